@@ -1,0 +1,22 @@
+"""What every test may use: the folder of shared reference data, and shape checks while tests run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(["sharpose.models", "sharpose.codecs"], "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("SHARPOSE_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with golden cases and real photographs; a clone without it skips the tests that need it."""
+    if not (SHARED / "golden").is_dir():
+        pytest.skip(f"no reference data at {SHARED} (set SHARPOSE_SHARED)")
+    return SHARED
