@@ -1,0 +1,23 @@
+"""Every pose model behind one call: `create_model(name, **options)`.
+
+Names and configurations (`list_models`, `resolve_config`) answer without importing torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sharpose.models.registry import build_class, list_models, resolve_config
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["create_model", "list_models", "resolve_config"]
+
+
+def create_model(name: str, **options: Any) -> nn.Module:
+    """A freshly initialised model that maps normalised images (B, 3, H, W) to a result with `.heatmaps` (B, K, h, w).
+
+    Raises InputError for an unknown name or option, listing the valid ones.
+    """
+    return build_class(name)(resolve_config(name, **options))

@@ -1,0 +1,195 @@
+"""SHaRPose: look coarsely, judge the result, look again finely only where the keypoints attend to (Figure 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+from sharpose.models.config import SHaRPoseConfig
+from sharpose.models.heads import KeypointTokenHead
+from sharpose.models.tokens import (
+    accumulate_attention,
+    fine_indices,
+    gather_tokens,
+    patch_relevance,
+    select_patches,
+    upsample_tokens,
+)
+from sharpose.models.vit import PatchEmbed, init_linear, make_blocks, sincos_positions
+
+
+@dataclass(frozen=True)
+class CoarseStage:
+    """What the coarse look gives; `patch_inputs` and `patch_outputs` are patch tokens before and after the blocks."""
+
+    heatmaps: Float[Tensor, "B K h w"]
+    quality: Float[Tensor, " B"]
+    relevance: Float[Tensor, "B Nc"]
+    keypoint_tokens: Float[Tensor, "B K D"]
+    patch_inputs: Float[Tensor, "B Nc D"]
+    patch_outputs: Float[Tensor, "B Nc D"]
+
+    def rows(self, indices: Int[Tensor, " R"]) -> CoarseStage:
+        """The same for some instances of the batch."""
+        return CoarseStage(**{name: value[indices] for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class FineStage:
+    """What the fine look gives, for the R instances that were refined."""
+
+    heatmaps: Float[Tensor, "R K h w"]
+    keypoint_tokens: Float[Tensor, "R K D"]
+    keep_indices: Int[Tensor, "R kept"]
+
+
+@dataclass(frozen=True)
+class SHaRPoseOutput:
+    """`heatmaps` are the fine ones where an instance was refined, else the coarse ones.
+
+    `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none.
+    """
+
+    heatmaps: Float[Tensor, "B K h w"]
+    coarse_heatmaps: Float[Tensor, "B K h w"]
+    fine_heatmaps: Float[Tensor, "R K h w"] | None
+    quality: Float[Tensor, " B"]
+    relevance: Float[Tensor, "B Nc"]
+    keep_indices: Int[Tensor, "R kept"] | None
+    needs_refinement: Bool[Tensor, " B"]
+
+
+class QualityPredictor(nn.Module):
+    """Expected OKS of the coarse result from the quality token (Section 3.3); the last GELU is the release's."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1), nn.GELU()
+        )
+
+    def forward(self, token: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
+        return self.mlp(self.norm(token)).squeeze(1)
+
+
+class SHaRPose(nn.Module):
+    """Sparse high-resolution pose transformer: normalised images (B, 3, H, W) to `SHaRPoseOutput`.
+
+    The stages share every weight but their position tables; `coarse` and `fine` can be called apart.
+    """
+
+    def __init__(self, config: SHaRPoseConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.embed_dim
+        self.keypoint_tokens = nn.Parameter(torch.zeros(1, config.num_keypoints, dim))
+        self.quality_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.coarse_pos_embed = nn.Parameter(torch.zeros(1, config.num_coarse, dim))
+        self.fine_pos_embed = nn.Parameter(torch.zeros(1, config.num_fine, dim))
+        self.patch_embed = PatchEmbed(config.patch_size, dim)
+        self.blocks = make_blocks(config.depth, dim, config.num_heads, config.mlp_ratio, config.drop_path)
+        self.norm = nn.LayerNorm(dim)
+        self.reuse_norm = nn.LayerNorm(dim)
+        self.reuse_mlp = Mlp(dim, config.mlp_ratio * dim)
+        self.quality_predictor = QualityPredictor(dim)
+        self.head = KeypointTokenHead(dim, config.heatmap_size, config.head)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Truncated normal weights, tokens and positions; sine-cosine positions where the configuration says so."""
+        self.apply(init_linear)
+        for table in (self.keypoint_tokens, self.quality_token, self.coarse_pos_embed, self.fine_pos_embed):
+            nn.init.trunc_normal_(table, std=0.02)
+        if self.config.position_init == "sincos":
+            grids = (self.coarse_pos_embed, self.config.coarse_grid), (self.fine_pos_embed, self.config.fine_grid)
+            for (table, grid), step in zip(grids, (1.0, 1 / self.config.refine_ratio), strict=True):
+                with torch.no_grad():
+                    table.copy_(sincos_positions(grid, self.config.embed_dim, step))
+
+    def forward(self, images: Float[Tensor, "B 3 H W"], alpha: float | None = None) -> SHaRPoseOutput:
+        """`alpha` overrides the configured share of refined patches, so that one elastic model serves many."""
+        coarse = self.coarse(images)
+        threshold = self.config.quality_threshold
+        # training always refines (Section 4.1)
+        if threshold is None or self.training:
+            fine = self.fine(images, coarse, alpha)
+            everyone = torch.ones_like(coarse.quality, dtype=torch.bool)
+            return collect(coarse, fine, fine.heatmaps, everyone)
+        needs_refinement = coarse.quality < threshold
+        rows = needs_refinement.nonzero().squeeze(1)
+        if len(rows) == 0:
+            return collect(coarse, None, coarse.heatmaps, needs_refinement)
+        fine = self.fine(images[rows], coarse.rows(rows), alpha)
+        return collect(coarse, fine, coarse.heatmaps.index_copy(0, rows, fine.heatmaps), needs_refinement)
+
+    def coarse(self, images: Float[Tensor, "B 3 H W"]) -> CoarseStage:
+        """The whole picture at low resolution (Section 3.2), its relevance per patch and its predicted quality."""
+        config, batch = self.config, len(images)
+        small = F.interpolate(images, size=config.coarse_image_size, mode="bilinear", align_corners=False)
+        patches = self.patch_embed(small) + self.coarse_pos_embed
+        learned = torch.cat([self.quality_token, self.keypoint_tokens], dim=1).expand(batch, -1, -1)
+        tokens = torch.cat([learned, patches], dim=1)
+        first_patch = 1 + config.num_keypoints
+        rows = slice(1, 1 + config.num_relevance_rows)
+        running = None
+        for index, block in enumerate(self.blocks):
+            counts = index >= config.first_relevance_block
+            tokens, attention = block(tokens, rows if counts else None)
+            if attention is not None:
+                running = accumulate_attention(running, attention, config.attention_beta)
+        assert running is not None  # a depth of at least 1 always leaves a block that counts
+        tokens = self.norm(tokens)
+        keypoints = tokens[:, 1:first_patch]
+        return CoarseStage(
+            heatmaps=self.head(keypoints),
+            quality=self.quality_predictor(tokens[:, 0]),
+            relevance=patch_relevance(running)[:, first_patch:],
+            keypoint_tokens=keypoints,
+            patch_inputs=patches,
+            patch_outputs=tokens[:, first_patch:],
+        )
+
+    def fine(self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage, alpha: float | None = None) -> FineStage:
+        """The relevant patches at full resolution, every other one still coarse (Section 3.4)."""
+        config = self.config
+        keep, rest = select_patches(coarse.relevance, config.num_keep(alpha))
+        reuse = self.reuse_mlp(self.reuse_norm(coarse.patch_outputs))
+        reuse = upsample_tokens(reuse, config.coarse_grid, config.refine_ratio)
+        fine_patches = self.patch_embed(images) + self.fine_pos_embed + reuse
+        unselected = coarse.patch_inputs if config.unselected_tokens == "input" else coarse.patch_outputs
+        tokens = torch.cat(
+            [
+                self.keypoint_tokens.expand(len(images), -1, -1),
+                gather_tokens(fine_patches, fine_indices(keep, config.coarse_grid, config.refine_ratio)),
+                gather_tokens(unselected, rest),
+            ],
+            dim=1,
+        )
+        for block in self.blocks:
+            tokens, _ = block(tokens)
+        keypoints = self.norm(tokens)[:, : config.num_keypoints]
+        return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep)
+
+
+def collect(
+    coarse: CoarseStage,
+    fine: FineStage | None,
+    heatmaps: Float[Tensor, "B K h w"],
+    needs_refinement: Bool[Tensor, " B"],
+) -> SHaRPoseOutput:
+    """Both stages as one result."""
+    return SHaRPoseOutput(
+        heatmaps=heatmaps,
+        coarse_heatmaps=coarse.heatmaps,
+        fine_heatmaps=None if fine is None else fine.heatmaps,
+        quality=coarse.quality,
+        relevance=coarse.relevance,
+        keep_indices=None if fine is None else fine.keep_indices,
+        needs_refinement=needs_refinement,
+    )

@@ -1,0 +1,57 @@
+"""The paper's ideas as pure functions on tensors: which patches matter, which are kept, what stands for them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def accumulate_attention(
+    running: Float[Tensor, "B heads rows N"] | None, attention: Float[Tensor, "B heads rows N"], beta: float
+) -> Float[Tensor, "B heads rows N"]:
+    """Exponential moving average of attention over blocks, starting from zero (eq. 5): G ← β·G + (1 - β)·A."""
+    fresh = (1 - beta) * attention
+    return fresh if running is None else beta * running + fresh
+
+
+def patch_relevance(attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor, "B N"]:
+    """How much the keypoint queries look at every patch (eq. 6): mean over heads, sum over query rows."""
+    return attention.mean(dim=1).sum(dim=1)
+
+
+def select_patches(
+    relevance: Float[Tensor, "B N"], num_keep: int
+) -> tuple[Int[Tensor, "B kept"], Int[Tensor, "B rest"]]:
+    """Indices of the `num_keep` most relevant patches in descending order, and of all others (eq. 7, 8)."""
+    order = relevance.argsort(dim=1, descending=True, stable=True)
+    return order[:, :num_keep], order[:, num_keep:]
+
+
+def fine_indices(
+    coarse_indices: Int[Tensor, "B kept"], coarse_grid: tuple[int, int], ratio: int
+) -> Int[Tensor, "B fine"]:
+    """Row-major indices, in the fine grid, of the ratio² patches that cover each given coarse patch.
+
+    Grouped by offset ((0,0), (0,1), (1,0), (1,1) for ratio 2), each group in the order of `coarse_indices`.
+    """
+    columns = coarse_grid[1]
+    row, column = coarse_indices // columns, coarse_indices % columns
+    groups = [
+        (row * ratio + dy) * (columns * ratio) + column * ratio + dx for dy in range(ratio) for dx in range(ratio)
+    ]
+    return torch.cat(groups, dim=1)
+
+
+def gather_tokens(tokens: Float[Tensor, "B N D"], indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
+    """The tokens at `indices`, each image by its own row of indices."""
+    return tokens.gather(1, indices[:, :, None].expand(-1, -1, tokens.shape[2]))
+
+
+def upsample_tokens(
+    tokens: Float[Tensor, "B N D"], grid: tuple[int, int], ratio: int
+) -> Float[Tensor, "B fine D"]:
+    """Nearest upsampling of a token grid: each token is copied to its ratio² positions in the fine grid."""
+    maps = tokens.transpose(1, 2).unflatten(2, grid)
+    return F.interpolate(maps, scale_factor=ratio, mode="nearest").flatten(2).transpose(1, 2)

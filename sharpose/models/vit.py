@@ -1,0 +1,116 @@
+"""The plain vision transformer that every ViT system here shares: patch embedding, attention, blocks, positions."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from timm.layers import DropPath, Mlp
+from torch import Tensor, nn
+
+
+class PatchEmbed(nn.Module):
+    """Non-overlapping patches to tokens, row by row: (B, 3, H, W) to (B, H/p · W/p, D)."""
+
+    def __init__(self, patch_size: int, embed_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, embed_dim, kernel_size=patch_size, stride=patch_size)
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
+        return self.proj(images).flatten(2).transpose(1, 2)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention that can also return the attention rows of some queries.
+
+    With `explicit` the whole attention matrix is formed: slower, and what cost counters and the paper's GFLOPs see.
+    """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.scale = (dim // num_heads) ** -0.5
+        self.explicit = False
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(
+        self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
+    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+        batch, count, dim = tokens.shape
+        qkv = self.qkv(tokens).reshape(batch, count, 3, self.num_heads, dim // self.num_heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        if self.explicit:
+            attention = softmax_attention(q, k, self.scale)
+            mixed = attention @ v
+            picked = None if rows is None else attention[:, :, rows]
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
+            # the rows only rank patches, so no gradient flows through them
+            picked = None if rows is None else softmax_attention(q[:, :, rows].detach(), k.detach(), self.scale)
+        return self.proj(mixed.transpose(1, 2).reshape(batch, count, dim)), picked
+
+
+def softmax_attention(
+    q: Float[Tensor, "B heads M d"], k: Float[Tensor, "B heads N d"], scale: float
+) -> Float[Tensor, "B heads M N"]:
+    """Attention of every query over all keys; each row sums to 1."""
+    return (q * scale @ k.transpose(-2, -1)).softmax(dim=-1)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with exact GELU and stochastic depth."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: int, drop_path: float, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = Attention(dim, num_heads)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, mlp_ratio * dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(
+        self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
+    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+        mixed, picked = self.attn(self.norm1(tokens), rows)
+        tokens = tokens + self.drop_path(mixed)
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens))), picked
+
+
+def make_blocks(depth: int, dim: int, num_heads: int, mlp_ratio: int, drop_path: float) -> nn.ModuleList:
+    """`depth` blocks whose stochastic-depth rate grows linearly from 0 to `drop_path`."""
+    rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
+    return nn.ModuleList(Block(dim, num_heads, mlp_ratio, rate) for rate in rates)
+
+
+def use_explicit_attention(model: nn.Module, explicit: bool = True) -> None:
+    """Switch every attention of `model` between the fused kernel and the explicit matrices."""
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.explicit = explicit
+
+
+def init_linear(module: nn.Module) -> None:
+    """ViT initialisation for `Module.apply`: truncated normal weights, zero biases."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def sincos_positions(grid: tuple[int, int], dim: int, step: float = 1.0) -> Float[Tensor, "1 N D"]:
+    """Fixed 2-D sine-cosine table for a grid of patches `step` units apart; coordinates are patch centres.
+
+    Two grids over the same picture agree where they overlap when their steps are in the ratio of their patch sizes.
+    """
+    quarter = dim // 4
+    frequencies = 10000.0 ** -(torch.arange(quarter, dtype=torch.float32) / quarter)
+    rows, columns = ((torch.arange(side, dtype=torch.float32) + 0.5) * step for side in grid)
+    angles = torch.cat(
+        [
+            (rows[:, None, None] * frequencies).expand(-1, grid[1], -1),
+            (columns[None, :, None] * frequencies).expand(grid[0], -1, -1),
+        ],
+        dim=-1,
+    ).flatten(0, 1)
+    table = torch.cat([angles.sin(), angles.cos()], dim=-1)
+    return F.pad(table, (0, dim - table.shape[1]))[None]
