@@ -1,0 +1,104 @@
+"""What every heatmap codec shares: peaks, blurring as two small matrices, target windows."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def peaks(heatmaps: Float[Tensor, "B K h w"]) -> tuple[Int[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+    """Integer (x, y) of each map's maximum and its value; (-1, -1) where no value is positive."""
+    scores, index = heatmaps.flatten(2).max(dim=2)
+    width = heatmaps.shape[3]
+    points = torch.stack([index % width, index // width], dim=-1)
+    return torch.where(scores[..., None] > 0, points, -1), scores
+
+
+def blur_matrix(size: int, kernel: int, border: str, like: Tensor) -> Float[Tensor, "size size"]:
+    """The matrix M that blurs `size` values as M @ values, with OpenCV's automatic sigma for an odd `kernel`.
+
+    border: "reflect" mirrors without repeating the edge value, "zero" continues with zeros.
+    """
+    return torch.from_numpy(_blur_matrix(size, kernel, border)).to(like)
+
+
+@lru_cache(maxsize=64)
+def _blur_matrix(size: int, kernel: int, border: str) -> np.ndarray:
+    radius = kernel // 2
+    sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
+    taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    taps /= taps.sum()
+    matrix = np.zeros((size, size), dtype=np.float32)
+    for row in range(size):
+        for offset, tap in zip(range(-radius, radius + 1), taps, strict=True):
+            column = row + offset
+            if border == "reflect":
+                column = _reflect(column, size)
+            if 0 <= column < size:
+                matrix[row, column] += tap
+    return matrix
+
+
+def _reflect(index: int, size: int) -> int:
+    if size == 1:
+        return 0
+    period = 2 * (size - 1)
+    index = abs(index) % period
+    return period - index if index >= size else index
+
+
+def blur(heatmaps: Float[Tensor, "B K h w"], kernel: int, border: str) -> Float[Tensor, "B K h w"]:
+    """Gaussian blur of every map, equal to OpenCV's with automatic sigma."""
+    height, width = heatmaps.shape[2:]
+    rows, columns = blur_matrix(height, kernel, border, heatmaps), blur_matrix(width, kernel, border, heatmaps)
+    return rows @ heatmaps @ columns.T
+
+
+def blurred_neighbourhood(
+    heatmaps: Float[Tensor, "B K h w"], points: Int[Tensor, "B K 2"], kernel: int
+) -> Float[Tensor, "B K 3 3"]:
+    """The 3x3 values, [dy, dx], around `points` of the maps blurred with mirrored border; edge values repeat outside.
+
+    Only these nine values are computed, not the whole blurred map.
+    """
+    height, width = heatmaps.shape[2:]
+    steps = torch.arange(-1, 2, device=heatmaps.device)
+    rows = blur_matrix(height, kernel, "reflect", heatmaps)[(points[..., 1:] + steps).clamp(0, height - 1)]
+    columns = blur_matrix(width, kernel, "reflect", heatmaps)[(points[..., :1] + steps).clamp(0, width - 1)]
+    return rows @ heatmaps @ columns.transpose(-1, -2)
+
+
+def pixel_grid(
+    heatmap_size: tuple[int, int], like: Tensor
+) -> tuple[Float[Tensor, "1 1 1 w"], Float[Tensor, "1 1 h 1"]]:
+    """Column and row numbers that broadcast against B x K x h x w."""
+    height, width = heatmap_size
+    columns = torch.arange(width, device=like.device, dtype=like.dtype)
+    rows = torch.arange(height, device=like.device, dtype=like.dtype)
+    return columns.view(1, 1, 1, width), rows.view(1, 1, height, 1)
+
+
+def squared_distance(points: Float[Tensor, "B K 2"], heatmap_size: tuple[int, int]) -> Float[Tensor, "B K h w"]:
+    """Squared distance of every pixel to each point, in heatmap pixels."""
+    columns, rows = pixel_grid(heatmap_size, points)
+    return (columns - points[..., 0, None, None]) ** 2 + (rows - points[..., 1, None, None]) ** 2
+
+
+def window_inside(center: Float[Tensor, "B K 2"], radius: float, heatmap_size: tuple[int, int]) -> Bool[Tensor, "B K"]:
+    """Whether the window of +-`radius` touches the map (the references' pixel of slack at left and top included)."""
+    size = center.new_tensor([heatmap_size[1], heatmap_size[0]])
+    return ((center - radius < size) & (center + radius + 1 >= 0)).all(dim=-1)
+
+
+def round_like_reference(points: Float[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
+    """int(x + .5) with truncation toward zero, which differs from rounding below -.5."""
+    return torch.trunc(points + 0.5)
+
+
+def without_autocast(heatmaps: Tensor) -> Tensor:
+    """Heatmaps in at least float32: peaks and logarithms need it even when the model ran in half precision."""
+    return heatmaps.float() if heatmaps.dtype in (torch.float16, torch.bfloat16) else heatmaps

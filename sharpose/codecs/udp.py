@@ -1,0 +1,132 @@
+"""Unbiased data processing: the codec of SHaRPose, ViTPose and the UDP rows, and its variant with offset maps.
+
+Targets and crops count in steps between pixel centres, so the stride is (image - 1) / (heatmap - 1).
+Source: Huang et al., "The Devil is in the Details: Delving into Unbiased Data Processing", CVPR 2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sharpose.codecs.geometry import udp_heatmap_to_image
+from sharpose.codecs.heatmaps import (
+    blur,
+    blurred_neighbourhood,
+    peaks,
+    pixel_grid,
+    round_like_reference,
+    squared_distance,
+    window_inside,
+    without_autocast,
+)
+
+
+@dataclass(frozen=True)
+class UdpCodec:
+    """Subpixel Gaussians inside a window of 3 `sigma`; `kernel` is the size of the blur before the Newton step.
+
+    image_size, heatmap_size: (height, width). Works on whichever device its inputs live.
+    """
+
+    image_size: tuple[int, int]
+    heatmap_size: tuple[int, int]
+    sigma: float = 2.0
+    kernel: int = 11
+
+    def encode(
+        self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
+    ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
+        """Heatmaps and weights (0: invisible, or the window lies wholly outside) for keypoints in crop pixels."""
+        points = keypoints / _stride(self.image_size, self.heatmap_size, keypoints)
+        middle = round_like_reference(points)
+        weights = visible * window_inside(middle, 3 * self.sigma, self.heatmap_size)
+        columns, rows = pixel_grid(self.heatmap_size, points)
+        inside = ((columns - middle[..., 0, None, None]).abs() <= 3 * self.sigma) & (
+            (rows - middle[..., 1, None, None]).abs() <= 3 * self.sigma
+        )
+        gaussians = torch.exp(-squared_distance(points, self.heatmap_size) / (2 * self.sigma**2))
+        return gaussians * (inside & (weights[..., None, None] > 0.5)), weights
+
+    def decode(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+        """Points in heatmap pixels after one Newton step on the log of the blurred map, and the maxima of the raw maps.
+
+        A map without a positive value gives (-1, -1). The step has no limit, as in the reference.
+        """
+        with torch.autocast(heatmaps.device.type, enabled=False):
+            heatmaps = without_autocast(heatmaps)
+            points, scores = peaks(heatmaps)
+            values = blurred_neighbourhood(heatmaps, points, self.kernel).clamp(0.001, 50).log()
+            step = torch.where(scores[..., None] > 0, newton_step(values), 0.0)
+        return points + step, scores
+
+    def to_image(
+        self, points: Float[Tensor, "B K 2"], center: Float[Tensor, "B 2"], scale: Float[Tensor, "B 2"]
+    ) -> Float[Tensor, "B K 2"]:
+        """Heatmap pixels to pixels of the photograph."""
+        return udp_heatmap_to_image(points, center, scale, self.heatmap_size)
+
+
+@dataclass(frozen=True)
+class UdpOffsetCodec:
+    """UDP with three maps per keypoint: disc, x offset, y offset, within `radius_factor` x heatmap height."""
+
+    image_size: tuple[int, int]
+    heatmap_size: tuple[int, int]
+    radius_factor: float = 0.0546875
+    kernel: int = 11
+
+    @property
+    def radius(self) -> float:
+        """Radius of the discs in heatmap pixels."""
+        return self.radius_factor * self.heatmap_size[0]
+
+    def encode(
+        self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
+    ) -> tuple[Float[Tensor, "B K3 h w"], Float[Tensor, "B K"]]:
+        """Maps (3 per keypoint, interleaved) and weights (the visibility) for keypoints in crop pixels."""
+        points = keypoints / _stride(self.image_size, self.heatmap_size, keypoints)
+        columns, rows = pixel_grid(self.heatmap_size, points)
+        dx = ((points[..., 0, None, None] - columns) / self.radius).expand(*points.shape[:2], *self.heatmap_size)
+        dy = ((points[..., 1, None, None] - rows) / self.radius).expand(*points.shape[:2], *self.heatmap_size)
+        disc = (dx**2 + dy**2 <= 1) & (visible[..., None, None] > 0.5)
+        maps = torch.stack([torch.ones_like(dx), dx, dy], dim=2) * disc[:, :, None]
+        return maps.flatten(1, 2), visible
+
+    def decode(self, heatmaps: Float[Tensor, "B K3 h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+        """Points in heatmap pixels (peak of the blurred disc plus the blurred offset there) and the peaks' values."""
+        with torch.autocast(heatmaps.device.type, enabled=False):
+            heatmaps = without_autocast(heatmaps)
+            points, scores = peaks(blur(heatmaps[:, 0::3], 2 * self.kernel + 1, "reflect"))
+            index = (points[..., 1] * heatmaps.shape[3] + points[..., 0]).clamp(min=0)[..., None]
+            offsets = [blur(heatmaps[:, i::3], self.kernel, "reflect").flatten(2).gather(2, index) for i in (1, 2)]
+            step = torch.where(scores[..., None] > 0, torch.cat(offsets, dim=2) * self.radius, 0.0)
+        return points + step, scores
+
+    def to_image(
+        self, points: Float[Tensor, "B K 2"], center: Float[Tensor, "B 2"], scale: Float[Tensor, "B 2"]
+    ) -> Float[Tensor, "B K 2"]:
+        """Heatmap pixels to pixels of the photograph."""
+        return udp_heatmap_to_image(points, center, scale, self.heatmap_size)
+
+
+def newton_step(values: Float[Tensor, "B K 3 3"]) -> Float[Tensor, "B K 2"]:
+    """One Newton step (x, y) toward the maximum from the middle of 3x3 log values, [dy, dx]."""
+    centre, left, right = values[..., 1, 1], values[..., 1, 0], values[..., 1, 2]
+    up, down = values[..., 0, 1], values[..., 2, 1]
+    up_left, down_right = values[..., 0, 0], values[..., 2, 2]
+    dx, dy = 0.5 * (right - left), 0.5 * (down - up)
+    eps = torch.finfo(torch.float32).eps
+    dxx, dyy = right - 2 * centre + left + eps, down - 2 * centre + up + eps
+    dxy = 0.5 * (down_right - right - down + 2 * centre - left - up + up_left)
+    determinant = dxx * dyy - dxy * dxy
+    step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
+    solvable = (determinant != 0)[..., None]
+    return torch.where(solvable, -step / torch.where(solvable, determinant[..., None], 1.0), 0.0)
+
+
+def _stride(image_size: tuple[int, int], heatmap_size: tuple[int, int], like: Tensor) -> Tensor:
+    return like.new_tensor([(image_size[1] - 1) / (heatmap_size[1] - 1), (image_size[0] - 1) / (heatmap_size[0] - 1)])

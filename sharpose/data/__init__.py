@@ -1,0 +1,1 @@
+"""Data sets of people: COCO-format files, crops, augmentation and generated data."""
