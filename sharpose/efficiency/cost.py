@@ -1,0 +1,111 @@
+"""Parameters and multiply-adds, counted by two libraries, stage by stage.
+
+One multiply-add counts as one, as in the paper's "GFLOPs". Attention is counted with its explicit matrices. Tracing
+follows one branch only, so every stage is a module of its own here and the stages are added.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from sharpose.errors import RunFailed
+from sharpose.models import create_model
+from sharpose.models.sharpose import CoarseStage, SHaRPose
+from sharpose.models.vit import use_explicit_attention
+
+VERSION = 1
+"""Raised when a change here changes the numbers."""
+
+
+class Part(nn.Module):
+    """One stage as a module from tensors to tensors, as tracers need it."""
+
+    def __init__(self, model: SHaRPose) -> None:
+        super().__init__()
+        self.model = model
+
+
+class CoarsePart(Part):
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(vars(self.model.coarse(images)).values())
+
+
+class FinePart(Part):
+    def forward(self, images: Tensor, *stage: Tensor) -> Tensor:
+        return self.model.fine(images, CoarseStage(*stage)).heatmaps
+
+
+class HeadPart(Part):
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model.head(tokens)
+
+
+def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """Parameters and multiply-adds of one image that goes through every stage.
+
+    `macs_torch`, `macs_products` and `macs_fvcore` are totals with `_coarse` and `_fine` parts (each with its `_head`,
+    which is the same for both). The first two count matrix products and convolutions alone, by torch and by fvcore, and
+    agree; `macs_fvcore` adds what fvcore counts for normalisation and resizing, and is the paper's convention.
+    Raises RunFailed when a counter met a matrix product that it cannot count.
+    """
+    with torch.device("meta"):
+        model = create_model(name, **(options or {})).eval()
+    use_explicit_attention(model)
+    metrics = {"params": sum(parameter.numel() for parameter in model.parameters())}
+    # torch counts without any memory for weights; convolutions on the meta device cannot be traced, so fvcore gets
+    # weights that are allocated and never filled
+    for count, device in ((count_torch, "meta"), (count_fvcore, "cpu")):
+        model = model.to_empty(device=device)
+        for stage, (module, inputs) in stages(model, torch.empty(1, 3, *model.config.image_size, device=device)).items():
+            for counter, macs in count(module, inputs).items():
+                metrics[f"macs_{counter}_{stage}"] = macs
+                if stage != "head":
+                    metrics[f"macs_{counter}"] = metrics.get(f"macs_{counter}", 0) + macs
+    return metrics
+
+
+def stages(model: nn.Module, images: Tensor) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
+    """The parts of a model that run one after the other, with example inputs; `head` is also inside the others."""
+    assert isinstance(model, SHaRPose)
+    coarse = CoarsePart(model)
+    with torch.no_grad():
+        stage = coarse(images)
+    return {
+        "coarse": (coarse, (images,)),
+        "fine": (FinePart(model), (images, *stage)),
+        "head": (HeadPart(model), (CoarseStage(*stage).keypoint_tokens,)),
+    }
+
+
+def count_torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
+    """Matrix products and convolutions by torch's dispatcher-level counter, which counts two operations for each."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    return {"torch": counter.get_total_flops() // 2}
+
+
+PRODUCTS = ("mm", "matmul", "linear", "conv", "einsum", "attention")
+
+
+def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
+    """All that fvcore counts, and the matrix products and convolutions among it. A product it misses is an error."""
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    analysis = FlopCountAnalysis(module, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    analysis.tracer_warnings("none")
+    with torch.no_grad(), warnings.catch_warnings():
+        # fvcore still scripts its helpers, which newer torch advises against
+        warnings.simplefilter("ignore")
+        by_operator = analysis.by_operator()
+        missed = [op for op in analysis.unsupported_ops() if any(word in op for word in PRODUCTS)]
+    if missed:
+        raise RunFailed(f"fvcore does not count {', '.join(missed)}; the cost would be too low")
+    products = sum(macs for op, macs in by_operator.items() if any(word in op for word in PRODUCTS))
+    return {"fvcore": int(sum(by_operator.values())), "products": int(products)}

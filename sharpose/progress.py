@@ -1,0 +1,46 @@
+"""Progress on a terminal as a bar, elsewhere as a plain line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Reporter:
+    """`with Reporter("Training", total=100) as report: report.at(10, "loss 0.1")`. Writes to stderr."""
+
+    def __init__(self, title: str, total: int, *, start: int = 0, every_s: float = 20.0) -> None:
+        self.title, self.total, self.start, self.every_s = title, max(total, 1), start, every_s
+        self.bar: Progress | None = None
+        self.began = self.spoke = time.monotonic()
+
+    def __enter__(self) -> Reporter:
+        if sys.stderr.isatty():
+            columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
+            times = TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")
+            self.bar = Progress(*columns, *times, console=Console(stderr=True))
+            self.task = self.bar.add_task(self.title, total=self.total, completed=self.start, note="")
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def at(self, done: int, note: str = "") -> None:
+        """`done` of `total` so far."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, note=note)
+            return
+        now = time.monotonic()
+        if now - self.spoke < self.every_s and done < self.total:
+            return
+        self.spoke = now
+        left = (now - self.began) / max(done - self.start, 1) * (self.total - done)
+        print(f"{self.title}: {done}/{self.total} {note} ({left / 60:.1f} min left)", file=sys.stderr, flush=True)

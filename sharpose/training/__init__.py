@@ -1,0 +1,1 @@
+"""Training: recipes, optimiser groups, losses, checkpoints, and the loop."""

@@ -1,0 +1,68 @@
+"""Which parameter learns how fast: layer-wise learning rates, weight decay, and the learning rate per iteration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sharpose.training.recipe import Recipe
+
+EMBEDDINGS = ("cls_token", "mask_token", "pos_embed", "patch_embed", "keypoint_tokens", "quality_token")
+WITHOUT_DECAY = ("cls_token", "pos_embed", "keypoint_tokens", "quality_token", "rel_pos_")
+
+
+class ParameterRule(NamedTuple):
+    """The multiplier of the learning rate and the weight decay of one parameter."""
+
+    lr_scale: float
+    weight_decay: float
+
+
+def parameter_rule(name: str, ndim: int, depth: int, layer_decay: float, weight_decay: float) -> ParameterRule:
+    """Layer-wise decay of the ViTPose family: embeddings are layer 0, block i is layer i + 1, all else is last.
+
+    1-D parameters, biases, position tables and learned tokens are not decayed.
+    """
+    last = depth + 1
+    if any(word in name for word in EMBEDDINGS):
+        layer = 0
+    elif block := re.search(r"(?:^|\.)blocks\.(\d+)\.", name):
+        layer = int(block.group(1)) + 1
+    else:
+        layer = last
+    free = ndim <= 1 or name.endswith(".bias") or any(word in name for word in WITHOUT_DECAY)
+    return ParameterRule(layer_decay ** (last - layer), 0.0 if free else weight_decay)
+
+
+def make_optimizer(named_parameters: Iterable[tuple[str, Tensor]], depth: int, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW with one group per distinct rule; every group carries its `lr_scale`."""
+    groups: dict[ParameterRule, list[nn.Parameter]] = {}
+    for name, parameter in named_parameters:
+        rule = parameter_rule(name, parameter.ndim, depth, recipe.layer_decay, recipe.weight_decay)
+        groups.setdefault(rule, []).append(parameter)  # type: ignore[arg-type]
+    return torch.optim.AdamW(
+        [{"params": params, "weight_decay": r.weight_decay, "lr_scale": r.lr_scale} for r, params in groups.items()],
+        lr=recipe.learning_rate,
+        betas=recipe.betas,
+    )
+
+
+def learning_rate(recipe: Recipe, iteration: int, iterations_per_epoch: int) -> float:
+    """The base learning rate of a 0-based iteration: steps by epoch, linear decay to zero, warm-up on top of both."""
+    epoch = iteration // iterations_per_epoch
+    rate = recipe.learning_rate * recipe.gamma ** sum(epoch >= milestone for milestone in recipe.milestones)
+    if recipe.linear_decay_epochs:
+        left = recipe.epochs - iteration / iterations_per_epoch
+        rate *= min(1.0, max(0.0, left / recipe.linear_decay_epochs))
+    if iteration < recipe.warmup_iterations:
+        rate *= 1 - (1 - iteration / recipe.warmup_iterations) * (1 - recipe.warmup_ratio)
+    return rate
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_scale"]

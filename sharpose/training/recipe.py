@@ -1,0 +1,57 @@
+"""How a model is trained: named recipe files, checked before anything starts. No torch."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sharpose.errors import InputError
+
+
+class Recipe(BaseModel):
+    """The defaults are the paper's recipe (Section 4.1 and the release's configuration for Base 256x192)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: float = Field(210, gt=0)
+    batch_size: int = Field(256, ge=1, description="over all processes")
+    learning_rate: float = Field(5e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.1, ge=0)
+    layer_decay: float = Field(0.75, gt=0, le=1)
+    warmup_iterations: int = Field(500, ge=0)
+    warmup_ratio: float = Field(0.001, gt=0, le=1)
+    milestones: tuple[float, ...] = Field((170, 200), description="epochs at which the learning rate falls by gamma")
+    gamma: float = Field(0.1, gt=0, le=1)
+    linear_decay_epochs: float = Field(0, ge=0, description="last epochs over which the learning rate falls to zero")
+    sigma: float = Field(2.0, gt=0, description="of the target Gaussians, in heatmap pixels")
+    quality_weight: float = Field(0.03, ge=0, description="lambda, once quality_start_epoch is reached")
+    quality_start_epoch: float = Field(180, ge=0)
+    coarse_only_epochs: float = Field(0, ge=0, description="first epochs that train the coarse stage alone")
+    alphas: tuple[float, ...] = Field((), description="drawn per batch (an elastic model); empty: the model's own alpha")
+    augment: bool = True
+    model_options: dict[str, Any] = Field(default_factory=dict)
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """A recipe by name (a file of `sharpose/training/recipes`) or by path. Raises InputError naming file and field."""
+    path = Path(str(name))
+    if path.suffix not in {".yaml", ".yml"}:
+        folder = Path(str(files("sharpose.training") / "recipes"))
+        path = folder / f"{name}.yaml"
+        if not path.exists():
+            names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+            raise InputError(f"no recipe is called {str(name)!r}; recipes: {names} (or give a .yaml file)")
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text()) or {})
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
