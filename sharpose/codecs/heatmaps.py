@@ -72,20 +72,26 @@ def blurred_neighbourhood(
     return rows @ heatmaps @ columns.transpose(-1, -2)
 
 
-def pixel_grid(
-    heatmap_size: tuple[int, int], like: Tensor
-) -> tuple[Float[Tensor, "1 1 1 w"], Float[Tensor, "1 1 h 1"]]:
-    """Column and row numbers that broadcast against B x K x h x w."""
-    height, width = heatmap_size
-    columns = torch.arange(width, device=like.device, dtype=like.dtype)
-    rows = torch.arange(height, device=like.device, dtype=like.dtype)
-    return columns.view(1, 1, 1, width), rows.view(1, 1, height, 1)
+def gaussians(
+    points: Float[Tensor, "B K 2"],
+    weights: Float[Tensor, "B K"],
+    sigma: float,
+    heatmap_size: tuple[int, int],
+    window: Float[Tensor, "B K 2"] | None = None,
+) -> Float[Tensor, "B K h w"]:
+    """Unnormalised Gaussians around `points` as row x column products; zero maps where the weight is .5 or less.
 
-
-def squared_distance(points: Float[Tensor, "B K 2"], heatmap_size: tuple[int, int]) -> Float[Tensor, "B K h w"]:
-    """Squared distance of every pixel to each point, in heatmap pixels."""
-    columns, rows = pixel_grid(heatmap_size, points)
-    return (columns - points[..., 0, None, None]) ** 2 + (rows - points[..., 1, None, None]) ** 2
+    window: middles outside of whose +-3 sigma square the map is zero; None for full maps.
+    """
+    factors = []
+    for axis, size in ((0, heatmap_size[1]), (1, heatmap_size[0])):
+        pixels = torch.arange(size, device=points.device, dtype=points.dtype)
+        factor = torch.exp(-((pixels - points[..., axis, None]) ** 2) / (2 * sigma**2))
+        if window is not None:
+            factor = factor * ((pixels - window[..., axis, None]).abs() <= 3 * sigma)
+        factors.append(factor)
+    columns, rows = factors
+    return (rows * (weights > 0.5)[..., None])[..., :, None] * columns[..., None, :]
 
 
 def window_inside(center: Float[Tensor, "B K 2"], radius: float, heatmap_size: tuple[int, int]) -> Bool[Tensor, "B K"]:

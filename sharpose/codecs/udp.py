@@ -16,10 +16,9 @@ from sharpose.codecs.geometry import udp_heatmap_to_image
 from sharpose.codecs.heatmaps import (
     blur,
     blurred_neighbourhood,
+    gaussians,
     peaks,
-    pixel_grid,
     round_like_reference,
-    squared_distance,
     window_inside,
     without_autocast,
 )
@@ -44,12 +43,7 @@ class UdpCodec:
         points = keypoints / _stride(self.image_size, self.heatmap_size, keypoints)
         middle = round_like_reference(points)
         weights = visible * window_inside(middle, 3 * self.sigma, self.heatmap_size)
-        columns, rows = pixel_grid(self.heatmap_size, points)
-        inside = ((columns - middle[..., 0, None, None]).abs() <= 3 * self.sigma) & (
-            (rows - middle[..., 1, None, None]).abs() <= 3 * self.sigma
-        )
-        gaussians = torch.exp(-squared_distance(points, self.heatmap_size) / (2 * self.sigma**2))
-        return gaussians * (inside & (weights[..., None, None] > 0.5)), weights
+        return gaussians(points, weights, self.sigma, self.heatmap_size, window=middle), weights
 
     def decode(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
         """Points in heatmap pixels after one Newton step on the log of the blurred map, and the maxima of the raw maps.
@@ -89,9 +83,10 @@ class UdpOffsetCodec:
     ) -> tuple[Float[Tensor, "B K3 h w"], Float[Tensor, "B K"]]:
         """Maps (3 per keypoint, interleaved) and weights (the visibility) for keypoints in crop pixels."""
         points = keypoints / _stride(self.image_size, self.heatmap_size, keypoints)
-        columns, rows = pixel_grid(self.heatmap_size, points)
-        dx = ((points[..., 0, None, None] - columns) / self.radius).expand(*points.shape[:2], *self.heatmap_size)
-        dy = ((points[..., 1, None, None] - rows) / self.radius).expand(*points.shape[:2], *self.heatmap_size)
+        height, width = self.heatmap_size
+        columns, rows = torch.arange(width).to(points), torch.arange(height).to(points)
+        dx = ((points[..., :1, None] - columns) / self.radius).expand(-1, -1, height, width)
+        dy = ((points[..., 1:, None] - rows[:, None]) / self.radius).expand(-1, -1, height, width)
         disc = (dx**2 + dy**2 <= 1) & (visible[..., None, None] > 0.5)
         maps = torch.stack([torch.ones_like(dx), dx, dy], dim=2) * disc[:, :, None]
         return maps.flatten(1, 2), visible

@@ -1,0 +1,229 @@
+"""The top-down data set: one crop per person of a COCO-format keypoint file, for any skeleton."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from sharpose.codecs.geometry import (
+    affine_warp_matrix,
+    box_to_center_scale,
+    crop,
+    half_body_center_scale,
+    mirror_first,
+    mirror_keypoints,
+    transform_points,
+    udp_warp_matrix,
+)
+from sharpose.data.annotations import ImageEntry, PoseFile, load_detections, load_pose_file
+from sharpose.data.augment import Augmentation, Draw
+from sharpose.data.images import read_image
+from sharpose.data.skeleton import Skeleton
+from sharpose.errors import InputError
+
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One person to crop. bbox in pixels (x, y, w, h); keypoints (K, 2) and visible (K,) are zero for detections."""
+
+    instance_id: int
+    image_id: int
+    bbox_xywh: np.ndarray
+    keypoints: np.ndarray
+    visible: np.ndarray
+    area: float
+    box_score: float
+
+
+class CocoTopDown(Dataset[Sample]):
+    """Crops of the people in `annotations`, or of the boxes in a detections file.
+
+    boxes: "ground-truth" takes every annotation that is no crowd, has a labelled keypoint and a box with positive area
+    inside the image (clipped to it), box score 1; a path takes every detection of the keypoint category, unclipped.
+    augmentation: random crops for training; draws depend on (seed, epoch, instance id) alone, not on order or workers.
+    warp: "udp" crops for the UDP codecs, "affine" for the plain and DARK ones.
+    preload: decode every image once and keep it in memory, shared with forked workers.
+    Raises InputError for anything wrong with the files.
+    """
+
+    def __init__(
+        self,
+        annotations: Path | str,
+        images: Path | str,
+        *,
+        image_size: tuple[int, int],
+        boxes: Literal["ground-truth"] | Path | str = "ground-truth",
+        augmentation: Augmentation | None = None,
+        preload: bool = False,
+        seed: int = 0,
+        skeleton: Skeleton | None = None,
+        warp: Literal["udp", "affine"] = "udp",
+    ) -> None:
+        self.annotations, self.folder, self.boxes = Path(annotations), Path(images), boxes
+        self.image_size = image_size
+        self.augmentation = augmentation
+        self.seed = seed
+        self.warp = warp
+        if boxes != "ground-truth" and augmentation is not None:
+            raise InputError(f"{boxes}: detections have no keypoints, so they cannot be augmented for training")
+        pose_file = load_pose_file(self.annotations, skeleton)
+        self.skeleton = pose_file.skeleton
+        self.category_id = pose_file.category_id
+        self.images = pose_file.images
+        self.instances = (
+            _ground_truth_instances(pose_file)
+            if boxes == "ground-truth"
+            else _detected_instances(Path(boxes), pose_file)
+        )
+        if not self.instances:
+            raise InputError(f"{self.annotations}: holds no person with labelled keypoints and a box")
+        self._check_images()
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._decoded: dict[int, np.ndarray] = {}
+        if preload:
+            self._preload()
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    @property
+    def image_ids(self) -> list[int]:
+        """Ids of the images that hold at least one of the crops, ascending."""
+        return sorted({instance.image_id for instance in self.instances})
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random draws of an epoch; seen by workers that already run."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> Sample:
+        """One crop.
+
+        image uint8 (3, H, W) RGB; keypoints float32 (K, 2) in crop pixels and visible float32 (K,), 0 or 1; center and
+        scale float32 (2,), the crop's middle and sides in photograph pixels (after augmentation, in the mirrored
+        photograph where it was mirrored); area in squared photograph pixels; box_score; image_id; instance_id.
+        """
+        instance = self.instances[index]
+        photograph = self._image(instance.image_id)
+        draw = self._draw(instance)
+        center, scale = self._crop_box(instance, draw)
+        keypoints, visible = instance.keypoints, instance.visible
+        width = photograph.shape[1]
+        if draw.flip:
+            keypoints, visible = mirror_keypoints(keypoints, visible, width, self.skeleton.flip_order)
+            center = np.array([width - 1 - center[0], center[1]])
+        warp_matrix = udp_warp_matrix if self.warp == "udp" else affine_warp_matrix
+        matrix = warp_matrix(center, scale, draw.rotation, self.image_size)
+        pixels = crop(photograph, mirror_first(matrix, width) if draw.flip else matrix, self.image_size)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
+            "keypoints": torch.from_numpy(transform_points(keypoints, matrix).astype(np.float32)),
+            "visible": torch.from_numpy(visible.astype(np.float32)),
+            "center": torch.from_numpy(center.astype(np.float32)),
+            "scale": torch.from_numpy(scale.astype(np.float32)),
+            "area": instance.area,
+            "box_score": instance.box_score,
+            "image_id": instance.image_id,
+            "instance_id": instance.instance_id,
+        }
+
+    def _draw(self, instance: Instance) -> Draw:
+        if self.augmentation is None:
+            return Draw()
+        entropy = np.random.SeedSequence((self.seed, int(self._epoch), instance.instance_id))
+        return self.augmentation.draw(np.random.Generator(np.random.Philox(entropy)))
+
+    def _crop_box(self, instance: Instance, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+        center, scale = box_to_center_scale(instance.bbox_xywh, self.image_size)
+        if self.augmentation is None:
+            return center, scale
+        moved = scale if self.augmentation.shift_of == "crop" else instance.bbox_xywh[2:]
+        center = center + np.array(draw.shift) * moved
+        if draw.half_body and instance.visible.sum() > self.augmentation.half_body_above:
+            half = half_body_center_scale(
+                instance.keypoints, instance.visible, self.skeleton.upper_body, draw.prefer_upper, self.image_size
+            )
+            # people whose visible keypoints lie on one spot have no half to look at
+            if half is not None and half[1].min() > 1:
+                center, scale = half
+        return center, scale * draw.scale
+
+    def _image(self, image_id: int) -> np.ndarray:
+        if image_id in self._decoded:
+            return self._decoded[image_id]
+        return _read(self.folder, self.images[image_id])
+
+    def _preload(self) -> None:
+        image_ids = self.image_ids
+        with ThreadPoolExecutor() as pool:
+            pictures = pool.map(lambda image_id: _read(self.folder, self.images[image_id]), image_ids)
+            for image_id, picture in zip(image_ids, pictures, strict=True):
+                picture.setflags(write=False)
+                self._decoded[image_id] = picture
+
+    def _check_images(self) -> None:
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder}: no such images folder")
+        names = [self.images[image_id].file_name for image_id in self.image_ids]
+        missing = [name for name in names if not (self.folder / name).is_file()]
+        if missing:
+            raise InputError(
+                f"{self.folder}: {len(missing)} of {len(names)} images of {self.annotations} are missing, "
+                f"the first is {missing[0]}; give the folder that holds them"
+            )
+
+
+def sample_batches(loader: DataLoader[Sample]) -> Iterator[dict[str, torch.Tensor]]:
+    """The loader's batches; an InputError raised in a worker keeps its one line instead of the worker's traceback."""
+    try:
+        yield from loader
+    except InputError as error:
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix("sharpose.errors.InputError: ")) from None
+
+
+def _read(folder: Path, entry: ImageEntry) -> np.ndarray:
+    return read_image(folder / entry.file_name, (entry.height, entry.width) if entry.height and entry.width else None)
+
+
+def _ground_truth_instances(pose_file: PoseFile) -> list[Instance]:
+    instances = []
+    for row in pose_file.annotations:
+        if row.get("iscrowd"):
+            continue
+        points = np.asarray(row["keypoints"], dtype=np.float64).reshape(-1, 3)
+        visible = np.minimum(points[:, 2], 1.0)
+        box = _clip(row["bbox"], pose_file.images[row["image_id"]])
+        area = float(row.get("area", box[2] * box[3]))
+        if row.get("num_keypoints", visible.sum()) > 0 and visible.any() and box[2] > 0 and box[3] > 0 and area > 0:
+            instances.append(Instance(row["id"], row["image_id"], box, points[:, :2].copy(), visible, area, 1.0))
+    return instances
+
+
+def _clip(bbox_xywh: list[float], image: ImageEntry) -> np.ndarray:
+    """The box inside the image, as last pixel minus first pixel; unchanged where the image's size is not known."""
+    if not (image.height and image.width):
+        return np.asarray(bbox_xywh, dtype=np.float64)
+    x, y, width, height = bbox_xywh
+    left, top = max(0.0, x), max(0.0, y)
+    right = min(image.width - 1, left + max(0.0, width - 1))
+    bottom = min(image.height - 1, top + max(0.0, height - 1))
+    return np.array([left, top, right - left, bottom - top])
+
+
+def _detected_instances(path: Path, pose_file: PoseFile) -> list[Instance]:
+    nothing = np.zeros((pose_file.skeleton.num_keypoints, 2)), np.zeros(pose_file.skeleton.num_keypoints)
+    instances = []
+    for number, row in load_detections(path, pose_file):
+        box = np.asarray(row["bbox"], dtype=np.float64)
+        # every box is kept; one without area is looked at as a single pixel
+        box[2:] = np.maximum(box[2:], 1.0)
+        instances.append(Instance(number, row["image_id"], box, *nothing, float(box[2] * box[3]), float(row["score"])))
+    return instances
