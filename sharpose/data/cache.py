@@ -1,0 +1,161 @@
+"""Generated data sets kept on disk: made once, checked by their manifest, found again by what was asked for. Needs no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sharpose.data.mannequin.generate import (
+    VERSION,
+    annotations_path,
+    check_request,
+    detections_path,
+    file_sha256,
+    generate,
+    images_path,
+    request_hash,
+)
+from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.errors import InputError
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class MannequinSet:
+    """A request for generated people, and where its files lie once it has been made."""
+
+    split: str
+    images: int
+    seed: int
+    parameters: MannequinParameters = field(default_factory=MannequinParameters)
+
+    @property
+    def folder(self) -> Path:
+        """The folder in the cache; its name holds the generator's version and a hash of the request."""
+        key = request_hash(self.split, self.images, self.seed, self.parameters)
+        return cache_dir() / "mannequin" / f"{VERSION}-{key}"
+
+    @property
+    def annotations_file(self) -> Path:
+        """COCO person-keypoints file."""
+        return annotations_path(self.folder, self.split)
+
+    @property
+    def detections_file(self) -> Path:
+        """Simulated person detections."""
+        return detections_path(self.folder, self.split)
+
+    @property
+    def images_folder(self) -> Path:
+        """Folder of the JPEG files."""
+        return images_path(self.folder, self.split)
+
+
+# About 2.15 labelled people stand in an image: some 50,000 to learn from, and at least 1,000 each to choose and to judge by.
+NAMED_SETS = {
+    "mannequin-train": MannequinSet("train", 23_400, 1),
+    "mannequin-val": MannequinSet("val", 520, 2),
+    "mannequin-test": MannequinSet("test", 520, 3),
+    "mannequin-tiny": MannequinSet("tiny", 40, 4),
+}
+
+
+def cache_dir() -> Path:
+    """Where generated data is kept: $SHARPOSE_CACHE, else ~/.cache/sharpose."""
+    return Path(os.environ.get("SHARPOSE_CACHE") or Path.home() / ".cache" / "sharpose").expanduser()
+
+
+def named_set(name: str) -> MannequinSet:
+    """The request behind a name; InputError lists the valid ones."""
+    if name not in NAMED_SETS:
+        raise InputError(f"no generated data set is called {name!r}; there are {', '.join(NAMED_SETS)}")
+    return NAMED_SETS[name]
+
+
+def ensure_named(name: str, *, workers: int | None = None, progress: Progress | None = None) -> MannequinSet:
+    """The named set, made now unless a sound copy is in the cache."""
+    wanted = named_set(name)
+    ensure(
+        wanted.split,
+        images=wanted.images,
+        seed=wanted.seed,
+        parameters=wanted.parameters,
+        workers=workers,
+        progress=progress,
+    )
+    return wanted
+
+
+def ensure(
+    split: str,
+    *,
+    images: int,
+    seed: int,
+    parameters: MannequinParameters | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Folder of a generated data set in the cache; made if it is absent or does not agree with its manifest.
+
+    Of several processes that ask at once, one generates and the others wait.
+    """
+    check_request(split, images, seed, workers)
+    wanted = MannequinSet(split, images, seed, parameters or MannequinParameters())
+    if find_fault(wanted) is None:
+        return wanted.folder
+    with _locked(wanted.folder):
+        if find_fault(wanted) is not None:
+            _clear(wanted.folder)
+            generate(
+                wanted.folder,
+                split=split,
+                images=images,
+                seed=seed,
+                parameters=wanted.parameters,
+                workers=workers,
+                progress=progress,
+            )
+    return wanted.folder
+
+
+def find_fault(wanted: MannequinSet) -> str | None:
+    """What is wrong with a set's copy in the cache, in a few words; None if nothing is.
+
+    The annotation files are compared with the manifest's sha256, the images counted.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((wanted.folder / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return "no readable manifest"
+    asked = {"version": VERSION, "split": wanted.split, "seed": wanted.seed, "parameters": asdict(wanted.parameters)}
+    if any(manifest.get(key) != value for key, value in asked.items()):
+        return "the manifest is of another request"
+    if not wanted.images_folder.is_dir() or sum(1 for _ in wanted.images_folder.glob("*.jpg")) != wanted.images:
+        return "images are missing"
+    for kind, path in (("annotations", wanted.annotations_file), ("detections", wanted.detections_file)):
+        if not path.is_file() or file_sha256(path) != manifest.get("sha256", {}).get(kind):
+            return f"{path.name} differs from the manifest"
+    return None
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(f".{folder.name}.lock"), "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _clear(folder: Path) -> None:
+    """Remove a faulty copy and what killed runs left; only called while holding the lock."""
+    for leftover in (folder, *folder.parent.glob(f".{folder.name}.*.partial")):
+        if leftover.exists():
+            shutil.rmtree(leftover)

@@ -1,0 +1,295 @@
+"""A body dressed: every visible part is the convex hull of a few balls with one colour, ready to be projected and drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.data.mannequin.skeleton3d import SIDES, Body, Build
+
+Array = np.ndarray
+Colour = tuple[float, float, float]
+
+# Labels of parts in the label image; a keypoint is visible where one of its own parts is what the picture shows.
+PROP, HEAD, HAIR, NECK, TRUNK, UPPER_ARM, FOREARM, HAND, THIGH, SHANK, FOOT, SKIRT = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    9,
+    11,
+    13,
+    15,
+    17,
+)
+LABELS_PER_PERSON = 32
+OWN_PARTS = {
+    "nose": (HEAD,), "eye": (HEAD,), "ear": (HEAD,), "shoulder": (TRUNK, UPPER_ARM), "elbow": (UPPER_ARM, FOREARM),
+    "wrist": (FOREARM, HAND), "hip": (TRUNK, THIGH, SKIRT), "knee": (THIGH, SHANK, SKIRT), "ankle": (SHANK, FOOT),
+}  # fmt: skip
+PAIRED = (UPPER_ARM, FOREARM, HAND, THIGH, SHANK, FOOT)
+
+# Colours are RGB.
+SKINS = ((255, 224, 196), (241, 194, 155), (224, 172, 120), (198, 134, 88), (150, 95, 62), (105, 66, 45), (75, 48, 36))
+HAIRS = ((25, 20, 18), (55, 35, 22), (95, 60, 35), (140, 85, 40), (205, 165, 95), (165, 160, 155), (150, 55, 30))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The hull of `balls` (N, 4: x, y, z, radius in statures) in one colour; `label` says what it is.
+
+    Parts are drawn in the order of the depth of `anchor` (the mean of the balls by default) plus `bias`: the larger, the later.
+    """
+
+    balls: Array
+    colour: Colour
+    label: int
+    bias: float = 0.0
+    shaded: bool = True
+    anchor: Array | None = None
+
+    @property
+    def centre(self) -> Array:
+        """The point (3,) whose depth decides when the part is drawn."""
+        return self.balls[:, :3].mean(axis=0) if self.anchor is None else self.anchor
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """Colours and cuts of one person's look; sleeves and legs are the covered shares of arm and leg (2: to wrist or ankle)."""
+
+    skin: Colour
+    hair: Colour
+    shirt: Colour
+    bottoms: Colour
+    shoes: Colour
+    sleeves: float
+    legs: float
+    skirt: bool
+    tucked: bool
+    hair_style: str
+    trim: bool
+
+
+def sample_outfit(rng: np.random.Generator, background: Colour, parameters: MannequinParameters) -> Outfit:
+    """Draw an outfit whose clothes stand out from `background` as far as the difficulty asks."""
+    skin = _vary(rng, SKINS[rng.integers(len(SKINS))], 8)
+    apart = parameters.colour_distance
+    shirt = _clothes_colour(rng, [(background, apart), (skin, 0.6 * apart)])
+    bottoms = _clothes_colour(rng, [(background, apart), (shirt, apart), (skin, 0.6 * apart)])
+    shoes = _clothes_colour(rng, [(background, apart), (bottoms, 0.5 * apart), (skin, 0.5 * apart)])
+    return Outfit(
+        skin=skin,
+        hair=_vary(rng, HAIRS[rng.integers(len(HAIRS))], 10),
+        shirt=shirt,
+        bottoms=bottoms,
+        shoes=shoes,
+        sleeves=float(rng.choice([0.0, 0.55, 0.9, 1.5, 2.0], p=[0.12, 0.33, 0.1, 0.1, 0.35])),
+        legs=float(rng.choice([0.5, 0.85, 1.5, 2.0], p=[0.12, 0.2, 0.08, 0.6])),
+        skirt=bool(rng.random() < 0.14),
+        tucked=bool(rng.random() < 0.4),
+        hair_style=str(rng.choice(["short", "long", "bun", "bald", "cap"], p=[0.42, 0.24, 0.1, 0.08, 0.16])),
+        trim=bool(rng.random() < 0.35),
+    )
+
+
+def _vary(rng: np.random.Generator, colour: tuple[float, ...], spread: float) -> Colour:
+    red, green, blue = np.clip(np.array(colour) + rng.normal(0, spread, 3), 5, 250)
+    return float(red), float(green), float(blue)
+
+
+def _clothes_colour(rng: np.random.Generator, others: list[tuple[Colour, float]]) -> Colour:
+    """A colour at least the given distances from others; the best of twelve draws where none is."""
+    draws = rng.uniform(15, 240, (12, 3))
+    margins = np.min([np.linalg.norm(draws - other, axis=1) - apart for other, apart in others], axis=0)
+    fitting = np.flatnonzero(margins >= 0)
+    red, green, blue = draws[fitting[0] if len(fitting) else int(margins.argmax())]
+    return float(red), float(green), float(blue)
+
+
+def landmarks(build: Build, body: Body) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Keypoints on the surface of the head: positions (3,), and the outward normals that say from where each can be seen."""
+    height = build.head
+    local = {
+        "nose": ((0.0, -0.10, 0.43), (0.0, 0.0, 1.0)),
+        "left_eye": ((0.155, 0.04, 0.37), (0.4, 0.0, 0.92)),
+        "right_eye": ((-0.155, 0.04, 0.37), (-0.4, 0.0, 0.92)),
+        "left_ear": ((0.40, -0.03, -0.02), (0.93, 0.0, 0.37)),
+        "right_ear": ((-0.40, -0.03, -0.02), (-0.93, 0.0, 0.37)),
+    }
+    centre = body.joints["head"]
+    positions = {name: centre + body.head @ (height * np.array(at)) for name, (at, _) in local.items()}
+    normals = {name: body.head @ np.array(normal) for name, (_, normal) in local.items()}
+    return positions, normals
+
+
+def dress(build: Build, body: Body, outfit: Outfit, mode: str) -> list[Part]:
+    """All parts of one person, in no particular order."""
+    parts = _head(build, body, outfit) + _trunk(build, body, outfit)
+    for index, side in enumerate(SIDES):
+        parts += _arm(build, body, outfit, side, index) + _leg(build, body, outfit, side, index)
+    if outfit.skirt:
+        parts.append(_skirt(build, body, outfit))
+    if mode == "sitting":
+        parts += _stool(build, body)
+    return parts
+
+
+def _balls(*balls: tuple[Array, float]) -> Array:
+    return np.array([[*centre, radius] for centre, radius in balls])
+
+
+def _darker(colour: Colour, factor: float) -> Colour:
+    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+
+
+def _head(build: Build, body: Body, outfit: Outfit) -> list[Part]:
+    height, centre = build.head, body.joints["head"]
+
+    def at(x: float, y: float, z: float) -> Array:
+        return centre + body.head @ (height * np.array([x, y, z]))
+
+    def part(colour: Colour, label: int, *balls: tuple[Array, float], bias: float = 0.02, shaded: bool = False) -> Part:
+        return Part(_balls(*((where, radius * height) for where, radius in balls)), colour, label, bias, shaded)
+
+    points, _ = landmarks(build, body)
+    skin, bald = outfit.skin, outfit.hair_style == "bald"
+    parts = [
+        part(skin, HEAD, (at(0, 0.0, 0.08), 0.34), (at(0, -0.24, 0.09), 0.245), shaded=True),
+        part(skin if bald else outfit.hair, HEAD if bald else HAIR, (at(0, 0.1, -0.04), 0.41), bias=0.01, shaded=True),
+    ]
+    for side in SIDES:
+        parts.append(part((250, 250, 250), HEAD, (points[f"{side}_eye"], 0.065), bias=0.03))
+        parts.append(part((20, 20, 30), HEAD, (points[f"{side}_eye"], 0.04), bias=0.035))
+        parts.append(
+            part(_darker(skin, 0.88), HEAD, (points[f"{side}_ear"], 0.085), (at(*_ear_lobe(side)), 0.05), bias=0.025)
+        )
+    parts.append(part(_darker(skin, 0.7), HEAD, (points["nose"], 0.055), (at(0, 0.02, 0.40), 0.025), bias=0.04))
+    parts.append(part((150, 45, 50), HEAD, (at(-0.09, -0.27, 0.31), 0.03), (at(0.09, -0.27, 0.31), 0.03), bias=0.03))
+    return parts + _hair(part, at, outfit)
+
+
+def _ear_lobe(side: str) -> tuple[float, float, float]:
+    return (0.39 if side == "left" else -0.39), -0.11, -0.02
+
+
+def _hair(part, at, outfit: Outfit) -> list[Part]:  # type: ignore[no-untyped-def]
+    if outfit.hair_style == "long":
+        tips = [(at(sign * 0.2, -0.6, -0.24), 0.2) for sign in (1, -1)]
+        return [part(outfit.hair, HAIR, (at(0, 0.0, -0.18), 0.40), *tips, bias=-0.025)]
+    if outfit.hair_style == "bun":
+        return [part(outfit.hair, HAIR, (at(0, 0.5, -0.2), 0.19), bias=0.0)]
+    if outfit.hair_style == "cap":
+        crown = part(outfit.shoes, HAIR, (at(0, 0.2, 0.0), 0.40), (at(0, 0.3, 0.0), 0.36), bias=0.012, shaded=True)
+        brim = part(
+            _darker(outfit.shoes, 0.8),
+            HAIR,
+            (at(-0.2, 0.26, 0.42), 0.07),
+            (at(0.2, 0.26, 0.42), 0.07),
+            (at(0, 0.27, 0.55), 0.07),
+        )
+        return [crown, brim]
+    return []
+
+
+def _trunk(build: Build, body: Body, outfit: Outfit) -> list[Part]:
+    bulk, joints, chest, pelvis = build.bulk, body.joints, body.chest, body.pelvis
+    down = np.array([0.0, -1.0, 0.0])
+    shoulders = [(joints[f"{side}_shoulder"] + chest @ down * 0.012, 0.036 * bulk) for side in SIDES]
+    flanks = [
+        (joints["waist"] + chest @ np.array([sign * 0.045, 0.0, 0.0]), 0.042 * bulk) for sign in (1, -1)
+    ]  # the waist, with the chest's orientation
+    hips = [(joints[f"{side}_hip"] + pelvis @ np.array([0.0, 0.015, 0.0]), 0.046 * bulk) for side in SIDES]
+    collar = [(joints["collar"] + chest @ np.array([0.0, -0.02, 0.0]), 0.035 * bulk)]
+    crotch = [(joints["pelvis"] + pelvis @ down * 0.035, 0.03 * bulk)]
+    shirt_low = 0.0 if outfit.tucked else -0.012
+    waistband = [(centre + pelvis @ np.array([0.0, shirt_low + 0.01, 0.0]), radius) for centre, radius in hips]
+    neck = _balls(
+        (joints["collar"], 0.028 * bulk**0.5), (joints["head_base"] + chest @ np.array([0, 0.02, 0]), 0.028 * bulk**0.5)
+    )
+    parts = [
+        Part(neck, _darker(outfit.skin, 0.9), NECK, -0.015),
+        Part(_balls(*shoulders, *collar, *flanks), outfit.shirt, TRUNK, 0.0),
+        Part(_balls(*flanks, *hips, *crotch), outfit.bottoms, TRUNK, -0.008),
+    ]
+    if not outfit.tucked:
+        parts.append(Part(_balls(*flanks, *waistband), outfit.shirt, TRUNK, -0.002))
+    if outfit.trim:
+        # Buttons down the front: seen from behind they lie behind the shirt.
+        front = 0.042 * bulk + 0.004
+        top = joints["collar"] + chest @ np.array([0.0, -0.035, front])
+        low = joints["waist"] + chest @ np.array([0.0, 0.0, front])
+        parts.append(Part(_balls((top, 0.006), (low, 0.006)), _darker(outfit.shirt, 0.5), TRUNK, 0.002, shaded=False))
+    return parts
+
+
+def _limb(joints: tuple[Array, Array, Array], radii: tuple[float, float, float], cover: float, colours: tuple[Colour, Colour],
+          labels: tuple[int, int], bias: float) -> list[Part]:  # fmt: skip
+    """Upper and lower half of a limb in skin, and a sleeve or trouser leg over the first `cover` of it (1: to the joint, 2: all)."""
+    skin, cloth = colours
+    parts = []
+    for half in range(2):
+        start, end, near, far = joints[half], joints[half + 1], radii[half], radii[half + 1]
+        share = float(np.clip(cover - half, 0.0, 1.0))
+        # Like the upper half, the lower one hides its own end under what comes before: it is drawn a little earlier.
+        extra, middle = bias - 0.004 * half, (start + end) / 2
+        if share < 1.0:
+            parts.append(Part(_balls((start, near), (end, far)), skin, labels[half], extra))
+        if share > 0.0:
+            edge, loose = start + share * (end - start), 1.08 if share < 1.0 else 1.0
+            cuff = (near + share * (far - near)) * loose
+            parts.append(
+                Part(_balls((start, near * loose), (edge, cuff)), cloth, labels[half], extra + 0.002, anchor=middle)
+            )
+    return parts
+
+
+def _arm(build: Build, body: Body, outfit: Outfit, side: str, index: int) -> list[Part]:
+    bulk, joints = build.bulk, body.joints
+    chain = (joints[f"{side}_shoulder"], joints[f"{side}_elbow"], joints[f"{side}_wrist"])
+    radii = (0.034 * bulk, 0.026 * bulk, 0.019 * bulk)
+    labels = (UPPER_ARM + index, FOREARM + index)
+    parts = _limb(chain, radii, outfit.sleeves, (outfit.skin, outfit.shirt), labels, 0.022)
+    wrist, fingers = chain[2], joints[f"{side}_fingers"]
+    palm = wrist + 0.45 * (fingers - wrist)
+    hand = _balls((wrist, 0.016 * bulk), (palm, 0.023 * bulk**0.5), (fingers, 0.012))
+    return [*parts, Part(hand, outfit.skin, HAND + index, 0.024)]
+
+
+def _leg(build: Build, body: Body, outfit: Outfit, side: str, index: int) -> list[Part]:
+    bulk, joints = build.bulk, body.joints
+    chain = (joints[f"{side}_hip"], joints[f"{side}_knee"], joints[f"{side}_ankle"])
+    radii = (0.052 * bulk, 0.036 * bulk, 0.023 * bulk)
+    labels = (THIGH + index, SHANK + index)
+    cover = 0.3 if outfit.skirt else outfit.legs
+    parts = _limb(chain, radii, cover, (outfit.skin, outfit.bottoms), labels, -0.012)
+    shoe = _balls((chain[2], 0.024), (joints[f"{side}_heel"], 0.024), (joints[f"{side}_toes"], 0.02))
+    return [*parts, Part(shoe, outfit.shoes, FOOT + index, -0.01)]
+
+
+def _skirt(build: Build, body: Body, outfit: Outfit) -> Part:
+    hem = []
+    for side in SIDES:
+        hip, knee = body.joints[f"{side}_hip"], body.joints[f"{side}_knee"]
+        hem.append((hip + (0.45 + 0.2 * outfit.legs) * (knee - hip), 0.056 * build.bulk))
+    hips = [(body.joints[f"{side}_hip"], 0.052 * build.bulk) for side in SIDES]
+    return Part(_balls(*hips, *hem), outfit.bottoms, SKIRT, -0.004)
+
+
+def _stool(build: Build, body: Body) -> list[Part]:
+    """What a sitting person sits on; drawn, but no part of the person."""
+    pelvis = body.joints["pelvis"]
+    low = min(body.joints[f"{side}_ankle"][1] for side in SIDES)
+    top = pelvis + np.array([0.0, -0.075, 0.0])
+    seat = [(top + np.array([x, 0.0, z]), 0.018) for x in (-0.11, 0.11) for z in (-0.06, 0.12)]
+    foot = np.array([pelvis[0], low, pelvis[2]])
+    wood = (110.0, 80.0, 55.0)
+    return [
+        Part(_balls((top, 0.03), (foot, 0.035)), _darker(wood, 0.8), PROP, -0.16),
+        Part(_balls(*seat), wood, PROP, -0.13),
+    ]

@@ -1,0 +1,218 @@
+"""Write a data set in COCO's format: images, annotations, detections, and a manifest by which a copy is checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sharpose.data.mannequin.detections import simulate_detections
+from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene
+from sharpose.errors import InputError
+
+# Raised whenever the same request would give other files.
+VERSION = 1
+# COCO's limbs, as pairs of keypoints counted from 1.
+COCO_SKELETON = [
+    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9],
+    [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
+]  # fmt: skip
+_IN_PROCESS = 48  # fewer images than this are not worth starting processes for
+
+
+def images_path(folder: Path, split: str) -> Path:
+    """Folder of a split's images."""
+    return Path(folder) / split
+
+
+def annotations_path(folder: Path, split: str) -> Path:
+    """The split's COCO person-keypoints file."""
+    return Path(folder) / "annotations" / f"person_keypoints_{split}.json"
+
+
+def detections_path(folder: Path, split: str) -> Path:
+    """The split's person detections: a list of {image_id, category_id, bbox, score}."""
+    return Path(folder) / "annotations" / f"detections_{split}.json"
+
+
+def generate(
+    folder: Path,
+    *,
+    split: str,
+    images: int,
+    seed: int,
+    parameters: MannequinParameters | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Generate `images` images of a split into a new folder and return its manifest.
+
+    Image i depends on nothing but the version, seed, split, parameters and i, whatever the number of `workers` (default: one per
+    core). Everything is written beside `folder` and renamed at the end. `progress(done, total)` is called as images are finished.
+    Raises InputError for a bad request or a folder that already has something in it.
+    """
+    folder, parameters = Path(folder), parameters or MannequinParameters()
+    check_request(split, images, seed, workers)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: is there already and not empty; choose another folder or remove it")
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        manifest = _write(partial, split, images, seed, parameters, workers, progress)
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def check_request(split: str, images: int, seed: int, workers: int | None = None) -> None:
+    """Raise InputError, naming the field, unless this can be generated."""
+    if not split or not split.replace("-", "").replace("_", "").isalnum():
+        raise InputError(f"mannequin: split={split!r} must be a name of letters, digits, - and _")
+    if not 1 <= images <= 999_999:
+        raise InputError(f"mannequin: images={images} must be within [1, 999999]")
+    if seed < 0:
+        raise InputError(f"mannequin: seed={seed} must not be negative")
+    if workers is not None and workers < 1:
+        raise InputError(f"mannequin: workers={workers} must be at least 1")
+
+
+def request_hash(split: str, images: int, seed: int, parameters: MannequinParameters) -> str:
+    """Sixteen hex digits that stand for everything that determines the files."""
+    request = {"version": VERSION, "split": split, "images": images, "seed": seed, "parameters": asdict(parameters)}
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def image_generator(split: str, seed: int, parameters: MannequinParameters, number: int) -> np.random.Generator:
+    """The source of chance of image `number` (counted from 1): independent of all other images."""
+    key = json.dumps([VERSION, split, asdict(parameters)], sort_keys=True)
+    words = np.frombuffer(hashlib.sha256(key.encode()).digest(), "<u4").tolist()
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number, *words])))
+
+
+def _write(
+    folder: Path,
+    split: str,
+    images: int,
+    seed: int,
+    parameters: MannequinParameters,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    images_path(folder, split).mkdir(parents=True)
+    annotations_path(folder, split).parent.mkdir()
+    jobs = [(folder, split, seed, parameters, number) for number in range(1, images + 1)]
+    records, annotations, detections, digest = [], [], [], hashlib.sha256()
+    for done, (record, people, found, sha256) in enumerate(_run(jobs, workers), 1):
+        records.append(record)
+        for entry in people:
+            annotations.append({**entry, "image_id": record["id"], "category_id": 1, "id": len(annotations) + 1})
+        detections += [{"image_id": record["id"], "category_id": 1, **entry} for entry in found]
+        digest.update(sha256.encode())
+        if progress is not None:
+            progress(done, images)
+    _dump(_coco(split, records, annotations), annotations_path(folder, split))
+    _dump(detections, detections_path(folder, split))
+    manifest = {
+        "generator": "mannequin",
+        "version": VERSION,
+        "split": split,
+        "seed": seed,
+        "parameters": asdict(parameters),
+        "command": _command(split, images, seed, parameters),
+        "counts": {
+            "images": images,
+            "people": sum(entry["num_keypoints"] > 0 for entry in annotations),
+            "crowds": sum(entry["iscrowd"] for entry in annotations),
+            "detections": len(detections),
+        },
+        "sha256": {
+            "annotations": file_sha256(annotations_path(folder, split)),
+            "detections": file_sha256(detections_path(folder, split)),
+            "images": digest.hexdigest(),
+        },
+        "made_with": {"numpy": np.__version__, "opencv": cv2.__version__},
+    }
+    _dump(manifest, folder / "manifest.json", indent=2)
+    return manifest
+
+
+def _command(split: str, images: int, seed: int, parameters: MannequinParameters) -> str:
+    default = asdict(MannequinParameters())
+    chosen = {name: value for name, value in asdict(parameters).items() if value != default[name]}
+    options = {"split": split, "images": images, "seed": seed, **chosen}
+    return " ".join(
+        ["sharpose data mannequin", *(f"--{name.replace('_', '-')} {value}" for name, value in options.items())]
+    )
+
+
+Result = tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]], str]
+Job = tuple[Path, str, int, MannequinParameters, int]
+
+
+def _run(jobs: list[Job], workers: int | None) -> Iterator[Result]:
+    """Results in the order of the jobs."""
+    workers = workers or (os.cpu_count() or 1 if len(jobs) >= _IN_PROCESS else 1)
+    if workers == 1:
+        yield from map(_make_image, jobs)
+        return
+    # Spawned, not forked: the caller may have threads (torch, OpenCV) that do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield from pool.imap(_make_image, jobs, chunksize=16)
+
+
+def _make_image(job: Job) -> Result:
+    """Draw and write one image; its record, annotations and detections (without ids), and the sha256 of its file."""
+    folder, split, seed, parameters, number = job
+    rng = image_generator(split, seed, parameters, number)
+    scene = make_scene(rng, parameters)
+    height, width = scene.image.shape[:2]
+    found = simulate_detections(rng, [entry for entry in scene.annotations if not entry["iscrowd"]], (height, width))
+    name = f"{number:06d}.jpg"
+    flags = [cv2.IMWRITE_JPEG_QUALITY, parameters.jpeg_quality]
+    data = cv2.imencode(".jpg", cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
+    (images_path(folder, split) / name).write_bytes(data)
+    record = {"id": number, "file_name": name, "width": width, "height": height, "license": 1}
+    return record, scene.annotations, found, hashlib.sha256(data).hexdigest()
+
+
+def _coco(split: str, records: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "info": {
+            "description": f"mannequin {split}: generated people",
+            "version": str(VERSION),
+            "contributor": "sharpose",
+        },
+        "licenses": [{"id": 1, "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}],
+        "images": records,
+        "annotations": annotations,
+        "categories": [
+            {
+                "id": 1,
+                "name": "person",
+                "supercategory": "person",
+                "keypoints": list(KEYPOINT_NAMES),
+                "skeleton": COCO_SKELETON,
+            }
+        ],
+    }
+
+
+def _dump(content: Any, path: Path, indent: int | None = None) -> None:
+    path.write_text(json.dumps(content, indent=indent, separators=None if indent else (",", ":")) + "\n")
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,71 @@
+"""What can be chosen about a generated data set, and what `difficulty` makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sharpose.errors import InputError
+
+
+@dataclass(frozen=True)
+class MannequinParameters:
+    """Choices that determine every image, next to the seed, the split's name and the image's number.
+
+    `difficulty` in [0, 1] widens the views (0: within 30 degrees of frontal, 1: the full circle), and adds clutter, occluders,
+    overlap between people, low contrast, blur and noise. Heights are those of a standing person, in pixels.
+    """
+
+    difficulty: float = 0.1
+    min_people: int = 1
+    max_people: int = 4
+    min_height: float = 90.0
+    max_height: float = 230.0
+    crowd_probability: float = 0.02
+    jpeg_quality: int = 90
+
+    def __post_init__(self) -> None:
+        for name in ("difficulty", "min_height", "max_height", "crowd_probability"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # 0 and 0.0 ask for the same images
+        self._require("difficulty", 0.0 <= self.difficulty <= 1.0, "must be within [0, 1]")
+        self._require("min_people", 1 <= self.min_people <= 10, "must be within [1, 10]")
+        self._require("max_people", self.min_people <= self.max_people <= 10, "must be within [min_people, 10]")
+        self._require("min_height", 40.0 <= self.min_height <= 400.0, "must be within [40, 400] pixels")
+        self._require(
+            "max_height", self.min_height <= self.max_height <= 400.0, "must be within [min_height, 400] pixels"
+        )
+        self._require("crowd_probability", 0.0 <= self.crowd_probability <= 1.0, "must be within [0, 1]")
+        self._require("jpeg_quality", 30 <= self.jpeg_quality <= 100, "must be within [30, 100]")
+
+    def _require(self, field: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise InputError(f"mannequin parameters: {field}={getattr(self, field)!r} {rule}")
+
+    @property
+    def max_yaw(self) -> float:
+        """How far, in degrees, a person may be turned away from the camera."""
+        return min(180.0, 30.0 + 50.0 * self.difficulty + 115.0 * max(0.0, self.difficulty - 0.3) / 0.7)
+
+    @property
+    def max_overlap(self) -> float:
+        """Largest share of a person's box that another person's box may cover."""
+        return 0.05 + 0.6 * self.difficulty
+
+    @property
+    def occluder_probability(self) -> float:
+        """Chance that something stands in front of a person."""
+        return 0.3 * self.difficulty**1.5
+
+    @property
+    def truncation_probability(self) -> float:
+        """Chance that a person is cut by the border of the image."""
+        return 0.02 + 0.2 * self.difficulty
+
+    @property
+    def clutter(self) -> float:
+        """Expected number of shapes in the background."""
+        return 12.0 * self.difficulty
+
+    @property
+    def colour_distance(self) -> float:
+        """Least distance between the background's colour and clothes, in units of 8-bit RGB."""
+        return 90.0 * (1.0 - self.difficulty)

@@ -1,0 +1,84 @@
+"""Projection and drawing: hulls of balls onto a canvas, far to near, with a label image that says whose part each pixel is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sharpose.data.mannequin.figure import LABELS_PER_PERSON, PROP, Part
+from sharpose.data.mannequin.skeleton3d import rotation
+
+Array = np.ndarray
+_ANGLES = np.linspace(0.0, 2.0 * np.pi, 20, endpoint=False)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+_SHIFT = 4  # cv2 draws with this many fractional bits
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A perspective camera at `distance` statures, looking down by `elevation` degrees; `scale` is pixels per stature."""
+
+    scale: float
+    distance: float
+    elevation: float
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def view(self, points: Array) -> Array:
+        """Body coordinates (N, 3) to camera coordinates: x right, y up, z towards the viewer."""
+        return points @ rotation(0, self.elevation).T
+
+    def project(self, points: Array) -> tuple[Array, Array]:
+        """Body coordinates (N, 3) to pixels (N, 2), and the pixels that one stature spans at each point (N,)."""
+        seen = self.view(points)
+        scale = self.scale * self.distance / (self.distance - seen[:, 2])
+        pixels = np.stack([seen[:, 0] * scale, -seen[:, 1] * scale], axis=1)
+        return pixels + np.array(self.offset), scale
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """An image (H, W, 3) RGB uint8 and its label image (H, W) int32: person * 32 + part, 0 where nobody is."""
+
+    image: Array
+    labels: Array
+
+
+def extent(parts: list[Part], camera: Camera) -> Array:
+    """Left, top, right, bottom in pixels of everything that belongs to the person."""
+    balls = np.concatenate([part.balls for part in parts if part.label != PROP])
+    pixels, scale = camera.project(balls[:, :3])
+    radius = (balls[:, 3] * scale)[:, None]
+    return np.concatenate([(pixels - radius).min(axis=0), (pixels + radius).max(axis=0)])
+
+
+def draw_person(canvas: Canvas, parts: list[Part], camera: Camera, person: int, light: float) -> None:
+    """Draw the parts far to near; `person` counts from 1, `light` in [-1, 1] says from which side light comes."""
+    depths = camera.view(np.array([part.centre for part in parts]))[:, 2] + [part.bias for part in parts]
+    for index in np.argsort(depths, kind="stable"):
+        _draw_part(canvas, parts[index], camera, person, light)
+
+
+def _draw_part(canvas: Canvas, part: Part, camera: Camera, person: int, light: float) -> None:
+    pixels, scale = camera.project(part.balls[:, :3])
+    radii = part.balls[:, 3] * scale
+    hull = hull_of_discs(pixels, radii)
+    label = person * LABELS_PER_PERSON + part.label if part.label != PROP else 0
+    cv2.fillConvexPoly(canvas.labels, hull, label, cv2.LINE_8, _SHIFT)
+    base = np.array(part.colour)
+    if not part.shaded:
+        cv2.fillConvexPoly(canvas.image, hull, base.tolist(), cv2.LINE_AA, _SHIFT)
+        return
+    cv2.fillConvexPoly(canvas.image, hull, (0.78 * base).tolist(), cv2.LINE_AA, _SHIFT)
+    lit = hull_of_discs(pixels + np.stack([0.25 * light * radii, -0.15 * radii], axis=1), 0.7 * radii)
+    cv2.fillConvexPoly(canvas.image, lit, base.tolist(), cv2.LINE_AA, _SHIFT)
+    if radii.max() > 2.0:
+        cv2.polylines(canvas.image, [hull], True, (0.5 * base).tolist(), 1, cv2.LINE_AA, _SHIFT)
+
+
+def hull_of_discs(centres: Array, radii: Array) -> Array:
+    """Convex hull (N, 1, 2) int32, in 1/16 pixels, of discs at `centres` (M, 2) with `radii` (M,)."""
+    points = centres[:, None, :] + radii[:, None, None] * _CIRCLE
+    fixed = np.rint(points.reshape(-1, 2) * (1 << _SHIFT)).astype(np.int32)
+    return fixed if len(centres) == 1 else cv2.convexHull(fixed)

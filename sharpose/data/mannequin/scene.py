@@ -1,0 +1,233 @@
+"""One image: people placed and drawn in depth order, and its annotations and detections read off the label image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sharpose.data.mannequin import background
+from sharpose.data.mannequin.figure import (
+    LABELS_PER_PERSON,
+    OWN_PARTS,
+    PAIRED,
+    Outfit,
+    Part,
+    dress,
+    landmarks,
+    sample_outfit,
+)
+from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.data.mannequin.render import Camera, Canvas, draw_person, extent
+from sharpose.data.mannequin.skeleton3d import Body, Build, Pose, pose_body, sample_build, sample_pose
+
+Array = np.ndarray
+KEYPOINT_NAMES = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
+    "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+# (width, height) of the canvas before it varies by a few pixels, and how often each is taken.
+CANVASES = (((320, 256), 0.6), ((288, 288), 0.15), ((256, 320), 0.25))
+CROWD = 31  # the label of people who are too many and too small to be annotated one by one
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone ready to be drawn: parts, camera, and the box (left, top, right, bottom) they fill in pixels."""
+
+    build: Build
+    pose: Pose
+    body: Body
+    parts: list[Part]
+    camera: Camera
+    box: Array
+
+    def moved(self, dx: float, dy: float) -> Person:
+        """The same person drawn elsewhere."""
+        x, y = self.camera.offset
+        camera = replace(self.camera, offset=(x + dx, y + dy))
+        return replace(self, camera=camera, box=self.box + np.array([dx, dy, dx, dy]))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A finished image (H, W, 3) RGB uint8 and its COCO annotations, without ids."""
+
+    image: Array
+    annotations: list[dict[str, Any]]
+
+
+def make_scene(rng: np.random.Generator, parameters: MannequinParameters) -> Scene:
+    """Draw one image; everything in it follows from `rng` and `parameters`."""
+    index = int(rng.choice(len(CANVASES), p=[share for _, share in CANVASES]))
+    width, height = (int(side + rng.integers(-16, 17)) for side in CANVASES[index][0])
+    canvas = Canvas(background.draw_background(rng, height, width, parameters), np.zeros((height, width), np.int32))
+    wall = tuple(canvas.image.mean(axis=(0, 1)).tolist())
+    light = float(rng.uniform(-1, 1))
+    crowd = _draw_crowd(rng, canvas, wall, light, parameters) if rng.random() < parameters.crowd_probability else []
+    people = _place_people(rng, (height, width), wall, parameters)
+    for person in people:
+        background.draw_shadow(canvas.image, person.box)
+    for number, person in enumerate(people, 1):
+        draw_person(canvas, person.parts, person.camera, number, light)
+        if rng.random() < parameters.occluder_probability:
+            background.draw_occluder(rng, canvas.image, canvas.labels, person.box)
+    annotations = [_annotate(rng, canvas.labels, person, number) for number, person in enumerate(people, 1)]
+    image = background.photograph(rng, canvas.image, parameters)
+    return Scene(image, [entry for entry in annotations if entry is not None] + crowd)
+
+
+def _place_people(
+    rng: np.random.Generator, size: tuple[int, int], wall: tuple[float, float, float], parameters: MannequinParameters
+) -> list[Person]:
+    """People from far to near; who finds no place without covering others too much is left out (the first always does)."""
+    wanted = int(rng.integers(parameters.min_people, parameters.max_people + 1))
+    placed: list[Person] = []
+    for _ in range(wanted):
+        person = _sample_person(rng, wall, parameters)
+        for _ in range(12):
+            candidate = person.moved(*_sample_shift(rng, person.box, size, parameters))
+            if all(_covered(candidate.box, other.box) <= parameters.max_overlap for other in placed):
+                placed.append(candidate)
+                break
+    return sorted(placed, key=lambda person: person.camera.scale)
+
+
+def _sample_person(
+    rng: np.random.Generator, wall: tuple[float, float, float], parameters: MannequinParameters
+) -> Person:
+    build, pose = sample_build(rng), sample_pose(rng, parameters.max_yaw)
+    body = pose_body(build, pose)
+    outfit: Outfit = sample_outfit(rng, wall, parameters)
+    parts = dress(build, body, outfit, pose.mode)
+    height = np.exp(rng.uniform(np.log(parameters.min_height), np.log(parameters.max_height)))
+    camera = Camera(float(height), float(rng.uniform(3.0, 7.0)), float(rng.normal(5, 5 + 8 * parameters.difficulty)))
+    return Person(build, pose, body, parts, camera, extent(parts, camera))
+
+
+def _sample_shift(
+    rng: np.random.Generator, box: Array, size: tuple[int, int], parameters: MannequinParameters
+) -> tuple[float, float]:
+    """Where to move a box: wholly inside if it fits, else centred; or cut by a side or the bottom by up to a third."""
+    height, width = size
+    extents, limits = (box[2] - box[0], box[3] - box[1]), (width, height)
+    shift = [
+        rng.uniform(2, limit - extent - 2) - low if extent + 5 < limit else (limit - extent) / 2 - low
+        for extent, limit, low in zip(extents, limits, box[:2], strict=True)
+    ]
+    if rng.random() < parameters.truncation_probability:
+        cut = rng.uniform(0.08, 0.35)
+        border = rng.integers(3)
+        if border == 0:
+            shift[0] = -cut * extents[0] - box[0]
+        elif border == 1:
+            shift[0] = width + cut * extents[0] - box[2]
+        else:
+            shift[1] = height + cut * extents[1] - box[3]
+    return float(shift[0]), float(shift[1])
+
+
+def _covered(first: Array, second: Array) -> float:
+    """The common area of two boxes (left, top, right, bottom) as a share of the smaller."""
+    common = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None).prod()
+    return float(common / min((first[2:] - first[:2]).prod(), (second[2:] - second[:2]).prod()))
+
+
+def _annotate(rng: np.random.Generator, labels: Array, person: Person, number: int) -> dict[str, Any] | None:
+    """The annotation of one drawn person, from what of them is seen; None if nothing much is."""
+    mask = (labels // LABELS_PER_PERSON == number).astype(np.uint8)
+    area = int(mask.sum())
+    if area < 100:
+        return None
+    keypoints = _keypoints(rng, labels, person, number)
+    return {
+        "segmentation": _polygons(mask),
+        "num_keypoints": int((keypoints[:, 2] > 0).sum()),
+        "area": area,
+        "iscrowd": 0,
+        "keypoints": [
+            round(float(value), 2) if column < 2 else int(value)
+            for row in keypoints
+            for column, value in enumerate(row)
+        ],
+        "bbox": list(cv2.boundingRect(mask)),
+    }
+
+
+def keypoint_positions(person: Person) -> tuple[Array, Array]:
+    """All 17 keypoints in pixels (17, 2), and whether each faces the camera (17,) (joints inside the body always do)."""
+    surface, normals = landmarks(person.build, person.body)
+    points = np.array([surface[name] if name in surface else person.body.joints[name] for name in KEYPOINT_NAMES])
+    facing = np.ones(len(KEYPOINT_NAMES), bool)
+    for index, name in enumerate(KEYPOINT_NAMES):
+        if name in normals:
+            facing[index] = person.camera.view(normals[name][None])[0, 2] > 0.0
+    return person.camera.project(points)[0], facing
+
+
+def _keypoints(rng: np.random.Generator, labels: Array, person: Person, number: int) -> Array:
+    """Rows (x, y, v), (17, 3): 2 where the picture shows the keypoint's own part, 1 where it is hidden, 0 outside or not labelled."""
+    height, width = labels.shape
+    points, facing = keypoint_positions(person)
+    unlabelled = rng.random(len(points))
+    rows = np.zeros((len(points), 3))
+    for index, (name, (x, y)) in enumerate(zip(KEYPOINT_NAMES, points, strict=True)):
+        if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+            continue
+        shown = facing[index] and int(labels[round(y), round(x)]) in _own_labels(name, number)
+        # Annotators seldom mark hidden eyes and ears, and now and then skip a hidden joint.
+        chance = 0.0 if shown else 0.85 if index < 5 else 0.1
+        if unlabelled[index] >= chance:
+            rows[index] = x, y, 2 if shown else 1
+    return rows
+
+
+def _own_labels(name: str, number: int) -> set[int]:
+    side = 1 if name.startswith("right") else 0
+    parts = OWN_PARTS[name.split("_")[-1]]
+    return {number * LABELS_PER_PERSON + part + (side if part in PAIRED else 0) for part in parts}
+
+
+def _polygons(mask: Array) -> list[list[float]]:
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    simple = [cv2.approxPolyDP(contour, 0.7, True).reshape(-1) for contour in contours]
+    kept = [polygon.tolist() for polygon in simple if len(polygon) >= 6]
+    x, y, width, height = cv2.boundingRect(mask)
+    return kept or [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+def _draw_crowd(
+    rng: np.random.Generator,
+    canvas: Canvas,
+    wall: tuple[float, float, float],
+    light: float,
+    parameters: MannequinParameters,
+) -> list[dict[str, Any]]:
+    """A row of small people in the back, annotated as one crowd without keypoints, as COCO does."""
+    height, width = canvas.labels.shape
+    small = replace(parameters, min_height=40.0, max_height=55.0)
+    centre, base = rng.uniform(0.25, 0.75) * width, rng.uniform(0.3, 0.6) * height
+    for place in range(int(rng.integers(5, 10))):
+        person = _sample_person(rng, wall, small)
+        dx = centre + (place - 3) * 16 + rng.normal(0, 4) - person.box[[0, 2]].mean()
+        person = person.moved(float(dx), float(base + rng.normal(0, 5) - person.box[3]))
+        draw_person(canvas, person.parts, person.camera, CROWD, light)
+    mask = (canvas.labels // LABELS_PER_PERSON == CROWD).astype(np.uint8)
+    return [{
+        "segmentation": {"counts": _run_lengths(mask), "size": [height, width]},
+        "num_keypoints": 0,
+        "area": int(mask.sum()),
+        "iscrowd": 1,
+        "keypoints": [0] * (3 * len(KEYPOINT_NAMES)),
+        "bbox": list(cv2.boundingRect(mask)),
+    }]  # fmt: skip
+
+
+def _run_lengths(mask: Array) -> list[int]:
+    """COCO's uncompressed run lengths: column by column, starting with zeros."""
+    flat = mask.T.reshape(-1)
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return [0, *runs] if flat[0] else runs
