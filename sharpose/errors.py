@@ -1,4 +1,4 @@
-"""The two ways a command can end badly; `sharpose.cli` turns them into exit codes."""
+"""The ways a command can end badly; `sharpose.cli` turns them into exit codes."""
 
 from __future__ import annotations
 
@@ -8,4 +8,12 @@ class InputError(ValueError):
 
 
 class RunFailed(RuntimeError):
-    """A run that started on good input and could not finish (exit code 1)."""
+    """A run that started on good input and could not finish."""
+
+    exit_code = 1
+
+
+class Interrupted(RunFailed):
+    """A signal asked a run to stop; its checkpoint is written, and the same command goes on (75: ready to requeue)."""
+
+    exit_code = 75

@@ -64,7 +64,9 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
     # weights that are allocated and never filled
     for count, device in ((count_torch, "meta"), (count_fvcore, "cpu")):
         model = model.to_empty(device=device)
-        for stage, (module, inputs) in stages(model, torch.empty(1, 3, *model.config.image_size, device=device)).items():
+        for stage, (module, inputs) in stages(
+            model, torch.empty(1, 3, *model.config.image_size, device=device)
+        ).items():
             for counter, macs in count(module, inputs).items():
                 metrics[f"macs_{counter}_{stage}"] = macs
                 if stage != "head":

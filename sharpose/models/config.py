@@ -1,4 +1,4 @@
-"""What determines a SHaRPose model: sizes, and the switches between the paper's text and its public release. No torch."""
+"""What determines a SHaRPose model: sizes, and the switches between paper and public release. No torch."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def sharpose(image: tuple[int, int], embed_dim: int, alpha: float, threshold: fl
 
 
 # Small widths, the token counts of 256x192 (48 coarse, 192 fine) and of 384x288 (108, 432): the toy runs the real path.
-NANO = {"patch_size": 8, "depth": 6, "num_heads": 4, "head": "single", "drop_path": 0.0, "position_init": "sincos"}
+NANO = {"patch_size": 8, "depth": 6, "num_heads": 6, "head": "single", "drop_path": 0.0, "position_init": "sincos"}
 
 # Paper, Section 4 and Table 2; thresholds as in the released configurations (1.2 practically never exits).
 MODELS: dict[str, Entry] = {
@@ -36,8 +36,8 @@ MODELS: dict[str, Entry] = {
     "sharpose-small-384x288": sharpose((384, 288), 384, 0.5, 0.99),
     "sharpose-base-256x192": sharpose((256, 192), 768, 0.4, 0.99),
     "sharpose-base-384x288": sharpose((384, 288), 768, 0.3, 1.2),
-    "sharpose-nano-128x96": sharpose((128, 96), 64, 0.4, 0.95, **NANO),
-    "sharpose-nano-192x144": sharpose((192, 144), 64, 0.3, 0.95, **NANO),
+    "sharpose-nano-128x96": sharpose((128, 96), 96, 0.4, 0.95, **NANO),
+    "sharpose-nano-192x144": sharpose((192, 144), 96, 0.3, 0.95, **NANO),
 }
 
 
@@ -57,7 +57,9 @@ def resolve_config(name: str, *, semantics: str = "release", **options: Any) -> 
     known = [field.name for field in fields(entry.config_class)]
     for option in options:
         if option not in known:
-            raise InputError(f"{name} has no option {option!r}{nearest(option, known)}; options: semantics, {', '.join(known)}")
+            raise InputError(
+                f"{name} has no option {option!r}{nearest(option, known)}; options: semantics, {', '.join(known)}"
+            )
     values = {**entry.values, **PRESETS[semantics], **options}
     # sizes arrive as lists from YAML and JSON
     return entry.config_class(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})

@@ -49,9 +49,7 @@ def gather_tokens(tokens: Float[Tensor, "B N D"], indices: Int[Tensor, "B n"]) -
     return tokens.gather(1, indices[:, :, None].expand(-1, -1, tokens.shape[2]))
 
 
-def upsample_tokens(
-    tokens: Float[Tensor, "B N D"], grid: tuple[int, int], ratio: int
-) -> Float[Tensor, "B fine D"]:
+def upsample_tokens(tokens: Float[Tensor, "B N D"], grid: tuple[int, int], ratio: int) -> Float[Tensor, "B fine D"]:
     """Nearest upsampling of a token grid: each token is copied to its ratio² positions in the fine grid."""
     maps = tokens.transpose(1, 2).unflatten(2, grid)
     return F.interpolate(maps, scale_factor=ratio, mode="nearest").flatten(2).transpose(1, 2)

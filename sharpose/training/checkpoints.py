@@ -1,4 +1,4 @@
-"""Checkpoints that survive: a folder per step, its manifest written last, the previous one kept until the next verifies."""
+"""Checkpoints that survive: a folder per step, manifest last, the one before kept until the next verifies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WEIGHTS, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.pt", "stat
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
-    """Write `folder/step-<state['step']>` and then remove all but it and the one before. Raises RunFailed when it cannot."""
+    """Write `folder/step-N`, then remove all but it and the one before. Raises RunFailed when it cannot be written."""
     target = folder / f"step-{state['step']:09d}"
     temporary = folder / f".{target.name}.{os.getpid()}.tmp"
     try:
@@ -37,7 +37,9 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         sync_folder(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise RunFailed(f"{target}: the checkpoint could not be written ({error.strerror or error}); the one before it is kept") from error
+        raise RunFailed(
+            f"{target}: not written ({error.strerror or error}); the checkpoint before it is kept"
+        ) from error
     if problem := damage(target):
         raise RunFailed(f"{target}: the checkpoint does not read back ({problem}); the one before it is kept")
     for old in sorted(folder.glob("step-*"))[:-2]:

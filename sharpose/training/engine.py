@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
-from sharpose.errors import InputError, RunFailed
+from sharpose.errors import InputError, Interrupted, RunFailed
 from sharpose.models import create_model
 from sharpose.progress import Reporter
 from sharpose.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
@@ -56,10 +56,6 @@ class Run:
     max_steps: int | None = None
 
 
-class Interrupted(RunFailed):
-    """A signal asked the run to stop; its checkpoint is written and it can be resumed."""
-
-
 def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> StepPlan:
     """Alpha, stages and lambda of a step, from (seed, step) alone."""
     epoch = step / steps_per_epoch
@@ -81,6 +77,8 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     torch.manual_seed(run.seed)
+    # tiny gradients of a well fitted heatmap become denormal numbers, which a CPU computes many times slower
+    torch.set_flush_denormal(True)
     model = create_model(run.model_name, **run.recipe.model_options)
     config = model.config
     codec = UdpCodec(config.image_size, config.heatmap_size, sigma=run.recipe.sigma)

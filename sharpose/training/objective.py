@@ -55,16 +55,13 @@ class SHaRPoseObjective(nn.Module):
         self, heatmaps: Tensor, targets: Tensor, weights: Tensor, batch: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """The OKS of the decoded coarse prediction (eq. 11), and which instances have a labelled keypoint."""
-        labelled = (weights > 0).any(dim=1)
         if self.model.config.oks_target == "release":
-            oks = release_instance_oks(heatmaps, targets, weights, batch["scale"])
-            return oks, labelled
+            return release_instance_oks(heatmaps, targets, weights, batch["scale"], self.sigmas)
         predicted, _ = self.codec.decode(heatmaps)
         height, width = self.codec.image_size
         rows, columns = self.codec.heatmap_size
         stride = predicted.new_tensor([(width - 1) / (columns - 1), (height - 1) / (rows - 1)])
         # the area is in pixels of the photograph, so distances are too
         zoom = (batch["scale"] / predicted.new_tensor([width - 1, height - 1]))[:, None]
-        sigmas = predicted.new_tensor(self.sigmas)
-        oks = instance_oks(predicted * stride * zoom, batch["keypoints"] * zoom, weights, batch["area"], sigmas)
-        return oks, labelled
+        oks = instance_oks(predicted * stride * zoom, batch["keypoints"] * zoom, weights, batch["area"], self.sigmas)
+        return oks, (weights > 0).any(dim=1)

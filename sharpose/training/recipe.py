@@ -32,7 +32,7 @@ class Recipe(BaseModel):
     quality_weight: float = Field(0.03, ge=0, description="lambda, once quality_start_epoch is reached")
     quality_start_epoch: float = Field(180, ge=0)
     coarse_only_epochs: float = Field(0, ge=0, description="first epochs that train the coarse stage alone")
-    alphas: tuple[float, ...] = Field((), description="drawn per batch (an elastic model); empty: the model's own alpha")
+    alphas: tuple[float, ...] = Field((), description="drawn per batch (elastic model); empty: the model's own")
     augment: bool = True
     model_options: dict[str, Any] = Field(default_factory=dict)
 

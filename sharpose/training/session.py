@@ -1,0 +1,92 @@
+"""A whole training from names: data set, recipe, loop, and the weights with the facts of how they were made."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from sharpose.data.augment import Augmentation
+from sharpose.data.cache import NAMED_SETS, ensure_named
+from sharpose.data.coco import CocoTopDown
+from sharpose.errors import InputError
+from sharpose.files import sha256_of
+from sharpose.models.registry import resolve_config
+from sharpose.progress import Reporter
+from sharpose.training.engine import Run, train
+from sharpose.training.recipe import Recipe, load_recipe
+from sharpose.weights import save_weights
+
+
+def train_and_export(
+    *,
+    model_name: str,
+    data: str,
+    out: Path,
+    images: Path | None = None,
+    recipe_name: str = "",
+    changes: dict[str, Any] | None = None,
+    seed: int = 0,
+    workers: int = 0,
+    precision: str = "no",
+    preload: bool = False,
+    max_steps: int | None = None,
+) -> dict[str, Any]:
+    """Train, write `out/<model>.safetensors` and its manifest, and return the manifest with the path of the weights."""
+    recipe = chosen_recipe(model_name, recipe_name, changes or {})
+    config = resolve_config(model_name, **recipe.model_options)
+    augmentation = Augmentation() if recipe.augment else None
+    annotations, folder, data_facts = find_data(data, images)
+    people = CocoTopDown(
+        annotations, folder, image_size=config.image_size, augmentation=augmentation, preload=preload, seed=seed
+    )
+    run = Run(model_name, recipe, people, out, seed, workers, precision, max_steps=max_steps)
+    model, state = train(run)
+    path = out / f"{model_name}.safetensors"
+    facts = {
+        "model": model_name,
+        "command": shlex.join(["sharpose", *sys.argv[1:]]),
+        "recipe": recipe.model_dump(mode="json"),
+        "data": {"name": data, "people": len(people), **data_facts},
+        "seed": seed,
+        "steps": state.step,
+        "wall_s": round(state.wall_s, 1),
+        "cpu_s": round(state.cpu_s, 1),
+        "threads": torch.get_num_threads(),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "versions": {"torch": torch.__version__},
+        "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "log": [{key: float(f"{value:.4g}") for key, value in row.items()} for row in state.log[::5] + state.log[-1:]],
+    }
+    save_weights(model, path, facts)
+    return {"weights": str(path), **facts}
+
+
+def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) -> Recipe:
+    """The named recipe, or the model's own (nano models share one), with changed fields."""
+    recipe = load_recipe(recipe_name or ("nano" if "-nano-" in model_name else model_name))
+    try:
+        return Recipe.model_validate({**recipe.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"--set {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def find_data(data: str, images: Path | None) -> tuple[Path, Path, dict[str, str]]:
+    """Annotations, images folder and identifying digests of a named generated set or of the user's own files."""
+    if data in NAMED_SETS:
+        with Reporter(f"Generating {data}", NAMED_SETS[data].images) as report:
+            made = ensure_named(data, progress=report.at)
+        manifest = json.loads((made.folder / "manifest.json").read_text())
+        return made.annotations_file, made.images_folder, {f"{k}_sha256": v for k, v in manifest["sha256"].items()}
+    if not Path(data).is_file():
+        raise InputError(f"--data {data}: neither a generated set ({', '.join(NAMED_SETS)}) nor an annotations file")
+    if images is None:
+        raise InputError(f"--data {data}: say where its images are with --images FOLDER")
+    return Path(data), images, {"annotations_sha256": sha256_of(Path(data))}
