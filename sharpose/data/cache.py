@@ -1,4 +1,4 @@
-"""Generated data sets kept on disk: made once, checked by their manifest, found again by what was asked for. Needs no torch."""
+"""Generated data sets kept on disk: made once, checked by their manifest, found by what was asked for. No torch."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class MannequinSet:
         return images_path(self.folder, self.split)
 
 
-# About 2.15 labelled people stand in an image: some 50,000 to learn from, and at least 1,000 each to choose and to judge by.
+# About 2.15 labelled people stand in an image: some 50,000 to learn from, at least 1,000 to choose by and to judge by.
 NAMED_SETS = {
     "mannequin-train": MannequinSet("train", 23_400, 1),
     "mannequin-val": MannequinSet("val", 520, 2),

@@ -20,8 +20,8 @@ def draw_background(rng: np.random.Generator, height: int, width: int, parameter
     for _ in range(rng.poisson(parameters.clutter)):
         _draw_shape(rng, image, wall, 15 + 60 * parameters.difficulty)
     uneven = rng.normal(0, 4 + 16 * parameters.difficulty, (5, 6)).astype(np.float32)
-    uneven = cv2.resize(uneven, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(image + uneven[:, :, None], 0, 255).astype(np.uint8)
+    smooth = cv2.resize(uneven, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(image + smooth[:, :, None], 0, 255).astype(np.uint8)
 
 
 def _draw_shape(rng: np.random.Generator, image: Array, wall: Array, contrast: float) -> None:
@@ -42,7 +42,7 @@ def _draw_shape(rng: np.random.Generator, image: Array, wall: Array, contrast: f
 
 
 def draw_occluder(rng: np.random.Generator, image: Array, labels: Array, box: Array) -> None:
-    """Put a post or a crate in front of the person in `box` (left, top, right, bottom); nobody is labelled where it stands."""
+    """Put a post or a crate in front of the person in `box` (left, top, right, bottom); it is labelled as nobody."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     if rng.random() < 0.5:

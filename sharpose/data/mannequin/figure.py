@@ -1,13 +1,15 @@
-"""A body dressed: every visible part is the convex hull of a few balls with one colour, ready to be projected and drawn."""
+"""A body dressed: every visible part is the convex hull of a few balls in one colour, ready to be drawn."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from sharpose.data.mannequin.parameters import MannequinParameters
-from sharpose.data.mannequin.skeleton3d import SIDES, Body, Build
+from sharpose.data.mannequin.poses import SIDES
+from sharpose.data.mannequin.skeleton3d import Body, Build
 
 Array = np.ndarray
 Colour = tuple[float, float, float]
@@ -43,7 +45,8 @@ HAIRS = ((25, 20, 18), (55, 35, 22), (95, 60, 35), (140, 85, 40), (205, 165, 95)
 class Part:
     """The hull of `balls` (N, 4: x, y, z, radius in statures) in one colour; `label` says what it is.
 
-    Parts are drawn in the order of the depth of `anchor` (the mean of the balls by default) plus `bias`: the larger, the later.
+    Parts are drawn in the order of the depth of `anchor` (by default the mean of the balls) plus `bias`: the larger,
+    the later.
     """
 
     balls: Array
@@ -61,7 +64,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Outfit:
-    """Colours and cuts of one person's look; sleeves and legs are the covered shares of arm and leg (2: to wrist or ankle)."""
+    """Colours and cuts of one person's look; `sleeves` and `legs`: how far arm and leg are covered (2: to the end)."""
 
     skin: Colour
     hair: Colour
@@ -113,7 +116,7 @@ def _clothes_colour(rng: np.random.Generator, others: list[tuple[Colour, float]]
 
 
 def landmarks(build: Build, body: Body) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Keypoints on the surface of the head: positions (3,), and the outward normals that say from where each can be seen."""
+    """Keypoints on the head's surface: positions (3,), and outward normals that say from where each is seen."""
     height = build.head
     local = {
         "nose": ((0.0, -0.10, 0.43), (0.0, 0.0, 1.0)),
@@ -178,7 +181,7 @@ def _ear_lobe(side: str) -> tuple[float, float, float]:
     return (0.39 if side == "left" else -0.39), -0.11, -0.02
 
 
-def _hair(part, at, outfit: Outfit) -> list[Part]:  # type: ignore[no-untyped-def]
+def _hair(part: Callable[..., Part], at: Callable[[float, float, float], Array], outfit: Outfit) -> list[Part]:
     if outfit.hair_style == "long":
         tips = [(at(sign * 0.2, -0.6, -0.24), 0.2) for sign in (1, -1)]
         return [part(outfit.hair, HAIR, (at(0, 0.0, -0.18), 0.40), *tips, bias=-0.025)]
@@ -228,9 +231,15 @@ def _trunk(build: Build, body: Body, outfit: Outfit) -> list[Part]:
     return parts
 
 
-def _limb(joints: tuple[Array, Array, Array], radii: tuple[float, float, float], cover: float, colours: tuple[Colour, Colour],
-          labels: tuple[int, int], bias: float) -> list[Part]:  # fmt: skip
-    """Upper and lower half of a limb in skin, and a sleeve or trouser leg over the first `cover` of it (1: to the joint, 2: all)."""
+def _limb(
+    joints: tuple[Array, Array, Array],
+    radii: tuple[float, float, float],
+    cover: float,
+    colours: tuple[Colour, Colour],
+    labels: tuple[int, int],
+    bias: float,
+) -> list[Part]:
+    """Both halves of a limb in skin, and cloth over the first `cover` of it (1: to the elbow or knee, 2: all)."""
     skin, cloth = colours
     parts = []
     for half in range(2):

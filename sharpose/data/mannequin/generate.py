@@ -57,9 +57,9 @@ def generate(
 ) -> dict[str, Any]:
     """Generate `images` images of a split into a new folder and return its manifest.
 
-    Image i depends on nothing but the version, seed, split, parameters and i, whatever the number of `workers` (default: one per
-    core). Everything is written beside `folder` and renamed at the end. `progress(done, total)` is called as images are finished.
-    Raises InputError for a bad request or a folder that already has something in it.
+    Image i depends on nothing but the version, seed, split, parameters and i, whatever the number of `workers`
+    (default: one per core). Everything is written beside `folder` and renamed at the end. `progress(done, total)` is
+    called as images are finished. Raises InputError for a bad request or a folder that already has something in it.
     """
     folder, parameters = Path(folder), parameters or MannequinParameters()
     check_request(split, images, seed, workers)
@@ -113,7 +113,10 @@ def _write(
     images_path(folder, split).mkdir(parents=True)
     annotations_path(folder, split).parent.mkdir()
     jobs = [(folder, split, seed, parameters, number) for number in range(1, images + 1)]
-    records, annotations, detections, digest = [], [], [], hashlib.sha256()
+    records: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    detections: list[dict[str, Any]] = []
+    digest = hashlib.sha256()
     for done, (record, people, found, sha256) in enumerate(_run(jobs, workers), 1):
         records.append(record)
         for entry in people:

@@ -11,8 +11,9 @@ from sharpose.errors import InputError
 class MannequinParameters:
     """Choices that determine every image, next to the seed, the split's name and the image's number.
 
-    `difficulty` in [0, 1] widens the views (0: within 30 degrees of frontal, 1: the full circle), and adds clutter, occluders,
-    overlap between people, low contrast, blur and noise. Heights are those of a standing person, in pixels.
+    `difficulty` in [0, 1] widens the views (0: within 30 degrees of frontal, 1: the full circle), and adds clutter,
+    occluders, overlap between people, low contrast, blur and noise. Heights are those of a standing person, in pixels.
+    Raises InputError, naming the field, for a value out of range.
     """
 
     difficulty: float = 0.1

@@ -1,4 +1,4 @@
-"""Projection and drawing: hulls of balls onto a canvas, far to near, with a label image that says whose part each pixel is."""
+"""Projection and drawing: hulls of balls, far to near, and a label image that says whose part each pixel is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHIFT = 4  # cv2 draws with this many fractional bits
 
 @dataclass(frozen=True)
 class Camera:
-    """A perspective camera at `distance` statures, looking down by `elevation` degrees; `scale` is pixels per stature."""
+    """A perspective camera at `distance` statures, looking down by `elevation` degrees; `scale`: pixels per stature."""
 
     scale: float
     distance: float

@@ -20,13 +20,15 @@ from sharpose.data.mannequin.figure import (
     sample_outfit,
 )
 from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.data.mannequin.poses import Pose, sample_pose
 from sharpose.data.mannequin.render import Camera, Canvas, draw_person, extent
-from sharpose.data.mannequin.skeleton3d import Body, Build, Pose, pose_body, sample_build, sample_pose
+from sharpose.data.mannequin.skeleton3d import Body, Build, pose_body, sample_build
 
 Array = np.ndarray
 KEYPOINT_NAMES = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
-    "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
+    "left_knee", "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
 # (width, height) of the canvas before it varies by a few pixels, and how often each is taken.
 CANVASES = (((320, 256), 0.6), ((288, 288), 0.15), ((256, 320), 0.25))
@@ -82,7 +84,7 @@ def make_scene(rng: np.random.Generator, parameters: MannequinParameters) -> Sce
 def _place_people(
     rng: np.random.Generator, size: tuple[int, int], wall: tuple[float, float, float], parameters: MannequinParameters
 ) -> list[Person]:
-    """People from far to near; who finds no place without covering others too much is left out (the first always does)."""
+    """People from far to near; who finds no place without covering others too much is left out (never the first)."""
     wanted = int(rng.integers(parameters.min_people, parameters.max_people + 1))
     placed: list[Person] = []
     for _ in range(wanted):
@@ -157,7 +159,7 @@ def _annotate(rng: np.random.Generator, labels: Array, person: Person, number: i
 
 
 def keypoint_positions(person: Person) -> tuple[Array, Array]:
-    """All 17 keypoints in pixels (17, 2), and whether each faces the camera (17,) (joints inside the body always do)."""
+    """All 17 keypoints in pixels (17, 2), and whether each faces the camera (17,); joints inside the body always do."""
     surface, normals = landmarks(person.build, person.body)
     points = np.array([surface[name] if name in surface else person.body.joints[name] for name in KEYPOINT_NAMES])
     facing = np.ones(len(KEYPOINT_NAMES), bool)
@@ -168,7 +170,7 @@ def keypoint_positions(person: Person) -> tuple[Array, Array]:
 
 
 def _keypoints(rng: np.random.Generator, labels: Array, person: Person, number: int) -> Array:
-    """Rows (x, y, v), (17, 3): 2 where the picture shows the keypoint's own part, 1 where it is hidden, 0 outside or not labelled."""
+    """Rows (x, y, v), (17, 3); v: 2 if the picture shows the keypoint's own part, 1 hidden, 0 outside or unlabelled."""
     height, width = labels.shape
     points, facing = keypoint_positions(person)
     unlabelled = rng.random(len(points))

@@ -1,0 +1,104 @@
+"""The cache: found again, repaired when faulty, whole or absent after a kill, and usable without torch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sharpose.data import cache
+from sharpose.data.mannequin import MannequinParameters
+from sharpose.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SHARPOSE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def forbid(done: int, total: int) -> None:
+    raise AssertionError("generated again")
+
+
+def test_a_set_is_made_once() -> None:
+    folder = cache.ensure("x", images=3, seed=0)
+    assert cache.ensure("x", images=3, seed=0, progress=forbid) == folder
+    assert folder == cache.MannequinSet("x", 3, 0).folder
+    assert cache.find_fault(cache.MannequinSet("x", 3, 0)) is None
+
+
+def test_different_requests_lie_in_different_folders() -> None:
+    requests = [
+        cache.MannequinSet("x", 3, 0),
+        cache.MannequinSet("x", 4, 0),
+        cache.MannequinSet("x", 3, 1),
+        cache.MannequinSet("y", 3, 0),
+        cache.MannequinSet("x", 3, 0, MannequinParameters(difficulty=0.5)),
+    ]
+    assert len({request.folder for request in requests}) == len(requests)
+    whole, real = MannequinParameters(difficulty=0), MannequinParameters(difficulty=0.0)
+    assert cache.MannequinSet("x", 3, 0, whole).folder == cache.MannequinSet("x", 3, 0, real).folder
+
+
+@pytest.mark.parametrize("damage", ["annotation", "image", "manifest"])
+def test_a_damaged_copy_is_made_anew(damage: str) -> None:
+    wanted = cache.MannequinSet("x", 3, 0)
+    cache.ensure("x", images=3, seed=0)
+    whole = wanted.annotations_file.read_bytes()
+    if damage == "annotation":
+        wanted.annotations_file.write_bytes(whole[:-40])
+    elif damage == "image":
+        (wanted.images_folder / "000002.jpg").unlink()
+    else:
+        (wanted.folder / "manifest.json").write_text("{")
+    assert cache.find_fault(wanted) is not None
+    cache.ensure("x", images=3, seed=0)
+    assert cache.find_fault(wanted) is None and wanted.annotations_file.read_bytes() == whole
+
+
+def kill_self(done: int, total: int) -> None:
+    if done == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def generate_and_die(folder: str) -> None:
+    os.environ["SHARPOSE_CACHE"] = folder
+    cache.ensure("x", images=4, seed=0, progress=kill_self)
+
+
+def test_a_killed_run_leaves_no_half_set(own_cache: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=generate_and_die, args=(str(own_cache),))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    wanted = cache.MannequinSet("x", 4, 0)
+    assert not wanted.folder.exists()
+    cache.ensure("x", images=4, seed=0)
+    assert cache.find_fault(wanted) is None
+    assert not list(wanted.folder.parent.glob("*.partial"))
+    assert not list(wanted.folder.parent.glob(".*.partial"))
+
+
+def test_named_sets() -> None:
+    assert set(cache.NAMED_SETS) == {"mannequin-train", "mannequin-val", "mannequin-test", "mannequin-tiny"}
+    assert len({(wanted.split, wanted.seed) for wanted in cache.NAMED_SETS.values()}) == 4
+    assert len({wanted.parameters for wanted in cache.NAMED_SETS.values()}) == 1
+    with pytest.raises(InputError, match="mannequin-tiny"):
+        cache.named_set("mannequin-huge")
+
+
+def test_the_tiny_set_is_ready_in_seconds() -> None:
+    tiny = cache.ensure_named("mannequin-tiny")
+    assert tiny.annotations_file.is_file() and tiny.detections_file.is_file()
+    assert len(list(tiny.images_folder.glob("*.jpg"))) == tiny.images == 40
+
+
+def test_generating_needs_no_torch() -> None:
+    code = "import sys, sharpose.data.cache, sharpose.data.mannequin; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
