@@ -18,6 +18,15 @@ def peaks(heatmaps: Float[Tensor, "B K h w"]) -> tuple[Int[Tensor, "B K 2"], Flo
     return torch.where(scores[..., None] > 0, points, -1), scores
 
 
+def neighbour(
+    heatmaps: Float[Tensor, "B K h w"], points: Int[Tensor, "B K 2"], dx: int, dy: int
+) -> Float[Tensor, "B K"]:
+    """The value (dx, dy) pixels beside each point, points beyond the border moved onto it."""
+    height, width = heatmaps.shape[2:]
+    columns, rows = (points[..., 0] + dx).clamp(0, width - 1), (points[..., 1] + dy).clamp(0, height - 1)
+    return heatmaps.flatten(2).gather(2, (rows * width + columns)[..., None])[..., 0]
+
+
 def blur_matrix(size: int, kernel: int, border: str, like: Tensor) -> Float[Tensor, "size size"]:
     """The matrix M that blurs `size` values as M @ values, with OpenCV's automatic sigma for an odd `kernel`.
 

@@ -7,6 +7,7 @@ Source: Huang et al., "The Devil is in the Details: Delving into Unbiased Data P
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -35,6 +36,8 @@ class UdpCodec:
     heatmap_size: tuple[int, int]
     sigma: float = 2.0
     kernel: int = 11
+    flip_shift: ClassVar[bool] = False
+    maps_per_keypoint: ClassVar[int] = 1
 
     def encode(
         self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
@@ -72,6 +75,8 @@ class UdpOffsetCodec:
     heatmap_size: tuple[int, int]
     radius_factor: float = 0.0546875
     kernel: int = 11
+    flip_shift: ClassVar[bool] = False
+    maps_per_keypoint: ClassVar[int] = 3
 
     @property
     def radius(self) -> float:

@@ -51,7 +51,11 @@ def read_json(path: Path) -> Any:
 
 def load_pose_file(path: Path, skeleton: Skeleton | None = None) -> PoseFile:
     """Read and check a COCO keypoint file; `skeleton` replaces its category's layout (same number of keypoints)."""
-    data = read_json(path)
+    return parse_pose_file(read_json(path), path, skeleton)
+
+
+def parse_pose_file(data: Any, path: Path, skeleton: Skeleton | None = None) -> PoseFile:
+    """Check the content of a COCO keypoint file; errors name `path`."""
     if not isinstance(data, dict):
         raise InputError(
             f"{path}: must be an object with images, annotations and categories, not a {type(data).__name__}"

@@ -76,11 +76,12 @@ class CocoTopDown(Dataset[Sample]):
         if boxes != "ground-truth" and augmentation is not None:
             raise InputError(f"{boxes}: detections have no keypoints, so they cannot be augmented for training")
         pose_file = load_pose_file(self.annotations, skeleton)
+        self.pose_file = pose_file
         self.skeleton = pose_file.skeleton
         self.category_id = pose_file.category_id
         self.images = pose_file.images
         self.instances = (
-            _ground_truth_instances(pose_file)
+            ground_truth_instances(pose_file)
             if boxes == "ground-truth"
             else _detected_instances(Path(boxes), pose_file)
         )
@@ -89,6 +90,7 @@ class CocoTopDown(Dataset[Sample]):
         self._check_images()
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._decoded: dict[int, np.ndarray] = {}
+        self._latest: tuple[int, np.ndarray] | None = None
         if preload:
             self._preload()
 
@@ -159,7 +161,10 @@ class CocoTopDown(Dataset[Sample]):
     def _image(self, image_id: int) -> np.ndarray:
         if image_id in self._decoded:
             return self._decoded[image_id]
-        return _read(self.folder, self.images[image_id])
+        # boxes of one image follow each other in evaluation
+        if self._latest is None or self._latest[0] != image_id:
+            self._latest = image_id, _read(self.folder, self.images[image_id])
+        return self._latest[1]
 
     def _preload(self) -> None:
         image_ids = self.image_ids
@@ -193,7 +198,8 @@ def _read(folder: Path, entry: ImageEntry) -> np.ndarray:
     return read_image(folder / entry.file_name, (entry.height, entry.width) if entry.height and entry.width else None)
 
 
-def _ground_truth_instances(pose_file: PoseFile) -> list[Instance]:
+def ground_truth_instances(pose_file: PoseFile) -> list[Instance]:
+    """The people to train and evaluate on: no crowd, a labelled keypoint, a box with positive area inside the image."""
     instances = []
     for row in pose_file.annotations:
         if row.get("iscrowd"):

@@ -1,6 +1,6 @@
 """Reading photographs safely.
 
-Rules: JPEG, PNG, BMP and WebP only; at most `MAX_PIXELS` pixels; grey, palette, CMYK and transparent pictures become RGB,
+Rules: JPEG, PNG, BMP and WebP only; at most `MAX_PIXELS` pixels; grey, palette, CMYK and transparent ones become RGB,
 16-bit ones are divided by 257. EXIF orientation is NOT applied: COCO annotations count in stored pixels, and turning
 the picture would move it away from them.
 """

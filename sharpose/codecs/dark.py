@@ -1,0 +1,66 @@
+"""DARK (Zhang et al., CVPR 2020), also TokenPose's: subpixel Gaussians, a Taylor step on the log of the blurred map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sharpose.codecs.geometry import affine_heatmap_to_image
+from sharpose.codecs.heatmaps import blur, gaussians, neighbour, peaks, window_inside, without_autocast
+from sharpose.codecs.msra import plain_stride
+
+
+@dataclass(frozen=True)
+class DarkCodec:
+    """Full-map Gaussians of `sigma` heatmap pixels; `kernel` is the blur before decoding. Crops use the affine warp."""
+
+    image_size: tuple[int, int]
+    heatmap_size: tuple[int, int]
+    sigma: float = 2.0
+    kernel: int = 11
+    flip_shift: ClassVar[bool] = True
+    maps_per_keypoint: ClassVar[int] = 1
+
+    def encode(
+        self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
+    ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
+        """Heatmaps and weights (0: invisible, or 3 sigma around lies wholly outside) for keypoints in crop pixels."""
+        points = keypoints / plain_stride(self.image_size, self.heatmap_size, keypoints)
+        weights = visible * window_inside(points, 3 * self.sigma, self.heatmap_size)
+        return gaussians(points, weights, self.sigma, self.heatmap_size), weights
+
+    def decode(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+        """Points in heatmap pixels and the raw maxima; no step within two pixels of the border or without curvature."""
+        with torch.autocast(heatmaps.device.type, enabled=False):
+            heatmaps = without_autocast(heatmaps)
+            points, scores = peaks(heatmaps)
+            smooth = blur(heatmaps, self.kernel, "zero")
+            smooth = smooth * (scores / smooth.amax(dim=(2, 3)))[..., None, None]
+            height, width = heatmaps.shape[2:]
+            inside = ((points > 1) & (points < points.new_tensor([width - 2, height - 2]))).all(dim=-1, keepdim=True)
+            step = torch.where(inside, _taylor_step(smooth, points), 0.0)
+        return points + step, scores
+
+    def to_image(
+        self, points: Float[Tensor, "B K 2"], center: Float[Tensor, "B 2"], scale: Float[Tensor, "B 2"]
+    ) -> Float[Tensor, "B K 2"]:
+        """Heatmap pixels to pixels of the photograph."""
+        return affine_heatmap_to_image(points, center, scale, self.heatmap_size)
+
+
+def _taylor_step(smooth: Tensor, points: Tensor) -> Tensor:
+    def at(dx: int, dy: int) -> Tensor:
+        return neighbour(smooth, points, dx, dy).clamp(min=1e-10).log()
+
+    centre = at(0, 0)
+    dx, dy = 0.5 * (at(1, 0) - at(-1, 0)), 0.5 * (at(0, 1) - at(0, -1))
+    dxx, dyy = 0.25 * (at(2, 0) - 2 * centre + at(-2, 0)), 0.25 * (at(0, 2) - 2 * centre + at(0, -2))
+    dxy = 0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1))
+    determinant = (dxx * dyy - dxy * dxy)[..., None]
+    step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
+    solvable = determinant != 0
+    return torch.where(solvable, -step / torch.where(solvable, determinant, 1.0), 0.0)
