@@ -21,7 +21,7 @@ from sharpose.data.mannequin import (
     generate,
     images_path,
 )
-from sharpose.data.mannequin.generate import image_generator
+from sharpose.data.mannequin.generate import image_generator, labels_sha256
 from sharpose.data.mannequin.poses import ARM_MODES, ARM_REST, LEG_MODES, LEG_REST, LIMITS, SIDES, sample_pose
 from sharpose.data.mannequin.render import Camera, hull_of_discs
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene
@@ -85,6 +85,7 @@ def test_the_manifest_tells_what_was_made(sample: Path, annotations: dict[str, A
     assert manifest["counts"]["images"] == IMAGES == len(list(images_path(sample, SPLIT).glob("*.jpg")))
     assert manifest["counts"]["people"] == sum(entry["num_keypoints"] > 0 for entry in people(annotations))
     assert manifest["command"] == f"sharpose data mannequin --split {SPLIT} --images {IMAGES} --seed 5"
+    assert manifest["sha256"]["labels"] == labels_sha256(annotations["annotations"])
     assert manifest["parameters"]["difficulty"] == MannequinParameters().difficulty
 
 
