@@ -220,8 +220,8 @@ def _dump(content: Any, path: Path, indent: int | None = None) -> None:
 def labels_sha256(annotations: list[dict[str, Any]]) -> str:
     """Hex sha256 of what an accuracy depends on: image, keypoints, area, box and crowd flag of every annotation.
 
-    Unlike the files' own hashes it is the same under OpenCV 4.10 and 5.0, whose images differ by at most 1 of 255 here and
-    there, and whose outlines have other corners.
+    Unlike the files' own hashes it is the same under OpenCV 4.10 and 5.0, whose images differ here and
+    there by 1 of 255, and whose outlines have other corners.
     """
     fields = ("image_id", "keypoints", "area", "bbox", "iscrowd")
     rows = [[entry[field] for field in fields] for entry in annotations]
