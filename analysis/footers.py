@@ -1,0 +1,108 @@
+"""What has to be known to read a table: how its numbers were made, and why there are dashes."""
+
+from __future__ import annotations
+
+from analysis import closed_form
+from analysis.lines import Line, compared_row, previous_difference, stored_devices, timed_together
+from analysis.statistics import REPLICATES
+from experiments.provenance import Device
+from experiments.spec import LoadedSpec
+from results.store import Record, Store
+
+DASH = "–"
+NOISY = "~"
+APART = "†"
+
+
+def accuracy_text(lines: list[Line]) -> list[str]:
+    """What stands behind the AP column."""
+    records = [line.records["accuracy"] for line in lines if "accuracy" in line.records]
+    if not records:
+        return []
+    # a control comes after the models
+    first, metrics, made = records[0], records[0].metrics, records[0].provenance
+    flip = "with" if first.identity["flip_test"] else "without"
+    boxes = "ground-truth boxes" if first.identity["boxes"] == "ground-truth" else "detected boxes"
+    resamples = len(metrics.get(REPLICATES, []))
+    interval = f"; [95 % bootstrap interval, {resamples:,} resamples of images]" if resamples else ""
+    size = f"{metrics['annotated_people']:,} people in {metrics['images']:,} images"
+    return [
+        f"AP: {first.tier} tier, {made.get('model')} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
+        f"{interval}; {origin(records)}."
+    ]
+
+
+def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """The paired differences to the row before, and whether any AP fell beyond its interval."""
+    pairs = [
+        (lines[i - 1].row.label, lines[i].row.label, previous_difference(loaded, lines, i))
+        for i in range(1, len(lines))
+    ]
+    said = [(a, b, d) for a, b, d in pairs if d is not None]
+    if not said:
+        return []
+    steps = "; ".join(f"{a} → {b}: {100 * d.value:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]" for a, b, d in said)
+    fallen = [b for _, b, d in said if d.high < 0]
+    verdict = (
+        f"lower than the row before, beyond the interval: {', '.join(fallen)}"
+        if fallen
+        else "none is lower beyond its interval"
+    )
+    return [f"AP differences by paired bootstrap: {steps}; {verdict}."]
+
+
+def cost_text(lines: list[Line]) -> list[str]:
+    """What stands behind the GFLOPs column, and how far the three counts are apart."""
+    records = [line.records["cost"] for line in lines if "cost" in line.records]
+    if not records:
+        return []
+    models = ", ".join(dict.fromkeys(str(record.provenance.get("model")) for record in records))
+    worst = 100 * max(closed_form.disagreement(record.identity["model"], record.metrics) for record in records)
+    agree = f"agree to {max(worst, 0.001):.3f} %" if worst <= 0.1 else f"DISAGREE by {worst:.2f} %"
+    return [
+        f"GFLOPs are 1e9 multiply-adds of {models} with every person refined, by fvcore "
+        f"(attention, norms and resizing included); fvcore, torch's counter "
+        f"and the closed form {agree}; {origin(records)}."
+    ]
+
+
+def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Store) -> list[str]:
+    """What stands behind the speed columns; where nothing does, which devices have stored speeds."""
+    if not any("throughput" in line.cells for line in lines):
+        return []
+    records = [line.records["throughput"] for line in lines if "throughput" in line.records]
+    if not records:
+        others = "; ".join(str(other) for other in stored_devices(store))
+        return [f"No speed is stored for {device}" + (f"; choose with --device: {others}." if others else ".")]
+    first = records[0]
+    model, how, rounds = first.provenance.get("model"), first.identity, len(first.metrics.get("samples_ms", []))
+    text = (
+        f"Speed: {model} on {device}, {how['precision']}, batch {how['batch_size']}, input tensor to heatmaps, "
+        f"random weights, median of {rounds} rounds with all rows interleaved; {origin(records)}."
+    )
+    said = [text]
+    if any(record.metrics.get("noisy") for record in records):
+        said.append(f"{NOISY} noisy: the samples spread too widely to rank this row.")
+    if "speed" in loaded.spec.columns:
+        reference = compared_row(loaded, lines)
+        if not all(timed_together(line, reference) for line in lines if "throughput" in line.records):
+            said.append(f"{APART} not timed in one session with the row it is compared with.")
+    return said
+
+
+def origin(records: list[Record]) -> str:
+    """Whether records were made on this machine or came with the repository, and when the last was made."""
+    published = sum(record.published for record in records)
+    whose = {0: "measured here", len(records): "published records"}.get(published, "published and local records")
+    return f"{whose}, last on {max(str(record.provenance.get('utc', '?'))[:10] for record in records)}"
+
+
+def missing_text(lines: list[Line]) -> list[str]:
+    """Why there are dashes."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        for measure, cell in line.cells.items():
+            if measure not in line.records:
+                why = cell.blocked or f"not measured yet (sharpose run {cell.spec})"
+                reasons.setdefault((measure, why), []).append(line.row.label)
+    return [f"{DASH} {measure} of {', '.join(labels)}: {why}." for (measure, why), labels in reasons.items()]

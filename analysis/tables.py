@@ -1,0 +1,218 @@
+"""From a spec and the store to a table: ours beside the paper's.
+
+A cell is a measurement or a dash. A column never mixes devices or data sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from analysis.footers import APART, DASH, NOISY, accuracy_text, cost_text, missing_text, paired_text, speed_text
+from analysis.lines import (
+    Line,
+    compared_row,
+    pick_device,
+    previous_difference,
+    read_lines,
+    refuse_mixtures,
+    relative_speed,
+    timed_together,
+)
+from analysis.statistics import ap_interval
+from experiments.cells import Catalog, cells, open_catalog
+from experiments.provenance import Device, choose_device
+from experiments.spec import LoadedSpec, load_specs
+from results.store import Store
+
+SCORES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR"}
+SUPERSCRIPTS = "¹²³⁴⁵⁶⁷⁸⁹"
+
+
+class Amount(NamedTuple):
+    """A cost as it is printed: its metric in a record, divided by `scale`."""
+
+    title: str
+    unit: str
+    metric: str
+    scale: float
+
+
+AMOUNTS = {
+    "gflops": Amount("GFLOPs", " (multiply-adds)", "macs_fvcore", 1e9),
+    "params": Amount("params", " (M)", "params", 1e6),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """`frame`: raw numbers, one row per spec row, for CSV and notebooks. `shown`: as text under printed headers.
+    `footer`: what has to be known to read it."""
+
+    id: str
+    title: str
+    frame: pd.DataFrame
+    shown: pd.DataFrame
+    footer: list[str]
+
+
+def build_tables(
+    names: Iterable[str | Path] = (),
+    *,
+    tier: str = "nano",
+    device: str = "cpu",
+    coco: Path | None = None,
+    store: Store | None = None,
+) -> list[Table]:
+    """The tables that `names` mean, from the store alone. `device`: cpu or cuda (this machine's), or a stored name.
+
+    Raises SpecError or StoreError with one line for anything that is wrong with specs, records or the choice.
+    """
+    store = store or Store()
+    catalog = open_catalog(tier, coco)
+    chosen = pick_device(device, store)
+    return [build(loaded, catalog, chosen, store) for loaded in load_specs(names)]
+
+
+def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) -> Table:
+    """One table at a tier, with the speeds of one device."""
+    lines = read_lines(loaded, cells(loaded, catalog, device), store)
+    refuse_mixtures(loaded, lines)
+    marked = [number for number, line in enumerate(lines) if line.row.note]
+    labels = [
+        line.row.label + (f" {SUPERSCRIPTS[marked.index(i)]}" if i in marked else "") for i, line in enumerate(lines)
+    ]
+    shown: dict[str, list[str]] = {loaded.spec.row_header: labels}
+    for column in printed_columns(loaded, lines, catalog.name, device):
+        texts = [column.text(line) for line in lines]
+        if any(texts) or not column.optional:
+            shown[column.header] = [text or DASH for text in texts]
+    frame = pd.DataFrame([raw_numbers(loaded, lines, index, device) for index in range(len(lines))])
+    footer = [f"{SUPERSCRIPTS[n]} {lines[i].row.note}" for n, i in enumerate(marked)]
+    footer += [*accuracy_text(lines), *paired_text(loaded, lines), *cost_text(lines)]
+    footer += [*speed_text(loaded, lines, device, store), *missing_text(lines), *loaded.spec.notes]
+    return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A printed column; `text` gives None for a dash, and an `optional` column of dashes alone is left out."""
+
+    header: str
+    text: Callable[[Line], str | None]
+    optional: bool = False
+
+
+def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: Device) -> Iterator[Column]:
+    """The columns a spec asks for, each with the paper's beside it."""
+    spec = loaded.spec
+    for name in spec.columns:
+        if name in SCORES:
+            yield Column(f"{SCORES[name]} ({tier} tier)", partial(score_text, key=name))
+            yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True)
+        elif name in AMOUNTS:
+            title, unit = AMOUNTS[name].title, AMOUNTS[name].unit
+            yield Column(f"{title}{unit}", partial(amount_text, key=name))
+            yield Column(f"{title} (paper)", partial(paper_text, key=name), optional=True)
+            yield Column("Δ %" if name == "gflops" else f"{title} Δ %", partial(delta_text, key=name), optional=True)
+        elif name == "images_per_s":
+            here = device == choose_device(device.kind)[0]
+            yield Column("images/s on this device" if here else f"images/s on {device}", speed_per_second_text)
+            yield Column("images/s (paper)", partial(paper_text, key=name), optional=True)
+        else:
+            title = f"speed relative to {spec.row_header} = {spec.compare_with}"
+            yield Column(title, partial(relative_text, reference=compared_row(loaded, lines)))
+
+
+def score_text(line: Line, key: str) -> str | None:
+    value = line.metric("accuracy", key)
+    if value is None:
+        return None
+    interval = ap_interval(line.records["accuracy"].metrics) if key == "ap" else None
+    return f"{100 * value:.1f}" + (f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval else "")
+
+
+def paper_text(line: Line, key: str) -> str | None:
+    value = getattr(line.row.paper, key)
+    return None if value is None else f"{value:.1f}"
+
+
+def amount(line: Line, key: str) -> float | None:
+    """A cost in the paper's unit."""
+    value = line.metric("cost", AMOUNTS[key].metric)
+    return None if value is None else value / AMOUNTS[key].scale
+
+
+def amount_text(line: Line, key: str) -> str | None:
+    value = amount(line, key)
+    return None if value is None else f"{value:.2f}"
+
+
+def delta_percent(line: Line, key: str) -> float | None:
+    """Ours against the paper's."""
+    ours, paper = amount(line, key), getattr(line.row.paper, key)
+    return None if ours is None or paper is None else 100 * (ours / paper - 1)
+
+
+def delta_text(line: Line, key: str) -> str | None:
+    value = delta_percent(line, key)
+    return None if value is None else f"{value:+.1f}"
+
+
+def speed_per_second_text(line: Line) -> str | None:
+    value = line.metric("throughput", "images_per_s")
+    if value is None:
+        return None
+    return f"{value:.3g}" + (f" {NOISY}" if line.metric("throughput", "noisy") else "")
+
+
+def relative_text(line: Line, reference: Line) -> str | None:
+    value = relative_speed(line, reference)
+    return None if value is None else f"{value:.2f}" + ("" if timed_together(line, reference) else f" {APART}")
+
+
+def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Device) -> dict[str, Any]:
+    """A row of the CSV: AP in percent, amounts in the paper's unit, None for what was not measured."""
+    line = lines[index]
+    raw: dict[str, Any] = {"label": line.row.label}
+    for name in loaded.spec.columns:
+        if name in SCORES:
+            value = line.metric("accuracy", name)
+            raw |= {name: None if value is None else 100 * value, f"{name}_paper": getattr(line.row.paper, name)}
+        if name in AMOUNTS:
+            raw |= {
+                name: amount(line, name),
+                f"{name}_paper": getattr(line.row.paper, name),
+                f"{name}_delta_percent": delta_percent(line, name),
+            }
+        if name == "images_per_s":
+            keys = (name, "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy")
+            raw |= {key: line.metric("throughput", key) for key in keys} | {"device": str(device)}
+        if name == "speed":
+            raw |= {"speed_relative": relative_speed(line, compared_row(loaded, lines))}
+    if "accuracy" in line.cells:
+        raw |= accuracy_numbers(loaded, lines, index)
+    return raw | {
+        f"{measure}_run_id": cell.run_id if measure in line.records else None for measure, cell in line.cells.items()
+    }
+
+
+def accuracy_numbers(loaded: LoadedSpec, lines: list[Line], index: int) -> dict[str, Any]:
+    """Interval, tier and paired difference of one row's AP, in percent."""
+    record = lines[index].records.get("accuracy")
+    interval = ap_interval(record.metrics) if record else None
+    paired = previous_difference(loaded, lines, index)
+    return {
+        "ap_low": interval and 100 * interval.low,
+        "ap_high": interval and 100 * interval.high,
+        "ap_minus_previous": paired and 100 * paired.value,
+        "ap_minus_previous_low": paired and 100 * paired.low,
+        "ap_minus_previous_high": paired and 100 * paired.high,
+        "tier": lines[index].cells["accuracy"].tier,
+        "people": lines[index].metric("accuracy", "annotated_people"),
+    }

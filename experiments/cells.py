@@ -1,0 +1,306 @@
+"""From a spec to its cells: for every row and measure, what determines the number, or why it cannot be had here.
+
+Imports no torch: the identities of stored cells are known without it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from experiments.provenance import REPOSITORY, Device
+from experiments.spec import FOLDER, MEAN_POSE, LoadedSpec, Measure, Row, Settings, SpecError, Strict
+from experiments.yamlfile import YamlFile, nearest
+from results.store import ROOT as RESULTS
+from results.store import run_id
+from sharpose.data.cache import MannequinSet, named_set
+from sharpose.data.mannequin import VERSION as MANNEQUIN_VERSION
+from sharpose.errors import InputError
+from sharpose.files import sha256_of
+from sharpose.models.registry import resolve_config
+
+# Raised when a change to the code would change the measured numbers: records of older versions are not used then.
+VERSIONS: dict[Measure, int] = {"accuracy": 1, "cost": 1, "throughput": 1}
+
+# Fields of a configuration that only shape training: the weights' hash stands for them.
+TRAINING_ONLY = ("drop_path", "position_init", "oks_target")
+
+
+class DataSet(Strict):
+    """A data set by name: generated people, or files inside the COCO folder.
+
+    `mannequin` is a named set of `sharpose.data.cache`, or its `first_images`. `training` names what models learn from.
+    """
+
+    mannequin: str | None = None
+    first_images: int | None = Field(None, ge=1)
+    annotations: str | None = None
+    images: str | None = None
+    detections: str | None = None
+    training: str | None = None
+
+    @model_validator(mode="after")
+    def one_source(self) -> DataSet:
+        on_disk = self.annotations is not None and self.images is not None
+        if on_disk == (self.mannequin is not None):
+            raise ValueError("give either mannequin, or annotations and images")
+        if self.mannequin is not None:
+            named_set(self.mannequin)
+        return self
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The files of a set on disk, inside the COCO folder."""
+        parts = {"annotations": self.annotations, "images": self.images, "detections": self.detections}
+        return {part: path for part, path in parts.items() if path is not None}
+
+    @property
+    def people(self) -> MannequinSet | None:
+        """The generated set; image i is the same however many there are."""
+        if self.mannequin is None:
+            return None
+        whole = named_set(self.mannequin)
+        return whole if self.first_images is None else replace(whole, images=self.first_images)
+
+
+class Tier(Strict):
+    """What stands for a spec's models and data sets; None: they stand for themselves."""
+
+    models: dict[str, str] | None = None
+    datasets: dict[str, str] | None = None
+
+
+class Tiers(Strict):
+    tiers: dict[str, Tier]
+    datasets: dict[str, DataSet]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where weights and the COCO folder are."""
+
+    weights: Path = RESULTS / "weights"
+    coco: Path | None = None
+    tiers: Path = FOLDER / "tiers.yaml"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number to measure. `identity` is None, and `blocked` says why, when it cannot be had on this machine.
+
+    `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy.
+    """
+
+    spec: str
+    row: str
+    measure: Measure
+    tier: str
+    model: str
+    options: dict[str, Any]
+    identity: dict[str, Any] | None = None
+    blocked: str | None = None
+    weights: Path | None = None
+    dataset: str | None = None
+    boxes: str = "ground-truth"
+    flip_test: bool = True
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str | None:
+        return None if self.identity is None else run_id(self.identity)
+
+    @property
+    def name(self) -> str:
+        return f"{self.spec} {self.row}: {self.measure}"
+
+
+class Blocked(Exception):
+    """A cell that cannot be measured here; the message is the reason and the way out."""
+
+
+class Catalog:
+    """What a tier means on this machine: stand-ins, data sets and weights, each hashed once."""
+
+    def __init__(self, tier: str, places: Places | None = None) -> None:
+        self.places = places or Places()
+        self.file = YamlFile(self.places.tiers)
+        self.tiers = self.file.validate(Tiers)
+        if tier not in self.tiers.tiers:
+            raise SpecError(f"{self.places.tiers}: there is no tier {tier!r}{nearest(tier, self.tiers.tiers)}")
+        self.tier, self.name = self.tiers.tiers[tier], tier
+        self.hashes: dict[Path, str] = {}
+        self.check_references()
+
+    def check_references(self) -> None:
+        """Every data set that something names must be there."""
+        named: list[tuple[tuple[str, ...], str]] = [
+            (("tiers", name, "datasets", key), to)
+            for name, tier in self.tiers.tiers.items()
+            for key, to in (tier.datasets or {}).items()
+        ]
+        named += [
+            (("datasets", name, "training"), data.training)
+            for name, data in self.tiers.datasets.items()
+            if data.training
+        ]
+        for location, name in named:
+            if name not in self.tiers.datasets:
+                raise self.file.error(location, f"no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
+
+    def stand_in(self, kind: str, name: str) -> str:
+        """The model or data set that stands for `name` at this tier. Raises Blocked when the tier has none."""
+        table = self.tier.models if kind == "model" else self.tier.datasets
+        if table is None:
+            return name
+        if name not in table:
+            raise Blocked(
+                f"tier {self.name} has no {kind} that stands for {name} (add one to {self.places.tiers.name})"
+            )
+        return table[name]
+
+    def dataset(self, name: str) -> DataSet:
+        if name not in self.tiers.datasets:
+            raise SpecError(f"{self.places.tiers}: no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
+        return self.tiers.datasets[name]
+
+    def coco_path(self, name: str, relative: str) -> Path:
+        """A file or folder inside the COCO folder. Raises Blocked without one, InputError when it lacks the path."""
+        if self.places.coco is None:
+            raise Blocked(f"no {name} here (give the COCO folder with --coco DIR or SHARPOSE_COCO)")
+        path = self.places.coco / relative
+        if not path.exists():
+            raise InputError(
+                f"{path}: no such file or folder; --coco (or SHARPOSE_COCO) must name the folder with {relative}"
+            )
+        return path
+
+    def data_identity(self, name: str) -> dict[str, Any]:
+        """What determines the people of a data set."""
+        data = self.dataset(name)
+        if data.people is not None:
+            return {"generator": "mannequin", "version": MANNEQUIN_VERSION, **asdict(data.people)}
+        return {"annotations_sha256": self.sha256(self.coco_path(name, str(data.annotations)))}
+
+    def boxes_identity(self, name: str, boxes: str) -> Any:
+        """What determines the boxes: generated detections follow from the generated data set."""
+        data = self.dataset(name)
+        if boxes == "ground-truth" or data.mannequin is not None:
+            return boxes
+        if data.detections is None:
+            raise Blocked(f"data set {name} has no detections (add them to {self.places.tiers.name})")
+        return {"detections_sha256": self.sha256(self.coco_path(name, data.detections))}
+
+    def weights(self, model: str) -> Path:
+        """The trained weights of a model. Raises Blocked when there are none, InputError when they are not intact."""
+        path = self.places.weights / f"{model}.safetensors"
+        manifest = path.with_suffix(".json")
+        if not path.exists():
+            raise Blocked(f"no weights of {model} (train them to {brief(path)})")
+        try:
+            expected = json.loads(manifest.read_bytes())["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{manifest}: the weights' manifest is missing or broken; git checkout it or train again"
+            ) from None
+        if self.sha256(path) != expected:
+            raise InputError(
+                f"{path}: does not have the sha256 of its manifest {manifest.name}; git checkout both or train again"
+            )
+        return path
+
+    def sha256(self, path: Path) -> str:
+        """A file's hash, computed once."""
+        if path not in self.hashes:
+            self.hashes[path] = sha256_of(path)
+        return self.hashes[path]
+
+
+def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
+    """The tier's stand-ins, with the COCO folder from `coco` or SHARPOSE_COCO; InputError when that is no folder."""
+    named = coco or (Path(os.environ["SHARPOSE_COCO"]) if os.environ.get("SHARPOSE_COCO") else None)
+    if named is not None and not named.is_dir():
+        raise InputError(f"{named}: no such folder; --coco (or SHARPOSE_COCO) must name the COCO folder")
+    return Catalog(tier, Places(coco=named))
+
+
+def brief(path: Path) -> str:
+    """A path as it is said: inside the repository, relative to it."""
+    return str(path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path)
+
+
+def cells(loaded: LoadedSpec, catalog: Catalog, device: Device) -> list[Cell]:
+    """Every cell of a spec at the catalog's tier; throughput on `device`."""
+    return [cell for row in loaded.spec.rows for cell in row_cells(loaded, row, catalog, device)]
+
+
+def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    settings = loaded.settings(row)
+    for measure in loaded.measures(row):
+        if measure == "accuracy":
+            yield accuracy_cell(loaded, row, settings, catalog)
+            continue
+        identity: dict[str, Any] = {
+            "measure": measure,
+            "version": VERSIONS[measure],
+            "model": model_identity(settings.model, settings.options),
+        }
+        speed = loaded.spec.throughput
+        details: dict[str, Any] = {}
+        if measure == "throughput":
+            identity |= {"batch_size": speed.batch_size, "precision": speed.precision, "scope": speed.scope}
+            identity |= {"device": device.name, "threads": device.threads}
+            details = speed.model_dump()
+        yield Cell(
+            loaded.id, row.label, measure, "paper-size", settings.model, settings.options, identity, details=details
+        )
+
+
+def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog) -> Cell:
+    """The accuracy of a row at the catalog's tier."""
+    cell = Cell(loaded.id, row.label, "accuracy", catalog.name, settings.model, settings.options)
+    control = settings.model == MEAN_POSE
+    try:
+        if settings.dataset == "":
+            raise loaded.row_error(row, "accuracy needs a `dataset`, here or in base")
+        dataset = catalog.stand_in("dataset", settings.dataset)
+        model = MEAN_POSE if control else catalog.stand_in("model", settings.model)
+        identity = {"measure": "accuracy", "version": VERSIONS["accuracy"], "dataset": catalog.data_identity(dataset)}
+        identity |= {"boxes": catalog.boxes_identity(dataset, settings.boxes), "flip_test": settings.flip_test}
+        weights = None
+        if control:
+            identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
+        else:
+            weights = catalog.weights(model)
+            identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
+    except Blocked as reason:
+        return replace(cell, blocked=str(reason))
+    return replace(
+        cell,
+        model=model,
+        identity=identity,
+        weights=weights,
+        dataset=dataset,
+        boxes=settings.boxes,
+        flip_test=settings.flip_test,
+    )
+
+
+def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The system and its full resolved configuration, but for what only shapes training."""
+    config = resolve_config(model, **options)
+    values = {key: value for key, value in asdict(config).items() if key not in TRAINING_ONLY}
+    return {"system": type(config).__name__.removesuffix("Config"), **values}
+
+
+def control_identity(dataset: str, catalog: Catalog) -> dict[str, Any]:
+    """The mean pose of a training set."""
+    training = catalog.dataset(dataset).training
+    if training is None:
+        raise Blocked(f"data set {dataset} names no training data (add `training` to {catalog.places.tiers.name})")
+    return {"system": MEAN_POSE, "training": catalog.data_identity(training)}

@@ -1,0 +1,128 @@
+"""From a cell to its metrics, by calling the library. Torch is imported here only when something is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.cells import Catalog, Cell
+from experiments.provenance import Device
+from sharpose.data.cache import ensure
+from sharpose.errors import InputError
+
+Progress = Callable[[int, int], None]
+Measured = Iterator[tuple[Cell, dict[str, Any]]]
+
+
+def measure(
+    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
+) -> Measured:
+    """Metrics of cells of one measure, each as soon as it is known. `reference` is what speeds are compared with."""
+    if cells[0].measure == "throughput":
+        yield from measure_throughput(cells, reference, device, progress)
+        return
+    for cell in cells:
+        yield cell, measure_cost(cell) if cell.measure == "cost" else measure_accuracy(cell, catalog, device, progress)
+
+
+def measure_cost(cell: Cell) -> dict[str, Any]:
+    from sharpose.efficiency import cost
+
+    return cost.measure_cost(cell.model, cell.options)
+
+
+def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
+    """COCO's figures as fractions, coverage, and the bootstrap replicates of AP with what pairs them."""
+    import torch
+
+    from sharpose.data.coco import CocoTopDown
+    from sharpose.evaluate import evaluate, mean_pose_control, score
+    from sharpose.models.registry import resolve_config
+
+    torch.set_num_threads(device.threads or torch.get_num_threads())
+    files = data_files(catalog, cell.dataset or "", progress)
+    boxes = "ground-truth" if cell.boxes == "ground-truth" else str(files.detections)
+    if cell.weights is None:
+        # the control needs boxes alone, so any input size does
+        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), boxes=boxes)
+        training = data_files(catalog, catalog.dataset(cell.dataset or "").training or "", progress)
+        return accuracy_metrics(score(dataset, mean_pose_control(training.annotations, dataset)))
+    image_size = resolve_config(cell.model, **cell.options).image_size
+    dataset = CocoTopDown(files.annotations, files.images, image_size=image_size, boxes=boxes)
+    model, codec = trained_model(cell)
+    return accuracy_metrics(
+        evaluate(model, dataset, codec, flip_test=cell.flip_test, device=device.kind, progress=progress)
+    )
+
+
+def trained_model(cell: Cell) -> tuple[Any, Any]:
+    """The cell's model with its weights, which must be those it is identified by, and its codec."""
+    from sharpose.codecs.udp import UdpCodec
+    from sharpose.models import create_model, resolve_config
+    from sharpose.weights import load_weights
+
+    model = create_model(cell.model, **cell.options)
+    digest = load_weights(model, cell.weights or Path())
+    if cell.identity is None or digest != cell.identity["weights_sha256"]:
+        raise InputError(f"{cell.weights}: changed while this was running; start again")
+    config = resolve_config(cell.model, **cell.options)
+    return model, UdpCodec(config.image_size, config.heatmap_size)
+
+
+def accuracy_metrics(evaluation: Any) -> dict[str, Any]:
+    """A record's metrics from an evaluation."""
+    metrics = evaluation.summary()
+    bootstrap = evaluation.metrics.bootstrap
+    if bootstrap is None:
+        return metrics
+    images = hashlib.sha256(json.dumps(list(bootstrap.image_ids)).encode()).hexdigest()[:16]
+    replicates = [None if math.isnan(value) else round(value, 6) for value in bootstrap.replicates.tolist()]
+    return {**metrics, "bootstrap_seed": bootstrap.seed, "bootstrap_images": images, "ap_bootstrap": replicates}
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """A data set on disk."""
+
+    annotations: Path
+    images: Path
+    detections: Path | None
+
+
+def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
+    """The files of a data set; generated now where they are not in the cache."""
+    data = catalog.dataset(name)
+    if data.people is None:
+        found = {part: catalog.coco_path(name, path) for part, path in data.paths.items()}
+        return DataFiles(found["annotations"], found["images"], found.get("detections"))
+    people = data.people
+    ensure(people.split, images=people.images, seed=people.seed, parameters=people.parameters, progress=progress)
+    return DataFiles(people.annotations_file, people.images_folder, people.detections_file)
+
+
+def measure_throughput(cells: Sequence[Cell], reference: Cell | None, device: Device, progress: Progress) -> Measured:
+    """All cells interleaved in one session with the reference, whose speed in it every record keeps."""
+    from sharpose.efficiency import throughput
+
+    how = cells[0].details
+    timed = [*cells, *([reference] if reference is not None and reference not in cells else [])]
+    metrics = throughput.measure_throughput(
+        {cell.row: (cell.model, cell.options) for cell in timed},
+        batch_size=how["batch_size"],
+        precision=how["precision"],
+        rounds=how["rounds"],
+        device=device.kind,
+        threads=device.threads,
+        progress=progress,
+    )
+    shared: dict[str, Any] = {}
+    if reference is not None:
+        speed = metrics[reference.row]["images_per_s"]
+        shared = {"reference_run_id": reference.run_id, "reference_images_per_s": speed}
+    for cell in cells:
+        yield cell, {**metrics[cell.row], **shared}

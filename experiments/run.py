@@ -1,0 +1,196 @@
+"""What is missing → measure → store. Nothing here prints a table; with everything stored nothing imports torch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.cells import Catalog, Cell, cells, open_catalog
+from experiments.measures import measure
+from experiments.provenance import Device, choose_device, local_device, provenance
+from experiments.spec import LoadedSpec, Measure, load_specs
+from results.store import Record, Store
+from sharpose.progress import Reporter
+
+State = Literal["stored", "missing", "blocked"]
+Say = Callable[[str], None]
+
+# cheap first, so that an interrupted run has most to show; speed last, when nothing of ours runs beside it
+ORDER: tuple[Measure, ...] = ("cost", "accuracy", "throughput")
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """Where a cell stands; `reason` says why a blocked one cannot be measured here."""
+
+    cell: Cell
+    state: State
+    record: Record | None = None
+    reason: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        cell = self.cell
+        kept = {"published": self.record.published if self.record else None, "reason": self.reason}
+        return {
+            "spec": cell.spec,
+            "row": cell.row,
+            "measure": cell.measure,
+            "tier": cell.tier,
+            "run_id": cell.run_id,
+            "state": self.state,
+            **kept,
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did: how many cells it measured, and where every cell stands now."""
+
+    measured: int
+    statuses: list[CellStatus]
+
+    @property
+    def blocked(self) -> list[CellStatus]:
+        return [status for status in self.statuses if status.state == "blocked"]
+
+
+def status(
+    names: Iterable[str | Path] = (),
+    *,
+    tier: str = "nano",
+    device: str = "cpu",
+    coco: Path | None = None,
+    measures: Sequence[Measure] = ORDER,
+    store: Store | None = None,
+) -> list[CellStatus]:
+    """Every cell of the specs: stored, missing, or blocked and why. Measures nothing."""
+    catalog, store = open_catalog(tier, coco), store or Store()
+    chosen, gpu = choose_device(device)
+    every = [cell for loaded in load_specs(names) for cell in cells(loaded, catalog, chosen)]
+    return [cell_status(cell, store, gpu) for cell in every if cell.measure in measures]
+
+
+def cell_status(cell: Cell, store: Store, no_device: str | None = None) -> CellStatus:
+    """Where one cell stands."""
+    if cell.identity is None:
+        return CellStatus(cell, "blocked", reason=cell.blocked)
+    record = store.find(cell.identity)
+    if record is not None:
+        return CellStatus(cell, "stored", record)
+    if cell.measure == "throughput" and no_device:
+        return CellStatus(cell, "blocked", reason=no_device)
+    return CellStatus(cell, "missing")
+
+
+def run_specs(
+    names: Iterable[str | Path] = (),
+    *,
+    tier: str = "nano",
+    device: str = "cpu",
+    coco: Path | None = None,
+    measures: Sequence[Measure] = ORDER,
+    again: bool = False,
+    store: Store | None = None,
+    say: Say | None = None,
+) -> Summary:
+    """Measure every missing cell of the specs (all of them with `again`) and store each record as soon as it is known.
+
+    Of several processes none measures what another is measuring; each returns when all its cells are there.
+    Raises InputError for bad specs, data or devices before anything is measured.
+    """
+    catalog, store, say = open_catalog(tier, coco), store or Store(), say or print_line
+    chosen = local_device(device)
+    specs = load_specs(names)
+    every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in measures]
+    wanted = {cell.run_id: cell for cell in reversed(every) if cell.identity is not None}
+    missing = [
+        cell for cell in every if cell is wanted.get(cell.run_id) and (again or store.find(cell.identity or {}) is None)
+    ]
+    jobs = groups(missing)
+    measured = 0
+    for number, job in enumerate(jobs, 1):
+        runner = Runner(store, catalog, chosen, say, f"[{number}/{len(jobs)}]")
+        measured += runner.run(job, alongside(job, specs, every), again)
+    return Summary(measured, [cell_status(cell, store) for cell in every])
+
+
+def groups(missing: Sequence[Cell]) -> list[list[Cell]]:
+    """What is measured in one go: the speeds of a spec together, everything else alone; cheap measures first."""
+    single = [[cell] for measure in ORDER[:-1] for cell in missing if cell.measure == measure]
+    speeds: dict[str, list[Cell]] = {}
+    for cell in missing:
+        if cell.measure == "throughput":
+            speeds.setdefault(cell.spec, []).append(cell)
+    return single + list(speeds.values())
+
+
+def alongside(job: Sequence[Cell], specs: Sequence[LoadedSpec], every: Sequence[Cell]) -> Cell | None:
+    """The row that a table compares speeds with: it is timed in the same session, stored already or not."""
+    if job[0].measure != "throughput":
+        return None
+    label = next(loaded.spec.compare_with for loaded in specs if loaded.id == job[0].spec)
+    return next((c for c in every if (c.spec, c.measure, c.row) == (job[0].spec, "throughput", label)), None)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Measures one group of cells and stores their records."""
+
+    store: Store
+    catalog: Catalog
+    device: Device
+    say: Say
+    prefix: str
+
+    def run(self, job: Sequence[Cell], reference: Cell | None, again: bool) -> int:
+        """Measure `job`; wait for the cells that another process has taken, and take over those it gave up."""
+        left, measured, told = list(job), 0, False
+        while left:
+            with ExitStack() as leases:
+                mine = [cell for cell in left if leases.enter_context(self.store.lease(cell.run_id or ""))]
+                # another process may have stored it between our look and our lease
+                todo = mine if again else [cell for cell in mine if self.store.find(cell.identity or {}) is None]
+                if todo:
+                    self.measure(todo, reference)
+                measured += len(todo)
+            left = [cell for cell in left if cell not in mine]
+            if not again:
+                left = [cell for cell in left if self.store.find(cell.identity or {}) is None]
+            if left and not told:
+                self.say(f"{self.prefix} waiting for another process that measures {', '.join(c.name for c in left)}")
+                told = True
+            if left:
+                time.sleep(POLL_S)
+        return measured
+
+    def measure(self, todo: Sequence[Cell], reference: Cell | None) -> None:
+        first, alone = todo[0], todo[0].measure == "throughput"
+        title = first.name if len(todo) == 1 else f"{first.spec}: {first.measure} of {len(todo)} rows"
+        self.say(f"{self.prefix} {title}")
+        with self.store.quiet(alone=alone), Reporter(title, 1) as bar:
+
+            def progress(done: int, total: int) -> None:
+                if bar.bar is not None:
+                    bar.bar.update(bar.task, total=total)
+                bar.total = total
+                bar.at(done)
+
+            for cell, metrics in measure(todo, reference, self.catalog, self.device, progress):
+                self.store.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, self.origin(cell)))
+
+    def origin(self, cell: Cell) -> dict[str, Any]:
+        """The record's provenance, with the names behind the hashes."""
+        names = {"model": cell.model, "options": cell.options, "dataset": cell.dataset}
+        return {**provenance(self.device), **{key: value for key, value in names.items() if value is not None}}
+
+
+def print_line(text: str) -> None:
+    """To stderr, so that stdout stays the result's."""
+    print(text, file=sys.stderr, flush=True)

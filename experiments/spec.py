@@ -1,0 +1,245 @@
+"""What a table is, declared in YAML: a base, rows that differ from it, what to measure, and the published values."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from experiments.yamlfile import SpecError, YamlFile, dotted, nearest
+from sharpose.errors import InputError
+from sharpose.models.registry import list_models, resolve_config
+
+FOLDER = Path(__file__).resolve().parent
+
+Measure = Literal["accuracy", "cost", "throughput"]
+Column = Literal["ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "params", "gflops", "images_per_s", "speed"]
+
+MEAN_POSE = "mean-pose"
+"""A control in place of a model: it puts the mean pose of the training people into every box."""
+
+OPTION = "model."
+KEYS = {
+    "model": "the name of a model, or mean-pose",
+    "dataset": "the name of a data set in tiers.yaml",
+    "boxes": "ground-truth or detections",
+    "flip_test": "true or false",
+}
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+# `model.<option>` keys go to the model's configuration, which checks them
+Changes = Annotated[
+    dict[str, Any],
+    Field(
+        description="; ".join(f"{key}: {meaning}" for key, meaning in KEYS.items()) + "; model.<option>: its value",
+        json_schema_extra={
+            "propertyNames": {"pattern": rf"^({'|'.join(KEYS)}|{re.escape(OPTION)}\w+)$"},
+            "properties": {"boxes": {"enum": ["ground-truth", "detections"]}, "flip_test": {"type": "boolean"}},
+        },
+    ),
+]
+Score = Annotated[float, Field(ge=0, le=100)]
+Amount = Annotated[float, Field(gt=0)]
+
+
+class Paper(Strict):
+    """Published values of a row: AP in percent, `gflops` in 1e9 multiply-adds, `params` in millions."""
+
+    ap: Score | None = None
+    ap50: Score | None = None
+    ap75: Score | None = None
+    ap_m: Score | None = None
+    ap_l: Score | None = None
+    ar: Score | None = None
+    params: Amount | None = None
+    gflops: Amount | None = None
+    images_per_s: Amount | None = None
+
+
+class Row(Strict):
+    """One line of a table: what it changes in the base, and what the paper gives for it."""
+
+    label: str = Field(min_length=1)
+    set: Changes = Field(default_factory=dict)
+    paper: Paper = Paper()
+    measure: list[Measure] | None = Field(None, description="in place of the spec's")
+    note: str | None = Field(None, description="printed under the table, marked in the row")
+
+
+class Throughput(Strict):
+    """How speed is measured: input tensor to heatmaps, all rows interleaved round by round."""
+
+    batch_size: int = Field(1, ge=1, le=4096)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    rounds: int = Field(12, ge=10, le=10_000)
+    scope: Literal["model"] = "model"
+
+
+class Spec(Strict):
+    """A table."""
+
+    title: str = Field(min_length=1)
+    base: Changes
+    measure: list[Measure] = Field(min_length=1)
+    row_header: str = Field("row", description="what the labels are")
+    columns: list[Column] = Field(min_length=1)
+    compare_with: str | None = Field(
+        None, description="the label of the row that others' speed and AP are compared with"
+    )
+    throughput: Throughput = Field(default_factory=lambda: Throughput.model_validate({}))
+    rows: list[Row] = Field(min_length=1)
+    paired_with: Literal["previous"] | None = Field(None, description="print paired AP differences to the row before")
+    notes: list[str] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A row with its base filled in."""
+
+    model: str
+    options: dict[str, Any]
+    dataset: str
+    boxes: str
+    flip_test: bool
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A checked spec; `id` is the name of its file."""
+
+    id: str
+    path: Path
+    spec: Spec
+    file: YamlFile
+
+    def settings(self, row: Row) -> Settings:
+        """What `row` measures."""
+        merged = {**self.spec.base, **row.set}
+        return Settings(
+            model=merged["model"],
+            options={key.removeprefix(OPTION): value for key, value in merged.items() if key.startswith(OPTION)},
+            dataset=merged.get("dataset", ""),
+            boxes=merged.get("boxes", "ground-truth"),
+            flip_test=merged.get("flip_test", True),
+        )
+
+    def measures(self, row: Row) -> list[Measure]:
+        return self.spec.measure if row.measure is None else row.measure
+
+    def row_error(self, row: Row, message: str) -> SpecError:
+        """An exception that points at a row."""
+        return self.file.error(("rows", self.spec.rows.index(row)), f"row {row.label!r}: {message}")
+
+
+def load_spec(path: Path | str) -> LoadedSpec:
+    """Read and check a spec. Raises SpecError naming file, line and key."""
+    path = Path(path)
+    file = YamlFile(path)
+    loaded = LoadedSpec(path.stem, path, file.validate(Spec), file)
+    check_labels(loaded)
+    check_changes(loaded, loaded.spec.base, ("base",))
+    if "model" not in loaded.spec.base:
+        raise file.error(("base",), "key 'model' in base is missing")
+    for index, row in enumerate(loaded.spec.rows):
+        check_changes(loaded, row.set, ("rows", index, "set"))
+        check_model(loaded, row, index)
+    return loaded
+
+
+def check_labels(loaded: LoadedSpec) -> None:
+    labels = [row.label for row in loaded.spec.rows]
+    for label, times in Counter(labels).items():
+        if times > 1:
+            last = len(labels) - 1 - labels[::-1].index(label)
+            raise loaded.file.error(("rows", last, "label"), f"label {label!r} is used {times} times; make them differ")
+    wanted = loaded.spec.compare_with
+    if wanted is None and "speed" in loaded.spec.columns:
+        raise loaded.file.error(("columns",), "the column speed needs `compare_with`, the label of a row")
+    if wanted is not None and wanted not in labels:
+        raise loaded.file.error(
+            ("compare_with",), f"compare_with: no row is labelled {wanted!r}{nearest(wanted, labels)}"
+        )
+
+
+def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[str | int, ...]) -> None:
+    """The keys of `base` or a `set`, and the types of those that are no model option."""
+    for key, value in changes.items():
+        here = (*location, key)
+        if key.startswith(OPTION):
+            continue
+        if key not in KEYS:
+            raise loaded.file.error(
+                here, f"unknown key {key!r} in {dotted(location)}{nearest(key, [*KEYS, OPTION + 'alpha'])}"
+            )
+        wrong = not isinstance(value, bool if key == "flip_test" else str)
+        if wrong or (key == "boxes" and value not in ("ground-truth", "detections")):
+            raise loaded.file.error(here, f"{dotted(here)} = {value!r} does not work: it must be {KEYS[key]}")
+
+
+def check_model(loaded: LoadedSpec, row: Row, index: int) -> None:
+    """The row's model and its options, by asking the model's own configuration."""
+    settings = loaded.settings(row)
+    place: tuple[str | int, ...] = ("rows", index, "set") if row.set else ("base",)
+    if settings.model == MEAN_POSE:
+        if loaded.measures(row) != ["accuracy"]:
+            raise loaded.row_error(row, "mean-pose has neither cost nor speed; give the row `measure: [accuracy]`")
+        return
+    if settings.model not in list_models():
+        key = (*place, "model") if "model" in row.set else ("base", "model")
+        known = nearest(settings.model, [*list_models(), MEAN_POSE])
+        raise loaded.file.error(key, f"{dotted(key)}: no model is called {settings.model!r}{known}")
+    try:
+        resolve_config(settings.model, **settings.options)
+    except InputError as error:
+        raise loaded.file.error(blamed(str(error), loaded.spec, row, index), f"row {row.label!r}: {error}") from None
+    except TypeError:
+        raise loaded.row_error(row, "a model option has a value of the wrong kind") from None
+
+
+def blamed(message: str, spec: Spec, row: Row, index: int) -> tuple[str | int, ...]:
+    """Where the option stands that a configuration's error message names first."""
+    words = re.findall(r"\w+", message)
+    for word in words:
+        if OPTION + word in row.set:
+            return ("rows", index, "set", OPTION + word)
+        if OPTION + word in spec.base:
+            return ("base", OPTION + word)
+    return ("rows", index)
+
+
+def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
+    """The spec files that `name` means: a path, a spec's name (`table6a`), or a number (`6a`; `6` is 6a and 6b).
+
+    Raises SpecError, listing what there is, when it means none.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return [Path(name)]
+    wanted = re.compile(rf"(?:table)?{re.escape(name)}[a-z]?")
+    specs = sorted(path for path in folder.glob("*.yaml") if path.stem != "tiers")
+    exact = [path for path in specs if path.stem in (name, f"table{name}")]
+    matches = exact or [path for path in specs if wanted.fullmatch(path.stem)]
+    if not matches:
+        raise SpecError(f"no spec is called {name!r} in {folder}{nearest(name, [path.stem for path in specs])}")
+    return matches
+
+
+def load_specs(names: Iterable[str | Path] = ()) -> list[LoadedSpec]:
+    """The specs that `names` mean (`6`, `6a`, `table6a`, a path), each once; without names, all of them."""
+    paths = [path for name in names for path in find_specs(str(name))]
+    if not paths:
+        paths = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "tiers.yaml")
+    return [load_spec(path) for path in dict.fromkeys(paths)]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a spec, for editors that check YAML while it is typed."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}

@@ -1,0 +1,287 @@
+"""The results store: one JSON file per measurement, named after what determines its number.
+
+`published/` is committed; `local/` holds what this machine measured and is git-ignored. A file is complete or absent:
+it is written to a temporary name, synced, and renamed. Its last line is the sha256 of everything above it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent
+FORMAT = 1
+SEAL = b',\n "sha256": "'
+SEALED_TAIL = re.compile(rb'[0-9a-f]{64}"\n}\n')
+RUN_ID_LENGTH = 16
+
+
+class StoreError(ValueError):
+    """A record or the store folder is unusable; the message is one line that names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measurement. `identity` is all that determines the number and hashes to `run_id`; `spec` and `row` say who
+    asked for it first; `provenance` says how, when and where it was made."""
+
+    identity: dict[str, Any]
+    metrics: dict[str, Any]
+    spec: str
+    row: str
+    tier: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+    published: bool = False
+
+    @property
+    def run_id(self) -> str:
+        return run_id(self.identity)
+
+    @property
+    def measure(self) -> str:
+        return self.identity["measure"]
+
+
+def run_id(identity: Mapping[str, Any]) -> str:
+    """16 hex digits of the sha256 of the canonical JSON of `identity`, which must name its `measure` and `version`.
+
+    Key order does not matter, and neither does 1 against 1.0 or a tuple against a list.
+    """
+    for key in ("measure", "version"):
+        if key not in identity:
+            raise StoreError(f"an identity without {key!r} cannot name a record")
+    text = json.dumps(canonical(identity), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:RUN_ID_LENGTH]
+
+
+def canonical(value: Any) -> Any:
+    """`value` with one spelling per meaning: lists for tuples, whole floats as integers. TypeError for other types."""
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("an identity has text keys only")
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return int(value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be part of an identity")
+
+
+class Store:
+    """Records under `root`/published and `root`/local, in one folder per measure."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.published = Path(root) / "published"
+        self.local = Path(root) / "local"
+
+    def find(self, identity: Mapping[str, Any]) -> Record | None:
+        """The record of `identity`, this machine's own before the published one; None when nobody measured it."""
+        name = Path(identity["measure"]) / f"{run_id(identity)}.json"
+        for folder in (self.local, self.published):
+            try:
+                return read(folder / name, published=folder is self.published)
+            except FileNotFoundError:
+                continue
+        return None
+
+    def records(self, measure: str = "*") -> list[Record]:
+        """Every record of a measure, or of all; a local one hides the published. StoreError names an unusable file."""
+        found: dict[str, Record] = {}
+        for folder in (self.published, self.local):
+            for path in sorted(folder.glob(f"{measure}/*.json")):
+                # another process may have deleted it since the listing
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.stem] = read(path, published=folder is self.published)
+        return list(found.values())
+
+    def save(self, record: Record) -> Path:
+        """Write `record` to the local folder, replacing an older one, and return its path."""
+        return write(self.local / record.measure / f"{record.run_id}.json", encode(record))
+
+    def publish(self, run_id: str) -> Path:
+        """Copy a local record to the published folder, checked first; StoreError when there is none."""
+        paths = list(self.local.glob(f"*/{checked_id(run_id)}.json"))
+        if not paths:
+            raise StoreError(f"{self.local}: no record {run_id} to publish; `sharpose status` lists what is stored")
+        read(paths[0], published=False)
+        return write(self.published / paths[0].relative_to(self.local), paths[0].read_bytes())
+
+    @contextlib.contextmanager
+    def lease(self, run_id: str, seconds: float = 3600) -> Iterator[bool]:
+        """Whether this process alone may measure `run_id` now. Leases that expired, or whose process died, are void."""
+        path = self.local / "leases" / f"{checked_id(run_id)}.json"
+        mine = self.take_lease(path, seconds)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self.drop_lease(path)
+
+    def take_lease(self, path: Path, seconds: float) -> bool:
+        owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": process_start(os.getpid())}
+        with locked(self.local / "leases" / ".lock"):
+            if holds(read_lease(path)):
+                return False
+            path.unlink(missing_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with os.fdopen(handle, "w") as file:
+                json.dump({**owner, "expires": time.time() + seconds}, file)
+        return True
+
+    def drop_lease(self, path: Path) -> None:
+        """Give a lease back, unless it expired and someone else took it over."""
+        with locked(self.local / "leases" / ".lock"):
+            lease = read_lease(path)
+            if lease and (lease.get("host"), lease.get("pid")) == (socket.gethostname(), os.getpid()):
+                path.unlink(missing_ok=True)
+
+    def quiet(self, *, alone: bool) -> contextlib.AbstractContextManager[None]:
+        """Wait for a turn on this machine: timings run `alone`, anything else may share it."""
+        return locked(self.local / "machine.lock", shared=not alone)
+
+
+def encode(record: Record) -> bytes:
+    """The file of a record: one line per field, so that differences read well, and a seal at the end."""
+    fields = {
+        "format": FORMAT,
+        "run_id": record.run_id,
+        "measure": record.measure,
+        "spec": record.spec,
+        "row": record.row,
+        "tier": record.tier,
+        "identity": canonical(record.identity),
+        "metrics": record.metrics,
+        "provenance": record.provenance,
+    }
+    body = "{\n" + ",\n".join(f" {json.dumps(key)}: {block(value)}" for key, value in fields.items())
+    sealed = body.encode()
+    return sealed + SEAL + hashlib.sha256(sealed).hexdigest().encode() + b'"\n}\n'
+
+
+def block(value: Any) -> str:
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value, allow_nan=False)
+    return "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in value.items()) + "\n }"
+
+
+def read(path: Path, *, published: bool = False) -> Record:
+    """The record in `path`. FileNotFoundError when absent; StoreError when it is not exactly what was written."""
+    way_out = "git checkout it" if published else "delete it to measure again"
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
+    body, _, tail = raw.rpartition(SEAL)
+    if not SEALED_TAIL.fullmatch(tail) or hashlib.sha256(body).hexdigest().encode() != tail[:64]:
+        raise StoreError(f"{path}: this record is truncated or was changed after it was written; {way_out}")
+    try:
+        fields = json.loads(raw)
+        named = {key: fields[key] for key in ("identity", "metrics", "spec", "row", "tier", "provenance")}
+        record = Record(**named, published=published)
+        matches = fields["format"] == FORMAT and path.stem == record.run_id and path.parent.name == record.measure
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise StoreError(f"{path}: this is not a record of this store; {way_out}") from None
+    if not matches:
+        raise StoreError(f"{path}: this record's content belongs under another name or format; {way_out}")
+    return record
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Put `content` at `path` as a whole or not at all, also across a power cut."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror}); free space or allow writing there") from None
+    return path
+
+
+def sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold an advisory lock on `path`; it ends with the process, however that ends."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror}); allow writing there") from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+
+
+def read_lease(path: Path) -> dict[str, Any] | None:
+    try:
+        lease = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return lease if isinstance(lease, dict) else None
+
+
+def holds(lease: dict[str, Any] | None) -> bool:
+    """Whether a lease still stands: not expired, and its process alive as far as this host can tell."""
+    if lease is None or not isinstance(lease.get("expires"), int | float) or lease["expires"] < time.time():
+        return False
+    if lease.get("host") != socket.gethostname():
+        return True
+    pid = lease.get("pid")
+    return isinstance(pid, int) and alive(pid) and lease.get("started") == process_start(pid)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def process_start(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks: tells it from a later one with the same number. None off Linux."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def checked_id(name: str) -> str:
+    """`name` when it can be a record's name; StoreError otherwise, so that no path leaves the store."""
+    if not re.fullmatch(rf"[0-9a-f]{{{RUN_ID_LENGTH}}}", name):
+        raise StoreError(f"{name!r} is not a run id ({RUN_ID_LENGTH} hex digits); `sharpose status` lists them")
+    return name
