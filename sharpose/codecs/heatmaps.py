@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -38,9 +39,8 @@ def blur_matrix(size: int, kernel: int, border: str, like: Tensor) -> Float[Tens
 @lru_cache(maxsize=64)
 def _blur_matrix(size: int, kernel: int, border: str) -> np.ndarray:
     radius = kernel // 2
-    sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
-    taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
-    taps /= taps.sum()
+    # sigma 0: chosen from the kernel's size, with OpenCV's tables for the smallest ones
+    taps = cv2.getGaussianKernel(kernel, 0).ravel()
     matrix = np.zeros((size, size), dtype=np.float32)
     for row in range(size):
         for offset, tap in zip(range(-radius, radius + 1), taps, strict=True):

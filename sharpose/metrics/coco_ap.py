@@ -150,7 +150,7 @@ class Matches:
         matched = np.concatenate([empty, *(cell["dtMatches"][:, :most] for cell in cells)], axis=1) > 0
         ignored = np.concatenate([empty, *(cell["dtIgnore"][:, :most] for cell in cells)], axis=1) > 0
         return cls(
-            image_ids=[cell["image_id"] for cell in cells],
+            image_ids=[int(cell["image_id"]) for cell in cells],
             image=image[order],
             matched=matched[:, order],
             ignored=ignored[:, order],

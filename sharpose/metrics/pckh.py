@@ -37,7 +37,7 @@ class MpiiTruth:
 
 @dataclass(frozen=True)
 class Pckh:
-    """Percent. per_joint: NaN where nobody has the joint; groups: mean of right and left; mean: over all visible joints."""
+    """Percent. per_joint: NaN where nobody has it; groups: right and left averaged; mean: over visible joints."""
 
     per_joint: Float[np.ndarray, " 16"]
     groups: dict[str, float]

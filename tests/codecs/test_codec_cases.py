@@ -1,0 +1,17 @@
+"""Crops, targets, decoding and mirrored averages against the numbers of public code bases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sharpose.conformance import codecs
+from sharpose.conformance.case import load_case
+
+
+@pytest.mark.parametrize("name", ["codec_geometry", "codec_targets", "codec_decoding", "codec_flip_loss"])
+def test_codec_cases(shared: Path, name: str) -> None:
+    comparisons = getattr(codecs, f"check_{name}")(load_case(shared / "golden" / name))
+    assert comparisons
+    assert [c for c in comparisons if not c.error <= c.bound] == []

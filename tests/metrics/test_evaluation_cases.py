@@ -1,0 +1,17 @@
+"""Detection clean-up, quality targets and PCKh against the numbers of public code bases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sharpose.conformance import evaluation
+from sharpose.conformance.case import load_case
+
+
+@pytest.mark.parametrize("name", ["coco_postprocessing", "instance_oks", "mpii_pckh"])
+def test_evaluation_cases(shared: Path, name: str) -> None:
+    comparisons = getattr(evaluation, f"check_{name}")(load_case(shared / "golden" / name))
+    assert comparisons
+    assert [c for c in comparisons if not c.error <= c.bound] == []
