@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ Progress = Callable[[int, int], None]
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+@runtime_checkable
 class Codec(Protocol):
     """What evaluation needs of a codec; `flip_shift` and `maps_per_keypoint` say how its maps are mirrored."""
 

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from sharpose.data.skeleton import Skeleton
 from sharpose.errors import InputError
@@ -83,7 +83,7 @@ def load_detections(path: Path, pose_file: PoseFile) -> list[tuple[int, dict[str
         where = f"{path}: [{number}]"
         if row.get("category_id") != pose_file.category_id:
             continue
-        if row.get("image_id") not in pose_file.images:
+        if not _is_int(row.get("image_id")) or row["image_id"] not in pose_file.images:
             raise InputError(
                 f"{where}.image_id {row.get('image_id')!r} is not an image of {pose_file.path}; "
                 "use the detections of that split"
@@ -124,7 +124,7 @@ def _images(path: Path, rows: list[dict[str, Any]]) -> dict[int, ImageEntry]:
         image_id, name = row.get("id"), row.get("file_name")
         if not _is_int(image_id) or image_id in images:
             raise InputError(f"{where}.id must be an integer that no other image has, not {image_id!r}")
-        if not isinstance(name, str) or not name or Path(name).is_absolute() or ".." in Path(name).parts:
+        if not isinstance(name, str) or not _is_inside(name):
             raise InputError(f"{where}.file_name must be a path inside the images folder, not {name!r}")
         height, width = row.get("height", 0), row.get("width", 0)
         if not (_is_int(height) and _is_int(width) and height >= 0 and width >= 0):
@@ -140,7 +140,7 @@ def _check_annotation(
     if not _is_int(row.get("id")) or row["id"] < 0 or row["id"] in seen:
         raise InputError(f"{where}: id must be a non-negative integer that no other annotation has")
     seen.add(row["id"])
-    if row.get("image_id") not in images:
+    if not _is_int(row.get("image_id")) or row["image_id"] not in images:
         raise InputError(f"{where}: image_id {row.get('image_id')!r} is not among images")
     _numbers(row.get("bbox"), 4, f"{where}: bbox")
     if not row.get("iscrowd") or "keypoints" in row:
@@ -149,7 +149,11 @@ def _check_annotation(
         _numbers([row["area"]], 1, f"{where}: area")
 
 
-def _is_int(value: object) -> bool:
+def _is_inside(name: str) -> bool:
+    return bool(name) and "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -95,13 +95,20 @@ def coco_ap(
     chosen = set(pose_file.images if image_ids is None else image_ids)
     kept = [dict(row) for row in results if row["image_id"] in chosen]
     evaluation = _evaluate(pose_file, kept, sorted(chosen), sigmas or pose_file.skeleton.sigmas)
-    stats = [None if value < 0 else float(value) for value in evaluation.stats]
+    # pycocotools marks classes without anybody with -1
+    values = (None if value < 0 else float(value) for value in evaluation.stats)
     matches = Matches.from_evaluation(evaluation)
     bootstrap = None
     if resamples and len(matches.image_ids):
         bootstrap = Bootstrap(matches.resampled_ap(resamples, seed), tuple(matches.image_ids), seed)
     people = sum(not ignored for row in matches.people_ignored for ignored in row)
-    return CocoMetrics(*stats, num_images=len(chosen), num_people=people, num_results=len(kept), bootstrap=bootstrap)
+    return CocoMetrics(
+        **dict(zip(_NAMES, values, strict=True)),
+        num_images=len(chosen),
+        num_people=people,
+        num_results=len(kept),
+        bootstrap=bootstrap,
+    )
 
 
 def load_results(path: Path) -> list[dict[str, Any]]:
@@ -213,7 +220,7 @@ def _pose_file(annotations: Path | str | Mapping[str, Any] | PoseFile) -> PoseFi
 def _check_results(results: Sequence[Mapping[str, Any]], pose_file: PoseFile) -> None:
     length = 3 * pose_file.skeleton.num_keypoints
     for number, row in enumerate(results):
-        if row.get("image_id") not in pose_file.images:
+        if not isinstance(row.get("image_id"), int) or row["image_id"] not in pose_file.images:
             raise InputError(f"results[{number}].image_id {row.get('image_id')!r} is not an image of {pose_file.path}")
         keypoints = row.get("keypoints")
         if not isinstance(keypoints, list) or len(keypoints) != length or not _finite(keypoints):

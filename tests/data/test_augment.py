@@ -37,7 +37,7 @@ def test_strengths() -> None:
 
 def test_switched_off_is_no_change() -> None:
     still = Augmentation(
-        shift_probability=0, flip_probability=0, half_body_probability=0, scale=0, rotation_probability=0
+        shift_probability=0.0, flip_probability=0.0, half_body_probability=0.0, scale=0.0, rotation_probability=0.0
     )
     draw = still.draw(np.random.default_rng(0))
     assert Draw(prefer_upper=draw.prefer_upper) == draw

@@ -158,7 +158,7 @@ def test_a_broken_image_is_one_line_even_from_a_worker(tmp_path: Path) -> None:
 def test_half_body_crops_are_smaller_than_whole_ones(tmp_path: Path) -> None:
     points = np.concatenate([np.random.default_rng(0).uniform(50, 60, (17, 2)), np.full((17, 1), 2.0)], axis=1)
     path = write_set(tmp_path, [person(1, 0, keypoints=points.ravel().tolist())])
-    half = Augmentation(shift_probability=0, scale=0, half_body_probability=1)
+    half = Augmentation(shift_probability=0.0, scale=0.0, half_body_probability=1.0)
     assert CocoTopDown(path, tmp_path, image_size=SIZE, augmentation=half)[0]["scale"][0] < 20
     few = points.copy()
     few[8:, 2] = 0
@@ -184,6 +184,7 @@ def test_normalised_pixels_have_imagenet_statistics() -> None:
         ({"annotations": [person(1, 0, bbox=[1, 2, 3, "x"])]}, "bbox holds 'x'"),
         ({"annotations": [person(1, 0), person(1, 0)]}, "annotation 1: id"),
         ({"annotations": [person(1, 0, iscrowd=1)]}, "no person with labelled keypoints"),
+        ({"annotations": [{**person(1, 0), "image_id": [0]}]}, r"image_id \[0\] is not among images"),
         ({"annotations": {}}, "annotations must be a list"),
         ({"categories": [{"id": 1, "name": "person"}]}, "exactly one category with keypoint names"),
         ({"images": [{"id": 0, "file_name": "../0.png"}]}, "inside the images folder"),
