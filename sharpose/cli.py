@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,12 +33,18 @@ def main() -> None:
     """Run the command line; bad input ends in one line and exit code 2, a failed run in one line and 1."""
     try:
         app()
-    except InputError as error:
+    except (InputError, *store_errors()) as error:
         fail(str(error), 2)
     except RunFailed as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         fail("interrupted; what was complete is kept", 130)
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """The store's own error class, where the store was used; it cannot be ours, as `results` imports nothing."""
+    store = sys.modules.get("results.store")
+    return (store.StoreError,) if store else ()
 
 
 def fail(message: str, code: int) -> None:
@@ -121,6 +128,313 @@ def train(
         max_steps=max_steps,
     )
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
+
+
+@app.command()
+def cost(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL…")],
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Parameters and multiply-adds of one fully refined image, by three independent counts, stage by stage.
+
+    Example: sharpose cost sharpose-base-256x192 sharpose-base-384x288 --set alpha=.3
+    """
+    from dataclasses import asdict
+
+    from sharpose.models.registry import resolve_config
+
+    options = parse_settings(settings)
+    # every name is checked before the first, slower, count
+    configs = {name: asdict(resolve_config(name, **options)) for name in names}
+    from sharpose.efficiency.cost import measure_cost
+
+    formula = harness("analysis.closed_form")
+    rows, lines = {}, []
+    for name, config in configs.items():
+        row: dict[str, Any] = dict(measure_cost(name, options))
+        row["macs_closed_form"] = formula.macs(config)["total"].macs
+        row["params_closed_form"] = formula.parameters(config)
+        row["disagreement"] = formula.disagreement(config, row)
+        rows[name] = row
+        if row["disagreement"] > 1e-3:
+            raise RunFailed(f"{name}: the three counts differ by {row['disagreement']:.2%}; none can be trusted")
+        lines += [
+            f"{name}: {row['params'] / 1e6:.3f} M parameters; GFLOPs (multiply-adds), every person refined:",
+            *(
+                f"  {label:38} {row[f'macs_{key}'] / 1e9:8.3f}  coarse {row[f'macs_{key}_coarse'] / 1e9:.3f}"
+                f"  fine {row[f'macs_{key}_fine'] / 1e9:.3f}  (head, in each: {row[f'macs_{key}_head'] / 1e9:.3f})"
+                for key, label in (
+                    ("fvcore", "fvcore (the paper's convention)"),
+                    ("torch", "torch (products alone)"),
+                )
+            ),
+            f"  {'closed form (products alone)':38} {row['macs_closed_form'] / 1e9:8.3f}  "
+            f"largest difference between counts {row['disagreement']:.4%}",
+        ]
+    show(rows, as_json, "\n".join(lines))
+
+
+@app.command()
+def conformance(
+    folder: Annotated[Path, typer.Argument(help="A folder of cases (each a folder with case.json), or one case.")],
+    as_json: Json = False,
+) -> None:
+    """Compare with the numbers of public reference implementations; exit code 1 when one differs.
+
+    Example: sharpose conformance ../shared/golden
+    """
+    from sharpose.conformance.run import closing_line, run_cases
+
+    verdicts = run_cases(folder)
+    text = "\n".join([*(verdict.line for verdict in verdicts), closing_line(verdicts)])
+    rows = [{**vars(v), "worst": v.worst._asdict() if v.worst else None} for v in verdicts]
+    show({"cases": rows, "summary": closing_line(verdicts)}, as_json, text)
+    if any(verdict.status == "FAILED" for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def mannequin(
+    out: Annotated[Path | None, typer.Option(help="A new folder; default: the cache, under the set's name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="A named set, e.g. mannequin-val; the options below are its.")
+    ] = None,
+    split: str = "train",
+    images: Annotated[int, typer.Option(min=1)] = 100,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    difficulty: Annotated[float | None, typer.Option(help="0 (frontal, plain) to 1 (any view, clutter).")] = None,
+    min_people: int | None = None,
+    max_people: int | None = None,
+    min_height: float | None = None,
+    max_height: float | None = None,
+    crowd_probability: float | None = None,
+    jpeg_quality: int | None = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; the files do not depend on it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Generate people in COCO's format: images, annotations, detections and a manifest.
+
+    Example: sharpose data mannequin --out people --split val --images 50 --seed 7
+    """
+    from sharpose.data.cache import MannequinSet, ensure, named_set
+    from sharpose.data.mannequin import MannequinParameters, generate
+    from sharpose.progress import Reporter
+
+    chosen = {
+        "difficulty": difficulty,
+        "min_people": min_people,
+        "max_people": max_people,
+        "min_height": min_height,
+        "max_height": max_height,
+        "crowd_probability": crowd_probability,
+        "jpeg_quality": jpeg_quality,
+    }
+    parameters = MannequinParameters(**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+    wanted = named_set(name) if name else MannequinSet(split, images, seed, parameters)
+    request: dict[str, Any] = {"images": wanted.images, "seed": wanted.seed, "parameters": wanted.parameters}
+    with Reporter("Generating people", wanted.images) as report:
+        if out is None:
+            folder = ensure(wanted.split, workers=workers, progress=report.at, **request)
+        else:
+            generate(out, split=wanted.split, workers=workers, progress=report.at, **request)
+            folder = out
+    manifest = json.loads((folder / "manifest.json").read_text())
+    counts = ", ".join(f"{count} {what}" for what, count in manifest["counts"].items())
+    show({"folder": str(folder), **manifest}, as_json, f"{folder}: {counts}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    annotations: Annotated[Path | None, typer.Option(help="COCO-format keypoint annotations.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    data: Annotated[str | None, typer.Option(help="A generated set instead, e.g. mannequin-val.")] = None,
+    boxes: Annotated[str, typer.Option(help="ground-truth, or a detections file.")] = "ground-truth",
+    weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
+    settings: Settings = None,
+    flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    workers: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    save_results: Annotated[Path | None, typer.Option(help="Where to write the results in COCO's format.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Average precision of a model on people of a COCO-format data set, with a bootstrap interval.
+
+    Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin-val --set alpha=.3
+    """
+    from sharpose.assess import assess
+
+    evaluation, facts = assess(
+        model_name=model,
+        options=parse_settings(settings),
+        annotations=annotations,
+        images=images,
+        data=data,
+        boxes=boxes,
+        weights=weights,
+        flip_test=flip_test,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        precision=precision,
+        save_results=save_results,
+    )
+    summary = evaluation.summary()
+    percent = {key: value * 100 for key, value in summary.items() if isinstance(value, float)}
+    lines = [
+        f"{model} on {facts['annotations']}: {summary['people']} boxes ({facts['boxes']}) on "
+        f"{summary['images_with_boxes']} of {summary['images']} images, {summary['annotated_people']} annotated people",
+        f"AP {percent['ap']:.1f} [{percent.get('ap_low', float('nan')):.1f}, "
+        f"{percent.get('ap_high', float('nan')):.1f}]  "
+        + "  ".join(
+            f"{name} {'-' if summary[key] is None else format(percent[key], '.1f')}"
+            for name, key in (("AP50", "ap50"), ("AP75", "ap75"), ("AP_M", "ap_m"), ("AP_L", "ap_l"), ("AR", "ar"))
+        ),
+    ]
+    if summary["refine_rate"] is not None:
+        lines.append(f"refined: {percent['refine_rate']:.1f} % of the people")
+    show({**facts, **summary}, as_json, "\n".join(lines))
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL…")],
+    batch: Annotated[int, typer.Option(min=1)] = 4,
+    settings: Settings = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 10,
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    device: Device = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1)] = None,
+    as_json: Json = False,
+) -> None:
+    """Images per second, all models interleaved in one run, random weights, every person refined.
+
+    Example: sharpose bench sharpose-small-256x192 sharpose-base-256x192 --batch 4
+    """
+    from sharpose.models.registry import resolve_config
+
+    options = {"quality_threshold": None, **parse_settings(settings)}
+    for name in names:
+        resolve_config(name, **options)
+    from sharpose.efficiency.throughput import measure_throughput
+    from sharpose.progress import Reporter
+
+    with Reporter("Timing", rounds) as report:
+        results = measure_throughput(
+            {name: (name, options) for name in names},
+            batch_size=batch,
+            precision=precision,
+            device=device,
+            rounds=rounds,
+            threads=threads,
+            progress=report.at,
+        )
+    first = results[names[0]]["images_per_s"]
+    lines = [
+        f"{name:24} {row['images_per_s']:8.2f} images/s  {row['images_per_s'] / first:5.2f}×  "
+        f"p50 {row['latency_ms_p50']:.1f} ms  p90 {row['latency_ms_p90']:.1f} ms  "
+        f"CPU {row['cpu_s_per_image']:.3f} s/image{'  (noisy)' if row['noisy'] else ''}"
+        for name, row in results.items()
+    ]
+    show(results, as_json, "\n".join(lines))
+
+
+Specs = Annotated[list[str] | None, typer.Argument(metavar="SPEC…", help="Spec files or names; default: all.")]
+Tier = Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")]
+Coco = Annotated[Path | None, typer.Option(help="The COCO folder, for the paper tier (or SHARPOSE_COCO).")]
+
+
+@app.command()
+def run(
+    specs: Specs = None,
+    tier: Tier = "nano",
+    device: Device = "cpu",
+    coco: Coco = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what the store lacks of the specs' cells; one record each.
+
+    Example: sharpose run experiments/table6a.yaml
+    """
+    summary = harness("experiments.run").run_specs(specs or (), tier=tier, device=device, coco=coco, again=again)
+    cells = [status.as_dict() for status in summary.statuses]
+    stored = sum(status.state == "stored" for status in summary.statuses)
+    lines = [f"{summary.measured} cells measured, {stored} of {len(cells)} stored"]
+    lines += [f"cannot be measured here: {status.cell.name}: {status.reason}" for status in summary.blocked]
+    show({"measured": summary.measured, "cells": cells}, as_json, "\n".join(lines))
+
+
+@app.command()
+def status(
+    specs: Specs = None, tier: Tier = "nano", device: Device = "cpu", coco: Coco = None, as_json: Json = False
+) -> None:
+    """Every cell of every table: stored, missing, or why it cannot be measured here.
+
+    Example: sharpose status table6a
+    """
+    cells = harness("experiments.run").status(specs or (), tier=tier, device=device, coco=coco)
+    lines = [
+        f"{cell.state:8} {cell.cell.name:40} "
+        + (cell.reason or ("" if cell.record is None else "published" if cell.record.published else "local"))
+        for cell in cells
+    ]
+    counts = {state: sum(cell.state == state for cell in cells) for state in ("stored", "missing", "blocked")}
+    lines.append(", ".join(f"{count} {state}" for state, count in counts.items()))
+    show([cell.as_dict() for cell in cells], as_json, "\n".join(line.rstrip() for line in lines))
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="A table's number or name: 6, 6a, table6b.")],
+    format: Annotated[str, typer.Option(help="text, markdown, csv or latex.")] = "text",
+    tier: Tier = "nano",
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Print a table from the store (nothing is measured) and write its CSV to results/csv.
+
+    Example: sharpose table 6
+    """
+    tables, rendering = harness("analysis.tables"), harness("analysis.render")
+    built = tables.build_tables([name], tier=tier, device=device)
+    texts = [rendering.render(one, format) for one in built]
+    for one in built:
+        rendering.write_csv(one)
+    show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
+
+
+@app.command()
+def publish(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID…", help="`all` publishes every local record.")],
+    as_json: Json = False,
+) -> None:
+    """Copy local records to results/published, to be committed.
+
+    Example: sharpose publish all
+    """
+    store = harness("results.store").Store()
+    local = [record.run_id for record in store.records() if not record.published]
+    paths = [str(store.publish(run_id)) for run_id in (local if run_ids == ["all"] else run_ids)]
+    show(paths, as_json, "\n".join(paths) or "no local records")
+
+
+def harness(module: str) -> Any:
+    """A module of the folders beside `sharpose`, which a checkout has and an installed wheel has not."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "experiments" / "spec.py").is_file():
+        raise InputError(
+            "this command needs the repository (experiments/, results/, analysis/); run it from a checkout"
+        )
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(f"this command needs {error.name}; pip install -e '.[harness]'") from error
 
 
 if __name__ == "__main__":

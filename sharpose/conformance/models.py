@@ -8,7 +8,7 @@ import torch
 
 from sharpose.checkpoints import from_release
 from sharpose.conformance.case import Case, Comparison, eval_mode
-from sharpose.models.config import SHaRPoseConfig
+from sharpose.models.configs.sharpose import SHaRPoseConfig
 from sharpose.models.sharpose import SHaRPose, SHaRPoseOutput
 
 HEADS = {"single": "single", "two_layer": "two-layer"}

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from sharpose.models.config import SHaRPoseConfig
+from sharpose.models.configs.sharpose import SHaRPoseConfig
 from sharpose.models.heads import KeypointTokenHead
 from sharpose.models.tokens import (
     accumulate_attention,

@@ -1,14 +1,22 @@
-"""What determines a SHaRPose model: sizes, and the switches between paper and public release. No torch."""
+"""SHaRPose's sizes, and the switches between the paper's text and its public release."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args, get_type_hints
+from typing import Any, Literal
 
-from sharpose.errors import InputError
-
-Size = tuple[int, int]
+from sharpose.models.configs.base import (
+    Entry,
+    Size,
+    check,
+    check_choices,
+    check_heads,
+    check_share,
+    check_sizes,
+    check_whole,
+    is_number,
+)
 
 
 @dataclass(frozen=True)
@@ -44,24 +52,15 @@ class SHaRPoseConfig:
     oks_target: Literal["release", "paper"] = "release"
 
     def __post_init__(self) -> None:
-        for field, hint in get_type_hints(type(self)).items():
-            if choices := [choice for choice in get_args(hint) if isinstance(choice, str)]:
-                check(getattr(self, field) in choices, field, getattr(self, field), "one of " + ", ".join(choices))
-        for field in ("patch_size", "refine_ratio", "embed_dim", "depth", "num_heads", "mlp_ratio", "num_keypoints"):
-            value = getattr(self, field)
-            check(isinstance(value, int) and value >= 1, field, value, "a whole number of at least 1")
+        check_choices(self)
+        check_whole(self, "patch_size", "refine_ratio", "embed_dim", "depth", "num_heads", "mlp_ratio", "num_keypoints")
+        check_sizes(self, "image_size", "heatmap_size")
         step = self.patch_size * self.refine_ratio
-        for field in ("image_size", "heatmap_size"):
-            sides = getattr(self, field)
-            whole = isinstance(sides, tuple) and len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)
-            check(whole, field, sides, "(height, width) in whole pixels")
         divisible = all(side % step == 0 for side in self.image_size)
         check(divisible, "image_size", self.image_size, f"two multiples of patch_size × refine_ratio = {step}")
-        check(self.embed_dim % self.num_heads == 0, "num_heads", self.num_heads, f"a divisor of {self.embed_dim}")
-        check(is_number(self.alpha) and 0 <= self.alpha <= 1, "alpha", self.alpha, "between 0 and 1")
-        check(is_number(self.drop_path) and 0 <= self.drop_path < 1, "drop_path", self.drop_path, "in [0, 1)")
-        beta = self.attention_beta
-        check(is_number(beta) and 0 <= beta < 1, "attention_beta", beta, "in [0, 1)")
+        check_heads(self.embed_dim, self.num_heads)
+        check_share(self, "alpha")
+        check_share(self, "drop_path", "attention_beta", below_one=True)
         threshold = self.quality_threshold
         check(threshold is None or is_number(threshold), "quality_threshold", threshold, "a number, or none")
 
@@ -101,17 +100,8 @@ class SHaRPoseConfig:
         return math.ceil(wanted) if self.keep_rounding == "ceil" else math.floor(wanted)
 
 
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def check(holds: bool, field: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise InputError(f"{field} = {value!r} does not work: it must be {wanted}")
-
-
 # The released configurations set their threshold per size, so `release` leaves it to the registry.
-PRESETS: dict[str, dict[str, object]] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "release": {
         "keep_rounding": "ceil",
         "relevance_blocks": "late",
@@ -127,4 +117,24 @@ PRESETS: dict[str, dict[str, object]] = {
         "oks_target": "paper",
         "quality_threshold": 0.95,
     },
+}
+
+
+def entry(image: Size, embed_dim: int, alpha: float, threshold: float, **values: Any) -> Entry:
+    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "embed_dim": embed_dim}
+    chosen = {**sizes, "alpha": alpha, "quality_threshold": threshold, **values}
+    return Entry(SHaRPoseConfig, chosen, "sharpose.models.sharpose:SHaRPose", PRESETS)
+
+
+# Small widths, the token counts of 256x192 (48 coarse, 192 fine) and of 384x288 (108, 432): the toy runs the real path.
+NANO = {"patch_size": 8, "depth": 6, "num_heads": 6, "head": "single", "drop_path": 0.0, "position_init": "sincos"}
+
+# Paper, Section 4 and Table 2; thresholds as in the released configurations (1.2 practically never exits).
+MODELS: dict[str, Entry] = {
+    "sharpose-small-256x192": entry((256, 192), 384, 0.5, 0.99),
+    "sharpose-small-384x288": entry((384, 288), 384, 0.5, 0.99),
+    "sharpose-base-256x192": entry((256, 192), 768, 0.4, 0.99),
+    "sharpose-base-384x288": entry((384, 288), 768, 0.3, 1.2),
+    "sharpose-nano-128x96": entry((128, 96), 96, 0.4, 0.95, **NANO),
+    "sharpose-nano-192x144": entry((192, 144), 96, 0.3, 0.95, **NANO),
 }

@@ -1,0 +1,106 @@
+"""An evaluation from names and paths: which weights, people and boxes; and the facts that go with its numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sharpose.codecs.udp import UdpCodec
+from sharpose.data.coco import CocoTopDown
+from sharpose.errors import InputError
+from sharpose.evaluate import Evaluation, evaluate, save_results
+from sharpose.files import sha256_of
+from sharpose.models import create_model
+from sharpose.progress import Reporter
+from sharpose.training.session import find_data
+from sharpose.weights import load_weights
+
+SHIPPED = Path(__file__).resolve().parents[1] / "results" / "weights"
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def assess(
+    *,
+    model_name: str,
+    options: dict[str, Any],
+    annotations: Path | None,
+    images: Path | None,
+    data: str | None,
+    boxes: str,
+    weights: str | None,
+    flip_test: bool,
+    batch_size: int,
+    workers: int,
+    device: str,
+    precision: str,
+    save_results: Path | None,
+) -> tuple[Evaluation, dict[str, Any]]:
+    """Evaluate, write the results file where asked, and return the evaluation with what determines it.
+
+    Raises InputError for anything missing or contradictory, before the first image is read.
+    """
+    if (data is None) == (annotations is None):
+        raise InputError("give either --annotations FILE with --images DIR, or --data NAME")
+    if precision not in PRECISIONS:
+        raise InputError(f"--precision {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: there is no CUDA device here; use --device cpu")
+    model = create_model(model_name, **options)
+    digest = load_chosen(model, model_name, weights)
+    path, folder, _ = find_data(data or str(annotations), images)
+    config = model.config
+    dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes)
+    if dataset.skeleton.num_keypoints != config.num_keypoints:
+        raise InputError(
+            f"{path}: has {dataset.skeleton.num_keypoints} keypoints and {model_name} predicts {config.num_keypoints}; "
+            f"use a model of the same number (--set num_keypoints={dataset.skeleton.num_keypoints}, with its weights)"
+        )
+    codec = UdpCodec(config.image_size, config.heatmap_size)
+    with Reporter(f"Evaluating {model_name}", len(dataset)) as report:
+        evaluation = evaluate(
+            model,
+            dataset,
+            codec,
+            batch_size=batch_size,
+            flip_test=flip_test,
+            device=device,
+            precision=precision,  # type: ignore[arg-type]
+            num_workers=workers,
+            progress=report.at,
+        )
+    if save_results is not None:
+        write_results(evaluation, save_results)
+    return evaluation, {
+        "model": model_name,
+        "options": options,
+        "weights_sha256": digest,
+        "annotations": str(path),
+        "annotations_sha256": sha256_of(path),
+        "boxes": boxes,
+        "boxes_sha256": None if boxes == "ground-truth" else sha256_of(Path(boxes)),
+        "flip_test": flip_test,
+        "precision": precision,
+        "device": device,
+    }
+
+
+def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) -> str | None:
+    """Load the given weights, or those that ship; returns their sha256, None for random ones."""
+    if weights == "random":
+        return None
+    shipped = SHIPPED / f"{model_name}.safetensors"
+    if weights is None and not shipped.exists():
+        raise InputError(
+            f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors, "
+            "or --weights random to try the pipeline"
+        )
+    return load_weights(model, Path(weights) if weights else shipped)
+
+
+def write_results(evaluation: Evaluation, path: Path) -> None:
+    try:
+        save_results(evaluation.results, path)
+    except OSError as error:
+        raise InputError(f"--save-results {path}: cannot be written ({error.strerror})") from error

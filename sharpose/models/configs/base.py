@@ -1,0 +1,72 @@
+"""What every configuration shares: sizes, checks with one-line errors, and the entry of a named model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_type_hints
+
+from sharpose.errors import InputError
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named model: its configuration class and values, the class that builds it, and presets an option may name.
+
+    `presets` are values under the names that `semantics=` accepts; the first is the default.
+    """
+
+    config_class: type[Any]
+    values: Mapping[str, Any]
+    builder: str
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def check(holds: bool, name: str, value: object, wanted: str) -> None:
+    """Raise InputError naming the field, its value and what it must be."""
+    if not holds:
+        raise InputError(f"{name} = {value!r} does not work: it must be {wanted}")
+
+
+def check_choices(config: Any) -> None:
+    """Every field annotated with a Literal of words holds one of them."""
+    for name, hint in get_type_hints(type(config)).items():
+        if choices := [choice for choice in get_args(hint) if isinstance(choice, str)]:
+            value = getattr(config, name)
+            check(value in choices, name, value, "one of " + ", ".join(choices))
+
+
+def check_whole(config: Any, *names: str) -> None:
+    """These fields are whole numbers of at least 1."""
+    for name in names:
+        value = getattr(config, name)
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        check(whole, name, value, "a whole number of at least 1")
+
+
+def check_sizes(config: Any, *names: str) -> None:
+    """These fields are (height, width) in whole pixels."""
+    for name in names:
+        sides = getattr(config, name)
+        whole = isinstance(sides, tuple) and len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)
+        check(whole, name, sides, "(height, width) in whole pixels")
+
+
+def check_share(config: Any, *names: str, below_one: bool = False) -> None:
+    """These fields lie in [0, 1], or in [0, 1)."""
+    for name in names:
+        value = getattr(config, name)
+        inside = is_number(value) and 0 <= value <= 1 and not (below_one and value == 1)
+        check(inside, name, value, "in [0, 1)" if below_one else "between 0 and 1")
+
+
+def check_heads(dim: int, num_heads: int) -> None:
+    """The heads divide the width."""
+    check(dim % num_heads == 0, "num_heads", num_heads, f"a divisor of the width {dim}")
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
