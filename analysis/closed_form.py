@@ -1,6 +1,6 @@
 """Parameters and multiply-adds of SHaRPose from its sizes alone: an independent third count.
 
-A configuration is a plain mapping with the fields of `sharpose.models.config.SHaRPoseConfig`, as records hold it.
+A configuration is a plain mapping with the fields of `SHaRPoseConfig`, as records hold it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ CSV_FOLDER = ROOT / "csv"
 def render(table: Table, form: Format = "text", width: int | None = None) -> str:
     """A table as text for a terminal, Markdown, CSV of the raw numbers, or LaTeX (booktabs)."""
     if form == "csv":
-        return table.frame.to_csv(index=False)
+        return table.frame.to_csv(index=False, float_format="%.10g")
     if form == "markdown":
         headers = [str(header) for header in table.shown.columns]
         rows = [headers, ["---"] * len(headers), *table.shown.to_numpy().tolist()]

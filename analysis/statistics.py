@@ -12,7 +12,7 @@ import numpy.typing as npt
 LEVEL = 0.95
 REPLICATES = "ap_bootstrap"
 # replicate i of two records drew the same images where these agree
-PAIRING = ("bootstrap_seed", "bootstrap_images")
+PAIRING = ("bootstrap_seed", "bootstrap_images", "annotations_sha256")
 
 
 @dataclass(frozen=True)

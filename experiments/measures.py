@@ -8,12 +8,18 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.cells import Catalog, Cell
 from experiments.provenance import Device
 from sharpose.data.cache import ensure
 from sharpose.errors import InputError
+from sharpose.files import sha256_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sharpose.codecs.udp import UdpCodec
 
 Progress = Callable[[int, int], None]
 Measured = Iterator[tuple[Cell, dict[str, Any]]]
@@ -47,20 +53,19 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
     torch.set_num_threads(device.threads or torch.get_num_threads())
     files = data_files(catalog, cell.dataset or "", progress)
     boxes = "ground-truth" if cell.boxes == "ground-truth" else str(files.detections)
-    if cell.weights is None:
-        # the control needs boxes alone, so any input size does
-        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), boxes=boxes)
-        training = data_files(catalog, catalog.dataset(cell.dataset or "").training or "", progress)
-        return accuracy_metrics(score(dataset, mean_pose_control(training.annotations, dataset)))
-    image_size = resolve_config(cell.model, **cell.options).image_size
+    # the control needs boxes alone, so any input size does
+    image_size = (256, 192) if cell.weights is None else resolve_config(cell.model, **cell.options).image_size
     dataset = CocoTopDown(files.annotations, files.images, image_size=image_size, boxes=boxes)
-    model, codec = trained_model(cell)
-    return accuracy_metrics(
-        evaluate(model, dataset, codec, flip_test=cell.flip_test, device=device.kind, progress=progress)
-    )
+    if cell.weights is None:
+        training = data_files(catalog, catalog.dataset(cell.dataset or "").training or "", progress)
+        evaluation = score(dataset, mean_pose_control(training.annotations, dataset))
+    else:
+        model, codec = trained_model(cell)
+        evaluation = evaluate(model, dataset, codec, flip_test=cell.flip_test, device=device.kind, progress=progress)
+    return {**accuracy_metrics(evaluation), "annotations_sha256": sha256_of(files.annotations)}
 
 
-def trained_model(cell: Cell) -> tuple[Any, Any]:
+def trained_model(cell: Cell) -> tuple[nn.Module, UdpCodec]:
     """The cell's model with its weights, which must be those it is identified by, and its codec."""
     from sharpose.codecs.udp import UdpCodec
     from sharpose.models import create_model, resolve_config

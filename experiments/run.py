@@ -13,7 +13,7 @@ from typing import Any, Literal
 from experiments.cells import Catalog, Cell, cells, open_catalog
 from experiments.measures import measure
 from experiments.provenance import Device, choose_device, local_device, provenance
-from experiments.spec import LoadedSpec, Measure, load_specs
+from experiments.spec import MEAN_POSE, LoadedSpec, Measure, load_specs
 from results.store import Record, Store
 from sharpose.progress import Reporter
 
@@ -187,7 +187,8 @@ class Runner:
 
     def origin(self, cell: Cell) -> dict[str, Any]:
         """The record's provenance, with the names behind the hashes."""
-        names = {"model": cell.model, "options": cell.options, "dataset": cell.dataset}
+        options = None if cell.model == MEAN_POSE else cell.options
+        names = {"model": cell.model, "options": options, "dataset": cell.dataset}
         return {**provenance(self.device), **{key: value for key, value in names.items() if value is not None}}
 
 

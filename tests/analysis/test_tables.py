@@ -1,0 +1,206 @@
+"""Tables show measurements or dashes, never the paper's value as ours, and never mix what cannot be compared."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from analysis import closed_form
+from analysis.render import as_dict, render, write_csv
+from analysis.tables import build, pick_device
+from experiments.cells import Catalog, Places, cells
+from experiments.provenance import Device, local_device
+from experiments.spec import FOLDER, SpecError, load_spec
+from results.store import Record, Store, StoreError
+from sharpose.files import sha256_of
+from sharpose.models.registry import resolve_config
+
+GPU = Device("cuda", "NVIDIA Test 9000")
+AP = {"0.0": 0.40, "0.3": 0.50, "0.4": 0.505, "0.5": 0.45, "1.0": 0.52, "mean pose": 0.03}
+SPEED = {"0.0": 20.0, "0.3": 16.0, "0.4": 15.0, "0.5": 14.0, "1.0": 10.0}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    for model in ("sharpose-nano-128x96", "sharpose-nano-192x144"):
+        path = tmp_path / "weights" / f"{model}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(model.encode())
+        path.with_suffix(".json").write_text(json.dumps({"sha256": sha256_of(path)}))
+    return Catalog("nano", Places(weights=tmp_path / "weights"))
+
+
+def accuracy(label: str) -> dict:
+    replicates = AP[label] + np.random.default_rng(0).normal(0, 0.01, 200)
+    sizes = {
+        "annotated_people": 1100,
+        "images": 520,
+        "bootstrap_seed": 0,
+        "bootstrap_images": "a",
+        "annotations_sha256": "c",
+    }
+    return {"ap": AP[label], "ap_bootstrap": replicates.tolist(), **sizes}
+
+
+def cost(alpha: float) -> dict:
+    config = asdict(resolve_config("sharpose-base-256x192", alpha=alpha))
+    total = closed_form.macs(config)["total"]
+    return {"params": closed_form.parameters(config), "macs_torch": total.macs, "macs_fvcore": total.fvcore}
+
+
+def fill(store: Store, catalog: Catalog, device: Device, loaded=None, leave_out=()) -> None:
+    """Plausible records for every cell but those left out."""
+    loaded = loaded or load_spec(FOLDER / "table6a.yaml")
+    found = cells(loaded, catalog, device)
+    reference = next(c.run_id for c in found if (c.row, c.measure) == ("1.0", "throughput"))
+    for cell in found:
+        if (cell.row, cell.measure) in leave_out:
+            continue
+        if cell.measure == "accuracy":
+            metrics = accuracy(cell.row)
+        elif cell.measure == "cost":
+            metrics = cost(cell.options["alpha"])
+        else:
+            session = {"reference_run_id": reference, "reference_images_per_s": SPEED["1.0"]}
+            metrics = {"images_per_s": SPEED[cell.row], "noisy": cell.row == "0.5", "samples_ms": [1.0] * 12, **session}
+        made = {"utc": "2026-01-02T03:04:05+00:00", "model": cell.model, "dataset": cell.dataset}
+        store.save(Record(cell.identity, metrics, cell.spec, cell.row, cell.tier, made))
+
+
+def table6a(store, catalog, device=None):
+    return build(load_spec(FOLDER / "table6a.yaml"), catalog, device or local_device("cpu"), store)
+
+
+def test_the_columns_of_table_6(store, catalog):
+    fill(store, catalog, local_device("cpu"))
+    table = table6a(store, catalog)
+    assert list(table.shown.columns) == [
+        "α", "AP (nano tier)", "AP (paper)", "GFLOPs (multiply-adds)", "GFLOPs (paper)", "Δ %",
+        "images/s on this device", "speed relative to α = 1.0",
+    ]  # fmt: skip
+    assert table.shown["AP (nano tier)"].tolist()[0].startswith("40.0 [38.")
+    assert table.shown["GFLOPs (multiply-adds)"].tolist() == ["11.75", "15.72", "17.06", "18.14", "24.72", "–"]
+    assert table.shown["Δ %"].tolist() == ["-11.7", "-0.5", "-0.2", "-0.3", "-0.7", "–"]
+    assert table.shown["images/s on this device"].tolist() == ["20", "16", "15", "14 ~", "10", "–"]
+    assert table.shown["speed relative to α = 1.0"].tolist() == ["2.00", "1.60", "1.50", "1.40", "1.00", "–"]
+
+
+def test_what_stands_under_the_table(store, catalog):
+    fill(store, catalog, local_device("cpu"))
+    footer = "\n".join(table6a(store, catalog).footer)
+    for said in (
+        "¹ The paper's 13.3 GFLOPs at α = 0 is not explained",
+        "nano tier, sharpose-nano-128x96 on mannequin-val (1,100 people in 520 images), ground-truth boxes",
+        "0.0 → 0.3: +10.0 [+10.0, +10.0]",
+        "lower than the row before, beyond the interval: 0.5.",
+        "fvcore, torch's counter and the closed form agree to 0.001 %",
+        f"sharpose-base-256x192 on {local_device('cpu')}, fp32, batch 2",
+        "~ noisy",
+        "measured here, last on 2026-01-02",
+        "No early exit in this table",
+        "one elastic model",
+    ):
+        assert said in footer
+    # the control is another model: no paired difference to it
+    assert "1.0 → mean pose" not in footer
+
+
+def test_a_missing_cell_is_a_dash_with_its_reason_and_never_the_papers_value(store, catalog, tmp_path):
+    fill(store, catalog, local_device("cpu"), leave_out={("0.3", "accuracy"), ("0.3", "cost"), ("0.4", "throughput")})
+    table = table6a(store, catalog)
+    row = table.shown.iloc[1].tolist()
+    assert row == ["0.3", "–", "74.8", "–", "15.8", "–", "16", "1.60"]
+    assert table.frame.loc[1, ["ap", "gflops"]].isna().all() and table.frame.loc[1, "ap_paper"] == 74.8
+    assert "– throughput of 0.4: not measured yet (sharpose run table6a)." in table.footer
+    empty = build(
+        load_spec(FOLDER / "table6a.yaml"), Catalog("nano", Places(weights=tmp_path / "no")), local_device("cpu"), store
+    )
+    assert any("no weights of sharpose-nano-128x96" in line for line in empty.footer)
+
+
+def test_speeds_of_another_device_are_never_shown_as_this_ones(store, catalog):
+    fill(store, catalog, GPU)
+    here = table6a(store, catalog)
+    assert set(here.shown["images/s on this device"]) == {"–"}
+    assert f"choose with --device: {GPU}" in "\n".join(here.footer)
+    there = table6a(store, catalog, pick_device("nvidia test", store))
+    assert "images/s on NVIDIA Test 9000" in there.shown.columns
+    assert set(there.frame["device"]) == {str(GPU)}
+    with pytest.raises(SpecError, match=r"device 'tpu' means 0 devices .* NVIDIA Test 9000"):
+        pick_device("tpu", store)
+
+
+def test_a_speed_timed_in_another_session_is_marked(store, catalog):
+    device = local_device("cpu")
+    fill(store, catalog, device)
+    cell = next(
+        c
+        for c in cells(load_spec(FOLDER / "table6a.yaml"), catalog, device)
+        if (c.row, c.measure) == ("0.3", "throughput")
+    )
+    store.save(Record(cell.identity, {"images_per_s": 15.0, "samples_ms": [1.0]}, "other", "x", "paper-size"))
+    table = table6a(store, catalog)
+    assert table.shown["speed relative to α = 1.0"].tolist()[1] == "1.50 †"
+    assert any(line.startswith("† not timed in one session") for line in table.footer)
+
+
+def test_data_sets_are_never_mixed_in_a_column(store, catalog, tmp_path):
+    text = (FOLDER / "table6a.yaml").read_text()
+    tiers = tmp_path / "tiers.yaml"
+    tiers.write_text(
+        (FOLDER / "tiers.yaml").read_text()
+        .replace("coco-val: mannequin-val}", "coco-val: mannequin-val, other: tiny}")
+        .replace("datasets:\n  mannequin-val", "datasets:\n  tiny: {mannequin: mannequin-tiny}\n  mannequin-val")
+    )  # fmt: skip
+    path = tmp_path / "mixed.yaml"
+    path.write_text(text.replace("{model.alpha: 0.4}", "{model.alpha: 0.4, dataset: other}"))
+    mixed = Catalog("nano", replace(catalog.places, tiers=tiers))
+    with pytest.raises(SpecError, match=r"mixed.yaml:\d+: row '0.4': its accuracy has another dataset than row '0.0'"):
+        build(load_spec(path), mixed, local_device("cpu"), store)
+
+
+def test_a_truncated_record_is_named(store, catalog):
+    fill(store, catalog, local_device("cpu"))
+    path = next(store.local.glob("cost/*.json"))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(StoreError, match=f"{path.name}: this record is truncated"):
+        table6a(store, catalog)
+
+
+def test_markdown_latex_and_json(store, catalog):
+    fill(store, catalog, local_device("cpu"))
+    table = table6a(store, catalog)
+    markdown = render(table, "markdown").splitlines()
+    assert markdown[0] == "**Table 6a: effect of alpha, SHaRPose-Base 256x192**" and markdown[3].startswith("| --- |")
+    assert markdown[4].startswith("| 0.0 ¹ | 40.0 [")
+    latex = render(table, "latex")
+    assert r"\toprule" in latex and r"\bottomrule" in latex and r"Δ \%" in latex
+    text = render(table, "text", width=150)
+    assert "24.72" in text and max(map(len, text.splitlines())) <= 150
+    rows = json.loads(json.dumps(as_dict(table)))["rows"]
+    assert rows[4]["speed_relative"] == 1.0 and rows[5]["gflops"] is None
+    with pytest.raises(SpecError, match="format 'html' is not known"):
+        render(table, "html")
+
+
+def test_the_csv_holds_raw_numbers_intervals_device_and_run_ids(store, catalog, tmp_path):
+    fill(store, catalog, local_device("cpu"))
+    path = write_csv(table6a(store, catalog), tmp_path / "csv")
+    assert path.name == "table6a.csv"
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert [row["label"] for row in rows] == list(AP)
+    first = rows[0]
+    assert float(first["ap"]) == 40.0 and 37 < float(first["ap_low"]) < 40 < float(first["ap_high"]) < 43
+    assert float(first["gflops"]) == pytest.approx(11.747, abs=1e-3) and float(first["gflops_paper"]) == 13.3
+    assert first["device"] == str(local_device("cpu")) and len(first["throughput_run_id"]) == 16
+    assert rows[5]["cost_run_id"] == "" and rows[1]["ap_minus_previous"] == "10"

@@ -1,0 +1,163 @@
+"""An identity holds what determines a number and nothing else; what cannot be had here says why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from experiments.cells import VERSIONS, Catalog, Places, cells, model_identity, open_catalog
+from experiments.provenance import Device, cpu_name, local_device, provenance, usable_cores
+from experiments.spec import FOLDER, SpecError, load_spec
+from sharpose.data import cache
+from sharpose.errors import InputError
+
+CPU = Device("cpu", "Some CPU", 2)
+
+
+def by_measure(spec_path, catalog, device=CPU):
+    return {(cell.row, cell.measure): cell for cell in cells(load_spec(spec_path), catalog, device)}
+
+
+def test_every_row_and_measure_is_a_cell(spec_path, catalog):
+    found = by_measure(spec_path, catalog)
+    rows = [(row, measure) for row in ("0.3", "1.0") for measure in ("accuracy", "cost", "throughput")]
+    assert list(found) == [*rows, ("mean pose", "accuracy")]
+    assert len({cell.run_id for cell in found.values()}) == 7
+    assert all(cell.identity["version"] == VERSIONS[cell.measure] for cell in found.values())
+
+
+def test_accuracy_is_of_the_stand_in_and_cost_of_the_named_model(spec_path, catalog):
+    found = by_measure(spec_path, catalog)
+    accuracy, cost = found["0.3", "accuracy"], found["0.3", "cost"]
+    assert (accuracy.model, accuracy.tier, accuracy.dataset) == ("sharpose-nano-128x96", "nano", "mannequin-val")
+    assert accuracy.identity["model"]["alpha"] == cost.identity["model"]["alpha"] == 0.3
+    assert accuracy.identity["model"]["embed_dim"] < cost.identity["model"]["embed_dim"] == 768
+    assert cost.model == "sharpose-base-256x192" and "weights_sha256" not in cost.identity
+
+
+def test_speed_depends_on_device_threads_and_batch_and_on_no_weights(spec_path, catalog):
+    first = by_measure(spec_path, catalog)
+    other = by_measure(spec_path, catalog, replace(CPU, threads=4))
+    assert first["0.3", "throughput"].run_id != other["0.3", "throughput"].run_id
+    assert {key: cell.run_id for key, cell in first.items() if key[1] != "throughput"} == {
+        key: cell.run_id for key, cell in other.items() if key[1] != "throughput"
+    }
+    assert set(first["0.3", "throughput"].identity) == {
+        "measure", "version", "model", "batch_size", "precision", "scope", "device", "threads",
+    }  # fmt: skip
+    spec_path.write_text(spec_path.read_text().replace("batch_size: 2", "batch_size: 3"))
+    assert by_measure(spec_path, catalog)["0.3", "throughput"].run_id != first["0.3", "throughput"].run_id
+
+
+def test_labels_notes_and_papers_values_do_not_change_an_identity(spec_path, catalog):
+    before = [cell.run_id for cell in by_measure(spec_path, catalog).values()]
+    text = spec_path.read_text().replace('"0.3"', '"three tenths"').replace("74.8", "1").replace("said under", "x")
+    spec_path.write_text(text)
+    assert [cell.run_id for cell in by_measure(spec_path, catalog).values()] == before
+
+
+def test_changed_weights_change_accuracy_and_nothing_else(spec_path, places, write_weights):
+    before = by_measure(spec_path, Catalog("nano", places))
+    write_weights(places.weights, "sharpose-nano-128x96", b"other weights")
+    after = by_measure(spec_path, Catalog("nano", places))
+    changed = {key for key in before if before[key].run_id != after[key].run_id}
+    assert changed == {("0.3", "accuracy"), ("1.0", "accuracy")}
+
+
+def test_the_data_set_and_its_generator_are_part_of_accuracy(spec_path, catalog, monkeypatch):
+    before = by_measure(spec_path, catalog)
+    larger = replace(cache.NAMED_SETS["mannequin-val"], seed=99)
+    monkeypatch.setitem(cache.NAMED_SETS, "mannequin-val", larger)
+    after = by_measure(spec_path, catalog)
+    assert {key[1] for key in before if before[key].run_id != after[key].run_id} == {"accuracy"}
+    monkeypatch.setattr("experiments.cells.MANNEQUIN_VERSION", 1_000)
+    assert by_measure(spec_path, catalog)["mean pose", "accuracy"].run_id != after["mean pose", "accuracy"].run_id
+
+
+def test_what_only_shapes_training_is_no_part_of_an_identity():
+    assert model_identity("sharpose-base-256x192", {"drop_path": 0.3}) == model_identity("sharpose-base-256x192", {})
+    assert model_identity("sharpose-base-256x192", {"keep_rounding": "floor"}) != model_identity(
+        "sharpose-base-256x192", {}
+    )
+
+
+def test_weights_that_differ_from_their_manifest_are_refused(spec_path, places):
+    (places.weights / "sharpose-nano-128x96.safetensors").write_bytes(b"flipped")
+    with pytest.raises(InputError, match=r"sharpose-nano-128x96.safetensors: does not have the sha256 of its manifest"):
+        by_measure(spec_path, Catalog("nano", places))
+    (places.weights / "sharpose-nano-128x96.json").write_text("{")
+    with pytest.raises(InputError, match="manifest is missing or broken"):
+        by_measure(spec_path, Catalog("nano", places))
+
+
+def test_missing_weights_block_accuracy_alone(spec_path, tmp_path):
+    found = by_measure(spec_path, Catalog("nano", Places(weights=tmp_path / "none")))
+    blocked = {key for key, cell in found.items() if cell.blocked}
+    assert blocked == {("0.3", "accuracy"), ("1.0", "accuracy")}
+    assert "no weights of sharpose-nano-128x96" in found["0.3", "accuracy"].blocked
+
+
+def test_a_model_without_a_stand_in_blocks_accuracy(spec_path, catalog):
+    spec_path.write_text(spec_path.read_text().replace("sharpose-base-256x192", "sharpose-small-384x288"))
+    assert "tier nano has no model that stands for" in by_measure(spec_path, catalog)["0.3", "accuracy"].blocked
+
+
+def test_the_paper_tier_needs_the_coco_folder(spec_path, places, tmp_path, write_weights):
+    write_weights(places.weights, "sharpose-base-256x192")
+    found = by_measure(spec_path, Catalog("paper", places))
+    assert (
+        "no coco-val here (give the COCO folder with --coco DIR or SHARPOSE_COCO)" in found["0.3", "accuracy"].blocked
+    )
+    coco = tmp_path / "coco"
+    coco.mkdir()
+    with pytest.raises(InputError, match=r"person_keypoints_val2017.json: no such file"):
+        by_measure(spec_path, Catalog("paper", replace(places, coco=coco)))
+    for split in ("val", "train"):
+        path = coco / f"annotations/person_keypoints_{split}2017.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"split": split}))
+    found = by_measure(spec_path, Catalog("paper", replace(places, coco=coco)))
+    assert (found["0.3", "accuracy"].model, found["0.3", "accuracy"].dataset) == ("sharpose-base-256x192", "coco-val")
+    assert set(found["0.3", "accuracy"].identity["dataset"]) == {"annotations_sha256"}
+
+
+def test_a_coco_folder_that_is_not_there_is_an_error(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="absent: no such folder"):
+        open_catalog("nano", tmp_path / "absent")
+    monkeypatch.setenv("SHARPOSE_COCO", str(tmp_path / "gone"))
+    with pytest.raises(InputError, match="gone: no such folder"):
+        open_catalog("nano")
+
+
+def test_mistakes_in_tiers_are_named(tmp_path):
+    tiers = tmp_path / "tiers.yaml"
+    text = (FOLDER / "tiers.yaml").read_text()
+    for old, new, wanted in [
+        ("mannequin: mannequin-val", "mannequin: mannequin-vall", "no generated data set is called 'mannequin-vall'"),
+        ("coco-val: mannequin-val}", "coco-val: mannequin-x}", "no data set is called 'mannequin-x'; did you mean"),
+        (
+            "training: coco-train",
+            "training: coco-tran",
+            "no data set is called 'coco-tran'; did you mean 'coco-train'?",
+        ),
+        ("    images: val2017\n", "", "give either mannequin, or annotations and images"),
+        ("  nano:", "  nanno:", "there is no tier 'nano'; did you mean 'nanno'?"),
+    ]:
+        assert old in text
+        tiers.write_text(text.replace(old, new, 1))
+        with pytest.raises(SpecError) as caught:
+            Catalog("nano", Places(tiers=tiers))
+        assert str(caught.value).startswith(str(tiers)) and wanted in str(caught.value)
+
+
+def test_this_machine_has_a_name_and_a_record_says_where_it_was_made():
+    assert cpu_name() and usable_cores() >= 1
+    device = local_device("cpu")
+    assert device.threads == usable_cores() and str(device) == f"{cpu_name()}, {usable_cores()} threads"
+    made = provenance(device)
+    assert made["device"] == str(device) and made["versions"]["torch"] and made["utc"].endswith("+00:00")
+    json.dumps(made)
+    with pytest.raises(InputError, match="use cpu or cuda"):
+        local_device("tpu")

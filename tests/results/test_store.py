@@ -1,0 +1,200 @@
+"""Records are whole or absent, named by what determines them, and measured once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from results import store as module
+from results.store import Record, Store, StoreError, run_id
+
+ROOT = Path(__file__).resolve().parents[2]
+IDENTITY = {"measure": "cost", "version": 1, "model": {"system": "SHaRPose", "alpha": 0.4}}
+
+
+def record(**identity: object) -> Record:
+    return Record({**IDENTITY, **identity}, {"params": 94_116_000}, "table6a", "0.4", "paper-size", {"device": "a cpu"})
+
+
+def test_the_run_id_is_of_the_content_alone():
+    assert run_id(IDENTITY) == run_id(dict(reversed(IDENTITY.items())))
+    assert run_id({**IDENTITY, "size": (256, 192)}) == run_id({**IDENTITY, "size": [256.0, 192]})
+    assert run_id({**IDENTITY, "version": 2}) != run_id(IDENTITY)
+    assert run_id({**IDENTITY, "flip": True}) != run_id({**IDENTITY, "flip": "True"})
+
+
+def test_the_run_id_refuses_what_has_no_canonical_form():
+    with pytest.raises(TypeError):
+        run_id({**IDENTITY, "path": Path("x")})
+    with pytest.raises(ValueError):
+        run_id({**IDENTITY, "alpha": float("nan")})
+    with pytest.raises(StoreError):
+        run_id({"measure": "cost"})
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path):
+    store, written = Store(tmp_path), record()
+    path = store.save(written)
+    assert path == tmp_path / "local" / "cost" / f"{written.run_id}.json"
+    assert store.find(IDENTITY) == written
+    assert store.find({**IDENTITY, "version": 2}) is None
+    assert [path.name for path in path.parent.iterdir()] == [path.name]
+
+
+def test_local_comes_before_published(tmp_path):
+    store = Store(tmp_path)
+    store.save(record())
+    store.publish(record().run_id)
+    newer = Record(IDENTITY, {"params": 1}, "table3", "B", "paper-size")
+    assert store.find(IDENTITY).metrics == record().metrics
+    store.save(newer)
+    assert store.find(IDENTITY) == newer
+    assert [found.metrics for found in store.records()] == [{"params": 1}]
+    (store.local / "cost" / f"{newer.run_id}.json").unlink()
+    assert store.find(IDENTITY).published
+
+
+def test_only_stored_run_ids_are_published(tmp_path):
+    store = Store(tmp_path)
+    for name in ("../../../etc/passwd", "*", "0123456789abcdef"):
+        with pytest.raises(StoreError, match=r"run id|no record"):
+            store.publish(name)
+
+
+def test_every_truncation_and_every_flipped_bit_is_noticed(tmp_path):
+    store = Store(tmp_path)
+    path = store.save(record())
+    whole = path.read_bytes()
+    broken = [whole[:length] for length in range(len(whole))]
+    broken += [bytes([*whole[:i], whole[i] ^ (1 << i % 8), *whole[i + 1 :]]) for i in range(len(whole))]
+    for content in broken:
+        path.write_bytes(content)
+        with pytest.raises(StoreError) as caught:
+            store.find(IDENTITY)
+        assert str(path) in str(caught.value) and "delete it to measure again" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_published_record_is_restored_not_deleted(tmp_path):
+    store = Store(tmp_path)
+    store.save(record())
+    path = store.publish(record().run_id)
+    path.write_bytes(b"{}")
+    (store.local / "cost" / path.name).unlink()
+    with pytest.raises(StoreError, match="git checkout"):
+        store.find(IDENTITY)
+
+
+def test_a_record_under_another_name_is_refused(tmp_path):
+    store = Store(tmp_path)
+    path = store.save(record())
+    other = path.with_name(f"{record(version=2).run_id}.json")
+    path.rename(other)
+    with pytest.raises(StoreError, match="belongs under another name"):
+        store.find({**IDENTITY, "version": 2})
+
+
+def test_a_sealed_file_that_is_no_record_is_refused(tmp_path):
+    path = tmp_path / "cost" / "0123456789abcdef.json"
+    path.parent.mkdir()
+    for body in (b"{", b"[" * 5000, b"{\n" + b' "identity": 3', b'{"a": ' + b"9" * 5000, b"\xff\xfe"):
+        seal = module.hashlib.sha256(body).hexdigest().encode()
+        path.write_bytes(body + module.SEAL + seal + b'"\n}\n')
+        with pytest.raises(StoreError, match="not a record"):
+            module.read(path)
+
+
+def test_a_write_that_fails_leaves_the_old_record(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    path = store.save(record())
+    before = path.read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left"):
+        store.save(Record(IDENTITY, {"params": 2}, "s", "r", "t"))
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_read_only_store_is_named(tmp_path):
+    blocker = tmp_path / "local"
+    blocker.write_text("a file where a folder should be")
+    with pytest.raises(StoreError, match=str(tmp_path)):
+        Store(tmp_path).save(record())
+
+
+def test_a_thousand_records_are_read_quickly(tmp_path):
+    store = Store(tmp_path)
+    folder = tmp_path / "published" / "cost"
+    folder.mkdir(parents=True)
+    for number in range(1000):
+        each = record(number=number)
+        (folder / f"{each.run_id}.json").write_bytes(module.encode(each))
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        assert len(store.records()) == 1000
+        times.append(time.perf_counter() - begun)
+    assert min(times) < 0.3
+
+
+def test_a_lease_is_for_one(tmp_path):
+    store, name = Store(tmp_path), record().run_id
+    with store.lease(name) as mine:
+        assert mine
+        with store.lease(name) as again:
+            assert not again
+    with store.lease(name) as mine:
+        assert mine
+    assert list((tmp_path / "local" / "leases").glob("*.json")) == []
+
+
+def test_expired_leases_and_those_of_dead_processes_are_void(tmp_path):
+    store, name = Store(tmp_path), record().run_id
+    with store.lease(name, seconds=-1) as first, store.lease(name) as second:
+        assert first and second
+    program = f"""
+import os
+from pathlib import Path
+from results.store import Store
+lease = Store(Path({str(tmp_path)!r})).lease({name!r})
+assert lease.__enter__()
+os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 9
+    assert list((tmp_path / "local" / "leases").glob("*.json"))
+    with store.lease(name) as mine:
+        assert mine
+
+
+COUNTER = """
+import sys, time
+from pathlib import Path
+from results.store import Record, Store
+root, log = Path(sys.argv[1]), Path(sys.argv[2])
+store = Store(root)
+for number in range(12):
+    record = Record({"measure": "cost", "version": 1, "number": number}, {"n": number}, "s", "r", "t")
+    with store.lease(record.run_id) as mine:
+        if mine and store.find(record.identity) is None:
+            with log.open("a") as file:
+                file.write(f"{number}\\n")
+            time.sleep(0.01)
+            store.save(record)
+"""
+
+
+def test_processes_at_once_measure_each_cell_once(tmp_path):
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", COUNTER, str(tmp_path / "store"), str(log)]
+    workers = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
+    assert [worker.wait(timeout=60) for worker in workers] == [0] * 4
+    assert sorted(map(int, log.read_text().split())) == list(range(12))
