@@ -47,12 +47,28 @@ def check_whole(config: Any, *names: str) -> None:
         check(whole, name, value, "a whole number of at least 1")
 
 
+def check_whole_list(config: Any, *names: str) -> None:
+    """These fields are non-empty tuples of whole numbers of at least 1."""
+    for name in names:
+        values = getattr(config, name)
+        whole = isinstance(values, tuple) and values and all(type(value) is int and value >= 1 for value in values)
+        check(bool(whole), name, values, "a list of whole numbers of at least 1")
+
+
 def check_sizes(config: Any, *names: str) -> None:
     """These fields are (height, width) in whole pixels."""
     for name in names:
         sides = getattr(config, name)
         whole = isinstance(sides, tuple) and len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)
         check(whole, name, sides, "(height, width) in whole pixels")
+
+
+def check_quarter(config: Any, step: int) -> None:
+    """The image's sides are multiples of `step`, and the heatmap's are a quarter of them."""
+    image = config.image_size
+    check(all(side % step == 0 for side in image), "image_size", image, f"two multiples of {step}")
+    quarter = image[0] // 4, image[1] // 4
+    check(config.heatmap_size == quarter, "heatmap_size", config.heatmap_size, f"a quarter of image_size: {quarter}")
 
 
 def check_share(config: Any, *names: str, below_one: bool = False) -> None:
