@@ -123,7 +123,7 @@ class Store:
     @contextlib.contextmanager
     def lease(self, run_id: str, seconds: float = 3600) -> Iterator[bool]:
         """Whether this process alone may measure `run_id` now. Leases that expired, or whose process died, are void."""
-        path = self.local / "leases" / f"{checked_id(run_id)}.json"
+        path = self.local / "leases" / f"{checked_id(run_id)}.lease"
         mine = self.take_lease(path, seconds)
         try:
             yield mine

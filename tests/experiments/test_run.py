@@ -90,7 +90,7 @@ def test_an_interruption_leaves_whole_records(monkeypatch, measured, spec_path, 
     with pytest.raises(KeyboardInterrupt):
         run.run_specs([spec_path], store=store, say=silent)
     assert len(store.records()) == stop_after
-    assert not list(store.local.rglob("*.tmp")) and not list(store.local.glob("leases/*.json"))
+    assert not list(store.local.rglob("*.tmp")) and not list(store.local.glob("leases/*.lease"))
     monkeypatch.setattr(run, "measure", whole)
     assert run.run_specs([spec_path], store=store, say=silent).measured == 7 - stop_after
 

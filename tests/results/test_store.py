@@ -152,9 +152,10 @@ def test_a_lease_is_for_one(tmp_path):
         assert mine
         with store.lease(name) as again:
             assert not again
+        assert store.records() == []
     with store.lease(name) as mine:
         assert mine
-    assert list((tmp_path / "local" / "leases").glob("*.json")) == []
+    assert list((tmp_path / "local" / "leases").glob("*.lease")) == []
 
 
 def test_expired_leases_and_those_of_dead_processes_are_void(tmp_path):
@@ -170,7 +171,7 @@ assert lease.__enter__()
 os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 9
-    assert list((tmp_path / "local" / "leases").glob("*.json"))
+    assert list((tmp_path / "local" / "leases").glob("*.lease"))
     with store.lease(name) as mine:
         assert mine
 
