@@ -111,7 +111,7 @@ class HighResolutionTrunk(nn.Module):
         for stage in self.stages:
             layers = self.get_submodule(f"transition{stage - 1}")
             # a new branch starts from the coarsest one there is
-            sources = maps + [maps[-1]]
+            sources = [*maps, maps[-1]]
             maps = [layer(source) for layer, source in zip(layers, sources, strict=True)]  # type: ignore[arg-type]
             maps = self.get_submodule(f"stage{stage}")(maps)
         return maps[0]

@@ -9,10 +9,34 @@ from importlib import import_module
 from typing import Any
 
 from sharpose.errors import InputError
-from sharpose.models.configs import sharpose
+from sharpose.models.configs import (
+    dynamicvit,
+    evit,
+    hrformer,
+    hrnet,
+    keypoint_vit,
+    okdhp,
+    sharpose,
+    simple_baseline,
+    tokenpose,
+    tome,
+    vitpose,
+)
 from sharpose.models.configs.base import Entry
 
-MODELS: dict[str, Entry] = {**sharpose.MODELS}
+MODELS: dict[str, Entry] = {
+    **sharpose.MODELS,
+    **vitpose.MODELS,
+    **keypoint_vit.MODELS,
+    **dynamicvit.MODELS,
+    **evit.MODELS,
+    **tome.MODELS,
+    **simple_baseline.MODELS,
+    **hrnet.MODELS,
+    **hrformer.MODELS,
+    **tokenpose.MODELS,
+    **okdhp.MODELS,
+}
 
 
 def list_models() -> list[str]:

@@ -53,7 +53,7 @@ def entry(image: Size, widths: tuple[int, ...], **values: Any) -> Entry:
 
 W32, W48 = (32, 64, 128, 256), (48, 96, 192, 384)
 
-# A narrow stand-in about as costly as sharpose-nano-128x96
+# A narrow stand-in, at most as costly as sharpose-nano-128x96
 NANO = {"modules": (1, 2, 1), "blocks_per_branch": 2, "stage1_blocks": 2, "stage1_planes": 16, "stem_channels": 32}
 
 # 256x256 is MPII's size, with its 16 keypoints

@@ -1,0 +1,53 @@
+"""Sizes of OKDHP's stacked hourglasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sharpose.models.configs.base import Entry, Size, check, check_choices, check_quarter, check_sizes, check_whole
+
+
+@dataclass(frozen=True)
+class OkdhpConfig:
+    """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
+
+    image_size: Size
+    heatmap_size: Size
+    stacks: int
+    features: int = 256
+    depth: int = 4
+    """Halvings inside an hourglass."""
+    branches: int = 1
+    """1: a plain net. More: a net for training, whose branches share all stacks but the last two."""
+    ensemble_hidden: int = 64
+    num_keypoints: int = 16
+    codec: Literal["msra", "dark", "udp"] = "msra"
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_sizes(self, "image_size", "heatmap_size")
+        check_whole(self, "stacks", "features", "depth", "branches", "ensemble_hidden", "num_keypoints")
+        check(self.features % 4 == 0, "features", self.features, "a multiple of 4")
+        shares = self.stacks > self.branch_stacks
+        check(shares, "stacks", self.stacks, f"more than the {self.branch_stacks} that every branch has of its own")
+        check_quarter(self, step=4 * 2**self.depth)
+
+    @property
+    def branch_stacks(self) -> int:
+        """Stacks that every branch has of its own."""
+        return 2 if self.branches > 1 else 0
+
+
+def entry(image: Size, stacks: int, **values: Any) -> Entry:
+    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "stacks": stacks}
+    return Entry(OkdhpConfig, {**sizes, **values}, "sharpose.models.okdhp:Okdhp")
+
+
+# MPII's size and keypoints; which of the two gave the paper's 90.6 is not known
+MODELS: dict[str, Entry] = {
+    "okdhp-hourglass-4-256x256": entry((256, 256), 4),
+    "okdhp-hourglass-8-256x256": entry((256, 256), 8),
+    # a narrow stand-in, at most as costly as sharpose-nano-128x96
+    "okdhp-hourglass-nano-128x96": entry((128, 96), 2, features=64, depth=3, num_keypoints=17),
+}

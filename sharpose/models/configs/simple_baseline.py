@@ -1,0 +1,72 @@
+"""SimpleBaseline's sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sharpose.models.configs.base import (
+    Entry,
+    Size,
+    check,
+    check_choices,
+    check_quarter,
+    check_sizes,
+    check_whole,
+    check_whole_list,
+)
+
+# kind of block, and blocks per stage
+RESNETS: dict[int, tuple[str, tuple[int, ...]]] = {
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+
+
+@dataclass(frozen=True)
+class SimpleBaselineConfig:
+    """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
+
+    image_size: Size
+    heatmap_size: Size
+    resnet_depth: int
+    stem_channels: int = 64
+    base_channels: int = 64
+    """Planes of the first stage; every stage doubles them."""
+    deconv_filters: tuple[int, ...] = (256, 256, 256)
+    num_keypoints: int = 17
+    codec: Literal["msra", "dark", "udp"] = "msra"
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_sizes(self, "image_size", "heatmap_size")
+        listed = "one of " + ", ".join(map(str, RESNETS))
+        check(self.resnet_depth in RESNETS, "resnet_depth", self.resnet_depth, listed)
+        check_whole(self, "stem_channels", "base_channels", "num_keypoints")
+        check_whole_list(self, "deconv_filters")
+        # 1/32 of the size, doubled three times
+        check(len(self.deconv_filters) == 3, "deconv_filters", self.deconv_filters, "three numbers")
+        check_quarter(self, step=32)
+
+
+def entry(image: Size, depth: int, **values: Any) -> Entry:
+    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "resnet_depth": depth}
+    return Entry(SimpleBaselineConfig, {**sizes, **values}, "sharpose.models.simple_baseline:SimpleBaseline")
+
+
+# 256x256 is MPII's size, with its 16 keypoints
+MODELS: dict[str, Entry] = {
+    **{
+        f"simple-baseline-r{depth}-{height}x{width}": entry((height, width), depth)
+        for depth in (50, 101, 152)
+        for height, width in ((256, 192), (384, 288))
+    },
+    **{f"simple-baseline-r{depth}-256x256": entry((256, 256), depth, num_keypoints=16) for depth in (50, 101, 152)},
+    # a narrow stand-in, at most as costly as sharpose-nano-128x96
+    "simple-baseline-nano-128x96": entry(
+        (128, 96), 18, stem_channels=24, base_channels=24, deconv_filters=(48, 48, 48)
+    ),
+}
