@@ -26,7 +26,7 @@ app.add_typer(data_app, name="data")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. alpha=.3; may be repeated.")]
 Model = Annotated[str, typer.Option("--model", help="A name that `sharpose models` lists.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
 def main() -> None:
@@ -105,6 +105,9 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare crops.")] = 0,
     precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     preload: Annotated[bool, typer.Option(help="Keep decoded images in memory.")] = False,
+    init: Annotated[
+        Path | None, typer.Option(help="Start from these weights, resampled where the size differs.")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this step (the schedule stays).")] = None,
     as_json: Json = False,
 ) -> None:
@@ -125,6 +128,7 @@ def train(
         workers=workers,
         precision=precision,
         preload=preload,
+        init=init,
         max_steps=max_steps,
     )
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
@@ -218,7 +222,8 @@ def mannequin(
     Example: sharpose data mannequin --out people --split val --images 50 --seed 7
     """
     from sharpose.data.cache import MannequinSet, ensure, named_set
-    from sharpose.data.mannequin import MannequinParameters, generate
+    from sharpose.data.mannequin import MannequinParameters
+    from sharpose.data.mannequin.generate import generate
     from sharpose.progress import Reporter
 
     chosen = {
@@ -354,6 +359,9 @@ def run(
     device: Device = "cpu",
     coco: Coco = None,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
+    print_tables: Annotated[
+        bool, typer.Option("--table", help="Then print the tables, as `table` does.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure what the store lacks of the specs' cells; one record each.
@@ -365,6 +373,10 @@ def run(
     stored = sum(status.state == "stored" for status in summary.statuses)
     lines = [f"{summary.measured} cells measured, {stored} of {len(cells)} stored"]
     lines += [f"cannot be measured here: {status.cell.name}: {status.reason}" for status in summary.blocked]
+    if print_tables:
+        print("\n".join(lines), file=sys.stderr)
+        print_and_write(specs or [], "text", tier, device, as_json)
+        return
     show({"measured": summary.measured, "cells": cells}, as_json, "\n".join(lines))
 
 
@@ -399,8 +411,13 @@ def table(
 
     Example: sharpose table 6
     """
+    print_and_write([name], format, tier, device, as_json)
+
+
+def print_and_write(names: list[str], format: str, tier: str, device: str, as_json: bool) -> None:
+    """Tables from the store: printed, and their raw numbers to results/csv."""
     tables, rendering = harness("analysis.tables"), harness("analysis.render")
-    built = tables.build_tables([name], tier=tier, device=device)
+    built = tables.build_tables(names, tier=tier, device=device)
     texts = [rendering.render(one, format) for one in built]
     for one in built:
         rendering.write_csv(one)

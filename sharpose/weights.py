@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from sharpose.errors import InputError
 from sharpose.files import sha256_of, write_atomically, write_json
@@ -31,17 +30,32 @@ def load_weights(model: nn.Module, path: Path) -> str:
     Raises InputError when the file is missing, damaged, not what its manifest says, or of another model.
     """
     try:
+        model.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights of another model ({str(error).splitlines()[-1].strip()})") from error
+    return sha256_of(path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file, floats in single precision; checked against the manifest where there is one.
+
+    Raises InputError when the file is missing, damaged, or not what its manifest says.
+    """
+    try:
         digest = sha256_of(path)
         tensors = load_file(path)
     # safetensors raises its own error class, which is a plain Exception
     except Exception as error:
         raise InputError(f"{path}: cannot be read as weights ({error}); give a .safetensors file") from error
     manifest = path.with_suffix(".json")
-    if manifest.exists() and json.loads(manifest.read_text()).get("sha256") != digest:
+    if manifest.exists() and recorded_digest(manifest) != digest:
         raise InputError(f"{path}: not the file that {manifest.name} describes; restore both from the same commit")
-    state = {name: value.to(torch.float32) if value.is_floating_point() else value for name, value in tensors.items()}
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
+def recorded_digest(manifest: Path) -> str | None:
+    """The sha256 that a manifest gives its weights. Raises InputError when the manifest is damaged."""
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"{path}: weights of another model ({str(error).splitlines()[-1].strip()})") from error
-    return digest
+        return json.loads(manifest.read_text()).get("sha256")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{manifest}: the weights' manifest cannot be read ({error}); restore it") from error

@@ -12,18 +12,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sharpose.data.mannequin.generate import (
+from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.data.mannequin.request import (
     VERSION,
     annotations_path,
     check_request,
     detections_path,
-    file_sha256,
-    generate,
     images_path,
     request_hash,
 )
-from sharpose.data.mannequin.parameters import MannequinParameters
 from sharpose.errors import InputError
+from sharpose.files import sha256_of
 
 Progress = Callable[[int, int], None]
 
@@ -113,6 +112,8 @@ def ensure(
         return wanted.folder
     with _locked(wanted.folder):
         if find_fault(wanted) is not None:
+            from sharpose.data.mannequin.generate import generate
+
             _clear(wanted.folder)
             generate(
                 wanted.folder,
@@ -141,7 +142,7 @@ def find_fault(wanted: MannequinSet) -> str | None:
     if not wanted.images_folder.is_dir() or sum(1 for _ in wanted.images_folder.glob("*.jpg")) != wanted.images:
         return "images are missing"
     for kind, path in (("annotations", wanted.annotations_file), ("detections", wanted.detections_file)):
-        if not path.is_file() or file_sha256(path) != manifest.get("sha256", {}).get(kind):
+        if not path.is_file() or sha256_of(path) != manifest.get("sha256", {}).get(kind):
             return f"{path.name} differs from the manifest"
     return None
 

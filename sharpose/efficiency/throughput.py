@@ -20,9 +20,6 @@ from torch import Tensor, nn
 from sharpose.errors import InputError
 from sharpose.models import create_model
 
-VERSION = 1
-"""Raised when a change here changes what is measured."""
-
 NOISY_SPREAD = 0.25
 """Half of the samples of a variant lie within this share of its median, or the variant is marked noisy."""
 

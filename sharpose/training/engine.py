@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ from sharpose.training.objective import SHaRPoseObjective, StepPlan
 from sharpose.training.optim import learning_rate, make_optimizer, set_learning_rate
 from sharpose.training.order import ByEpoch, TrainingOrder
 from sharpose.training.recipe import Recipe
+from sharpose.transfer import transfer
+from sharpose.weights import read_weights
 
 LOG_EVERY = 100
 
@@ -52,6 +55,7 @@ class Run:
     seed: int = 0
     num_workers: int = 0
     mixed_precision: str = "no"
+    init: Path | None = None
     checkpoint_every_s: float = 240.0
     max_steps: int | None = None
 
@@ -80,6 +84,8 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     # tiny gradients of a well fitted heatmap become denormal numbers, which a CPU computes many times slower
     torch.set_flush_denormal(True)
     model = create_model(run.model_name, **run.recipe.model_options)
+    if run.init is not None:
+        print(f"starting from {run.init}: {transfer(model, read_weights(run.init)).line}", file=sys.stderr)
     config = model.config
     codec = UdpCodec(config.image_size, config.heatmap_size, sigma=run.recipe.sigma)
     objective = SHaRPoseObjective(model, codec, run.people.skeleton.sigmas)  # type: ignore[arg-type]

@@ -37,14 +37,14 @@ class SHaRPoseObjective(nn.Module):
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
         images = normalise(batch["image"])
         targets, weights = self.codec.encode(batch["keypoints"], batch["visible"])
-        if plan.coarse_only:
+        if plan.coarse_only and self.model.config.has_coarse:
             return {"coarse": joint_mse(self.model.coarse(images).heatmaps, targets, weights)}
         output = self.model(images, plan.alpha)
+        stages = {"coarse": output.coarse_heatmaps, "fine": output.fine_heatmaps}
         losses = {
-            "coarse": joint_mse(output.coarse_heatmaps, targets, weights),
-            "fine": joint_mse(output.fine_heatmaps, targets, weights),
+            name: joint_mse(heatmaps, targets, weights) for name, heatmaps in stages.items() if heatmaps is not None
         }
-        if plan.quality_weight > 0:
+        if plan.quality_weight > 0 and output.quality is not None:
             truth, labelled = self.true_quality(output.coarse_heatmaps.detach(), targets, weights, batch)
             error = (output.quality[labelled] - truth[labelled]) ** 2
             losses["quality"] = plan.quality_weight * (error.mean() if labelled.any() else error.sum())

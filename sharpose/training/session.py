@@ -36,6 +36,7 @@ def train_and_export(
     workers: int = 0,
     precision: str = "no",
     preload: bool = False,
+    init: Path | None = None,
     max_steps: int | None = None,
 ) -> dict[str, Any]:
     """Train, write `out/<model>.safetensors` and its manifest, and return the manifest with the path of the weights."""
@@ -46,7 +47,7 @@ def train_and_export(
     people = CocoTopDown(
         annotations, folder, image_size=config.image_size, augmentation=augmentation, preload=preload, seed=seed
     )
-    run = Run(model_name, recipe, people, out, seed, workers, precision, max_steps=max_steps)
+    run = Run(model_name, recipe, people, out, seed, workers, precision, init=init, max_steps=max_steps)
     model, state = train(run)
     path = out / f"{model_name}.safetensors"
     facts = {
@@ -54,6 +55,7 @@ def train_and_export(
         "command": shlex.join(["sharpose", *sys.argv[1:]]),
         "recipe": recipe.model_dump(mode="json"),
         "data": {"name": data, "people": len(people), **data_facts},
+        "init": None if init is None else {"file": init.name, "sha256": sha256_of(init)},
         "seed": seed,
         "steps": state.step,
         "wall_s": round(state.wall_s, 1),

@@ -18,10 +18,9 @@ from sharpose.data.mannequin import (
     MannequinParameters,
     annotations_path,
     detections_path,
-    generate,
     images_path,
 )
-from sharpose.data.mannequin.generate import image_generator, labels_sha256
+from sharpose.data.mannequin.generate import generate, image_generator, labels_sha256
 from sharpose.data.mannequin.poses import ARM_MODES, ARM_REST, LEG_MODES, LEG_REST, LIMITS, SIDES, sample_pose
 from sharpose.data.mannequin.render import Camera, hull_of_discs
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene

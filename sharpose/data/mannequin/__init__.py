@@ -1,6 +1,9 @@
-"""Generated people in COCO's format: articulated, dressed, and drawn from a skeleton in three dimensions."""
+"""Generated people in COCO's format: articulated, dressed, and drawn from a skeleton in three dimensions.
 
-from sharpose.data.mannequin.generate import VERSION, annotations_path, detections_path, generate, images_path
+`generate` is in `sharpose.data.mannequin.generate`, apart from here because it loads the drawing libraries.
+"""
+
 from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.data.mannequin.request import VERSION, annotations_path, detections_path, images_path
 
-__all__ = ["VERSION", "MannequinParameters", "annotations_path", "detections_path", "generate", "images_path"]
+__all__ = ["VERSION", "MannequinParameters", "annotations_path", "detections_path", "images_path"]

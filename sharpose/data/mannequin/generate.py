@@ -17,32 +17,17 @@ import numpy as np
 
 from sharpose.data.mannequin.detections import simulate_detections
 from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.data.mannequin.request import VERSION, annotations_path, check_request, detections_path, images_path
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene
 from sharpose.errors import InputError
+from sharpose.files import sha256_of
 
-# Raised whenever the same request would give other files.
-VERSION = 1
 # COCO's limbs, as pairs of keypoints counted from 1.
 COCO_SKELETON = [
     [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9],
     [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
 ]  # fmt: skip
 _IN_PROCESS = 48  # fewer images than this are not worth starting processes for
-
-
-def images_path(folder: Path, split: str) -> Path:
-    """Folder of a split's images."""
-    return Path(folder) / split
-
-
-def annotations_path(folder: Path, split: str) -> Path:
-    """The split's COCO person-keypoints file."""
-    return Path(folder) / "annotations" / f"person_keypoints_{split}.json"
-
-
-def detections_path(folder: Path, split: str) -> Path:
-    """The split's person detections: a list of {image_id, category_id, bbox, score}."""
-    return Path(folder) / "annotations" / f"detections_{split}.json"
 
 
 def generate(
@@ -74,24 +59,6 @@ def generate(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
-
-
-def check_request(split: str, images: int, seed: int, workers: int | None = None) -> None:
-    """Raise InputError, naming the field, unless this can be generated."""
-    if not split or not split.replace("-", "").replace("_", "").isalnum():
-        raise InputError(f"mannequin: split={split!r} must be a name of letters, digits, - and _")
-    if not 1 <= images <= 999_999:
-        raise InputError(f"mannequin: images={images} must be within [1, 999999]")
-    if seed < 0:
-        raise InputError(f"mannequin: seed={seed} must not be negative")
-    if workers is not None and workers < 1:
-        raise InputError(f"mannequin: workers={workers} must be at least 1")
-
-
-def request_hash(split: str, images: int, seed: int, parameters: MannequinParameters) -> str:
-    """Sixteen hex digits that stand for everything that determines the files."""
-    request = {"version": VERSION, "split": split, "images": images, "seed": seed, "parameters": asdict(parameters)}
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def image_generator(split: str, seed: int, parameters: MannequinParameters, number: int) -> np.random.Generator:
@@ -142,8 +109,8 @@ def _write(
         },
         "sha256": {
             "labels": labels_sha256(annotations),
-            "annotations": file_sha256(annotations_path(folder, split)),
-            "detections": file_sha256(detections_path(folder, split)),
+            "annotations": sha256_of(annotations_path(folder, split)),
+            "detections": sha256_of(detections_path(folder, split)),
             "images": digest.hexdigest(),
         },
         "made_with": {"numpy": np.__version__, "opencv": cv2.__version__},
@@ -226,8 +193,3 @@ def labels_sha256(annotations: list[dict[str, Any]]) -> str:
     fields = ("image_id", "keypoints", "area", "bbox", "iscrowd")
     rows = [[entry[field] for field in fields] for entry in annotations]
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

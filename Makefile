@@ -1,0 +1,70 @@
+# Set-up is part of every target: a machine with Python 3.11+, make and git needs nothing else.
+PYTHON ?= python3
+DEVICE ?= cpu
+TIER ?= nano
+VENV := .venv
+BIN := $(VENV)/bin
+SHARPOSE := $(BIN)/sharpose
+
+.PHONY: help table6 table6a table6b test test-slow lint format train-nano figures lab clean-local
+
+help:
+	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv"
+	@echo "make test          the test suite"
+	@echo "make lint          ruff and mypy"
+	@echo "make figures       draw results/figures"
+	@echo "make train-nano    train the weights of the nano tier again (about two hours of two CPU cores)"
+	@echo "make lab           JupyterLab"
+	@echo "Options: DEVICE=cuda, TIER=paper (with SHARPOSE_COCO), PYTHON=python3.12"
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Installing takes minutes, so a stamp says that it has been done for this pyproject.toml.
+$(VENV)/harness.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[harness]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[harness,dev]'
+	@touch $@ $(VENV)/harness.stamp
+
+$(VENV)/lab.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[harness,lab]'
+	@touch $@ $(VENV)/harness.stamp
+
+table6: $(VENV)/harness.stamp
+	@$(SHARPOSE) run 6 --table --device $(DEVICE) --tier $(TIER)
+
+table6a table6b: table%: $(VENV)/harness.stamp
+	@$(SHARPOSE) run $* --table --device $(DEVICE) --tier $(TIER)
+
+test: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest
+
+test-slow: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest -m "slow or gpu" --timeout 3600
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+figures: $(VENV)/harness.stamp
+	@$(SHARPOSE) figures
+
+train-nano: $(VENV)/harness.stamp
+	$(SHARPOSE) train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano-128x96 --preload
+	$(SHARPOSE) train --model sharpose-nano-192x144 --recipe nano-192x144 --data mannequin-train --preload \
+	  --init runs/nano-128x96/sharpose-nano-128x96.safetensors --out runs/nano-192x144
+	@echo "Copy runs/nano-*/sharpose-nano-*.{safetensors,json} to results/weights to use them in the tables."
+
+lab: $(VENV)/lab.stamp
+	$(BIN)/jupyter lab notebooks
+
+clean-local:
+	rm -rf results/local

@@ -1,0 +1,47 @@
+"""What identifies a generated data set and where its files lie. Imports no drawing, so that asking is quick."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.errors import InputError
+
+# Raised whenever the same request would give other files.
+VERSION = 1
+
+
+def images_path(folder: Path, split: str) -> Path:
+    """Folder of a split's images."""
+    return Path(folder) / split
+
+
+def annotations_path(folder: Path, split: str) -> Path:
+    """The split's COCO person-keypoints file."""
+    return Path(folder) / "annotations" / f"person_keypoints_{split}.json"
+
+
+def detections_path(folder: Path, split: str) -> Path:
+    """The split's person detections: a list of {image_id, category_id, bbox, score}."""
+    return Path(folder) / "annotations" / f"detections_{split}.json"
+
+
+def check_request(split: str, images: int, seed: int, workers: int | None = None) -> None:
+    """Raise InputError, naming the field, unless this can be generated."""
+    if not split or not split.replace("-", "").replace("_", "").isalnum():
+        raise InputError(f"mannequin: split={split!r} must be a name of letters, digits, - and _")
+    if not 1 <= images <= 999_999:
+        raise InputError(f"mannequin: images={images} must be within [1, 999999]")
+    if seed < 0:
+        raise InputError(f"mannequin: seed={seed} must not be negative")
+    if workers is not None and workers < 1:
+        raise InputError(f"mannequin: workers={workers} must be at least 1")
+
+
+def request_hash(split: str, images: int, seed: int, parameters: MannequinParameters) -> str:
+    """Sixteen hex digits that stand for everything that determines the files."""
+    request = {"version": VERSION, "split": split, "images": images, "seed": seed, "parameters": asdict(parameters)}
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,82 @@
+"""Start a model from weights of another size: what fits is taken, tables and kernels are resampled, all is reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from timm.layers import resample_abs_pos_embed, resample_patch_embed
+from torch import Tensor, nn
+
+from sharpose.errors import InputError
+
+
+@dataclass
+class TransferReport:
+    """Names of the parameters that were taken as they are, resized, not found in the source, and left over in it."""
+
+    matched: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+
+    @property
+    def line(self) -> str:
+        return ", ".join(f"{len(names)} {kind}" for kind, names in vars(self).items())
+
+
+@torch.no_grad()
+def transfer(model: nn.Module, source: Mapping[str, Tensor]) -> TransferReport:
+    """Copy `source` into a SHaRPose or plain ViT `model` of the same width. Raises InputError where nothing fits."""
+    report = TransferReport(unexpected=sorted(set(source) - set(model.state_dict())))
+    for name, own in model.state_dict().items():
+        if name not in source:
+            report.missing.append(name)
+            continue
+        value = source[name].to(own.dtype)
+        fitted = value if value.shape == own.shape else resized(name, value, own, model)
+        if fitted is None:
+            report.missing.append(name)
+            continue
+        own.copy_(fitted)
+        (report.matched if fitted is value else report.resized).append(name)
+    if not report.matched:
+        raise InputError(f"the weights have nothing in common with this model ({report.line})")
+    return report
+
+
+def resized(name: str, value: Tensor, own: Tensor, model: nn.Module) -> Tensor | None:
+    """`value` at the shape of `own` where that has a meaning: position tables, patch kernels, rows of heatmap heads."""
+    config = model.config
+    if name.endswith("pos_embed") and value.ndim == 3 and value.shape[2] == own.shape[2]:
+        grid = config.coarse_grid if own.shape[1] == config.num_coarse else config.fine_grid
+        return resample_abs_pos_embed(value, list(grid), old_size(value.shape[1], grid), num_prefix_tokens=0)
+    if name == "patch_embed.proj.weight" and value.shape[:2] == own.shape[:2]:
+        return resample_patch_embed(value, list(own.shape[2:]))
+    if name.startswith("head.layers.") and value.shape[1:] == own.shape[1:]:
+        return resample_heatmap_rows(value, config.heatmap_size)
+    return None
+
+
+def old_size(count: int, grid: tuple[int, int]) -> list[int]:
+    """The grid of `count` patches with the aspect of `grid`. Raises InputError when there is none."""
+    scale = math.sqrt(count / (grid[0] * grid[1]))
+    sides = [round(side * scale) for side in grid]
+    if sides[0] * sides[1] != count:
+        raise InputError(f"a position table of {count} patches has not the aspect {grid[0]}:{grid[1]} of this model")
+    return sides
+
+
+def resample_heatmap_rows(value: Float[Tensor, "pixels ..."], size: tuple[int, int]) -> Tensor:
+    """Rows of a linear layer that are the pixels of a heatmap, at another heatmap size of the same aspect."""
+    sides = old_size(len(value), size)
+    maps = value.reshape(*sides, -1).permute(2, 0, 1)[None]
+    return (
+        F.interpolate(maps, size=size, mode="bilinear", align_corners=False)[0]
+        .permute(1, 2, 0)
+        .reshape(-1, *value.shape[1:])
+    )
