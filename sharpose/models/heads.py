@@ -1,7 +1,9 @@
-"""From keypoint tokens to heatmaps."""
+"""From keypoint tokens, or from a map of features, to heatmaps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from jaxtyping import Float
@@ -28,3 +30,22 @@ class KeypointTokenHead(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "B K D"]) -> Float[Tensor, "B K h w"]:
         return self.layers(tokens).unflatten(-1, self.heatmap_size)
+
+
+class DeconvHead(nn.Module):
+    """SimpleBaseline's decoder, which ViTPose took over: each 4x4 transposed convolution doubles the map's size."""
+
+    def __init__(self, dim: int, filters: Sequence[int], num_keypoints: int) -> None:
+        super().__init__()
+        widths, layers = [dim, *filters], []
+        for inputs, outputs in pairwise(widths):
+            doubling = nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False)
+            nn.init.normal_(doubling.weight, std=0.001)
+            layers += [doubling, nn.BatchNorm2d(outputs), nn.ReLU()]
+        self.deconv_layers = nn.Sequential(*layers)
+        self.final_layer = nn.Conv2d(widths[-1], num_keypoints, kernel_size=1)
+        nn.init.normal_(self.final_layer.weight, std=0.001)
+        nn.init.zeros_(self.final_layer.bias)
+
+    def forward(self, features: Float[Tensor, "B D rows columns"]) -> Float[Tensor, "B K h w"]:
+        return self.final_layer(self.deconv_layers(features))

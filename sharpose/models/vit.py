@@ -12,9 +12,9 @@ from torch import Tensor, nn
 class PatchEmbed(nn.Module):
     """Non-overlapping patches to tokens, row by row: (B, 3, H, W) to (B, H/p · W/p, D)."""
 
-    def __init__(self, patch_size: int, embed_dim: int) -> None:
+    def __init__(self, patch_size: int, embed_dim: int, padding: int = 0) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, embed_dim, kernel_size=patch_size, stride=patch_size)
+        self.proj = nn.Conv2d(3, embed_dim, kernel_size=patch_size, stride=patch_size, padding=padding)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
         return self.proj(images).flatten(2).transpose(1, 2)
@@ -24,6 +24,7 @@ class Attention(nn.Module):
     """Multi-head self-attention that can also return the attention rows of some queries.
 
     With `explicit` the whole attention matrix is formed: slower, and what cost counters and the paper's GFLOPs see.
+    `split`, `mix` and `join` are its three steps, for systems that do something of their own between them.
     """
 
     def __init__(self, dim: int, num_heads: int) -> None:
@@ -37,29 +38,51 @@ class Attention(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+        q, k, v = self.split(tokens)
+        if self.explicit and rows is not None:
+            attention = softmax_attention(q, k, self.scale)
+            return self.join(attention @ v), attention[:, :, rows]
+        picked = None if rows is None else softmax_attention(q[:, :, rows], k, self.scale)
+        return self.join(self.mix(q, k, v)), picked
+
+    def split(self, tokens: Float[Tensor, "B N D"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (B, heads, N, d)."""
         batch, count, dim = tokens.shape
         qkv = self.qkv(tokens).reshape(batch, count, 3, self.num_heads, dim // self.num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def mix(
+        self,
+        q: Float[Tensor, "B heads N d"],
+        k: Float[Tensor, "B heads N d"],
+        v: Float[Tensor, "B heads N d"],
+        key_bias: Float[Tensor, "B N"] | None = None,
+    ) -> Float[Tensor, "B heads N d"]:
+        """Values mixed by attention; `key_bias` is added to the logits of every key."""
+        bias = None if key_bias is None else key_bias[:, None, None, :]
         if self.explicit:
-            attention = softmax_attention(q, k, self.scale)
-            mixed = attention @ v
-            picked = None if rows is None else attention[:, :, rows]
-        else:
-            mixed = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
-            # the rows only rank patches, so no gradient flows through them
-            picked = None if rows is None else softmax_attention(q[:, :, rows].detach(), k.detach(), self.scale)
-        return self.proj(mixed.transpose(1, 2).reshape(batch, count, dim)), picked
+            return softmax_attention(q, k, self.scale, bias) @ v
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
+
+    def join(self, mixed: Float[Tensor, "B heads N d"]) -> Float[Tensor, "B N D"]:
+        """Heads side by side, through the output projection."""
+        return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
 def softmax_attention(
-    q: Float[Tensor, "B heads M d"], k: Float[Tensor, "B heads N d"], scale: float
+    q: Float[Tensor, "B heads M d"],
+    k: Float[Tensor, "B heads N d"],
+    scale: float,
+    bias: Float[Tensor, "B 1 1 N"] | None = None,
 ) -> Float[Tensor, "B heads M N"]:
-    """Attention of every query over all keys; each row sums to 1."""
-    return (q * scale @ k.transpose(-2, -1)).softmax(dim=-1)
+    """Attention of every query over all keys; each row sums to 1. `bias` is added to the logits."""
+    logits = q * scale @ k.transpose(-2, -1)
+    return (logits if bias is None else logits + bias).softmax(dim=-1)
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block with exact GELU and stochastic depth."""
+    """Pre-norm transformer block with exact GELU and stochastic depth: `attend`, then `feed`."""
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: int, drop_path: float, eps: float = 1e-5) -> None:
         super().__init__()
@@ -72,21 +95,34 @@ class Block(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+        tokens, picked = self.attend(tokens, rows)
+        return self.feed(tokens), picked
+
+    def attend(
+        self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
+    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+        """The first half: what tokens learn from each other; with the attention of the queries in `rows`."""
         mixed, picked = self.attn(self.norm1(tokens), rows)
-        tokens = tokens + self.drop_path(mixed)
-        return tokens + self.drop_path(self.mlp(self.norm2(tokens))), picked
+        return tokens + self.drop_path(mixed), picked
+
+    def feed(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """The second half: every token by itself."""
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
 
-def make_blocks(depth: int, dim: int, num_heads: int, mlp_ratio: int, drop_path: float) -> nn.ModuleList:
+def make_blocks(
+    depth: int, dim: int, num_heads: int, mlp_ratio: int, drop_path: float, eps: float = 1e-5
+) -> nn.ModuleList:
     """`depth` blocks whose stochastic-depth rate grows linearly from 0 to `drop_path`."""
     rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
-    return nn.ModuleList(Block(dim, num_heads, mlp_ratio, rate) for rate in rates)
+    return nn.ModuleList(Block(dim, num_heads, mlp_ratio, rate, eps) for rate in rates)
 
 
 def use_explicit_attention(model: nn.Module, explicit: bool = True) -> None:
     """Switch every attention of `model` between the fused kernel and the explicit matrices."""
     for module in model.modules():
-        if isinstance(module, Attention):
+        # window attention has the same switch
+        if hasattr(module, "explicit"):
             module.explicit = explicit
 
 
@@ -94,7 +130,8 @@ def init_linear(module: nn.Module) -> None:
     """ViT initialisation for `Module.apply`: truncated normal weights, zero biases."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def sincos_positions(grid: tuple[int, int], dim: int, step: float = 1.0) -> Float[Tensor, "1 N D"]:

@@ -1,0 +1,70 @@
+"""EViT for poses: where patches are dropped, and how many stay."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sharpose.models.configs.base import Entry, check
+from sharpose.models.configs.keypoint_vit import (
+    KeypointViTConfig,
+    check_blocks,
+    check_keep_rate,
+    check_keep_rates,
+    family,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EViTConfig(KeypointViTConfig):
+    """Inside each of `reduction_blocks`, `keep_rate` of the patches stay; keypoint tokens always do."""
+
+    reduction_blocks: tuple[int, ...] = (3, 6, 9)
+    keep_rate: float = 0.7
+    keep_rates: tuple[float, ...] | None = None
+    """One rate per reduction block in place of `keep_rate`."""
+    fuse_token: bool = True
+    """The dropped patches become one token, weighted with the attention that they got."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_blocks(self, "reduction_blocks")
+        check_keep_rate("keep_rate", self.keep_rate)
+        check_keep_rates(self, "keep_rates")
+        check(isinstance(self.fuse_token, bool), "fuse_token", self.fuse_token, "true or false")
+
+    def rate(self, block: int, keep_rate: float | None = None) -> float:
+        """The share of patches that `block` keeps; `keep_rate`, where given, stands in for the configured ones."""
+        if block not in self.reduction_blocks:
+            return 1.0
+        if keep_rate is not None:
+            return keep_rate
+        return self.keep_rate if self.keep_rates is None else self.keep_rates[self.reduction_blocks.index(block)]
+
+
+def tokens_per_block(config: EViTConfig) -> list[int]:
+    """Tokens that enter each block, keypoint tokens included; a reducing block's MLP already has the next one's."""
+    patches, counts = config.num_patches, []
+    for block in range(config.depth):
+        counts.append(config.num_keypoints + patches)
+        patches = patches_after(config, block, patches)
+    return counts
+
+
+def patches_after(config: EViTConfig, block: int, patches: int, keep_rate: float | None = None) -> int:
+    """Patches, with the fused one, that leave a block which `patches` enter."""
+    kept = math.ceil(config.rate(block, keep_rate) * patches)
+    return kept if kept == patches else kept + config.fuse_token
+
+
+def scheduled_keep_rate(keep_rate: float, epoch: float, start: float, epochs: float) -> float:
+    """The keep rate while training: 1 until epoch `start`, then down to `keep_rate` by a cosine over `epochs`."""
+    if epoch < start:
+        return 1.0
+    if epoch >= start + epochs:
+        return keep_rate
+    return keep_rate + (1 - keep_rate) * (1 + math.cos(math.pi * (epoch - start) / epochs)) / 2
+
+
+# Half as deep, so reduced in blocks 2, 3 and 5
+MODELS: dict[str, Entry] = family("evit", EViTConfig, "sharpose.models.evit:EViT", {"reduction_blocks": (2, 3, 5)})

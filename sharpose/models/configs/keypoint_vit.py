@@ -1,0 +1,108 @@
+"""The plain vision transformer with keypoint tokens: what token reduction starts from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sharpose.models.configs.base import (
+    Entry,
+    Size,
+    check,
+    check_choices,
+    check_heads,
+    check_share,
+    check_sizes,
+    check_whole,
+    is_number,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeypointViTConfig:
+    """Sizes are (height, width) in pixels or patches. Raises InputError naming the field that is out of range."""
+
+    image_size: Size
+    embed_dim: int
+    heatmap_size: Size
+    patch_size: int = 16
+    depth: int = 12
+    num_heads: int = 12
+    mlp_ratio: int = 4
+    num_keypoints: int = 17
+    head: Literal["auto", "single", "two-layer"] = "auto"
+    norm_eps: float = 1e-6
+    drop_path: float = 0.1
+    position_init: Literal["normal", "sincos"] = "normal"
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_whole(self, "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "num_keypoints")
+        check_sizes(self, "image_size", "heatmap_size")
+        divisible = all(side % self.patch_size == 0 for side in self.image_size)
+        check(divisible, "image_size", self.image_size, f"two multiples of patch_size = {self.patch_size}")
+        check_heads(self.embed_dim, self.num_heads)
+        check_share(self, "drop_path", below_one=True)
+        check(is_number(self.norm_eps) and self.norm_eps > 0, "norm_eps", self.norm_eps, "a positive number")
+
+    @property
+    def grid(self) -> Size:
+        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    @property
+    def num_patches(self) -> int:
+        return math.prod(self.grid)
+
+
+def check_blocks(config: Any, name: str) -> None:
+    """This field lists blocks in rising order."""
+    blocks = getattr(config, name)
+    rising = isinstance(blocks, tuple) and list(blocks) == sorted(set(blocks))
+    inside = rising and all(isinstance(block, int) and 0 <= block < config.depth for block in blocks)
+    check(inside, name, blocks, f"rising block numbers below the depth {config.depth}")
+
+
+def check_keep_rate(name: str, value: object) -> None:
+    """A share of tokens to keep lies in (0, 1]."""
+    check(is_number(value) and 0 < value <= 1, name, value, "above 0 and at most 1")  # type: ignore[operator]
+
+
+def check_keep_rates(config: Any, name: str) -> None:
+    """This field has one share in (0, 1] for each of the reduction blocks, or is None."""
+    rates, wanted = getattr(config, name), len(config.reduction_blocks)
+    if rates is None:
+        return
+    fits = isinstance(rates, tuple) and len(rates) == wanted
+    check(fits, name, rates, f"one value for each of the {wanted} reduction_blocks, or none")
+    for rate in rates:
+        check_keep_rate(name, rate)
+
+
+def tokens_per_block(config: KeypointViTConfig) -> list[int]:
+    """Tokens that each block works on."""
+    return [config.num_keypoints + config.num_patches] * config.depth
+
+
+# The token count of 256x192 at a small width, as sharpose-nano-128x96
+NANO = {"patch_size": 8, "depth": 6, "num_heads": 6, "head": "single", "drop_path": 0.0, "position_init": "sincos"}
+
+
+def family(
+    name: str, config_class: type[Any], builder: str, nano: Mapping[str, Any] | None = None, **values: Any
+) -> dict[str, Entry]:
+    """Small, base and nano of a system on this transformer; `nano` holds what its depth of 6 changes."""
+
+    def entry(image: Size, embed_dim: int, **more: Any) -> Entry:
+        sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "embed_dim": embed_dim}
+        return Entry(config_class, {**sizes, **values, **more}, builder)
+
+    return {
+        f"{name}-small-256x192": entry((256, 192), 384),
+        f"{name}-base-256x192": entry((256, 192), 768),
+        f"{name}-nano-128x96": entry((128, 96), 96, **{**NANO, **(nano or {})}),
+    }
+
+
+MODELS: dict[str, Entry] = family("keypoint-vit", KeypointViTConfig, "sharpose.models.keypoint_vit:KeypointViT")

@@ -1,0 +1,111 @@
+"""ViTPose's sizes and heads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sharpose.models.configs.base import (
+    Entry,
+    Size,
+    check,
+    check_choices,
+    check_heads,
+    check_share,
+    check_sizes,
+    check_whole,
+    is_number,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViTPoseConfig:
+    """Sizes are (height, width) in pixels or patches. Raises InputError naming the field that is out of range.
+
+    Heads: `classic` doubles the patch grid with one transposed convolution for each of `deconv_filters`; `simple`
+    resizes it `upsample` times.
+    """
+
+    image_size: Size
+    embed_dim: int
+    patch_size: int = 16
+    patch_padding: int = 2
+    depth: int = 12
+    num_heads: int = 12
+    mlp_ratio: int = 4
+    num_keypoints: int = 17
+    head: Literal["classic", "simple"] = "classic"
+    deconv_filters: tuple[int, ...] = (256, 256)
+    upsample: int = 4
+    norm_eps: float = 1e-6
+    drop_path: float = 0.3
+    position_init: Literal["normal", "sincos"] = "normal"
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_whole(self, "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "num_keypoints", "upsample")
+        check_sizes(self, "image_size")
+        divisible = all(side % self.patch_size == 0 for side in self.image_size)
+        check(divisible, "image_size", self.image_size, f"two multiples of patch_size = {self.patch_size}")
+        padding = self.patch_padding
+        inside = isinstance(padding, int) and 0 <= padding < self.patch_size / 2
+        check(inside, "patch_padding", padding, "whole pixels, from 0 to below half of patch_size")
+        check_heads(self.embed_dim, self.num_heads)
+        filters = self.deconv_filters
+        whole = isinstance(filters, tuple) and all(isinstance(f, int) and f > 0 for f in filters)
+        check(whole, "deconv_filters", filters, "a list of channel counts")
+        check_share(self, "drop_path", below_one=True)
+        check(is_number(self.norm_eps) and self.norm_eps > 0, "norm_eps", self.norm_eps, "a positive number")
+
+    @property
+    def grid(self) -> Size:
+        """The padding is less than half a patch on each side, so it adds no patch."""
+        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    @property
+    def num_patches(self) -> int:
+        return math.prod(self.grid)
+
+    @property
+    def heatmap_size(self) -> Size:
+        scale = self.upsample if self.head == "simple" else 2 ** len(self.deconv_filters)
+        return self.grid[0] * scale, self.grid[1] * scale
+
+
+def tokens_per_block(config: ViTPoseConfig) -> list[int]:
+    """Tokens that each block works on."""
+    return [config.num_patches] * config.depth
+
+
+WIDTHS: dict[str, dict[str, Any]] = {
+    "small": {"embed_dim": 384, "drop_path": 0.1},
+    "base": {"embed_dim": 768},
+    "large": {"embed_dim": 1024, "depth": 24, "num_heads": 16, "drop_path": 0.5},
+    "huge": {"embed_dim": 1280, "depth": 32, "num_heads": 16, "drop_path": 0.55},
+}
+
+# The token count of 256x192 at a small width; from the 16x12 grid, one doubling gives heatmaps of a quarter of the crop
+NANO = {
+    "patch_size": 8,
+    "depth": 6,
+    "num_heads": 6,
+    "drop_path": 0.0,
+    "position_init": "sincos",
+    "deconv_filters": (64,),
+}
+
+
+def entry(image: Size, **values: Any) -> Entry:
+    return Entry(ViTPoseConfig, {"image_size": image, **values}, "sharpose.models.vitpose:ViTPose")
+
+
+MODELS: dict[str, Entry] = {
+    **{
+        f"vitpose-{width}-{height}x{across}": entry((height, across), **values)
+        for width, values in WIDTHS.items()
+        for height, across in ((256, 192), (384, 288))
+    },
+    "vitpose-base-simple-256x192": entry((256, 192), head="simple", **WIDTHS["base"]),
+    "vitpose-nano-128x96": entry((128, 96), embed_dim=96, **NANO),
+}

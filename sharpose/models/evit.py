@@ -1,0 +1,68 @@
+"""EViT with keypoint tokens: patches that no keypoint looks at are dropped, or fused into one token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sharpose.models.configs.evit import EViTConfig, patches_after
+from sharpose.models.keypoint_vit import KeypointViT
+from sharpose.models.tokens import gather_tokens, select_patches
+
+
+@dataclass(frozen=True)
+class EViTOutput:
+    """One entry per block that reduced: `attention` that each patch then present got from the keypoints (mean over
+    heads and keypoints), and `keep_indices` among those patches, best first.
+
+    `tokens` are all tokens after the final norm, keypoints first; `block_tokens` those after every block.
+    """
+
+    heatmaps: Float[Tensor, "B K h w"]
+    tokens: Float[Tensor, "B N D"]
+    attention: tuple[Float[Tensor, "B n"], ...]
+    keep_indices: tuple[Int[Tensor, "B kept"], ...]
+    block_tokens: tuple[Float[Tensor, "B m D"], ...]
+
+
+def reduce_patches(
+    patches: Float[Tensor, "B n D"], attention: Float[Tensor, "B n"], num_keep: int, fuse: bool
+) -> tuple[Float[Tensor, "B left D"], Int[Tensor, "B kept"]]:
+    """The patches with most attention in descending order, and last the attention-weighted sum of all others."""
+    keep, rest = select_patches(attention, num_keep)
+    left = gather_tokens(patches, keep)
+    if fuse:
+        weights = attention.gather(1, rest)[..., None]
+        left = torch.cat([left, (gather_tokens(patches, rest) * weights).sum(dim=1, keepdim=True)], dim=1)
+    return left, keep
+
+
+class EViT(KeypointViT):
+    """`KeypointViT` that reduces its patches between the attention and the MLP of some blocks."""
+
+    config: EViTConfig
+
+    def forward(self, images: Float[Tensor, "B 3 H W"], keep_rate: float | None = None) -> EViTOutput:
+        """`keep_rate` overrides the configured one, as its schedule does while training."""
+        config, first = self.config, self.config.num_keypoints
+        tokens = self.embed(images)
+        received, keep_indices, block_tokens = [], [], []
+        for index, block in enumerate(self.blocks):
+            present = tokens.shape[1] - first
+            left = patches_after(config, index, present, keep_rate)
+            tokens, attention = block.attend(tokens, slice(0, first) if left != present else None)
+            if attention is not None:
+                score = attention.mean(dim=(1, 2))[:, first:]
+                patches, keep = reduce_patches(tokens[:, first:], score, left - config.fuse_token, config.fuse_token)
+                tokens = torch.cat([tokens[:, :first], patches], dim=1)
+                received.append(score)
+                keep_indices.append(keep)
+            tokens = block.feed(tokens)
+            block_tokens.append(tokens)
+        tokens = self.norm(tokens)
+        return EViTOutput(
+            self.heatmaps(tokens), tokens, tuple(received), tuple(keep_indices), block_tokens=tuple(block_tokens)
+        )

@@ -1,0 +1,46 @@
+"""ToMe with keypoint tokens: similar patches are merged, a few in every block; nothing is learnt for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sharpose.models.configs.tome import ToMeConfig, possible_merges
+from sharpose.models.keypoint_vit import KeypointViT
+from sharpose.models.token_merging import Matching, match_tokens, merge_tokens
+
+
+@dataclass(frozen=True)
+class ToMeOutput:
+    """`sizes`: how many patches each of the last tokens stands for; `matchings`: what merged, block by block."""
+
+    heatmaps: Float[Tensor, "B K h w"]
+    tokens: Float[Tensor, "B N D"]
+    sizes: Float[Tensor, "B N"]
+    matchings: tuple[Matching, ...]
+
+
+class ToMe(KeypointViT):
+    """`KeypointViT` that merges patches between the attention and the MLP of its blocks, by their keys' similarity."""
+
+    config: ToMeConfig
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> ToMeOutput:
+        config, first = self.config, self.config.num_keypoints
+        tokens = self.embed(images)
+        sizes, matchings = torch.ones_like(tokens[..., 0]), []
+        for block, wanted in zip(self.blocks, config.schedule, strict=True):
+            q, k, v = block.attn.split(block.norm1(tokens))
+            bias = sizes.log() if config.proportional_attention and matchings else None
+            tokens = tokens + block.drop_path(block.attn.join(block.attn.mix(q, k, v, bias)))
+            if merges := possible_merges(wanted, tokens.shape[1] - first):
+                # the choice is discrete; gradients go through the merged values alone
+                matching = match_tokens(k.detach().mean(dim=1), merges, first)
+                tokens, sizes = merge_tokens(tokens, sizes, matching)
+                matchings.append(matching)
+            tokens = block.feed(tokens)
+        tokens = self.norm(tokens)
+        return ToMeOutput(self.heatmaps(tokens), tokens, sizes, tuple(matchings))
