@@ -50,6 +50,7 @@ class Sizes:
     heatmap_pixels: int
     keep: int
     single_head: bool
+    stages: tuple[str, ...]
 
 
 def sizes(config: Mapping[str, Any]) -> Sizes:
@@ -72,6 +73,7 @@ def sizes(config: Mapping[str, Any]) -> Sizes:
         heatmap_pixels=pixels,
         keep=math.ceil(wanted) if config["keep_rounding"] == "ceil" else math.floor(wanted),
         single_head=config["head"] == "single" or (config["head"] == "auto" and dim >= pixels / 4),
+        stages=tuple(config["stages"].split("-")),
     )
 
 
@@ -82,6 +84,7 @@ def macs(config: Mapping[str, Any]) -> dict[str, Count]:
     """
     s = sizes(config)
     stages = {"coarse": coarse_stage(s), "fine": fine_stage(s), "coarse_head": head(s), "fine_head": head(s)}
+    stages = {stage: count for stage, count in stages.items() if stage.split("_")[0] in s.stages}
     return {**stages, "total": sum(stages.values(), start=Count(0))}
 
 
@@ -105,7 +108,10 @@ def coarse_stage(s: Sizes) -> Count:
 
 
 def fine_stage(s: Sizes) -> Count:
-    """Embed the full picture, reuse the coarse outputs, all blocks over the mixed sequence (Section 3.4)."""
+    """Embed the full picture, then all blocks: over the mixed sequence, with the coarse outputs reused (Section 3.4),
+    or over all fine patches where there is no coarse stage."""
+    if "coarse" not in s.stages:
+        return patch_embed(s, s.fine_patches) + encoder(s, s.keypoints + s.fine_patches)
     tokens = s.keypoints + s.ratio**2 * s.keep + s.coarse_patches - s.keep
     mlp = Count(2 * s.mlp_ratio * s.dim**2 * s.coarse_patches)
     reuse = norm(s.coarse_patches, s.dim) + mlp + Count(0, NEAREST * s.fine_patches * s.dim)
@@ -138,15 +144,18 @@ def norm(tokens: int, dim: int) -> Count:
 
 
 def parameters(config: Mapping[str, Any]) -> int:
-    """Learned numbers: tokens, both position tables, shared blocks, reuse MLP, quality predictor, shared head."""
+    """Learned numbers of the stages: tokens, position tables, shared blocks, reuse MLP, quality predictor, head."""
     s = sizes(config)
     d = s.dim
-    tables = (1 + s.keypoints + s.coarse_patches + s.fine_patches) * d
     embed = linear(s.patch_pixels, d)
     mlp = linear(d, s.mlp_ratio * d) + linear(s.mlp_ratio * d, d)
     block = 2 * d + linear(d, 3 * d) + linear(d, d) + 2 * d + mlp
+    shared = s.keypoints * d + embed + s.depth * block + 2 * d + head_parameters(s)
     quality = 2 * d + 2 * linear(d, d) + linear(d, 1)
-    return tables + embed + s.depth * block + 2 * d + (2 * d + mlp) + quality + head_parameters(s)
+    coarse = (1 + s.coarse_patches) * d + quality if "coarse" in s.stages else 0
+    fine = s.fine_patches * d if "fine" in s.stages else 0
+    reuse = 2 * d + mlp if len(s.stages) == 2 else 0
+    return shared + coarse + fine + reuse
 
 
 def head_parameters(s: Sizes) -> int:

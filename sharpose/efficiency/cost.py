@@ -21,16 +21,21 @@ from sharpose.models import create_model
 from sharpose.models.sharpose import CoarseStage, SHaRPose
 from sharpose.models.vit import use_explicit_attention
 
-VERSION = 1
+VERSION = 2
 """Raised when a change here changes the numbers."""
 
 
 class Part(nn.Module):
     """One stage as a module from tensors to tensors, as tracers need it."""
 
-    def __init__(self, model: SHaRPose) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+
+
+class Whole(Part):
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).heatmaps
 
 
 class CoarsePart(Part):
@@ -40,21 +45,16 @@ class CoarsePart(Part):
 
 class FinePart(Part):
     def forward(self, images: Tensor, *stage: Tensor) -> Tensor:
-        return self.model.fine(images, CoarseStage(*stage)).heatmaps
-
-
-class HeadPart(Part):
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.model.head(tokens)
+        return self.model.fine(images, CoarseStage(*stage) if stage else None).heatmaps
 
 
 def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Parameters and multiply-adds of one image that goes through every stage.
 
-    `macs_torch`, `macs_products` and `macs_fvcore` are totals with `_coarse` and `_fine` parts (each with its `_head`,
-    which is the same for both). The first two count matrix products and convolutions alone, by torch and by fvcore, and
-    agree; `macs_fvcore` adds what fvcore counts for normalisation and resizing, and is the paper's convention.
-    Raises RunFailed when a counter met a matrix product that it cannot count.
+    `macs_torch`, `macs_products` and `macs_fvcore` are totals. Of SHaRPose they have `_coarse` and `_fine` parts; a
+    `_head` part is inside each stage. The first two count matrix products and convolutions alone, by torch and by
+    fvcore, and agree; `macs_fvcore` adds what fvcore counts for normalisation and resizing, and is the paper's
+    convention. Raises RunFailed when a counter met a matrix product that it cannot count.
     """
     with torch.device("meta"):
         model = create_model(name, **(options or {})).eval()
@@ -68,23 +68,44 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
             model, torch.empty(1, 3, *model.config.image_size, device=device)
         ).items():
             for counter, macs in count(module, inputs).items():
-                metrics[f"macs_{counter}_{stage}"] = macs
+                if stage != WHOLE:
+                    metrics[f"macs_{counter}_{stage}"] = macs
                 if stage != "head":
                     metrics[f"macs_{counter}"] = metrics.get(f"macs_{counter}", 0) + macs
     return metrics
 
 
+WHOLE = "whole"
+
+
 def stages(model: nn.Module, images: Tensor) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """The parts of a model that run one after the other, with example inputs; `head` is also inside the others."""
-    assert isinstance(model, SHaRPose)
-    coarse = CoarsePart(model)
+    if not isinstance(model, SHaRPose):
+        whole = Whole(model)
+        parts: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {WHOLE: (whole, (images,))}
+        last = whole, (images,)
+    else:
+        parts, stage = {}, ()
+        if model.config.has_coarse:
+            coarse = CoarsePart(model)
+            with torch.no_grad():
+                stage = coarse(images)
+            parts["coarse"] = last = coarse, (images,)
+        if model.config.has_fine:
+            parts["fine"] = last = FinePart(model), (images, *stage)
+    if isinstance(head := getattr(model, "head", None), nn.Module):
+        parts["head"] = head, head_inputs(head, *last)
+    return parts
+
+
+def head_inputs(head: nn.Module, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What `module` gives to its `head`."""
+    seen: list[tuple[Tensor, ...]] = []
+    handle = head.register_forward_pre_hook(lambda _, given: seen.append(given))
     with torch.no_grad():
-        stage = coarse(images)
-    return {
-        "coarse": (coarse, (images,)),
-        "fine": (FinePart(model), (images, *stage)),
-        "head": (HeadPart(model), (CoarseStage(*stage).keypoint_tokens,)),
-    }
+        module(*inputs)
+    handle.remove()
+    return seen[-1]
 
 
 def count_torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
@@ -97,6 +118,10 @@ def count_torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]
 PRODUCTS = ("mm", "matmul", "linear", "conv", "einsum", "attention")
 
 
+def is_product(operator: str) -> bool:
+    return "upsample" not in operator and any(word in operator for word in PRODUCTS)
+
+
 def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
     """All that fvcore counts, and the matrix products and convolutions among it. A product it misses is an error."""
     logging.getLogger("fvcore").setLevel(logging.ERROR)
@@ -106,8 +131,8 @@ def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int
         # fvcore still scripts its helpers, which newer torch advises against
         warnings.simplefilter("ignore")
         by_operator = analysis.by_operator()
-        missed = [op for op in analysis.unsupported_ops() if any(word in op for word in PRODUCTS)]
+        missed = [op for op in analysis.unsupported_ops() if is_product(op)]
     if missed:
         raise RunFailed(f"fvcore does not count {', '.join(missed)}; the cost would be too low")
-    products = sum(macs for op, macs in by_operator.items() if any(word in op for word in PRODUCTS))
+    products = sum(macs for op, macs in by_operator.items() if is_product(op))
     return {"fvcore": int(sum(by_operator.values())), "products": int(products)}

@@ -41,11 +41,11 @@ class CoarseStage:
 
 @dataclass(frozen=True)
 class FineStage:
-    """What the fine look gives, for the R instances that were refined."""
+    """What the fine look gives, for the R instances that were refined; without a coarse look nothing is selected."""
 
     heatmaps: Float[Tensor, "R K h w"]
     keypoint_tokens: Float[Tensor, "R K D"]
-    keep_indices: Int[Tensor, "R kept"]
+    keep_indices: Int[Tensor, "R kept"] | None
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ class SHaRPoseOutput:
     """`heatmaps` are the fine ones where an instance was refined, else the coarse ones.
 
     `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none.
+    What the coarse stage gives is None for a model without it.
     """
 
     heatmaps: Float[Tensor, "B K h w"]
-    coarse_heatmaps: Float[Tensor, "B K h w"]
+    coarse_heatmaps: Float[Tensor, "B K h w"] | None
     fine_heatmaps: Float[Tensor, "R K h w"] | None
-    quality: Float[Tensor, " B"]
-    relevance: Float[Tensor, "B Nc"]
+    quality: Float[Tensor, " B"] | None
+    relevance: Float[Tensor, "B Nc"] | None
     keep_indices: Int[Tensor, "R kept"] | None
     needs_refinement: Bool[Tensor, " B"]
 
@@ -81,7 +82,8 @@ class QualityPredictor(nn.Module):
 class SHaRPose(nn.Module):
     """Sparse high-resolution pose transformer: normalised images (B, 3, H, W) to `SHaRPoseOutput`.
 
-    The stages share every weight but their position tables; `coarse` and `fine` can be called apart.
+    The stages share every weight but their position tables; `coarse` and `fine` can be called apart. A model of one
+    stage has no weights for the other.
     """
 
     def __init__(self, config: SHaRPoseConfig) -> None:
@@ -89,37 +91,52 @@ class SHaRPose(nn.Module):
         self.config = config
         dim = config.embed_dim
         self.keypoint_tokens = nn.Parameter(torch.zeros(1, config.num_keypoints, dim))
-        self.quality_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.coarse_pos_embed = nn.Parameter(torch.zeros(1, config.num_coarse, dim))
-        self.fine_pos_embed = nn.Parameter(torch.zeros(1, config.num_fine, dim))
+        if config.has_coarse:
+            self.quality_token = nn.Parameter(torch.zeros(1, 1, dim))
+            self.coarse_pos_embed = nn.Parameter(torch.zeros(1, config.num_coarse, dim))
+        if config.has_fine:
+            self.fine_pos_embed = nn.Parameter(torch.zeros(1, config.num_fine, dim))
         self.patch_embed = PatchEmbed(config.patch_size, dim)
         self.blocks = make_blocks(config.depth, dim, config.num_heads, config.mlp_ratio, config.drop_path)
         self.norm = nn.LayerNorm(dim)
-        self.reuse_norm = nn.LayerNorm(dim)
-        self.reuse_mlp = Mlp(dim, config.mlp_ratio * dim)
-        self.quality_predictor = QualityPredictor(dim)
+        if config.has_coarse and config.has_fine:
+            self.reuse_norm = nn.LayerNorm(dim)
+            self.reuse_mlp = Mlp(dim, config.mlp_ratio * dim)
+        if config.has_coarse:
+            self.quality_predictor = QualityPredictor(dim)
         self.head = KeypointTokenHead(dim, config.heatmap_size, config.head)
         self.init_weights()
 
     def init_weights(self) -> None:
         """Truncated normal weights, tokens and positions; sine-cosine positions where the configuration says so."""
         self.apply(init_linear)
-        for table in (self.keypoint_tokens, self.quality_token, self.coarse_pos_embed, self.fine_pos_embed):
+        for table in self.parameters(recurse=False):
             nn.init.trunc_normal_(table, std=0.02)
         if self.config.position_init == "sincos":
-            grids = (self.coarse_pos_embed, self.config.coarse_grid), (self.fine_pos_embed, self.config.fine_grid)
-            for (table, grid), step in zip(grids, (1.0, 1 / self.config.refine_ratio), strict=True):
-                with torch.no_grad():
-                    table.copy_(sincos_positions(grid, self.config.embed_dim, step))
+            self.init_positions()
+
+    @torch.no_grad()
+    def init_positions(self) -> None:
+        """The same sine-cosine plane for both grids."""
+        config = self.config
+        if config.has_coarse:
+            self.coarse_pos_embed.copy_(sincos_positions(config.coarse_grid, config.embed_dim))
+        if config.has_fine:
+            self.fine_pos_embed.copy_(sincos_positions(config.fine_grid, config.embed_dim, 1 / config.refine_ratio))
 
     def forward(self, images: Float[Tensor, "B 3 H W"], alpha: float | None = None) -> SHaRPoseOutput:
         """`alpha` overrides the configured share of refined patches, so that one elastic model serves many."""
+        everyone = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        if not self.config.has_coarse:
+            fine = self.fine(images, None)
+            return collect(None, fine, fine.heatmaps, everyone)
         coarse = self.coarse(images)
+        if not self.config.has_fine:
+            return collect(coarse, None, coarse.heatmaps, ~everyone)
         threshold = self.config.quality_threshold
         # training always refines (Section 4.1)
         if threshold is None or self.training:
             fine = self.fine(images, coarse, alpha)
-            everyone = torch.ones_like(coarse.quality, dtype=torch.bool)
             return collect(coarse, fine, fine.heatmaps, everyone)
         needs_refinement = coarse.quality < threshold
         rows = needs_refinement.nonzero().squeeze(1)
@@ -142,7 +159,8 @@ class SHaRPose(nn.Module):
             counts = index >= config.first_relevance_block
             tokens, attention = block(tokens, rows if counts else None)
             if attention is not None:
-                running = accumulate_attention(running, attention, config.attention_beta)
+                # it only ranks patches, so no gradient flows through it
+                running = accumulate_attention(running, attention.detach(), config.attention_beta)
         assert running is not None  # a depth of at least 1 always leaves a block that counts
         tokens = self.norm(tokens)
         keypoints = tokens[:, 1:first_patch]
@@ -155,30 +173,34 @@ class SHaRPose(nn.Module):
             patch_outputs=tokens[:, first_patch:],
         )
 
-    def fine(self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage, alpha: float | None = None) -> FineStage:
-        """The relevant patches at full resolution, every other one still coarse (Section 3.4)."""
+    def fine(
+        self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, alpha: float | None = None
+    ) -> FineStage:
+        """The picture at full resolution; after a coarse look, only its relevant patches (Section 3.4)."""
+        patches, keep = self.patch_embed(images) + self.fine_pos_embed, None
+        if coarse is not None:
+            patches, keep = self.select(patches, coarse, alpha)
+        tokens = torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), patches], dim=1)
+        for block in self.blocks:
+            tokens, _ = block(tokens)
+        keypoints = self.norm(tokens)[:, : self.config.num_keypoints]
+        return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep)
+
+    def select(
+        self, fine_patches: Float[Tensor, "R Nf D"], coarse: CoarseStage, alpha: float | None
+    ) -> tuple[Float[Tensor, "R mixed D"], Int[Tensor, "R kept"]]:
+        """Relevant patches fine and with what the coarse look learnt, every other one still coarse."""
         config = self.config
         keep, rest = select_patches(coarse.relevance, config.num_keep(alpha))
         reuse = self.reuse_mlp(self.reuse_norm(coarse.patch_outputs))
-        reuse = upsample_tokens(reuse, config.coarse_grid, config.refine_ratio)
-        fine_patches = self.patch_embed(images) + self.fine_pos_embed + reuse
+        fine_patches = fine_patches + upsample_tokens(reuse, config.coarse_grid, config.refine_ratio)
         unselected = coarse.patch_inputs if config.unselected_tokens == "input" else coarse.patch_outputs
-        tokens = torch.cat(
-            [
-                self.keypoint_tokens.expand(len(images), -1, -1),
-                gather_tokens(fine_patches, fine_indices(keep, config.coarse_grid, config.refine_ratio)),
-                gather_tokens(unselected, rest),
-            ],
-            dim=1,
-        )
-        for block in self.blocks:
-            tokens, _ = block(tokens)
-        keypoints = self.norm(tokens)[:, : config.num_keypoints]
-        return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep)
+        chosen = gather_tokens(fine_patches, fine_indices(keep, config.coarse_grid, config.refine_ratio))
+        return torch.cat([chosen, gather_tokens(unselected, rest)], dim=1), keep
 
 
 def collect(
-    coarse: CoarseStage,
+    coarse: CoarseStage | None,
     fine: FineStage | None,
     heatmaps: Float[Tensor, "B K h w"],
     needs_refinement: Bool[Tensor, " B"],
@@ -186,10 +208,10 @@ def collect(
     """Both stages as one result."""
     return SHaRPoseOutput(
         heatmaps=heatmaps,
-        coarse_heatmaps=coarse.heatmaps,
+        coarse_heatmaps=None if coarse is None else coarse.heatmaps,
         fine_heatmaps=None if fine is None else fine.heatmaps,
-        quality=coarse.quality,
-        relevance=coarse.relevance,
+        quality=None if coarse is None else coarse.quality,
+        relevance=None if coarse is None else coarse.relevance,
         keep_indices=None if fine is None else fine.keep_indices,
         needs_refinement=needs_refinement,
     )

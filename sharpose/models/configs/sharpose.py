@@ -38,6 +38,8 @@ class SHaRPoseConfig:
     mlp_ratio: int = 4
     num_keypoints: int = 17
     head: Literal["auto", "single", "two-layer"] = "auto"
+    stages: Literal["coarse-fine", "coarse", "fine"] = "coarse-fine"
+    """`coarse` and `fine` alone are Table 8's Coarse-None and None-Fine (all fine patches, no quality token)."""
     drop_path: float = 0.1
     attention_beta: float = 0.99
     position_init: Literal["normal", "sincos"] = "normal"
@@ -94,6 +96,14 @@ class SHaRPoseConfig:
         """How many keypoint queries count; the release leaves the last keypoint out."""
         return self.num_keypoints - (self.relevance_rows == "all-but-last" and self.num_keypoints > 1)
 
+    @property
+    def has_coarse(self) -> bool:
+        return self.stages != "fine"
+
+    @property
+    def has_fine(self) -> bool:
+        return self.stages != "coarse"
+
     def num_keep(self, alpha: float | None = None) -> int:
         """How many coarse patches are refined (eq. 7). Plain floating-point rounding, as in the release."""
         wanted = (self.alpha if alpha is None else alpha) * self.num_coarse
@@ -138,3 +148,16 @@ MODELS: dict[str, Entry] = {
     "sharpose-nano-128x96": entry((128, 96), 96, 0.4, 0.95, **NANO),
     "sharpose-nano-192x144": entry((192, 144), 96, 0.3, 0.95, **NANO),
 }
+
+
+def tokens_per_block(config: SHaRPoseConfig, alpha: float | None = None) -> list[int]:
+    """Tokens that each block of the coarse stage, then of the fine stage, works on."""
+    keep, tokens = config.num_keep(alpha), []
+    if config.has_coarse:
+        tokens += [1 + config.num_keypoints + config.num_coarse] * config.depth
+    if config.stages == "coarse-fine":
+        mixed = config.refine_ratio**2 * keep + config.num_coarse - keep
+        tokens += [config.num_keypoints + mixed] * config.depth
+    if config.stages == "fine":
+        tokens += [config.num_keypoints + config.num_fine] * config.depth
+    return tokens
