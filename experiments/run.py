@@ -174,15 +174,8 @@ class Runner:
         first, alone = todo[0], todo[0].measure == "throughput"
         title = first.name if len(todo) == 1 else f"{first.spec}: {first.measure} of {len(todo)} rows"
         self.say(f"{self.prefix} {title}")
-        with self.store.quiet(alone=alone), Reporter(title, 1) as bar:
-
-            def progress(done: int, total: int) -> None:
-                if bar.bar is not None:
-                    bar.bar.update(bar.task, total=total)
-                bar.total = total
-                bar.at(done)
-
-            for cell, metrics in measure(todo, reference, self.catalog, self.device, progress):
+        with self.store.quiet(alone=alone), Reporter(title, 1) as report:
+            for cell, metrics in measure(todo, reference, self.catalog, self.device, report.progress):
                 self.store.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, self.origin(cell)))
 
     def origin(self, cell: Cell) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def assess(
             device=device,
             precision=precision,  # type: ignore[arg-type]
             num_workers=workers,
-            progress=report.at,
+            progress=report.progress,
         )
     if save_results is not None:
         write_results(evaluation, save_results)

@@ -33,7 +33,9 @@ def main() -> None:
     """Run the command line; bad input ends in one line and exit code 2, a failed run in one line and 1."""
     try:
         app()
-    except (InputError, *store_errors()) as error:
+    except ValueError as error:
+        if not isinstance(error, (InputError, *store_errors())):
+            raise
         fail(str(error), 2)
     except RunFailed as error:
         fail(str(error), error.exit_code)
@@ -240,9 +242,9 @@ def mannequin(
     request: dict[str, Any] = {"images": wanted.images, "seed": wanted.seed, "parameters": wanted.parameters}
     with Reporter("Generating people", wanted.images) as report:
         if out is None:
-            folder = ensure(wanted.split, workers=workers, progress=report.at, **request)
+            folder = ensure(wanted.split, workers=workers, progress=report.progress, **request)
         else:
-            generate(out, split=wanted.split, workers=workers, progress=report.at, **request)
+            generate(out, split=wanted.split, workers=workers, progress=report.progress, **request)
             folder = out
     manifest = json.loads((folder / "manifest.json").read_text())
     counts = ", ".join(f"{count} {what}" for what, count in manifest["counts"].items())
@@ -335,7 +337,7 @@ def bench(
             device=device,
             rounds=rounds,
             threads=threads,
-            progress=report.at,
+            progress=report.progress,
         )
     first = results[names[0]]["images_per_s"]
     lines = [
@@ -359,9 +361,7 @@ def run(
     device: Device = "cpu",
     coco: Coco = None,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
-    print_tables: Annotated[
-        bool, typer.Option("--table", help="Then print the tables, as `table` does.")
-    ] = False,
+    print_tables: Annotated[bool, typer.Option("--table", help="Then print the tables, as `table` does.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure what the store lacks of the specs' cells; one record each.

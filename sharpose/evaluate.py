@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,8 +33,8 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Codec(Protocol):
     """What evaluation needs of a codec; `flip_shift` and `maps_per_keypoint` say how its maps are mirrored."""
 
-    flip_shift: bool
-    maps_per_keypoint: int
+    flip_shift: ClassVar[bool]
+    maps_per_keypoint: ClassVar[int]
 
     def decode(self, heatmaps: Tensor, /) -> tuple[Tensor, Tensor]: ...
 

@@ -33,6 +33,13 @@ class Reporter:
         if self.bar is not None:
             self.bar.stop()
 
+    def progress(self, done: int, total: int) -> None:
+        """The same for callers that also know the total."""
+        self.total = max(total, 1)
+        if self.bar is not None:
+            self.bar.update(self.task, total=self.total)
+        self.at(done)
+
     def at(self, done: int, note: str = "") -> None:
         """`done` of `total` so far."""
         if self.bar is not None:

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
-from torch import Tensor, nn
+from torch import Tensor
 
 from sharpose.errors import InputError
+from sharpose.models.output import PoseModel
 
 
 @dataclass
@@ -30,7 +31,7 @@ class TransferReport:
 
 
 @torch.no_grad()
-def transfer(model: nn.Module, source: Mapping[str, Tensor]) -> TransferReport:
+def transfer(model: PoseModel, source: Mapping[str, Tensor]) -> TransferReport:
     """Copy `source` into a SHaRPose or plain ViT `model` of the same width. Raises InputError where nothing fits."""
     report = TransferReport(unexpected=sorted(set(source) - set(model.state_dict())))
     for name, own in model.state_dict().items():
@@ -49,7 +50,7 @@ def transfer(model: nn.Module, source: Mapping[str, Tensor]) -> TransferReport:
     return report
 
 
-def resized(name: str, value: Tensor, own: Tensor, model: nn.Module) -> Tensor | None:
+def resized(name: str, value: Tensor, own: Tensor, model: PoseModel) -> Tensor | None:
     """`value` at the shape of `own` where that has a meaning: position tables, patch kernels, rows of heatmap heads."""
     config = model.config
     if name.endswith("pos_embed") and value.ndim == 3 and value.shape[2] == own.shape[2]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sharpose.models.registry import build_class, list_models, resolve_config
 
 if TYPE_CHECKING:
-    from torch import nn
+    from sharpose.models.output import PoseModel
 
 __all__ = ["create_model", "list_models", "resolve_config"]
 
 
-def create_model(name: str, **options: Any) -> nn.Module:
+def create_model(name: str, **options: Any) -> PoseModel:
     """A freshly initialised model that maps normalised images (B, 3, H, W) to a result with `.heatmaps` (B, K, h, w).
 
     Raises InputError for an unknown name or option, listing the valid ones.

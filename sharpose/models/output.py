@@ -1,11 +1,12 @@
-"""What every model returns."""
+"""What every model is, and what it returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -13,3 +14,9 @@ class PoseOutput:
     """`heatmaps` as the model's codec decodes them; systems with more to say return their own class with this field."""
 
     heatmaps: Float[Tensor, "B K h w"]
+
+
+class PoseModel(nn.Module):
+    """A system of `sharpose.models`: built from its `config`, called with normalised images (B, 3, H, W)."""
+
+    config: Any

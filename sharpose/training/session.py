@@ -84,7 +84,7 @@ def find_data(data: str, images: Path | None) -> tuple[Path, Path, dict[str, str
     """Annotations, images folder and identifying digests of a named generated set or of the user's own files."""
     if data in NAMED_SETS:
         with Reporter(f"Generating {data}", NAMED_SETS[data].images) as report:
-            made = ensure_named(data, progress=report.at)
+            made = ensure_named(data, progress=report.progress)
         manifest = json.loads((made.folder / "manifest.json").read_text())
         return made.annotations_file, made.images_folder, {f"{k}_sha256": v for k, v in manifest["sha256"].items()}
     if not Path(data).is_file():
