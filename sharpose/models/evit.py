@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sharpose.models.configs.evit import EViTConfig, patches_after
+from sharpose.models.configs.evit import EViTConfig
 from sharpose.models.keypoint_vit import KeypointViT
 from sharpose.models.tokens import gather_tokens, select_patches
 
@@ -52,11 +52,11 @@ class EViT(KeypointViT):
         received, keep_indices, block_tokens = [], [], []
         for index, block in enumerate(self.blocks):
             present = tokens.shape[1] - first
-            left = patches_after(config, index, present, keep_rate)
-            tokens, attention = block.attend(tokens, slice(0, first) if left != present else None)
+            kept = config.num_kept(index, present, keep_rate)
+            tokens, attention = block.attend(tokens, slice(0, first) if kept < present else None)
             if attention is not None:
                 score = attention.mean(dim=(1, 2))[:, first:]
-                patches, keep = reduce_patches(tokens[:, first:], score, left - config.fuse_token, config.fuse_token)
+                patches, keep = reduce_patches(tokens[:, first:], score, kept, config.fuse_token)
                 tokens = torch.cat([tokens[:, :first], patches], dim=1)
                 received.append(score)
                 keep_indices.append(keep)

@@ -33,13 +33,13 @@ class EViTConfig(KeypointViTConfig):
         check_keep_rates(self, "keep_rates")
         check(isinstance(self.fuse_token, bool), "fuse_token", self.fuse_token, "true or false")
 
-    def rate(self, block: int, keep_rate: float | None = None) -> float:
-        """The share of patches that `block` keeps; `keep_rate`, where given, stands in for the configured ones."""
+    def num_kept(self, block: int, patches: int, keep_rate: float | None = None) -> int:
+        """How many of the `patches` that enter `block` it keeps; a given `keep_rate` replaces the configured ones."""
         if block not in self.reduction_blocks:
-            return 1.0
-        if keep_rate is not None:
-            return keep_rate
-        return self.keep_rate if self.keep_rates is None else self.keep_rates[self.reduction_blocks.index(block)]
+            return patches
+        rates = self.keep_rates or (self.keep_rate,) * len(self.reduction_blocks)
+        rate = rates[self.reduction_blocks.index(block)] if keep_rate is None else keep_rate
+        return math.ceil(rate * patches)
 
 
 def tokens_per_block(config: EViTConfig) -> list[int]:
@@ -47,14 +47,9 @@ def tokens_per_block(config: EViTConfig) -> list[int]:
     patches, counts = config.num_patches, []
     for block in range(config.depth):
         counts.append(config.num_keypoints + patches)
-        patches = patches_after(config, block, patches)
+        kept = config.num_kept(block, patches)
+        patches = kept + (config.fuse_token and kept < patches)
     return counts
-
-
-def patches_after(config: EViTConfig, block: int, patches: int, keep_rate: float | None = None) -> int:
-    """Patches, with the fused one, that leave a block which `patches` enter."""
-    kept = math.ceil(config.rate(block, keep_rate) * patches)
-    return kept if kept == patches else kept + config.fuse_token
 
 
 def scheduled_keep_rate(keep_rate: float, epoch: float, start: float, epochs: float) -> float:
