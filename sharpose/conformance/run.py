@@ -16,13 +16,28 @@ from sharpose.conformance.codecs import (
 )
 from sharpose.conformance.evaluation import check_coco_postprocessing, check_instance_oks, check_mpii_pckh
 from sharpose.conformance.models import check_sharpose
+from sharpose.conformance.parallel_branches import check_hrformer, check_hrformer_decay, check_hrnet
+from sharpose.conformance.simple_baseline import check_simple_baseline
+from sharpose.conformance.token_reduction import check_dynamicvit, check_evit, check_tome
+from sharpose.conformance.tokenpose import check_tokenpose
 from sharpose.conformance.training import check_learning_rates, check_parameter_groups
+from sharpose.conformance.vitpose import check_vitpose
 from sharpose.errors import InputError
 
 CHECKERS: dict[str, Callable[[Case], list[Comparison]]] = {
     "SHaRPose": check_sharpose,
+    "ViTPose": check_vitpose,
+    "DynamicViT": check_dynamicvit,
+    "EViT": check_evit,
+    "ToMe": check_tome,
+    "SimpleBaseline": check_simple_baseline,
+    "HRNet": check_hrnet,
+    "HRFormer": check_hrformer,
+    "TokenPose-T": check_tokenpose,
+    "TokenPose-L": check_tokenpose,
     "SHaRPose optimizer": check_parameter_groups,
     "ViTPose optimizer": check_parameter_groups,
+    "HRFormer optimizer": check_hrformer_decay,
     "step schedule with linear warm-up": check_learning_rates,
     "codec_decoding": check_codec_decoding,
     "codec_flip_loss": check_codec_flip_loss,

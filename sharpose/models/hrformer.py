@@ -22,22 +22,25 @@ from sharpose.models.vit import init_linear
 
 
 class WindowAttention(nn.Module):
-    """Attention inside windows of w x w positions, with a learned bias per pair of relative positions.
+    """Attention inside windows of w x w positions, with a table of biases per pair of relative positions.
 
     Maps are zero padded on all sides to whole windows; the padding takes part in the attention, as in the release.
+    The release has the table among its weights and does not add it; `position_bias` adds it.
     With `explicit` the attention matrices are formed, as cost counters need it.
     """
 
-    def __init__(self, dim: int, num_heads: int, window_size: int) -> None:
+    def __init__(self, dim: int, num_heads: int, window_size: int, position_bias: bool) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.window_size = window_size
+        self.position_bias = position_bias
         self.explicit = False
         self.q_proj = nn.Linear(dim, dim)
         self.k_proj = nn.Linear(dim, dim)
         self.v_proj = nn.Linear(dim, dim)
         self.out_proj = nn.Linear(dim, dim)
-        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window_size - 1) ** 2, num_heads))
+        table = torch.zeros((2 * window_size - 1) ** 2, num_heads)
+        self.relative_position_bias_table = nn.Parameter(table, requires_grad=position_bias)
         self.register_buffer("relative_position_index", relative_positions(window_size), persistent=False)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
@@ -56,12 +59,14 @@ class WindowAttention(nn.Module):
             projection(windows).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        bias = None
+        if self.position_bias:
+            bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1).to(q.dtype)
         if self.explicit:
-            logits = q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1) + bias
-            mixed = logits.softmax(dim=-1) @ v
+            logits = q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)
+            mixed = (logits if bias is None else logits + bias).softmax(dim=-1) @ v
         else:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -106,12 +111,12 @@ class ConvolutionalMlp(nn.Module):
 class WindowBlock(nn.Module):
     """Pre-norm block on maps (B, D, h, w): window attention, then the convolutional MLP."""
 
-    def __init__(self, dim: int, num_heads: int, window_size: int, mlp_ratio: int, drop_path: float) -> None:
+    def __init__(self, dim: int, num_heads: int, config: HRFormerConfig, drop_path: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = WindowAttention(dim, num_heads, window_size)
+        self.attn = WindowAttention(dim, num_heads, config.window_size, config.position_bias)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = ConvolutionalMlp(dim, mlp_ratio * dim)
+        self.mlp = ConvolutionalMlp(dim, config.mlp_ratio * dim)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
@@ -137,6 +142,9 @@ def down(inputs: int, outputs: int, last: bool) -> nn.Module:
 class HRFormer(nn.Module):
     """HRFormer for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size."""
 
+    without_decay = ("relative_position_bias_table",)
+    """The only parameters without weight decay: norms and biases have it."""
+
     def __init__(self, config: HRFormerConfig) -> None:
         super().__init__()
         self.config = config
@@ -159,12 +167,7 @@ class HRFormer(nn.Module):
         rates = torch.linspace(0, config.drop_path, sum(config.modules) * count, device="cpu").tolist()
         first = (sum(config.modules[: stage - 2]) + index) * count
         branches = [
-            nn.Sequential(
-                *(
-                    WindowBlock(width, heads, config.window_size, config.mlp_ratio, rate)
-                    for rate in rates[first : first + count]
-                )
-            )
+            nn.Sequential(*(WindowBlock(width, heads, config, rate) for rate in rates[first : first + count]))
             for width, heads in zip(widths, config.num_heads, strict=False)
         ]
         return ParallelModule(branches, widths, outputs, up, down)

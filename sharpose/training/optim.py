@@ -22,10 +22,18 @@ class ParameterRule(NamedTuple):
     weight_decay: float
 
 
-def parameter_rule(name: str, ndim: int, depth: int, layer_decay: float, weight_decay: float) -> ParameterRule:
+def parameter_rule(
+    name: str,
+    ndim: int,
+    depth: int,
+    layer_decay: float,
+    weight_decay: float,
+    without_decay: tuple[str, ...] | None = None,
+) -> ParameterRule:
     """Layer-wise decay of the ViTPose family: embeddings are layer 0, block i is layer i + 1, all else is last.
 
-    1-D parameters, biases, position tables and learned tokens are not decayed.
+    1-D parameters, biases, position tables and learned tokens are not decayed; with `without_decay`, only parameters
+    with one of these words in their name are not.
     """
     last = depth + 1
     if any(word in name for word in EMBEDDINGS):
@@ -34,15 +42,23 @@ def parameter_rule(name: str, ndim: int, depth: int, layer_decay: float, weight_
         layer = int(block.group(1)) + 1
     else:
         layer = last
-    free = ndim <= 1 or name.endswith(".bias") or any(word in name for word in WITHOUT_DECAY)
+    if without_decay is None:
+        free = ndim <= 1 or name.endswith(".bias") or any(word in name for word in WITHOUT_DECAY)
+    else:
+        free = any(word in name for word in without_decay)
     return ParameterRule(layer_decay ** (last - layer), 0.0 if free else weight_decay)
 
 
-def make_optimizer(named_parameters: Iterable[tuple[str, Tensor]], depth: int, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW with one group per distinct rule; every group carries its `lr_scale`."""
+def make_optimizer(
+    named_parameters: Iterable[tuple[str, Tensor]],
+    depth: int,
+    recipe: Recipe,
+    without_decay: tuple[str, ...] | None = None,
+) -> torch.optim.AdamW:
+    """AdamW with one group per distinct rule (see `parameter_rule`); every group carries its `lr_scale`."""
     groups: dict[ParameterRule, list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
-        rule = parameter_rule(name, parameter.ndim, depth, recipe.layer_decay, recipe.weight_decay)
+        rule = parameter_rule(name, parameter.ndim, depth, recipe.layer_decay, recipe.weight_decay, without_decay)
         groups.setdefault(rule, []).append(parameter)  # type: ignore[arg-type]
     return torch.optim.AdamW(
         [{"params": params, "weight_decay": r.weight_decay, "lr_scale": r.lr_scale} for r, params in groups.items()],

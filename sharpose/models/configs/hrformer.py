@@ -39,6 +39,9 @@ class HRFormerConfig:
     stage1_blocks: int = 2
     stage1_planes: int = 64
     stem_channels: int = 64
+    position_bias: bool = False
+    """Whether attention adds its table of relative positions: the official pose code has one and leaves it out (its
+    numbers show it), mmpose's port adds it."""
     num_keypoints: int = 17
     drop_path: float = 0.0
     codec: Literal["msra", "dark", "udp"] = "msra"
