@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sharpose.models.cnn import convolution, heatmap_layer, init_convolution, init_heatmap_layer
 from sharpose.models.configs.hrformer import HRFormerConfig
 from sharpose.models.hrnet import HighResolutionTrunk, ParallelModule
-from sharpose.models.output import PoseOutput
+from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.vit import init_linear
 
 
@@ -139,7 +139,7 @@ def down(inputs: int, outputs: int, last: bool) -> nn.Module:
     return nn.Sequential(*layers) if last else nn.Sequential(*layers, nn.ReLU())
 
 
-class HRFormer(nn.Module):
+class HRFormer(PoseModel):
     """HRFormer for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size."""
 
     without_decay = ("relative_position_bias_table",)

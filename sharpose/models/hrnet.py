@@ -21,7 +21,7 @@ from sharpose.models.cnn import (
     make_layer,
 )
 from sharpose.models.configs.hrnet import HRNetConfig
-from sharpose.models.output import PoseOutput
+from sharpose.models.output import PoseModel, PoseOutput
 
 
 class ParallelModule(nn.Module):
@@ -168,7 +168,7 @@ def convolutional_trunk(
     )
 
 
-class HRNet(nn.Module):
+class HRNet(PoseModel):
     """HRNet for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size, by a 1x1 convolution."""
 
     def __init__(self, config: HRNetConfig) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sharpose.models.cnn import heatmap_layer, init_convolution
 from sharpose.models.configs.okdhp import OkdhpConfig
+from sharpose.models.output import PoseModel
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class BranchWeights(nn.Module):
         return torch.stack([layer(squeezed) for layer in self.branches]).softmax(dim=0)
 
 
-class Okdhp(nn.Module):
+class Okdhp(PoseModel):
     """Stacked hourglass: normalised images (B, 3, H, W) to `OkdhpOutput`, maps at a quarter of the size.
 
     With more than one branch the last two stacks are each branch's own, and `heatmaps` are the weighted ensemble.

@@ -18,7 +18,7 @@ from sharpose.models.cnn import (
     make_layer,
 )
 from sharpose.models.configs.simple_baseline import RESNETS, SimpleBaselineConfig
-from sharpose.models.output import PoseOutput
+from sharpose.models.output import PoseModel, PoseOutput
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
@@ -48,7 +48,7 @@ class ResNet(nn.Module):
         return maps
 
 
-class SimpleBaseline(nn.Module):
+class SimpleBaseline(PoseModel):
     """Normalised images (B, 3, H, W) to heatmaps of a quarter of the size. The paper's rows are ResNet-152."""
 
     def __init__(self, config: SimpleBaselineConfig) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sharpose.models.cnn import init_convolution
 from sharpose.models.configs.tokenpose import TokenPoseConfig
 from sharpose.models.hrnet import convolutional_trunk
+from sharpose.models.output import PoseModel
 from sharpose.models.vit import init_linear, make_blocks
 
 
@@ -28,7 +29,7 @@ class TokenPoseOutput:
     keypoint_tokens: tuple[Float[Tensor, "B K D"], ...]
 
 
-class TokenPose(nn.Module):
+class TokenPose(PoseModel):
     """Normalised images (B, 3, H, W) to `TokenPoseOutput`: T reads raw pixels, L an HRNet's third stage."""
 
     def __init__(self, config: TokenPoseConfig) -> None:
