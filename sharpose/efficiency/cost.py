@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sharpose.errors import RunFailed
 from sharpose.models import create_model
+from sharpose.models.output import PoseModel
 from sharpose.models.sharpose import CoarseStage, SHaRPose
 from sharpose.models.vit import use_explicit_attention
 
@@ -28,7 +29,7 @@ VERSION = 2
 class Part(nn.Module):
     """One stage as a module from tensors to tensors, as tracers need it."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: PoseModel) -> None:
         super().__init__()
         self.model = model
 
@@ -39,11 +40,15 @@ class Whole(Part):
 
 
 class CoarsePart(Part):
+    model: SHaRPose
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         return tuple(vars(self.model.coarse(images)).values())
 
 
 class FinePart(Part):
+    model: SHaRPose
+
     def forward(self, images: Tensor, *stage: Tensor) -> Tensor:
         return self.model.fine(images, CoarseStage(*stage) if stage else None).heatmaps
 
@@ -58,16 +63,17 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
     """
     with torch.device("meta"):
         model = create_model(name, **(options or {})).eval()
+        parts = stages(model, torch.empty(1, 3, *model.config.image_size))
     use_explicit_attention(model)
     metrics = {"params": sum(parameter.numel() for parameter in model.parameters())}
     # torch counts without any memory for weights; convolutions on the meta device cannot be traced, so fvcore gets
-    # weights that are allocated and never filled
+    # weights of zeros (what happens to lie in memory may be denormal numbers, with which a CPU is very slow)
     for count, device in ((count_torch, "meta"), (count_fvcore, "cpu")):
-        model = model.to_empty(device=device)
-        for stage, (module, inputs) in stages(
-            model, torch.empty(1, 3, *model.config.image_size, device=device)
-        ).items():
-            for counter, macs in count(module, inputs).items():
+        model.to_empty(device=device)
+        for tensor in model.state_dict().values():
+            tensor.zero_()
+        for stage, (module, inputs) in parts.items():
+            for counter, macs in count(module, tuple(torch.zeros_like(x, device=device) for x in inputs)).items():
                 if stage != WHOLE:
                     metrics[f"macs_{counter}_{stage}"] = macs
                 if stage != "head":
@@ -76,25 +82,25 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
 
 
 WHOLE = "whole"
+Parts = dict[str, tuple[nn.Module, tuple[Tensor, ...]]]
 
 
-def stages(model: nn.Module, images: Tensor) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
+def stages(model: PoseModel, images: Tensor) -> Parts:
     """The parts of a model that run one after the other, with example inputs; `head` is also inside the others."""
+    parts: Parts = {}
+    stage: tuple[Tensor, ...] = ()
     if not isinstance(model, SHaRPose):
-        whole = Whole(model)
-        parts: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {WHOLE: (whole, (images,))}
-        last = whole, (images,)
-    else:
-        parts, stage = {}, ()
-        if model.config.has_coarse:
-            coarse = CoarsePart(model)
-            with torch.no_grad():
-                stage = coarse(images)
-            parts["coarse"] = last = coarse, (images,)
-        if model.config.has_fine:
-            parts["fine"] = last = FinePart(model), (images, *stage)
+        parts[WHOLE] = Whole(model), (images,)
+    elif model.config.has_coarse:
+        coarse = CoarsePart(model)
+        with torch.no_grad():
+            stage = coarse(images)
+        parts["coarse"] = coarse, (images,)
+    if isinstance(model, SHaRPose) and model.config.has_fine:
+        parts["fine"] = FinePart(model), (images, *stage)
     if isinstance(head := getattr(model, "head", None), nn.Module):
-        parts["head"] = head, head_inputs(head, *last)
+        module, inputs = next(iter(parts.values()))
+        parts["head"] = head, head_inputs(head, module, inputs)
     return parts
 
 

@@ -16,21 +16,21 @@ from torch import Tensor, nn
 
 from sharpose.models.configs.dynamicvit import DynamicViTConfig
 from sharpose.models.keypoint_vit import KeypointViT
+from sharpose.models.output import PoseOutput
 from sharpose.models.tokens import gather_tokens
 from sharpose.models.vit import Block, init_linear
 
 
 @dataclass(frozen=True)
-class DynamicViTOutput:
+class DynamicViTOutput(PoseOutput):
     """One entry per reduction. `keep_indices` (inference) are patches of the image, best first; `masks` (training) are
     1 where a patch is kept. `log_probs` are the predictors' (index 0: keep) for the patches then present.
     `tokens` are all tokens after the final norm, keypoints first.
     """
 
-    heatmaps: Float[Tensor, "B K h w"]
     tokens: Float[Tensor, "B N D"]
-    log_probs: tuple[Float[Tensor, "B n 2"], ...]
-    keep_indices: tuple[Int[Tensor, "B kept"], ...] = ()
+    log_probs: tuple[Float[Tensor, "B _ 2"], ...]
+    keep_indices: tuple[Int[Tensor, "B _"], ...] = ()
     masks: tuple[Float[Tensor, "B P"], ...] = ()
 
 
@@ -91,7 +91,8 @@ class DynamicViT(KeypointViT):
         """Dropped patches are removed: a fixed number stays after each reduction."""
         first, tokens = self.config.num_keypoints, self.embed(images)
         left = torch.arange(self.config.num_patches, device=images.device).expand(len(images), -1)
-        log_probs, keep_indices = [], []
+        log_probs: list[Tensor] = []
+        keep_indices: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             if index in self.config.reduction_blocks:
                 stage = len(log_probs)
@@ -112,7 +113,8 @@ class DynamicViT(KeypointViT):
         """Dropped patches stay, unseen by the others; `decisions` (1 keep, per reduction) replace the random draws."""
         first, tokens = self.config.num_keypoints, self.embed(images)
         kept = torch.ones_like(tokens[:, first:, 0])
-        log_probs, masks = [], []
+        log_probs: list[Tensor] = []
+        masks: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             if index in self.config.reduction_blocks:
                 stage = len(log_probs)

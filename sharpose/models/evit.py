@@ -10,22 +10,22 @@ from torch import Tensor
 
 from sharpose.models.configs.evit import EViTConfig
 from sharpose.models.keypoint_vit import KeypointViT
+from sharpose.models.output import PoseOutput
 from sharpose.models.tokens import gather_tokens, select_patches
 
 
 @dataclass(frozen=True)
-class EViTOutput:
+class EViTOutput(PoseOutput):
     """One entry per block that reduced: `attention` that each patch then present got from the keypoints (mean over
     heads and keypoints), and `keep_indices` among those patches, best first.
 
     `tokens` are all tokens after the final norm, keypoints first; `block_tokens` those after every block.
     """
 
-    heatmaps: Float[Tensor, "B K h w"]
     tokens: Float[Tensor, "B N D"]
-    attention: tuple[Float[Tensor, "B n"], ...]
-    keep_indices: tuple[Int[Tensor, "B kept"], ...]
-    block_tokens: tuple[Float[Tensor, "B m D"], ...]
+    attention: tuple[Float[Tensor, "B _"], ...]
+    keep_indices: tuple[Int[Tensor, "B _"], ...]
+    block_tokens: tuple[Float[Tensor, "B _ D"], ...]
 
 
 def reduce_patches(

@@ -9,6 +9,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sharpose.models.cnn import heatmap_layer, init_heatmap_layer
+
 
 class KeypointTokenHead(nn.Module):
     """One token, one heatmap (Section 3.4): (B, K, D) to (B, K, h, w).
@@ -23,7 +25,7 @@ class KeypointTokenHead(nn.Module):
         self.heatmap_size = heatmap_size
         pixels = heatmap_size[0] * heatmap_size[1]
         single = kind == "single" or (kind == "auto" and dim >= pixels / 4)
-        layers = [nn.Linear(dim, pixels)]
+        layers: list[nn.Module] = [nn.Linear(dim, pixels)]
         if not single:
             layers = [nn.Linear(dim, pixels // 2), nn.GELU(), nn.LayerNorm(pixels // 2), nn.Linear(pixels // 2, pixels)]
         self.layers = nn.Sequential(nn.LayerNorm(dim), *layers)
@@ -43,9 +45,8 @@ class DeconvHead(nn.Module):
             nn.init.normal_(doubling.weight, std=0.001)
             layers += [doubling, nn.BatchNorm2d(outputs), nn.ReLU()]
         self.deconv_layers = nn.Sequential(*layers)
-        self.final_layer = nn.Conv2d(widths[-1], num_keypoints, kernel_size=1)
-        nn.init.normal_(self.final_layer.weight, std=0.001)
-        nn.init.zeros_(self.final_layer.bias)
+        self.final_layer = heatmap_layer(widths[-1], num_keypoints)
+        init_heatmap_layer(self.final_layer)
 
     def forward(self, features: Float[Tensor, "B D rows columns"]) -> Float[Tensor, "B K h w"]:
         return self.final_layer(self.deconv_layers(features))

@@ -8,15 +8,17 @@ from torch import Tensor, nn
 
 from sharpose.models.configs.keypoint_vit import KeypointViTConfig
 from sharpose.models.heads import KeypointTokenHead
-from sharpose.models.output import PoseOutput
+from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.vit import PatchEmbed, init_linear, make_blocks, sincos_positions
 
 
-class KeypointViT(nn.Module):
+class KeypointViT(PoseModel):
     """Normalised images (B, 3, H, W) to heatmaps, through tokens `[keypoints, patches]`; a base for other systems.
 
-    A subclass overrides `encode`, and what it returns is its own affair.
+    Subclasses thin out the patches on their way through the blocks, and return what they did beside the heatmaps.
     """
+
+    config: KeypointViTConfig
 
     def __init__(self, config: KeypointViTConfig) -> None:
         super().__init__()
@@ -38,10 +40,14 @@ class KeypointViT(nn.Module):
                 self.pos_embed.copy_(sincos_positions(config.grid, dim))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
+        return PoseOutput(self.heatmaps(self.encode(images)))
+
+    def encode(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
+        """All tokens after the final norm, where none is dropped."""
         tokens = self.embed(images)
         for block in self.blocks:
             tokens, _ = block(tokens)
-        return PoseOutput(self.heatmaps(self.norm(tokens)))
+        return self.norm(tokens)
 
     def embed(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
         """Keypoint tokens, then patches with their positions."""

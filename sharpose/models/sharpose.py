@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sharpose.models.configs.sharpose import SHaRPoseConfig
 from sharpose.models.heads import KeypointTokenHead
+from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.tokens import (
     accumulate_attention,
     fine_indices,
@@ -49,14 +50,13 @@ class FineStage:
 
 
 @dataclass(frozen=True)
-class SHaRPoseOutput:
+class SHaRPoseOutput(PoseOutput):
     """`heatmaps` are the fine ones where an instance was refined, else the coarse ones.
 
     `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none.
     What the coarse stage gives is None for a model without it.
     """
 
-    heatmaps: Float[Tensor, "B K h w"]
     coarse_heatmaps: Float[Tensor, "B K h w"] | None
     fine_heatmaps: Float[Tensor, "R K h w"] | None
     quality: Float[Tensor, " B"] | None
@@ -79,12 +79,14 @@ class QualityPredictor(nn.Module):
         return self.mlp(self.norm(token)).squeeze(1)
 
 
-class SHaRPose(nn.Module):
+class SHaRPose(PoseModel):
     """Sparse high-resolution pose transformer: normalised images (B, 3, H, W) to `SHaRPoseOutput`.
 
     The stages share every weight but their position tables; `coarse` and `fine` can be called apart. A model of one
     stage has no weights for the other.
     """
+
+    config: SHaRPoseConfig
 
     def __init__(self, config: SHaRPoseConfig) -> None:
         super().__init__()
@@ -177,7 +179,8 @@ class SHaRPose(nn.Module):
         self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, alpha: float | None = None
     ) -> FineStage:
         """The picture at full resolution; after a coarse look, only its relevant patches (Section 3.4)."""
-        patches, keep = self.patch_embed(images) + self.fine_pos_embed, None
+        patches = self.patch_embed(images) + self.fine_pos_embed
+        keep: Tensor | None = None
         if coarse is not None:
             patches, keep = self.select(patches, coarse, alpha)
         tokens = torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), patches], dim=1)

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from sharpose.models.configs.tome import ToMeConfig, possible_merges
 from sharpose.models.keypoint_vit import KeypointViT
+from sharpose.models.output import PoseOutput
 from sharpose.models.token_merging import Matching, match_tokens, merge_tokens
 
 
 @dataclass(frozen=True)
-class ToMeOutput:
+class ToMeOutput(PoseOutput):
     """`sizes`: how many patches each of the last tokens stands for; `matchings`: what merged, block by block."""
 
-    heatmaps: Float[Tensor, "B K h w"]
     tokens: Float[Tensor, "B N D"]
     sizes: Float[Tensor, "B N"]
     matchings: tuple[Matching, ...]
@@ -31,7 +31,8 @@ class ToMe(KeypointViT):
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> ToMeOutput:
         config, first = self.config, self.config.num_keypoints
         tokens = self.embed(images)
-        sizes, matchings = torch.ones_like(tokens[..., 0]), []
+        sizes = torch.ones_like(tokens[..., 0])
+        matchings: list[Matching] = []
         for block, wanted in zip(self.blocks, config.schedule, strict=True):
             q, k, v = block.attn.split(block.norm1(tokens))
             bias = sizes.log() if config.proportional_attention and matchings else None

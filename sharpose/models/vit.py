@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -27,11 +29,12 @@ class Attention(nn.Module):
     `split`, `mix` and `join` are its three steps, for systems that do something of their own between them.
     """
 
+    explicit: bool = False
+
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.scale = (dim // num_heads) ** -0.5
-        self.explicit = False
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
@@ -110,12 +113,17 @@ class Block(nn.Module):
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
 
-def make_blocks(
-    depth: int, dim: int, num_heads: int, mlp_ratio: int, drop_path: float, eps: float = 1e-5
-) -> nn.ModuleList:
+class Blocks(nn.ModuleList):
+    """Blocks one after the other."""
+
+    def __iter__(self) -> Iterator[Block]:
+        return super().__iter__()  # type: ignore[return-value]
+
+
+def make_blocks(depth: int, dim: int, num_heads: int, mlp_ratio: int, drop_path: float, eps: float = 1e-5) -> Blocks:
     """`depth` blocks whose stochastic-depth rate grows linearly from 0 to `drop_path`."""
     rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
-    return nn.ModuleList(Block(dim, num_heads, mlp_ratio, rate, eps) for rate in rates)
+    return Blocks(Block(dim, num_heads, mlp_ratio, rate, eps) for rate in rates)
 
 
 def use_explicit_attention(model: nn.Module, explicit: bool = True) -> None:

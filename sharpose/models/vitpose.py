@@ -9,16 +9,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sharpose.models.cnn import init_heatmap_layer
 from sharpose.models.configs.vitpose import ViTPoseConfig
 from sharpose.models.heads import DeconvHead
+from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.vit import PatchEmbed, init_linear, make_blocks, sincos_positions
 
 
 @dataclass(frozen=True)
-class ViTPoseOutput:
+class ViTPoseOutput(PoseOutput):
     """`features`: the patch tokens after the final norm, as a map."""
 
-    heatmaps: Float[Tensor, "B K h w"]
     features: Float[Tensor, "B D rows columns"]
 
 
@@ -29,15 +30,14 @@ class SimpleHead(nn.Module):
         super().__init__()
         self.upsample = upsample
         self.final_layer = nn.Conv2d(dim, num_keypoints, kernel_size=3, padding=1)
-        nn.init.normal_(self.final_layer.weight, std=0.001)
-        nn.init.zeros_(self.final_layer.bias)
+        init_heatmap_layer(self.final_layer)
 
     def forward(self, features: Float[Tensor, "B D rows columns"]) -> Float[Tensor, "B K h w"]:
         resized = F.interpolate(features.relu(), scale_factor=self.upsample, mode="bilinear", align_corners=False)
         return self.final_layer(resized)
 
 
-class ViTPose(nn.Module):
+class ViTPose(PoseModel):
     """Normalised images (B, 3, H, W) to `ViTPoseOutput`.
 
     The position table keeps the row of a class token that does not exist; it is added to every patch.

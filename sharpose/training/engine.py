@@ -24,7 +24,7 @@ from sharpose.errors import InputError, Interrupted, RunFailed
 from sharpose.models import create_model
 from sharpose.progress import Reporter
 from sharpose.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
-from sharpose.training.objective import SHaRPoseObjective, StepPlan
+from sharpose.training.objective import StepPlan, objective_for
 from sharpose.training.optim import learning_rate, make_optimizer, set_learning_rate
 from sharpose.training.order import ByEpoch, TrainingOrder
 from sharpose.training.recipe import Recipe
@@ -68,6 +68,7 @@ def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> Ste
         alpha=alpha,
         coarse_only=epoch < recipe.coarse_only_epochs,
         quality_weight=recipe.quality_weight if epoch >= recipe.quality_start_epoch else 0.0,
+        epoch=epoch,
     )
 
 
@@ -88,8 +89,9 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         print(f"starting from {run.init}: {transfer(model, read_weights(run.init)).line}", file=sys.stderr)
     config = model.config
     codec = UdpCodec(config.image_size, config.heatmap_size, sigma=run.recipe.sigma)
-    objective = SHaRPoseObjective(model, codec, run.people.skeleton.sigmas)  # type: ignore[arg-type]
-    optimizer = make_optimizer(model.named_parameters(), config.depth, run.recipe)
+    objective = objective_for(model, codec, run.people.skeleton.sigmas, run.recipe)
+    # without blocks there are no layers to decay over
+    optimizer = make_optimizer(model.named_parameters(), getattr(config, "depth", 0), run.recipe)
     state = resume(run, model, optimizer)
     world, batch = accelerator.num_processes, run.recipe.batch_size
     if batch % world:

@@ -1,7 +1,10 @@
-"""Losses on heatmaps."""
+"""Losses on heatmaps, and on which tokens a model keeps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,3 +28,17 @@ def offset_mse(
     for axis in (1, 2):
         loss = loss + (discs * (predicted[:, axis::3] - target[:, axis::3])).square().mean()
     return 0.5 * loss
+
+
+def keep_ratio_loss(masks: Sequence[Float[Tensor, "B P"]], ratios: Sequence[float]) -> Float[Tensor, ""]:
+    """DynamicViT: squared distance of each image's share of kept patches from the wanted one, mean over reductions."""
+    return torch.stack([(m.mean(dim=1) - ratio).square().mean() for m, ratio in zip(masks, ratios, strict=True)]).mean()
+
+
+def token_distillation(
+    student: Float[Tensor, "B P D"], teacher: Float[Tensor, "B P D"], kept: Float[Tensor, "B P"]
+) -> Float[Tensor, ""]:
+    """DynamicViT: squared error to the unpruned model's patch tokens, averaged over the patches kept to the end."""
+    error = (student - teacher).square().mean(dim=2)
+    kept = kept.detach()
+    return (error * kept).sum() / kept.sum().clamp(min=1)

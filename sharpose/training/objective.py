@@ -1,9 +1,11 @@
-"""What a training step computes: the heatmaps of both stages against their targets, and the quality against the OKS."""
+"""What a training step computes, system by system: the terms of the loss for a batch of crops."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +13,27 @@ from torch import Tensor, nn
 from sharpose.codecs.udp import UdpCodec
 from sharpose.data.normalise import normalise
 from sharpose.metrics.oks import instance_oks, release_instance_oks
+from sharpose.models.configs.evit import scheduled_keep_rate
+from sharpose.models.configs.keypoint_vit import KeypointViTConfig
+from sharpose.models.dynamicvit import DynamicViT
+from sharpose.models.evit import EViT
+from sharpose.models.keypoint_vit import KeypointViT
+from sharpose.models.output import PoseModel
 from sharpose.models.sharpose import SHaRPose
-from sharpose.training.losses import joint_mse
+from sharpose.training.losses import joint_mse, keep_ratio_loss, token_distillation
+from sharpose.training.recipe import Recipe
+from sharpose.weights import load_weights
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What differs between steps: alpha (None: the model's own), whether only the coarse stage learns, and lambda."""
+    """What differs between steps: alpha (None: the model's own), whether only the coarse stage learns, lambda, and for
+    schedules of a system's own the epoch with its fraction."""
 
     alpha: float | None
     coarse_only: bool
     quality_weight: float
+    epoch: float = 0.0
 
 
 class SHaRPoseObjective(nn.Module):
@@ -65,3 +77,88 @@ class SHaRPoseObjective(nn.Module):
         zoom = (batch["scale"] / predicted.new_tensor([width - 1, height - 1]))[:, None]
         oks = instance_oks(predicted * stride * zoom, batch["keypoints"] * zoom, weights, batch["area"], self.sigmas)
         return oks, (weights > 0).any(dim=1)
+
+
+class HeatmapObjective(nn.Module):
+    """The loss of every system that gives one set of heatmaps; subclasses add terms of their own."""
+
+    def __init__(self, model: PoseModel, codec: UdpCodec) -> None:
+        super().__init__()
+        self.model = model
+        self.codec = codec
+
+    def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
+        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        images = normalise(batch["image"])
+        targets, weights = self.codec.encode(batch["keypoints"], batch["visible"])
+        output = self.predict(images, plan)
+        return {"heatmaps": joint_mse(output.heatmaps, targets, weights), **self.extra_losses(images, output)}
+
+    def predict(self, images: Tensor, plan: StepPlan) -> Any:
+        return self.model(images)
+
+    def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
+        """What the system learns beside its heatmaps."""
+        return {}
+
+
+class EViTObjective(HeatmapObjective):
+    """Keeps more patches at first, where the recipe has a keep-rate schedule."""
+
+    def __init__(self, model: EViT, codec: UdpCodec, schedule: tuple[float, float] | None) -> None:
+        super().__init__(model, codec)
+        self.schedule = schedule
+
+    def predict(self, images: Tensor, plan: StepPlan) -> Any:
+        if self.schedule is None or plan.epoch >= sum(self.schedule):
+            return self.model(images)
+        return self.model(images, scheduled_keep_rate(self.model.config.keep_rate, plan.epoch, *self.schedule))
+
+
+# DynamicViT's weights stand beside a cross-entropy of order 1; a heatmap loss is of order 1e-3
+HEATMAP_SCALE = 1e-3
+RATIO_WEIGHT = 2.0 * HEATMAP_SCALE
+TOKEN_WEIGHT = 0.5 * HEATMAP_SCALE
+DISTILLATION_WEIGHT = 0.5
+
+
+class DynamicViTObjective(HeatmapObjective):
+    """Adds how many patches are kept and, with a `teacher` (the unpruned model), heatmaps and tokens like its own."""
+
+    def __init__(self, model: DynamicViT, codec: UdpCodec, teacher: KeypointViT | None) -> None:
+        super().__init__(model, codec)
+        self.teacher = teacher
+
+    def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
+        config = self.model.config
+        losses = {"ratio": RATIO_WEIGHT * keep_ratio_loss(output.masks, config.ratios)}
+        if self.teacher is None:
+            return losses
+        first = config.num_keypoints
+        with torch.no_grad():
+            tokens = self.teacher.encode(images)
+            heatmaps = self.teacher.heatmaps(tokens)
+        every = torch.ones_like(heatmaps[:, :, 0, 0])
+        patches = token_distillation(output.tokens[:, first:], tokens[:, first:], output.masks[-1])
+        losses["distilled_heatmaps"] = DISTILLATION_WEIGHT * joint_mse(output.heatmaps, heatmaps, every)
+        losses["distilled_tokens"] = TOKEN_WEIGHT * patches
+        return losses
+
+
+def objective_for(model: PoseModel, codec: UdpCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
+    """The objective that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
+    if isinstance(model, SHaRPose):
+        return SHaRPoseObjective(model, codec, sigmas)
+    if isinstance(model, EViT):
+        return EViTObjective(model, codec, recipe.keep_rate_schedule)
+    if isinstance(model, DynamicViT):
+        return DynamicViTObjective(model, codec, load_teacher(model, recipe.teacher) if recipe.teacher else None)
+    return HeatmapObjective(model, codec)
+
+
+def load_teacher(model: KeypointViT, weights: Path) -> KeypointViT:
+    """The unpruned model of the same sizes, frozen, with its trained weights."""
+    sizes = {field.name: getattr(model.config, field.name) for field in fields(KeypointViTConfig)}
+    teacher = KeypointViT(KeypointViTConfig(**sizes))
+    load_weights(teacher, weights)
+    return teacher.requires_grad_(False).eval()

@@ -33,6 +33,10 @@ class Recipe(BaseModel):
     quality_start_epoch: float = Field(180, ge=0)
     coarse_only_epochs: float = Field(0, ge=0, description="first epochs that train the coarse stage alone")
     alphas: tuple[float, ...] = Field((), description="drawn per batch (elastic model); empty: the model's own")
+    keep_rate_schedule: tuple[float, float] | None = Field(
+        None, description="EViT: epochs without reduction, then epochs until its keep rate is reached"
+    )
+    teacher: Path | None = Field(None, description="DynamicViT: weights of the unpruned model to learn from")
     augment: bool = True
     model_options: dict[str, Any] = Field(default_factory=dict)
 
