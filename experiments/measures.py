@@ -17,9 +17,8 @@ from sharpose.errors import InputError
 from sharpose.files import sha256_of
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from sharpose.codecs.udp import UdpCodec
+    from sharpose.codecs.choice import HeatmapCodec
+    from sharpose.models.output import PoseModel
 
 Progress = Callable[[int, int], None]
 Measured = Iterator[tuple[Cell, dict[str, Any]]]
@@ -48,35 +47,35 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
 
     from sharpose.data.coco import CocoTopDown
     from sharpose.evaluate import evaluate, mean_pose_control, score
-    from sharpose.models.registry import resolve_config
 
     torch.set_num_threads(device.threads or torch.get_num_threads())
     files = data_files(catalog, cell.dataset or "", progress)
     boxes = "ground-truth" if cell.boxes == "ground-truth" else str(files.detections)
-    # the control needs boxes alone, so any input size does
-    image_size = (256, 192) if cell.weights is None else resolve_config(cell.model, **cell.options).image_size
-    dataset = CocoTopDown(files.annotations, files.images, image_size=image_size, boxes=boxes)
-    if cell.weights is None:
+    trained = None if cell.weights is None else trained_model(cell)
+    if trained is None:
+        # the control needs boxes alone, so any input size does
+        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), boxes=boxes)
         training = data_files(catalog, catalog.dataset(cell.dataset or "").training or "", progress)
         evaluation = score(dataset, mean_pose_control(training.annotations, dataset))
     else:
-        model, codec = trained_model(cell)
+        model, codec = trained
+        size = model.config.image_size
+        dataset = CocoTopDown(files.annotations, files.images, image_size=size, boxes=boxes, warp=codec.warp)
         evaluation = evaluate(model, dataset, codec, flip_test=cell.flip_test, device=device.kind, progress=progress)
     return {**accuracy_metrics(evaluation), "annotations_sha256": sha256_of(files.annotations)}
 
 
-def trained_model(cell: Cell) -> tuple[nn.Module, UdpCodec]:
+def trained_model(cell: Cell) -> tuple[PoseModel, HeatmapCodec]:
     """The cell's model with its weights, which must be those it is identified by, and its codec."""
-    from sharpose.codecs.udp import UdpCodec
-    from sharpose.models import create_model, resolve_config
+    from sharpose.codecs.choice import codec_of
+    from sharpose.models import create_model
     from sharpose.weights import load_weights
 
     model = create_model(cell.model, **cell.options)
     digest = load_weights(model, cell.weights or Path())
     if cell.identity is None or digest != cell.identity["weights_sha256"]:
         raise InputError(f"{cell.weights}: changed while this was running; start again")
-    config = resolve_config(cell.model, **cell.options)
-    return model, UdpCodec(config.image_size, config.heatmap_size)
+    return model, codec_of(model.config)
 
 
 def accuracy_metrics(evaluation: Any) -> dict[str, Any]:

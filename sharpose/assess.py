@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sharpose.codecs.udp import UdpCodec
+from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.errors import InputError
 from sharpose.evaluate import Evaluation, evaluate, save_results
@@ -51,13 +51,13 @@ def assess(
     digest = load_chosen(model, model_name, weights)
     path, folder, _ = find_data(data or str(annotations), images)
     config = model.config
-    dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes)
+    codec = codec_of(config)
+    dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes, warp=codec.warp)
     if dataset.skeleton.num_keypoints != config.num_keypoints:
         raise InputError(
             f"{path}: has {dataset.skeleton.num_keypoints} keypoints and {model_name} predicts {config.num_keypoints}; "
             f"use a model of the same number (--set num_keypoints={dataset.skeleton.num_keypoints}, with its weights)"
         )
-    codec = UdpCodec(config.image_size, config.heatmap_size)
     with Reporter(f"Evaluating {model_name}", len(dataset)) as report:
         evaluation = evaluate(
             model,

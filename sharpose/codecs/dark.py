@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpose.codecs.geometry import affine_heatmap_to_image
+from sharpose.codecs.geometry import Warp, affine_heatmap_to_image
 from sharpose.codecs.heatmaps import blur, gaussians, neighbour, peaks, window_inside, without_autocast
 from sharpose.codecs.msra import plain_stride
 
@@ -23,6 +23,7 @@ class DarkCodec:
     sigma: float = 2.0
     kernel: int = 11
     flip_shift: ClassVar[bool] = True
+    warp: ClassVar[Warp] = "affine"
     maps_per_keypoint: ClassVar[int] = 1
 
     def encode(

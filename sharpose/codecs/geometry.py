@@ -7,11 +7,15 @@ across a picture), "affine" measures in pixels (size steps), which is what the p
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+
+Warp = Literal["udp", "affine"]
 
 BOX_PADDING = 1.25
 HALF_BODY_PADDING = 1.5

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpose.codecs.geometry import affine_heatmap_to_image
+from sharpose.codecs.geometry import Warp, affine_heatmap_to_image
 from sharpose.codecs.heatmaps import gaussians, neighbour, peaks, round_like_reference, window_inside, without_autocast
 
 
@@ -25,6 +25,7 @@ class MsraCodec:
     sigma: float = 2.0
     quarter_step: bool = True
     flip_shift: ClassVar[bool] = True
+    warp: ClassVar[Warp] = "affine"
     maps_per_keypoint: ClassVar[int] = 1
 
     def encode(

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpose.codecs.geometry import udp_heatmap_to_image
+from sharpose.codecs.geometry import Warp, udp_heatmap_to_image
 from sharpose.codecs.heatmaps import (
     blur,
     blurred_neighbourhood,
@@ -37,6 +37,7 @@ class UdpCodec:
     sigma: float = 2.0
     kernel: int = 11
     flip_shift: ClassVar[bool] = False
+    warp: ClassVar[Warp] = "udp"
     maps_per_keypoint: ClassVar[int] = 1
 
     def encode(
@@ -76,6 +77,7 @@ class UdpOffsetCodec:
     radius_factor: float = 0.0546875
     kernel: int = 11
     flip_shift: ClassVar[bool] = False
+    warp: ClassVar[Warp] = "udp"
     maps_per_keypoint: ClassVar[int] = 3
 
     @property

@@ -29,6 +29,8 @@ class WindowAttention(nn.Module):
     With `explicit` the attention matrices are formed, as cost counters need it.
     """
 
+    relative_position_index: Tensor
+
     def __init__(self, dim: int, num_heads: int, window_size: int, position_bias: bool) -> None:
         super().__init__()
         self.num_heads = num_heads

@@ -55,10 +55,12 @@ class ParallelModule(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         maps = [branch(one) for branch, one in zip(self.branches, maps, strict=True)]
-        return [self.fuse(layers, maps, maps[target]) for target, layers in enumerate(self.fuse_layers)]
+        return [self.fuse(target, maps) for target in range(len(self.fuse_layers))]
 
-    def fuse(self, layers: nn.ModuleList, maps: list[Tensor], like: Tensor) -> Float[Tensor, "B C h w"]:
-        """The sum of all branches at the size of `like`."""
+    def fuse(self, target: int, maps: list[Tensor]) -> Float[Tensor, "B C h w"]:
+        """The sum of all branches at the size of branch `target`."""
+        like = maps[target]
+        layers = self.fuse_layers[target].children()
         parts = [layer(one) for layer, one in zip(layers, maps, strict=True)]
         # a side that is not a multiple of 32 was rounded up on its way down
         fitted = [part if part.shape[2:] == like.shape[2:] else resize(part, like) for part in parts]
@@ -109,10 +111,10 @@ class HighResolutionTrunk(nn.Module):
         stem = F.relu(self.bn2(self.conv2(stem)))
         maps = [self.layer1(stem)]
         for stage in self.stages:
-            layers = self.get_submodule(f"transition{stage - 1}")
+            layers = self.get_submodule(f"transition{stage - 1}").children()
             # a new branch starts from the coarsest one there is
             sources = [*maps, maps[-1]]
-            maps = [layer(source) for layer, source in zip(layers, sources, strict=True)]  # type: ignore[arg-type]
+            maps = [layer(source) for layer, source in zip(layers, sources, strict=True)]
             maps = self.get_submodule(f"stage{stage}")(maps)
         return maps[0]
 

@@ -20,3 +20,5 @@ class PoseModel(nn.Module):
     """A system of `sharpose.models`: built from its `config`, called with normalised images (B, 3, H, W)."""
 
     config: Any
+    without_decay: tuple[str, ...] | None = None
+    """Words in the names of the only parameters without weight decay; None: the rule of the ViTPose family."""

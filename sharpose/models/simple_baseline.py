@@ -20,7 +20,7 @@ from sharpose.models.cnn import (
 from sharpose.models.configs.simple_baseline import RESNETS, SimpleBaselineConfig
 from sharpose.models.output import PoseModel, PoseOutput
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class ResNet(nn.Module):

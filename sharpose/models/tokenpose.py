@@ -18,7 +18,7 @@ from sharpose.models.cnn import init_convolution
 from sharpose.models.configs.tokenpose import TokenPoseConfig
 from sharpose.models.hrnet import convolutional_trunk
 from sharpose.models.output import PoseModel
-from sharpose.models.vit import init_linear, make_blocks
+from sharpose.models.vit import Attention, init_linear, make_blocks
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class TokenPose(PoseModel):
             make_blocks(config.depth, dim, config.num_heads, config.mlp_ratio, drop_path=0.0)
             for _ in range(config.stacks)
         )
-        for stack in self.stacks:
-            for block in stack:  # type: ignore[union-attr]
-                block.attn.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        for module in self.stacks.modules():
+            if isinstance(module, Attention):
+                module.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.head = token_head(config)
         self.apply(init_weights)
         nn.init.trunc_normal_(self.keypoint_tokens, std=0.02)
@@ -69,7 +69,7 @@ class TokenPose(PoseModel):
         positions = F.pad(self.pos_embed, (0, 0, config.num_keypoints, 0))
         collected = []
         for stack in self.stacks:
-            for index, block in enumerate(stack):  # type: ignore[arg-type]
+            for index, block in enumerate(stack.children()):
                 # positions are added again before every block but a stack's first
                 tokens, _ = block(tokens if index == 0 else tokens + positions)
             collected.append(tokens[:, : config.num_keypoints])

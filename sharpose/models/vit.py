@@ -131,7 +131,7 @@ def use_explicit_attention(model: nn.Module, explicit: bool = True) -> None:
     for module in model.modules():
         # window attention has the same switch
         if hasattr(module, "explicit"):
-            module.explicit = explicit
+            module.explicit = explicit  # type: ignore[assignment]
 
 
 def init_linear(module: nn.Module) -> None:

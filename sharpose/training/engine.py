@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch.utils.data import DataLoader
 
-from sharpose.codecs.udp import UdpCodec
+from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.errors import InputError, Interrupted, RunFailed
 from sharpose.models import create_model
@@ -88,10 +88,11 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     if run.init is not None:
         print(f"starting from {run.init}: {transfer(model, read_weights(run.init)).line}", file=sys.stderr)
     config = model.config
-    codec = UdpCodec(config.image_size, config.heatmap_size, sigma=run.recipe.sigma)
+    codec = codec_of(config, run.recipe.sigma)
     objective = objective_for(model, codec, run.people.skeleton.sigmas, run.recipe)
     # without blocks there are no layers to decay over
-    optimizer = make_optimizer(model.named_parameters(), getattr(config, "depth", 0), run.recipe)
+    depth = getattr(config, "depth", 0)
+    optimizer = make_optimizer(model.named_parameters(), depth, run.recipe, model.without_decay)
     state = resume(run, model, optimizer)
     world, batch = accelerator.num_processes, run.recipe.batch_size
     if batch % world:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sharpose.codecs.udp import UdpCodec
+from sharpose.codecs.choice import HeatmapCodec
 from sharpose.data.normalise import normalise
 from sharpose.metrics.oks import instance_oks, release_instance_oks
 from sharpose.models.configs.evit import scheduled_keep_rate
@@ -18,9 +18,11 @@ from sharpose.models.configs.keypoint_vit import KeypointViTConfig
 from sharpose.models.dynamicvit import DynamicViT
 from sharpose.models.evit import EViT
 from sharpose.models.keypoint_vit import KeypointViT
+from sharpose.models.okdhp import Okdhp
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose import SHaRPose
 from sharpose.training.losses import joint_mse, keep_ratio_loss, token_distillation
+from sharpose.training.okdhp import OkdhpObjective
 from sharpose.training.recipe import Recipe
 from sharpose.weights import load_weights
 
@@ -39,7 +41,7 @@ class StepPlan:
 class SHaRPoseObjective(nn.Module):
     """Losses of Section 3.5 for a batch of crops; `forward` is what data-parallel training wraps."""
 
-    def __init__(self, model: SHaRPose, codec: UdpCodec, sigmas: Sequence[float]) -> None:
+    def __init__(self, model: SHaRPose, codec: HeatmapCodec, sigmas: Sequence[float]) -> None:
         super().__init__()
         self.model = model
         self.codec = codec
@@ -82,7 +84,7 @@ class SHaRPoseObjective(nn.Module):
 class HeatmapObjective(nn.Module):
     """The loss of every system that gives one set of heatmaps; subclasses add terms of their own."""
 
-    def __init__(self, model: PoseModel, codec: UdpCodec) -> None:
+    def __init__(self, model: PoseModel, codec: HeatmapCodec) -> None:
         super().__init__()
         self.model = model
         self.codec = codec
@@ -105,7 +107,7 @@ class HeatmapObjective(nn.Module):
 class EViTObjective(HeatmapObjective):
     """Keeps more patches at first, where the recipe has a keep-rate schedule."""
 
-    def __init__(self, model: EViT, codec: UdpCodec, schedule: tuple[float, float] | None) -> None:
+    def __init__(self, model: EViT, codec: HeatmapCodec, schedule: tuple[float, float] | None) -> None:
         super().__init__(model, codec)
         self.schedule = schedule
 
@@ -125,7 +127,7 @@ DISTILLATION_WEIGHT = 0.5
 class DynamicViTObjective(HeatmapObjective):
     """Adds how many patches are kept and, with a `teacher` (the unpruned model), heatmaps and tokens like its own."""
 
-    def __init__(self, model: DynamicViT, codec: UdpCodec, teacher: KeypointViT | None) -> None:
+    def __init__(self, model: DynamicViT, codec: HeatmapCodec, teacher: KeypointViT | None) -> None:
         super().__init__(model, codec)
         self.teacher = teacher
 
@@ -145,7 +147,7 @@ class DynamicViTObjective(HeatmapObjective):
         return losses
 
 
-def objective_for(model: PoseModel, codec: UdpCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
+def objective_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
     """The objective that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
     if isinstance(model, SHaRPose):
         return SHaRPoseObjective(model, codec, sigmas)
@@ -153,6 +155,8 @@ def objective_for(model: PoseModel, codec: UdpCodec, sigmas: Sequence[float], re
         return EViTObjective(model, codec, recipe.keep_rate_schedule)
     if isinstance(model, DynamicViT):
         return DynamicViTObjective(model, codec, load_teacher(model, recipe.teacher) if recipe.teacher else None)
+    if isinstance(model, Okdhp):
+        return OkdhpObjective(model, codec, recipe.epochs)
     return HeatmapObjective(model, codec)
 
 

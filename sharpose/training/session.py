@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from sharpose.codecs.choice import codec_of
 from sharpose.data.augment import Augmentation
 from sharpose.data.cache import NAMED_SETS, ensure_named
 from sharpose.data.coco import CocoTopDown
@@ -45,7 +46,13 @@ def train_and_export(
     augmentation = Augmentation() if recipe.augment else None
     annotations, folder, data_facts = find_data(data, images)
     people = CocoTopDown(
-        annotations, folder, image_size=config.image_size, augmentation=augmentation, preload=preload, seed=seed
+        annotations,
+        folder,
+        image_size=config.image_size,
+        augmentation=augmentation,
+        preload=preload,
+        seed=seed,
+        warp=codec_of(config).warp,
     )
     run = Run(model_name, recipe, people, out, seed, workers, precision, init=init, max_steps=max_steps)
     model, state = train(run)

@@ -1,0 +1,56 @@
+"""What OKDHP learns: every stack its heatmaps, and every branch the ensemble of all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sharpose.codecs.choice import HeatmapCodec
+from sharpose.data.normalise import normalise
+from sharpose.models.okdhp import Okdhp
+from sharpose.training.losses import joint_mse
+
+if TYPE_CHECKING:
+    from sharpose.training.objective import StepPlan
+
+DISTILLATION_WEIGHT = 2.0
+
+
+class OkdhpObjective(nn.Module):
+    """Squared errors of all stacks and, with branches, of their ensemble; branches also learn from the ensemble."""
+
+    def __init__(self, model: Okdhp, codec: HeatmapCodec, epochs: float) -> None:
+        super().__init__()
+        self.model = model
+        self.codec = codec
+        self.epochs = epochs
+
+    def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
+        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        targets, weights = self.codec.encode(batch["keypoints"], batch["visible"])
+        output = self.model(normalise(batch["image"]))
+        errors = [joint_mse(heatmaps, targets, weights) for heatmaps in output.stack_heatmaps]
+        losses = {"stacks": sum(errors[1:], start=errors[0])}
+        if self.model.config.branches > 1:
+            distances = [map_divergence(heatmaps, output.heatmaps) for heatmaps in output.branch_heatmaps]
+            weight = DISTILLATION_WEIGHT * ramp_up(plan.epoch / self.epochs)
+            losses["ensemble"] = joint_mse(output.heatmaps, targets, weights)
+            losses["distillation"] = weight * sum(distances[1:], start=distances[0])
+        return losses
+
+
+def ramp_up(progress: float) -> float:
+    """From nearly 0 at the start of training to 1 at its end."""
+    return math.exp(-5 * (1 - min(1.0, progress)) ** 2)
+
+
+def map_divergence(heatmaps: Float[Tensor, "B K h w"], teacher: Float[Tensor, "B K h w"]) -> Float[Tensor, ""]:
+    """KL divergence of maps from the teacher's, each as a distribution over pixels; per image and pixel."""
+    student, wanted = (maps.flatten(2).log_softmax(dim=2) for maps in (heatmaps, teacher))
+    divergence = F.kl_div(student, wanted, reduction="sum", log_target=True)
+    return divergence / (len(heatmaps) * heatmaps.shape[2] * heatmaps.shape[3])
