@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis import closed_form
+from analysis import closed_forms
 from analysis.lines import Line, compared_row, previous_difference, stored_devices, timed_together
 from analysis.statistics import REPLICATES
 from experiments.provenance import Device
@@ -57,7 +57,7 @@ def cost_text(lines: list[Line]) -> list[str]:
     if not records:
         return []
     models = ", ".join(dict.fromkeys(str(record.provenance.get("model")) for record in records))
-    worst = 100 * max(closed_form.disagreement(record.identity["model"], record.metrics) for record in records)
+    worst = 100 * max(closed_forms.disagreement(record.identity["model"], record.metrics) for record in records)
     agree = f"agree to {max(worst, 0.001):.3f} %" if worst <= 0.1 else f"DISAGREE by {worst:.2f} %"
     return [
         f"GFLOPs are 1e9 multiply-adds of {models} with every person refined, by fvcore "
