@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from importlib import import_module
 from typing import Any
 
@@ -64,6 +64,17 @@ def resolve_config(name: str, *, semantics: str | None = None, **options: Any) -
     values = {**entry.values, **preset, **options}
     # sizes arrive as lists from YAML and JSON
     return entry.config_class(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+def describe(config: Any) -> dict[str, Any]:
+    """A configuration as plain data: its `system` and every field."""
+    return {"system": type(config).__name__.removesuffix("Config"), **asdict(config)}
+
+
+def tokens_per_block(config: Any) -> list[int] | None:
+    """Tokens that enter each block, in order; None for systems whose blocks do not work on tokens."""
+    plan = getattr(import_module(type(config).__module__), "tokens_per_block", None)
+    return None if plan is None else plan(config)
 
 
 def build_class(name: str) -> Any:

@@ -63,7 +63,7 @@ class Attention(nn.Module):
         key_bias: Float[Tensor, "B N"] | None = None,
     ) -> Float[Tensor, "B heads N d"]:
         """Values mixed by attention; `key_bias` is added to the logits of every key."""
-        bias = None if key_bias is None else key_bias[:, None, None, :]
+        bias = None if key_bias is None else key_bias[:, None, None, :].to(q.dtype)
         if self.explicit:
             return softmax_attention(q, k, self.scale, bias) @ v
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)

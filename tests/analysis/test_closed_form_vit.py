@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from analysis.closed_forms import SYSTEMS, Cost, cost, disagreement
-from sharpose.models.registry import list_models, resolve_config
+from sharpose.models.registry import describe, list_models, resolve_config
 
 # multiply-adds in 1e9 by torch's counter and by fvcore, parameters in millions
 MEASURED = [
@@ -36,8 +35,8 @@ MEASURED = [
 
 
 def closed(model: str, options: dict[str, Any]) -> Cost:
-    config = resolve_config(model, **options)
-    return cost(type(config).__name__.removesuffix("Config"), asdict(config))
+    record = describe(resolve_config(model, **options))
+    return cost(record["system"], record)
 
 
 @pytest.mark.parametrize(("model", "options", "torch", "fvcore", "params"), MEASURED)
@@ -68,8 +67,7 @@ def test_counts_equal_the_measured_ones(model, options, torch, fvcore, params):
 def test_both_counters_agree_to_a_thousandth(model, options):
     from sharpose.efficiency.cost import measure_cost
 
-    config = resolve_config(model, **options)
-    record = {"system": type(config).__name__.removesuffix("Config"), **asdict(config)}
+    record = describe(resolve_config(model, **options))
     metrics = measure_cost(model, options)
     assert disagreement(record, metrics) < 1e-3
     assert disagreement(record, {**metrics, "macs_torch": metrics["macs_torch"] * 1.1}) > 0.09
@@ -77,4 +75,4 @@ def test_both_counters_agree_to_a_thousandth(model, options):
 
 def test_every_system_has_a_closed_form():
     for name in list_models():
-        assert type(resolve_config(name)).__name__.removesuffix("Config") in SYSTEMS, name
+        assert describe(resolve_config(name))["system"] in SYSTEMS, name

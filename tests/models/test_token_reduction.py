@@ -9,6 +9,7 @@ from sharpose.models import create_model, resolve_config
 from sharpose.models.configs import dynamicvit, evit, keypoint_vit, tome
 from sharpose.models.dynamicvit import draw_decisions, policy_softmax
 from sharpose.models.evit import reduce_patches
+from sharpose.models.registry import describe, tokens_per_block
 from sharpose.models.token_merging import final_positions, match_tokens, merge_tokens
 
 
@@ -34,6 +35,15 @@ def test_tokens_per_block_at_paper_size():
     counts = tome.tokens_per_block(resolve_config("tome-base-256x192"))
     assert [count - 17 for count in counts] == [192, 176, 162, 149, 138, 128, 120, 113, 108, 104, 102, 101]
     assert keypoint_vit.tokens_per_block(resolve_config("keypoint-vit-small-256x192")) == [209] * 12
+
+
+def test_plans_answer_for_every_system():
+    assert tokens_per_block(resolve_config("sharpose-base-256x192")) == [66] * 12 + [17 + 48 + 3 * 20] * 12
+    assert tokens_per_block(resolve_config("sharpose-base-256x192", stages="coarse")) == [66] * 12
+    assert tokens_per_block(resolve_config("sharpose-base-256x192", stages="fine")) == [209] * 12
+    assert tokens_per_block(resolve_config("simple-baseline-r50-256x192")) is None
+    described = describe(resolve_config("evit-nano-128x96"))
+    assert described["system"] == "EViT" and described["reduction_blocks"] == (2, 3, 5)
 
 
 @pytest.mark.parametrize(("name", "planned"), [("dynamicvit", dynamicvit), ("evit", evit), ("tome", tome)])
