@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,6 +20,11 @@ from sharpose.models import create_model
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose import CoarseStage, SHaRPose
 from sharpose.models.vit import use_explicit_attention
+
+with warnings.catch_warnings():
+    # fvcore scripts some of its functions when it is imported, which newer torch advises against
+    warnings.simplefilter("ignore", FutureWarning)
+    from fvcore.nn import FlopCountAnalysis
 
 VERSION = 2
 """Raised when a change here changes the numbers."""
