@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["sharpose.models", "sharpose.codecs"], "beartype.beartype")
+# configurations check their own fields, with messages for users
+CHECKED = [f"sharpose.models.{name}" for name in ("vit", "tokens", "heads", "sharpose", "output")] + ["sharpose.codecs"]
+install_import_hook(CHECKED, "beartype.beartype")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SHARPOSE_SHARED", ROOT.parent / "shared"))

@@ -107,7 +107,11 @@ class CocoTopDown(Dataset[Sample]):
         self._epoch.fill_(epoch)
 
     def __getitem__(self, index: int) -> Sample:
-        """One crop.
+        """`sample` with the draws of the epoch that `set_epoch` chose."""
+        return self.sample(index, int(self._epoch))
+
+    def sample(self, index: int, epoch: int) -> Sample:
+        """One crop, with the random draws of an epoch.
 
         image uint8 (3, H, W) RGB; keypoints float32 (K, 2) in crop pixels and visible float32 (K,), 0 or 1; center and
         scale float32 (2,), the crop's middle and sides in photograph pixels (after augmentation, in the mirrored
@@ -115,7 +119,7 @@ class CocoTopDown(Dataset[Sample]):
         """
         instance = self.instances[index]
         photograph = self._image(instance.image_id)
-        draw = self._draw(instance)
+        draw = self._draw(instance, epoch)
         center, scale = self._crop_box(instance, draw)
         keypoints, visible = instance.keypoints, instance.visible
         width = photograph.shape[1]
@@ -137,10 +141,10 @@ class CocoTopDown(Dataset[Sample]):
             "instance_id": instance.instance_id,
         }
 
-    def _draw(self, instance: Instance) -> Draw:
+    def _draw(self, instance: Instance, epoch: int) -> Draw:
         if self.augmentation is None:
             return Draw()
-        entropy = np.random.SeedSequence((self.seed, int(self._epoch), instance.instance_id))
+        entropy = np.random.SeedSequence((self.seed, epoch, instance.instance_id))
         return self.augmentation.draw(np.random.Generator(np.random.Philox(entropy)))
 
     def _crop_box(self, instance: Instance, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +225,7 @@ def _clip(bbox_xywh: list[float], image: ImageEntry) -> np.ndarray:
     left, top = max(0.0, x), max(0.0, y)
     right = min(image.width - 1, left + max(0.0, width - 1))
     bottom = min(image.height - 1, top + max(0.0, height - 1))
-    return np.array([left, top, right - left, bottom - top])
+    return np.array([left, top, right - left, bottom - top], dtype=np.float64)
 
 
 def _detected_instances(path: Path, pose_file: PoseFile) -> list[Instance]:

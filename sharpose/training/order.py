@@ -13,8 +13,7 @@ class EpochDataset(Protocol):
     """A data set whose augmentation depends on (its seed, epoch, instance) alone."""
 
     def __len__(self) -> int: ...
-    def set_epoch(self, epoch: int) -> None: ...
-    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    def sample(self, index: int, epoch: int) -> Mapping[str, Any]: ...
 
 
 class ByEpoch(Dataset):  # type: ignore[type-arg]
@@ -25,8 +24,7 @@ class ByEpoch(Dataset):  # type: ignore[type-arg]
 
     def __getitem__(self, key: tuple[int, int]) -> Mapping[str, Any]:
         epoch, index = key
-        self.people.set_epoch(epoch)
-        return self.people[index]
+        return self.people.sample(index, epoch)
 
 
 class TrainingOrder(Sampler[list[tuple[int, int]]]):

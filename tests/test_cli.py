@@ -1,0 +1,121 @@
+"""The command line as a user meets it: results, one-line errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sharpose import cli
+from sharpose.data.mannequin import annotations_path, detections_path, images_path
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of one command."""
+    before, sys.argv = sys.argv, ["sharpose", *arguments]
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    finally:
+        sys.argv = before
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = call(capsys, "--help")
+    for command in ("models", "cost", "conformance", "data", "train", "evaluate", "bench", "run", "table", "status"):
+        assert command in out
+        arguments = [command, "mannequin"] if command == "data" else [command]
+        code, text, _ = call(capsys, *arguments, "--help")
+        assert code == 0 and "Example: sharpose" in text and "--json" in text, command
+
+
+def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "models", "--json")
+    assert code == 0 and json.loads(out)["sharpose-base-256x192"]["embed_dim"] == 768
+    code, out, _ = call(capsys, "cost", "sharpose-nano-128x96", "--set", "alpha=.3", "--json")
+    row = json.loads(out)["sharpose-nano-128x96"]
+    assert code == 0 and row["disagreement"] < 1e-3
+    assert row["macs_closed_form"] == pytest.approx(row["macs_torch"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cost", "sharpose-bsae-256x192"], "did you mean 'sharpose-base-256x192'"),
+        (["cost", "sharpose-base-256x192", "--set", "alpha=2"], "alpha = 2"),
+        (["cost", "sharpose-base-256x192", "--set", "alpha"], "NAME=VALUE"),
+        (["run", "nowhere.yaml"], "nowhere.yaml"),
+        (["table", "99"], "99"),
+        (["conformance", "nowhere"], "nowhere"),
+        (["train", "--model", "sharpose-nano-128x96", "--data", "nowhere.json", "--out", "x"], "nowhere.json"),
+        (["evaluate", "--model", "sharpose-nano-128x96"], "--annotations"),
+        (["evaluate", "--model", "sharpose-base-256x192", "--data", "mannequin-tiny"], "no trained weights"),
+        (["bench", "sharpose-nano-128x96", "--precision", "fp7"], "fp7"),
+        (["status", "--tier", "pico"], "pico"),
+        (["data", "mannequin", "--difficulty", "7"], "difficulty"),
+        (["data", "mannequin", "--name", "mannequin-trian"], "mannequin-train"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    code, _, err = call(capsys, *arguments)
+    assert code == 2 and message in err
+    assert len(err.strip().splitlines()) == 1 and "Traceback" not in err
+
+
+def test_unknown_options_are_code_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sharpose.cli", "cost", "--nonsense"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_train_then_evaluate_with_both_kinds_of_boxes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    people = tmp_path / "people"
+    code, out, _ = call(
+        capsys, "data", "mannequin", "--out", str(people), "--split", "train", "--images", "6", "--seed", "9", "--json"
+    )
+    assert code == 0 and json.loads(out)["counts"]["images"] == 6
+    annotations, images = str(annotations_path(people, "train")), str(images_path(people, "train"))
+    code, out, err = call(
+        capsys, "train", "--model", "sharpose-nano-128x96", "--data", annotations, "--images", images,
+        "--out", str(tmp_path / "run"), "--set", "epochs=2", "--set", "batch_size=4", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    facts = json.loads(out)
+    evaluate = ["evaluate", "--model", "sharpose-nano-128x96", "--weights", facts["weights"]]
+    evaluate += ["--annotations", annotations, "--images", images, "--json"]
+    saved = tmp_path / "results.json"
+    code, out, err = call(capsys, *evaluate, "--save-results", str(saved))
+    assert code == 0, err
+    summary = json.loads(out)
+    assert 0 <= summary["ap_low"] <= summary["ap_high"] <= 1
+    assert summary["people"] == summary["annotated_people"] == len(json.loads(saved.read_text()))
+    code, out, err = call(capsys, *evaluate, "--boxes", str(detections_path(people, "train")))
+    assert code == 0, err
+    assert json.loads(out)["boxes_sha256"]
+
+
+def test_real_photographs_with_detector_boxes(capsys: pytest.CaptureFixture[str], shared: Path) -> None:
+    coco = shared / "data" / "coco_mini"
+    code, out, err = call(
+        capsys, "evaluate", "--model", "sharpose-nano-128x96", "--weights", "random", "--no-flip-test",
+        "--annotations", str(coco / "annotations" / "person_keypoints_val2017.json"),
+        "--images", str(coco / "val2017"),
+        "--boxes", str(coco / "annotations" / "detections_val2017_AP_H_56.json"), "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    summary = json.loads(out)
+    assert (summary["people"], summary["images_with_boxes"], summary["images"]) == (118, 4, 35)

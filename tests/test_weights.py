@@ -1,0 +1,86 @@
+"""Weights that ship: exact loading, refused damage, and starting from another size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sharpose.errors import InputError
+from sharpose.files import write_atomically
+from sharpose.models import create_model
+from sharpose.transfer import transfer
+from sharpose.weights import load_weights, save_weights
+
+TINY = {"embed_dim": 24, "num_heads": 4, "depth": 2}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[torch.nn.Module, Path]:
+    torch.manual_seed(0)
+    model = create_model("sharpose-nano-128x96", **TINY)
+    path = tmp_path / "tiny.safetensors"
+    save_weights(model, path, {"command": "made by a test"})
+    return model, path
+
+
+def test_round_trip_in_half_precision(saved: tuple[torch.nn.Module, Path]) -> None:
+    model, path = saved
+    fresh = create_model("sharpose-nano-128x96", **TINY)
+    digest = load_weights(fresh, path)
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    assert manifest["sha256"] == digest and manifest["command"] == "made by a test"
+    for (name, ours), theirs in zip(fresh.named_parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs.half().float()), name
+
+
+@pytest.mark.parametrize("how", ["flip", "truncate", "missing", "pickle"])
+def test_damage_is_one_line(saved: tuple[torch.nn.Module, Path], how: str) -> None:
+    model, path = saved
+    content = path.read_bytes()
+    if how == "flip":
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif how == "truncate":
+        path.write_bytes(content[:-100])
+    elif how == "missing":
+        path.unlink()
+    else:
+        torch.save({"x": torch.ones(1)}, path)
+    with pytest.raises(InputError, match=r"tiny\.safetensors") as caught:
+        load_weights(model, path)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_model_are_refused(saved: tuple[torch.nn.Module, Path]) -> None:
+    with pytest.raises(InputError, match="another model"):
+        load_weights(create_model("sharpose-nano-128x96", **{**TINY, "depth": 3}), saved[1])
+
+
+def test_transfer_to_a_larger_input() -> None:
+    small = create_model("sharpose-nano-128x96", **TINY)
+    large = create_model("sharpose-nano-192x144", **TINY)
+    with torch.no_grad():
+        # a table that is linear in the row stays so when it is stretched
+        small.coarse_pos_embed.copy_(torch.linspace(0, 1, 8).repeat_interleave(6)[None, :, None].expand(1, 48, 24))
+    report = transfer(large, small.state_dict())
+    assert sorted(report.resized) == ["coarse_pos_embed", "fine_pos_embed", "head.layers.1.bias", "head.layers.1.weight"]
+    assert not report.missing and not report.unexpected
+    assert torch.equal(large.blocks[1].mlp.fc1.weight, small.blocks[1].mlp.fc1.weight)
+    rows = large.coarse_pos_embed.detach().reshape(12, 9, 24)
+    assert rows.std(dim=1).max() < 1e-5  # still the same in every column
+    assert (rows[1:, 0, 0] >= rows[:-1, 0, 0] - 1e-3).all()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        write_atomically(path, fail)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

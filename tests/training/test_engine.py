@@ -1,0 +1,107 @@
+"""The loop: it learns, a resumed run equals an uninterrupted one bit for bit, and bad numbers stop it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from sharpose.data.augment import Augmentation
+from sharpose.data.coco import CocoTopDown
+from sharpose.data.mannequin import annotations_path, images_path
+from sharpose.errors import InputError, Interrupted, RunFailed
+from sharpose.training import engine
+from sharpose.training.engine import Run, step_plan, train
+from sharpose.training.recipe import Recipe
+
+RECIPE = Recipe(
+    epochs=4,
+    batch_size=8,
+    learning_rate=1e-3,
+    layer_decay=1.0,
+    warmup_iterations=2,
+    milestones=(),
+    sigma=1.5,
+    coarse_only_epochs=1,
+    quality_start_epoch=2,
+    alphas=(0.0, 0.5, 1.0),
+    # dropped paths are random too, and have to be repeated by a resumed run
+    model_options={"embed_dim": 24, "num_heads": 4, "depth": 3, "drop_path": 0.2, "oks_target": "paper"},
+)
+
+
+@pytest.fixture
+def run(people: CocoTopDown, tmp_path: Path) -> Run:
+    return Run("sharpose-nano-128x96", RECIPE, people, tmp_path / "run", seed=3)
+
+
+def weights(model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_resumed_equals_uninterrupted_with_workers(run: Run, people_folder: Path, tmp_path: Path) -> None:
+    folder = people_folder
+    augmented = CocoTopDown(
+        annotations_path(folder, "train"),
+        images_path(folder, "train"),
+        image_size=(128, 96),
+        augmentation=Augmentation(),
+        seed=3,
+    )
+    run = replace(run, people=augmented)
+    whole, state = train(run)
+    assert state.step == 4 * (len(augmented) // 8)
+    parts = replace(run, folder=tmp_path / "parts")
+    train(replace(parts, max_steps=2))
+    train(replace(parts, max_steps=state.step // 2, num_workers=2))
+    resumed, end = train(parts)
+    assert end.step == state.step
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_it_learns(run: Run) -> None:
+    _, state = train(replace(run, recipe=RECIPE.model_copy(update={"epochs": 12, "learning_rate": 3e-3})))
+    assert state.log[-1]["coarse"] < 0.6 * state.log[0]["coarse"]
+    assert set(state.log[-1]) >= {"coarse", "fine", "quality", "lr", "images_per_s"}
+
+
+def test_plan_follows_the_recipe() -> None:
+    plans = [step_plan(RECIPE, step, 10, seed=0) for step in range(40)]
+    assert [plan.coarse_only for plan in plans] == [True] * 10 + [False] * 30
+    assert [plan.quality_weight for plan in plans] == [0.0] * 20 + [0.03] * 20
+    assert {plan.alpha for plan in plans} == {0.0, 0.5, 1.0}
+    assert plans == [step_plan(RECIPE, step, 10, seed=0) for step in range(40)]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(replace(run, max_steps=2))
+    original = engine.learning_rate
+    monkeypatch.setattr(engine, "learning_rate", lambda *given: original(*given) * 1e30)
+    with pytest.raises(RunFailed, match=r"loss is (nan|inf).*kept"):
+        train(run)
+    assert [path.name for path in run.folder.glob("step-*")] == ["step-000000002"]
+
+
+def test_sigterm_leaves_a_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = engine.learning_rate
+
+    def rate(recipe: Recipe, step: int, per_epoch: int) -> float:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(recipe, step, per_epoch)
+
+    monkeypatch.setattr(engine, "learning_rate", rate)
+    with pytest.raises(Interrupted) as caught:
+        train(run)
+    assert caught.value.exit_code == 75
+    assert [path.name for path in run.folder.glob("step-*")] == ["step-000000004"]
+
+
+def test_another_run_is_not_resumed(run: Run) -> None:
+    train(replace(run, max_steps=1))
+    with pytest.raises(InputError, match="seed was 3 and is 4 now"):
+        train(replace(run, seed=4))

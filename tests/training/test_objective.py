@@ -1,0 +1,54 @@
+"""The losses of a step: what they compare, and the quality target."""
+
+from __future__ import annotations
+
+import torch
+
+from sharpose.codecs.udp import UdpCodec
+from sharpose.data.coco import CocoTopDown
+from sharpose.data.skeleton import COCO
+from sharpose.models import create_model
+from sharpose.training.losses import joint_mse
+from sharpose.training.objective import SHaRPoseObjective, StepPlan
+
+
+def test_joint_mse_counts_invisible_keypoints_as_right() -> None:
+    predicted, target = torch.zeros(2, 2, 3, 3), torch.ones(2, 2, 3, 3)
+    assert joint_mse(predicted, target, torch.tensor([[1.0, 0.0], [1.0, 1.0]])).item() == 0.75
+
+
+def make(people: CocoTopDown, oks_target: str) -> tuple[SHaRPoseObjective, dict[str, torch.Tensor]]:
+    model = create_model("sharpose-nano-128x96", embed_dim=24, num_heads=4, depth=2, oks_target=oks_target)
+    codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
+    batch = torch.utils.data.default_collate([people[i] for i in range(6)])
+    return SHaRPoseObjective(model, codec, COCO.sigmas), batch
+
+
+def test_a_perfect_prediction_has_quality_one(people: CocoTopDown) -> None:
+    objective, batch = make(people, "paper")
+    targets, weights = objective.codec.encode(batch["keypoints"], batch["visible"])
+    oks, labelled = objective.true_quality(targets, targets, weights, batch)
+    assert labelled.all() and (oks > 0.97).all()
+    moved = targets.roll(6, dims=3)
+    worse, _ = objective.true_quality(moved, targets, weights, batch)
+    assert (worse < 0.5).all()
+
+
+def test_release_target_differs_from_the_papers(people: CocoTopDown) -> None:
+    objective, batch = make(people, "release")
+    targets, weights = objective.codec.encode(batch["keypoints"], batch["visible"])
+    moved = targets.roll(1, dims=3)
+    released, _ = objective.true_quality(moved, targets, weights, batch)
+    objective, _ = make(people, "paper")
+    published, _ = objective.true_quality(moved, targets, weights, batch)
+    assert not torch.allclose(released, published, atol=1e-3)
+
+
+def test_losses_by_plan(people: CocoTopDown) -> None:
+    objective, batch = make(people, "paper")
+    assert set(objective(batch, StepPlan(None, True, 0.0))) == {"coarse"}
+    assert set(objective(batch, StepPlan(0.3, False, 0.0))) == {"coarse", "fine"}
+    losses = objective(batch, StepPlan(0.3, False, 0.03))
+    assert set(losses) == {"coarse", "fine", "quality"}
+    sum(losses.values()).backward()
+    assert objective.model.quality_token.grad.abs().sum() > 0
