@@ -425,6 +425,23 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
 
 
 @app.command()
+def figures(
+    new_example: Annotated[
+        bool, typer.Option("--new-example", help="Run the model again for the concept figure.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Draw results/figures from the store and the stored example.
+
+    Example: sharpose figures
+    """
+    if example:
+        harness("experiments.example").save_example()
+    paths = [str(path) for path in harness("analysis.figures").save_all()]
+    show(paths, as_json, "\n".join(paths))
+
+
+@app.command()
 def publish(
     run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID…", help="`all` publishes every local record.")],
     as_json: Json = False,

@@ -65,7 +65,8 @@ def test_transfer_to_a_larger_input() -> None:
         # a table that is linear in the row stays so when it is stretched
         small.coarse_pos_embed.copy_(torch.linspace(0, 1, 8).repeat_interleave(6)[None, :, None].expand(1, 48, 24))
     report = transfer(large, small.state_dict())
-    assert sorted(report.resized) == ["coarse_pos_embed", "fine_pos_embed", "head.layers.1.bias", "head.layers.1.weight"]
+    head = ["head.layers.1.bias", "head.layers.1.weight"]
+    assert sorted(report.resized) == ["coarse_pos_embed", "fine_pos_embed", *head]
     assert not report.missing and not report.unexpected
     assert torch.equal(large.blocks[1].mlp.fc1.weight, small.blocks[1].mlp.fc1.weight)
     rows = large.coarse_pos_embed.detach().reshape(12, 9, 24)

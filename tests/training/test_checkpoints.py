@@ -55,9 +55,7 @@ def test_damage_is_found_and_the_one_before_is_used(tmp_path: Path, parts: tuple
     assert len(said) == 1 and name in said[0]
 
 
-def test_a_failed_write_leaves_the_one_before(
-    tmp_path: Path, parts: tuple, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_one_before(tmp_path: Path, parts: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     first = save_checkpoint(tmp_path, *parts, {"step": 1})
 
     def full(*_: object) -> None:

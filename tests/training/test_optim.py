@@ -71,5 +71,5 @@ def test_a_bad_recipe_is_one_line(tmp_path: Path, text: str, message: str) -> No
 
 
 def test_unknown_recipe_lists_the_names() -> None:
-    with pytest.raises(InputError, match="no recipe is called 'nonsense'; recipes: .*nano"):
+    with pytest.raises(InputError, match=r"no recipe is called 'nonsense'; recipes: .*nano"):
         load_recipe("nonsense")

@@ -1,0 +1,149 @@
+"""Figures from tables and stored examples: DataFrame in, Axes out. Saved as vector and PNG to results/figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Rectangle
+
+from analysis.tables import build_tables
+from results.store import ROOT, StoreError
+
+FOLDER = ROOT / "figures"
+EXAMPLES = ROOT / "examples"
+# readable in print and for colour-blind readers (Okabe and Ito)
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One person as the model saw it: the crop (H, W, 3) and the facts beside it."""
+
+    picture: np.ndarray
+    facts: dict[str, Any]
+
+
+def load_example(name: str = "person", folder: Path = EXAMPLES) -> Example:
+    """A stored example. Raises StoreError when it is missing or damaged."""
+    try:
+        return Example(plt.imread(folder / f"{name}.png"), json.loads((folder / f"{name}.json").read_text()))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder / name}.json: cannot be read ({error}); `git checkout` it") from error
+
+
+def concept(example: Example) -> Figure:
+    """The method on one person: coarse look, relevance and quality, fine look at what matters."""
+    facts, picture = example.facts, example.picture
+    figure, axes = plt.subplots(1, 4, figsize=(11, 3.9), gridspec_kw={"wspace": 0.34})
+    rows, columns = facts["coarse_grid"]
+    kept = len(facts["keep_indices"])
+    small = picture.reshape(picture.shape[0] // 2, 2, picture.shape[1] // 2, 2, 3).mean(axis=(1, 3))
+    axes[0].imshow(small, extent=extent(picture), interpolation="nearest")
+    draw_grid(axes[0], picture, rows, columns)
+    axes[1].imshow(picture, alpha=0.35, extent=extent(picture))
+    relevance = np.reshape(facts["relevance"], (rows, columns))
+    axes[1].imshow(relevance, cmap="viridis", alpha=0.75, extent=extent(picture), interpolation="nearest")
+    axes[2].imshow(small, extent=extent(picture), interpolation="nearest")
+    draw_kept(axes[2], example)
+    axes[3].imshow(picture, extent=extent(picture))
+    draw_pose(axes[3], facts["fine_keypoints"], facts["limbs"])
+    patches = rows * columns
+    titles = (
+        f"1 coarse look\n{patches} patches",
+        f"2 what the keypoints attend to\npredicted quality {facts['quality']:.2f}",
+        f"3 fine where it matters\n{kept} of {patches} patches (α = {facts['alpha']})",
+        "4 keypoints",
+    )
+    for number, (axis, title) in enumerate(zip(axes, titles, strict=True)):
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_axis_off()
+        axis.set_xlim(0, picture.shape[1])
+        axis.set_ylim(picture.shape[0], 0)
+        if number:
+            draw_arrow(figure, axes[number - 1], axis)
+    exit_note = "good enough? then the coarse keypoints are the answer and steps 3 and 4 are skipped"
+    figure.text(0.5, 0.03, exit_note, ha="center", fontsize=10, color=ORANGE)
+    return figure
+
+
+def extent(picture: np.ndarray) -> tuple[float, float, float, float]:
+    return 0, picture.shape[1], picture.shape[0], 0
+
+
+def draw_grid(axis: Axes, picture: np.ndarray, rows: int, columns: int) -> None:
+    axis.vlines(np.linspace(0, picture.shape[1], columns + 1), 0, picture.shape[0], color="white", lw=0.5, alpha=0.7)
+    axis.hlines(np.linspace(0, picture.shape[0], rows + 1), 0, picture.shape[1], color="white", lw=0.5, alpha=0.7)
+
+
+def draw_kept(axis: Axes, example: Example) -> None:
+    """Kept patches in full resolution, with the finer grid; all others stay coarse and pale."""
+    picture, (rows, columns) = example.picture, example.facts["coarse_grid"]
+    height, width = picture.shape[0] / rows, picture.shape[1] / columns
+    axis.add_patch(Rectangle((0, 0), picture.shape[1], picture.shape[0], color="white", alpha=0.55, lw=0))
+    for index in example.facts["keep_indices"]:
+        top, left = index // columns * height, index % columns * width
+        cut = picture[int(top) : int(top + height), int(left) : int(left + width)]
+        axis.imshow(cut, extent=(left, left + width, top + height, top), zorder=2)
+        for dy in (0, 0.5):
+            for dx in (0, 0.5):
+                corner = left + dx * width, top + dy * height
+                axis.add_patch(Rectangle(corner, width / 2, height / 2, fill=False, color=ORANGE, lw=0.6, zorder=3))
+
+
+def draw_pose(axis: Axes, keypoints: list[list[float]], limbs: list[list[int]]) -> None:
+    points = np.array(keypoints)
+    for a, b in limbs:
+        axis.plot(*points[[a, b]].T, color=BLUE, lw=1.6, solid_capstyle="round")
+    axis.scatter(*points.T, s=12, color=ORANGE, zorder=3)
+
+
+def draw_arrow(figure: Figure, left: Axes, right: Axes) -> None:
+    start, end = left.get_position().x1 + 0.006, right.get_position().x0 - 0.006
+    middle = left.get_position().y0 + left.get_position().height / 2
+    arrow = FancyArrowPatch((start, middle), (end, middle), transform=figure.transFigure, arrowstyle="-|>", color=GREY)
+    figure.add_artist(arrow)
+    arrow.set_mutation_scale(14)
+
+
+def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
+    """Table 6 as a picture: AP with its interval over the multiply-adds of each α, each point named."""
+    shown = frame.dropna(subset=["ap", "gflops"]).sort_values("gflops")
+    errors = [(shown["ap"] - shown["ap_low"]), (shown["ap_high"] - shown["ap"])]
+    axis.errorbar(shown["gflops"], shown["ap"], yerr=errors, color=BLUE, marker="o", capsize=3, lw=1.5)
+    for row in shown.itertuples():
+        axis.annotate(f"α = {row.label}", (row.gflops, row.ap), xytext=(6, -12), textcoords="offset points", fontsize=9)
+    axis.set_xlabel("GFLOPs (multiply-adds), paper-size model, every person refined")
+    axis.set_ylabel(accuracy_title)
+    axis.spines[["top", "right"]].set_visible(False)
+    return axis
+
+
+def save_all(folder: Path = FOLDER) -> list[Path]:
+    """Every figure that the store can show, as SVG and PNG."""
+    figures = {"concept": concept(load_example())}
+    for table in build_tables(["6"]):
+        figure, axis = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+        alpha_curve(table.frame, axis, "AP, nano tier (95 % interval)")
+        axis.set_title(table.title, fontsize=10, loc="left")
+        figures[table.id] = figure
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in figures.items():
+        for suffix, facts in ((".svg", {"Date": None}), (".png", None)):
+            path = folder / f"{name}{suffix}"
+            figure.savefig(path, dpi=160, bbox_inches="tight", metadata=facts)
+            paths.append(path)
+        plt.close(figure)
+    return paths

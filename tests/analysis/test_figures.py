@@ -1,0 +1,52 @@
+"""Figures: drawn from what is stored, one point per row that has both numbers."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.figures import Example, alpha_curve, concept, load_example
+from results.store import StoreError
+
+
+def test_curve_shows_complete_rows_with_their_intervals() -> None:
+    frame = pd.DataFrame(
+        {
+            "label": ["0.0", "0.3", "1.0"],
+            "ap": [50.0, 60.0, None],
+            "ap_low": [49.0, 58.0, None],
+            "ap_high": [52.0, 61.0, None],
+            "gflops": [11.7, 15.7, 24.7],
+        }
+    )
+    _, axis = plt.subplots()
+    alpha_curve(frame, axis, "AP")
+    assert axis.lines[0].get_xydata().tolist() == [[11.7, 50.0], [15.7, 60.0]]
+    bars = axis.collections[0].get_segments()
+    assert [segment[:, 1].tolist() for segment in bars] == [[49.0, 52.0], [58.0, 61.0]]
+    assert [text.get_text() for text in axis.texts] == ["α = 0.0", "α = 0.3"]
+    plt.close("all")
+
+
+def test_concept_marks_the_kept_patches() -> None:
+    facts = {
+        "coarse_grid": [4, 3],
+        "keep_indices": [0, 7],
+        "relevance": np.linspace(0, 1, 12).tolist(),
+        "quality": 0.5,
+        "alpha": 0.2,
+        "fine_keypoints": [[3.0, 4.0], [10.0, 20.0]],
+        "limbs": [[0, 1]],
+    }
+    figure = concept(Example(np.random.default_rng(0).random((32, 24, 3)), facts))
+    assert "2 of 12 patches" in figure.axes[2].get_title(loc="left")
+    # the pale cover, and four outlines for each kept patch
+    assert len(figure.axes[2].patches) == 1 + 4 * 2
+    plt.close("all")
+
+
+def test_a_missing_example_is_one_line(tmp_path: object) -> None:
+    with pytest.raises(StoreError, match="git checkout"):
+        load_example("nobody", tmp_path)  # type: ignore[arg-type]
