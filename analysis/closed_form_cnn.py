@@ -327,20 +327,3 @@ def handed_on(config: Config, size: Size) -> Cost:
     width = config["features"]
     features = convolution(width, width, 1, size, bias=True, norm=False)
     return features + convolution(config["num_keypoints"], width, 1, size, bias=True, norm=False)
-
-
-CLOSED_FORMS: dict[str, Callable[[Config], Cost]] = {
-    "simple-baseline": simple_baseline,
-    "hrnet": hrnet,
-    "hrformer": hrformer,
-    "tokenpose": tokenpose,
-    "okdhp": okdhp,
-}
-
-
-def count(model: str, config: Config) -> Cost:
-    """The cost of a model by its name, which starts with its system's. Raises KeyError for another system."""
-    systems = [system for system in CLOSED_FORMS if model.startswith(f"{system}-")]
-    if not systems:
-        raise KeyError(f"no closed form for {model!r}; there are forms for {', '.join(CLOSED_FORMS)}")
-    return CLOSED_FORMS[systems[0]](config)
