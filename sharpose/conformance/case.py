@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -92,7 +92,10 @@ def load_optional(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not readable as safetensors ({error})") from error
 
 
-def eval_mode(model: torch.nn.Module, weights: dict[str, Tensor]) -> torch.nn.Module:
+Model = TypeVar("Model", bound=torch.nn.Module)
+
+
+def eval_mode(model: Model, weights: dict[str, Tensor]) -> Model:
     """`model` with exactly these weights, for evaluation."""
     model.load_state_dict(weights)
     return model.eval()
