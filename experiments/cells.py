@@ -23,7 +23,7 @@ from sharpose.data.cache import MannequinSet, named_set
 from sharpose.data.mannequin import VERSION as MANNEQUIN_VERSION
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
-from sharpose.models.registry import resolve_config
+from sharpose.models.registry import describe, resolve_config
 
 # Raised when a change to the code would change the measured numbers: records of older versions are not used then.
 VERSIONS: dict[Measure, int] = {"accuracy": 1, "cost": 1, "throughput": 1}
@@ -293,9 +293,8 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:
     """The system and its full resolved configuration, but for what only shapes training."""
-    config = resolve_config(model, **options)
-    values = {key: value for key, value in asdict(config).items() if key not in TRAINING_ONLY}
-    return {"system": type(config).__name__.removesuffix("Config"), **values}
+    described = describe(resolve_config(model, **options))
+    return {key: value for key, value in described.items() if key not in TRAINING_ONLY}
 
 
 def control_identity(dataset: str, catalog: Catalog) -> dict[str, Any]:

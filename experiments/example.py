@@ -33,9 +33,8 @@ def save_example(index: int = 0) -> Path:
     with torch.inference_mode():
         output = model.eval()(normalise(person["image"][None]))
     codec = UdpCodec(config.image_size, config.heatmap_size)
-    stride = torch.tensor(
-        [(i - 1) / (h - 1) for i, h in zip(config.image_size, config.heatmap_size, strict=True)][::-1]
-    )
+    (height, width), (rows, columns) = config.image_size, config.heatmap_size
+    stride = torch.tensor([(width - 1) / (columns - 1), (height - 1) / (rows - 1)])
     facts: dict[str, Any] = {
         "model": MODEL,
         "weights_sha256": digest,

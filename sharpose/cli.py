@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,20 +79,33 @@ def parse_settings(settings: list[str] | None) -> dict[str, Any]:
 
 @app.command()
 def models(as_json: Json = False) -> None:
-    """List every model.
+    """Every model: input, parameters and multiply-adds (closed form), tokens per block, whether trained weights ship.
 
     Example: sharpose models
     """
-    from dataclasses import asdict
+    from sharpose.models.registry import describe, list_models, resolve_config, tokens_per_block
 
-    from sharpose.models.registry import list_models, resolve_config
-
-    rows = {name: asdict(resolve_config(name)) for name in list_models()}
-    lines = [
-        f"{name:24} input {row['image_size'][0]}x{row['image_size'][1]}  width {row['embed_dim']:4}  "
-        f"depth {row['depth']:2}  alpha {row['alpha']}  quality threshold {row['quality_threshold']}"
-        for name, row in rows.items()
-    ]
+    formulas = harness("analysis.closed_forms")
+    rows = {}
+    for name in list_models():
+        config = resolve_config(name)
+        row = describe(config)
+        formula = formulas.cost(row["system"], row)
+        row |= {"params": formula.params, "macs": formula.macs, "macs_fvcore": formula.macs + formula.elements}
+        shipped = (harness("results.store").ROOT / "weights" / f"{name}.safetensors").exists()
+        rows[name] = {**row, "tokens_per_block": tokens_per_block(config), "weights": shipped}
+    lines = [f"{'model':32} {'system':15} {'input':>8} {'params M':>9} {'GFLOPs':>8}  {'weights':8} tokens per block"]
+    for name, row in rows.items():
+        size = "x".join(map(str, row["image_size"]))
+        runs = [(count, len(list(same))) for count, same in groupby(row["tokens_per_block"] or [])]
+        tokens = " ".join(f"{count}×{blocks}" if blocks > 1 else str(count) for count, blocks in runs)
+        lines.append(
+            f"{name:32} {row['system']:15} {size:>8} {row['params'] / 1e6:9.3f} {row['macs_fvcore'] / 1e9:8.3f}  "
+            f"{'trained' if row['weights'] else '':8} {tokens}".rstrip()
+        )
+    lines.append(
+        "GFLOPs: multiply-adds in fvcore's convention, every stage run; `sharpose cost` counts them in three ways."
+    )
     show(rows, as_json, "\n".join(lines))
 
 
@@ -146,38 +160,30 @@ def cost(
 
     Example: sharpose cost sharpose-base-256x192 sharpose-base-384x288 --set alpha=.3
     """
-    from dataclasses import asdict
-
-    from sharpose.models.registry import resolve_config
+    from sharpose.models.registry import describe, resolve_config
 
     options = parse_settings(settings)
     # every name is checked before the first, slower, count
-    configs = {name: asdict(resolve_config(name, **options)) for name in names}
+    configs = {name: describe(resolve_config(name, **options)) for name in names}
     from sharpose.efficiency.cost import measure_cost
 
-    formula = harness("analysis.closed_form")
+    formulas = harness("analysis.closed_forms")
     rows, lines = {}, []
     for name, config in configs.items():
         row: dict[str, Any] = dict(measure_cost(name, options))
-        row["macs_closed_form"] = formula.macs(config)["total"].macs
-        row["params_closed_form"] = formula.parameters(config)
-        row["disagreement"] = formula.disagreement(config, row)
+        formula = formulas.cost(config["system"], config)
+        row |= {"macs_closed_form": formula.macs, "params_closed_form": formula.params}
+        row["disagreement"] = formulas.disagreement(config, row)
         rows[name] = row
         if row["disagreement"] > 1e-3:
             raise RunFailed(f"{name}: the three counts differ by {row['disagreement']:.2%}; none can be trusted")
-        lines += [
-            f"{name}: {row['params'] / 1e6:.3f} M parameters; GFLOPs (multiply-adds), every person refined:",
-            *(
-                f"  {label:38} {row[f'macs_{key}'] / 1e9:8.3f}  coarse {row[f'macs_{key}_coarse'] / 1e9:.3f}"
-                f"  fine {row[f'macs_{key}_fine'] / 1e9:.3f}  (head, in each: {row[f'macs_{key}_head'] / 1e9:.3f})"
-                for key, label in (
-                    ("fvcore", "fvcore (the paper's convention)"),
-                    ("torch", "torch (products alone)"),
-                )
-            ),
-            f"  {'closed form (products alone)':38} {row['macs_closed_form'] / 1e9:8.3f}  "
-            f"largest difference between counts {row['disagreement']:.4%}",
-        ]
+        lines.append(f"{name}: {row['params'] / 1e6:.3f} M parameters; GFLOPs (multiply-adds), every stage run:")
+        for key, label in (("fvcore", "fvcore (the paper's convention)"), ("torch", "torch (products alone)")):
+            stages = ((stage, row.get(f"macs_{key}_{stage}")) for stage in ("coarse", "fine", "head"))
+            parts = "  ".join(f"{stage} {macs / 1e9:.3f}" for stage, macs in stages if macs is not None)
+            lines.append(f"  {label:33} {row[f'macs_{key}'] / 1e9:8.3f}   {parts}")
+        apart = f"largest difference between counts {row['disagreement']:.4%}"
+        lines.append(f"  {'closed form (products alone)':33} {formula.macs / 1e9:8.3f}   {apart}")
     show(rows, as_json, "\n".join(lines))
 
 
@@ -360,6 +366,9 @@ def run(
     tier: Tier = "nano",
     device: Device = "cpu",
     coco: Coco = None,
+    measures: Annotated[
+        list[str] | None, typer.Option("--measure", help="cost, accuracy or throughput; repeat.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
     print_tables: Annotated[bool, typer.Option("--table", help="Then print the tables, as `table` does.")] = False,
     as_json: Json = False,
@@ -368,7 +377,12 @@ def run(
 
     Example: sharpose run experiments/table6a.yaml
     """
-    summary = harness("experiments.run").run_specs(specs or (), tier=tier, device=device, coco=coco, again=again)
+    running = harness("experiments.run")
+    chosen = measures or list(running.ORDER)
+    for measure in chosen:
+        if measure not in running.ORDER:
+            raise InputError(f"--measure {measure!r} does not work: it must be one of {', '.join(running.ORDER)}")
+    summary = running.run_specs(specs or (), tier=tier, device=device, coco=coco, measures=chosen, again=again)
     cells = [status.as_dict() for status in summary.statuses]
     stored = sum(status.state == "stored" for status in summary.statuses)
     lines = [f"{summary.measured} cells measured, {stored} of {len(cells)} stored"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sharpose.checkpoints import from_release
+from sharpose.checkpoints.sharpose import from_release
 from sharpose.conformance.case import Case, Comparison, eval_mode
 from sharpose.models.configs.sharpose import SHaRPoseConfig
 from sharpose.models.sharpose import SHaRPose, SHaRPoseOutput

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sharpose.checkpoints_cnn import from_layout
+from sharpose.checkpoints.cnn import from_layout
 from sharpose.conformance.case import Case, Comparison, eval_mode
 from sharpose.models.configs.hrformer import HRFormerConfig
 from sharpose.models.configs.hrnet import HRNetConfig

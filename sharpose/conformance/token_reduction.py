@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sharpose.checkpoints_vit import from_classifier
+from sharpose.checkpoints.vit import from_classifier
 from sharpose.conformance.case import Case, Comparison
 from sharpose.errors import InputError
 from sharpose.models.configs.dynamicvit import DynamicViTConfig

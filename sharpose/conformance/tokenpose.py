@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sharpose.checkpoints_cnn import from_layout
+from sharpose.checkpoints.cnn import from_layout
 from sharpose.conformance.case import Case, Comparison, eval_mode
 from sharpose.models.configs.tokenpose import TokenPoseConfig
 from sharpose.models.tokenpose import TokenPose

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharpose.checkpoints import from_release
+from sharpose.checkpoints.sharpose import from_release
 from sharpose.conformance.case import Case, Comparison
 from sharpose.training.optim import learning_rate, parameter_rule
 from sharpose.training.recipe import Recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sharpose.checkpoints_vit import vitpose_from_mmpose
+from sharpose.checkpoints.vit import vitpose_from_mmpose
 from sharpose.conformance.case import Case, Comparison, eval_mode
 from sharpose.models.configs.vitpose import ViTPoseConfig
 from sharpose.models.vitpose import ViTPose

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from pydantic import ValidationError
 
 from sharpose.codecs.choice import codec_of
@@ -68,18 +69,23 @@ def train_and_export(
         "wall_s": round(state.wall_s, 1),
         "cpu_s": round(state.cpu_s, 1),
         "threads": torch.get_num_threads(),
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "device": PartialState().device.type,
+        "processes": PartialState().num_processes,
         "versions": {"torch": torch.__version__},
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "log": [{key: float(f"{value:.4g}") for key, value in row.items()} for row in state.log[::5] + state.log[-1:]],
     }
-    save_weights(model, path, facts)
+    if PartialState().is_main_process:
+        save_weights(model, path, facts)
     return {"weights": str(path), **facts}
 
 
 def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) -> Recipe:
     """The named recipe, or the model's own (nano models share one), with changed fields."""
-    recipe = load_recipe(recipe_name or ("nano" if "-nano-" in model_name else model_name))
+    own = model_name
+    if "-nano-" in model_name:
+        own = "nano" if model_name.startswith("sharpose") else "nano-one-stage"
+    recipe = load_recipe(recipe_name or own)
     try:
         return Recipe.model_validate({**recipe.model_dump(), **changes})
     except ValidationError as error:

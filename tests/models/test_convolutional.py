@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from sharpose.checkpoints_cnn import LAYOUTS, from_layout, from_public
+from sharpose.checkpoints.cnn import LAYOUTS, from_layout, from_public
 from sharpose.conformance.run import run_case
 from sharpose.errors import InputError
 from sharpose.models import create_model, list_models, resolve_config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpose.checkpoints_vit import vitpose_from_huggingface, vitpose_from_mmpose
+from sharpose.checkpoints.vit import vitpose_from_huggingface, vitpose_from_mmpose
 from sharpose.models import create_model, list_models, resolve_config
 from sharpose.models.configs.vitpose import tokens_per_block
 

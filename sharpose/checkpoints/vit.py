@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from sharpose.checkpoints import rename_key
+from sharpose.checkpoints.sharpose import rename_key
 from sharpose.errors import InputError
 
 VITPOSE_MMPOSE = ((r"^backbone\.", ""), (r"^keypoint_head\.", "head."))

@@ -1,4 +1,4 @@
-"""Weights under public names to weights under ours."""
+"""The public SHaRPose release: its names to ours."""
 
 from __future__ import annotations
 

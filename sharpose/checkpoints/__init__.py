@@ -1,0 +1,1 @@
+"""Weights under public names to weights under ours, by family of systems."""
