@@ -15,14 +15,14 @@ TEXT = (FOLDER / "table6a.yaml").read_text()
 
 # what is changed in table6a.yaml: (old text, new text, what is said)
 MISTAKES = [
-    ("paper: {ap: 74.8", "papre: {ap: 74.8", "unknown key 'papre' in rows[1]; did you mean 'paper'?"),
-    ("gflops: 15.8", "gflop: 15.8", "unknown key 'gflop' in rows[1].paper; did you mean 'gflops'?"),
+    ("paper: {ap: 74.8", "papre: {ap: 74.8", "unknown key 'papre' in rows[2]; did you mean 'paper'?"),
+    ("gflops: 15.8", "gflop: 15.8", "unknown key 'gflop' in rows[2].paper; did you mean 'gflops'?"),
     ("rows:", "rwos:", "unknown key 'rwos'; did you mean 'rows'?"),
     ("model.alpha: 0.3", "model.alpha: 1.3", "row '0.3': alpha = 1.3 does not work: it must be between 0 and 1"),
     ("model.alpha: 0.3", "model.alpha: .nan", "alpha = nan does not work"),
     ("model.alpha: 0.3", "model.alhpa: 0.3", "no option 'alhpa' (did you mean 'alpha'?)"),
-    ("model.alpha: 0.3", "modle.alpha: 0.3", "unknown key 'modle.alpha' in rows[1].set; did you mean 'model.alpha'?"),
-    ("model.alpha: 0.3", "datasett: x", "unknown key 'datasett' in rows[1].set; did you mean 'dataset'?"),
+    ("model.alpha: 0.3", "modle.alpha: 0.3", "unknown key 'modle.alpha' in rows[2].set; did you mean 'model.alpha'?"),
+    ("model.alpha: 0.3", "datasett: x", "unknown key 'datasett' in rows[2].set; did you mean 'dataset'?"),
     ("model.alpha: 0.3", "model.name: x", "row '0.3': a model option has a value of the wrong kind"),
     ("quality_threshold: null", "quality_threshold: .inf", "quality_threshold = inf does not work"),
     (
@@ -33,7 +33,7 @@ MISTAKES = [
     (
         "model: mean-pose",
         "model: mean-posse",
-        "rows[5].set.model: no model is called 'mean-posse'; did you mean 'mean-pose'?",
+        "rows[6].set.model: no model is called 'mean-posse'; did you mean 'mean-pose'?",
     ),
     (
         "boxes: ground-truth",
@@ -44,16 +44,16 @@ MISTAKES = [
     ("measure: [accuracy,", "measure: [acuracy,", "measure[0] = 'acuracy' does not work: input should be 'accuracy'"),
     ("batch_size: 2", "batch_size: 0", "throughput.batch_size = 0 does not work"),
     ("rounds: 12", "rounds: 3", "throughput.rounds = 3 does not work: input should be greater than or equal to 10"),
-    ("ap: 68.4", "ap: 684", "rows[0].paper.ap = 684 does not work"),
-    ("gflops: 13.3", "gflops: .inf", "rows[0].paper.gflops = inf does not work"),
-    ('label: "0.3"', "label: 0.3", "rows[1].label = 0.3 does not work: input should be a valid string"),
+    ("ap: 68.4", "ap: 684", "rows[1].paper.ap = 684 does not work"),
+    ("gflops: 13.3", "gflops: .inf", "rows[1].paper.gflops = inf does not work"),
+    ('label: "0.3"', "label: 0.3", "rows[2].label = 0.3 does not work: input should be a valid string"),
     ('label: "0.3"', 'label: "0.4"', "label '0.4' is used 2 times"),
     ('with: "1.0"', 'with: "1.1"', "compare_with: no row is labelled '1.1'; did you mean '1.0'?"),
-    ('label: "0.3"', 'label: "0.3", label: "0.3"', "key 'label' in rows[1] repeats line"),
-    ("set: {model.alpha: 0.3}", "set: {0.3: 1}", "a key in rows[1].set must be text; put it in quotes"),
-    ("set: {model.alpha: 0.3}", "set: [1]", "rows[1].set = [1] does not work: input should be a valid dictionary"),
+    ('label: "0.3"', 'label: "0.3", label: "0.3"', "key 'label' in rows[2] repeats line"),
+    ("set: {model.alpha: 0.3}", "set: {0.3: 1}", "a key in rows[2].set must be text; put it in quotes"),
+    ("set: {model.alpha: 0.3}", "set: [1]", "rows[2].set = [1] does not work: input should be a valid dictionary"),
     ("set: {model.alpha: 0.3}", "set: &a {model.alpha: 0.3}", "anchors and aliases"),
-    ("measure: [accuracy]", "measure: [cost]", "mean-pose has neither cost nor speed"),
+    ("{model: mean-pose}\n    measure: [accuracy]", "{model: mean-pose}\n    measure: [cost]", "mean-pose has neither cost nor speed"),
     ("title:", "title: !!python/object:os.system x\nt:", "not valid YAML: could not determine a constructor"),
 ]
 
@@ -107,11 +107,12 @@ def test_a_missing_file_is_named(tmp_path):
 def test_rows_are_differences_from_the_base():
     loaded = load_spec(FOLDER / "table6a.yaml")
     settings = [loaded.settings(row) for row in loaded.spec.rows]
-    assert [s.options.get("alpha") for s in settings] == [0.0, 0.3, 0.4, 0.5, 1.0, None]
-    assert all(s.options["quality_threshold"] is None and s.boxes == "ground-truth" for s in settings)
-    assert [s.model for s in settings[:5]] == ["sharpose-base-256x192"] * 5
-    assert settings[5].model == "mean-pose"
-    assert loaded.measures(loaded.spec.rows[5]) == ["accuracy"]
+    assert [s.options.get("alpha") for s in settings] == [None, 0.0, 0.3, 0.4, 0.5, 1.0, None]
+    assert [s.options["quality_threshold"] for s in settings] == [-1, *[None] * 6]
+    assert all(s.boxes == "ground-truth" for s in settings)
+    assert [s.model for s in settings[:6]] == ["sharpose-base-256x192"] * 6
+    assert settings[6].model == "mean-pose"
+    assert loaded.measures(loaded.spec.rows[6]) == ["accuracy"]
 
 
 def test_the_papers_values_are_those_of_its_tables():
@@ -120,6 +121,7 @@ def test_the_papers_values_are_those_of_its_tables():
         for loaded in load_specs(["6"])
     }
     assert rows["table6a"] == {
+        "coarse only": (None, None),
         "0.0": (68.4, 13.3),
         "0.3": (74.8, 15.8),
         "0.4": (75.5, 17.1),
