@@ -73,8 +73,8 @@ def concept(example: Example) -> Figure:
         axis.set_ylim(picture.shape[0], 0)
         if number:
             draw_arrow(figure, axes[number - 1], axis)
-    exit_note = "good enough? then the coarse keypoints are the answer and steps 3 and 4 are skipped"
-    figure.text(0.5, 0.03, exit_note, ha="center", fontsize=10, color=ORANGE)
+    exit_note = "good enough? then the coarse keypoints are the answer and the fine look is skipped"
+    figure.text(0.5, 0.1, exit_note, ha="center", fontsize=10, color=ORANGE)
     return figure
 
 

@@ -296,19 +296,19 @@ def evaluate(
         save_results=save_results,
     )
     summary = evaluation.summary()
-    percent = {key: value * 100 for key, value in summary.items() if isinstance(value, float)}
+
+    def percent(key: str) -> str:
+        return "–" if summary[key] is None else f"{100 * summary[key]:.1f}"  # type: ignore[operator]
+
+    scores = ("AP50", "ap50"), ("AP75", "ap75"), ("AP_M", "ap_m"), ("AP_L", "ap_l"), ("AR", "ar")
     lines = [
         f"{model} on {facts['annotations']}: {summary['people']} boxes ({facts['boxes']}) on "
         f"{summary['images_with_boxes']} of {summary['images']} images, {summary['annotated_people']} annotated people",
-        f"AP {percent['ap']:.1f} [{percent.get('ap_low', float('nan')):.1f}, "
-        f"{percent.get('ap_high', float('nan')):.1f}]  "
-        + "  ".join(
-            f"{name} {'-' if summary[key] is None else format(percent[key], '.1f')}"
-            for name, key in (("AP50", "ap50"), ("AP75", "ap75"), ("AP_M", "ap_m"), ("AP_L", "ap_l"), ("AR", "ar"))
-        ),
+        f"AP {percent('ap')} [{percent('ap_low')}, {percent('ap_high')}]  "
+        + "  ".join(f"{name} {percent(key)}" for name, key in scores),
     ]
     if summary["refine_rate"] is not None:
-        lines.append(f"refined: {percent['refine_rate']:.1f} % of the people")
+        lines.append(f"refined: {percent('refine_rate')} % of the people")
     show({**facts, **summary}, as_json, "\n".join(lines))
 
 
@@ -440,9 +440,7 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
 
 @app.command()
 def figures(
-    new_example: Annotated[
-        bool, typer.Option("--new-example", help="Run the model again for the concept figure.")
-    ] = False,
+    example: Annotated[bool, typer.Option("--example", help="First run the model on the concept's person.")] = False,
     as_json: Json = False,
 ) -> None:
     """Draw results/figures from the store and the stored example.
