@@ -106,7 +106,7 @@ def draw_pose(axis: Axes, keypoints: list[list[float]], limbs: list[list[int]]) 
     points = np.array(keypoints)
     for a, b in limbs:
         axis.plot(*points[[a, b]].T, color=BLUE, lw=1.6, solid_capstyle="round")
-    axis.scatter(*points.T, s=12, color=ORANGE, zorder=3)
+    axis.scatter(points[:, 0], points[:, 1], s=12, color=ORANGE, zorder=3)
 
 
 def draw_arrow(figure: Figure, left: Axes, right: Axes) -> None:

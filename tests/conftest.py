@@ -9,7 +9,8 @@ import pytest
 from jaxtyping import install_import_hook
 
 # configurations check their own fields, with messages for users
-CHECKED = [f"sharpose.models.{name}" for name in ("vit", "tokens", "heads", "sharpose", "output")] + ["sharpose.codecs"]
+SYSTEMS = "vit tokens token_merging heads output sharpose keypoint_vit vitpose dynamicvit evit tome".split()
+CHECKED = [f"sharpose.models.{name}" for name in SYSTEMS] + ["sharpose.codecs"]
 install_import_hook(CHECKED, "beartype.beartype")
 
 ROOT = Path(__file__).resolve().parents[1]
