@@ -6,10 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help table6 table6a table6b test test-slow lint format train-nano figures lab clean-local
+.PHONY: help tables csv test test-slow lint format train-nano figures lab clean-local
 
 help:
-	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv"
+	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv; so table1 … table8"
+	@echo "make tables        print every table from the store; nothing is measured"
+	@echo "make csv           the raw numbers of every table to results/csv, from the store"
 	@echo "make test          the test suite"
 	@echo "make lint          ruff and mypy"
 	@echo "make figures       draw results/figures"
@@ -33,11 +35,16 @@ $(VENV)/lab.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[harness,lab]'
 	@touch $@ $(VENV)/harness.stamp
 
-table6: $(VENV)/harness.stamp
-	@$(SHARPOSE) run 6 --table --device $(DEVICE) --tier $(TIER)
-
-table6a table6b: table%: $(VENV)/harness.stamp
+TABLES := table1 table2 table3 table4 table5 table6 table6a table6b table7 table8
+.PHONY: $(TABLES)
+$(TABLES): table%: $(VENV)/harness.stamp
 	@$(SHARPOSE) run $* --table --device $(DEVICE) --tier $(TIER)
+
+tables: $(VENV)/harness.stamp
+	@$(SHARPOSE) table all --device $(DEVICE) --tier $(TIER)
+
+csv: $(VENV)/harness.stamp
+	@$(SHARPOSE) export --format csv --out results/csv --device $(DEVICE) --tier $(TIER)
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from analysis import closed_forms
 from analysis.lines import Line, compared_row, previous_difference, stored_devices, timed_together
 from analysis.statistics import REPLICATES
@@ -10,6 +12,7 @@ from experiments.spec import LoadedSpec
 from results.store import Record, Store
 
 DASH = "–"
+NO_WEIGHTS = re.compile(r"no weights of (\S+) \((.+)\)")
 NOISY = "~"
 APART = "†"
 
@@ -26,8 +29,10 @@ def accuracy_text(lines: list[Line]) -> list[str]:
     resamples = len(metrics.get(REPLICATES, []))
     interval = f"; [95 % bootstrap interval, {resamples:,} resamples of images]" if resamples else ""
     size = f"{metrics['annotated_people']:,} people in {metrics['images']:,} images"
+    trained = [record for record in records if record.identity["weights_sha256"]] or records
+    models = named([str(record.provenance.get("model")) for record in trained])
     return [
-        f"AP: {first.tier} tier, {made.get('model')} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
+        f"AP: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
         f"{interval}; {origin(records)}."
     ]
 
@@ -56,11 +61,13 @@ def cost_text(lines: list[Line]) -> list[str]:
     records = [line.records["cost"] for line in lines if "cost" in line.records]
     if not records:
         return []
-    models = ", ".join(dict.fromkeys(str(record.provenance.get("model")) for record in records))
+    models = named([str(record.provenance.get("model")) for record in records])
+    # only SHaRPose can leave people unrefined
+    refined = " with every person refined" if any(r.identity["model"]["system"] == "SHaRPose" for r in records) else ""
     worst = 100 * max(closed_forms.disagreement(record.identity["model"], record.metrics) for record in records)
     agree = f"agree to {max(worst, 0.001):.3f} %" if worst <= 0.1 else f"DISAGREE by {worst:.2f} %"
     return [
-        f"GFLOPs are 1e9 multiply-adds of {models} with every person refined, by fvcore "
+        f"GFLOPs are 1e9 multiply-adds of {models}{refined}, by fvcore "
         f"(attention, norms and resizing included); fvcore, torch's counter "
         f"and the closed form {agree}; {origin(records)}."
     ]
@@ -75,7 +82,8 @@ def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Sto
         others = "; ".join(str(other) for other in stored_devices(store))
         return [f"No speed is stored for {device}" + (f"; choose with --device: {others}." if others else ".")]
     first = records[0]
-    model, how, rounds = first.provenance.get("model"), first.identity, len(first.metrics.get("samples_ms", []))
+    how, rounds = first.identity, len(first.metrics.get("samples_ms", []))
+    model = named([str(record.provenance.get("model")) for record in records])
     text = (
         f"Speed: {model} on {device}, {how['precision']}, batch {how['batch_size']}, input tensor to heatmaps, "
         f"random weights, median of {rounds} rounds with all rows interleaved; {origin(records)}."
@@ -97,12 +105,39 @@ def origin(records: list[Record]) -> str:
     return f"{whose}, last on {max(str(record.provenance.get('utc', '?'))[:10] for record in records)}"
 
 
+def paper_speed_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """What the paper leaves open about its FPS."""
+    if "images_per_s" not in loaded.spec.columns or not any(line.row.paper.images_per_s for line in lines):
+        return []
+    relative = "; only the ratios between rows can be set beside ours" if "speed" in loaded.spec.columns else ""
+    return [
+        "FPS (paper): the paper states neither the device nor what is timed; the release's script times data loading, "
+        f"copy, backbone and head, without warm-up{relative}."
+    ]
+
+
+def named(models: list[str], most: int = 4) -> str:
+    """The models behind a column: their names, or how many they are."""
+    different = list(dict.fromkeys(models))
+    return ", ".join(different) if len(different) <= most else f"{len(different)} models, one per row,"
+
+
 def missing_text(lines: list[Line]) -> list[str]:
     """Why there are dashes."""
     reasons: dict[tuple[str, str], list[str]] = {}
+    lacking: dict[tuple[str, str], list[str]] = {}
     for line in lines:
         for measure, cell in line.cells.items():
             if measure not in line.records:
                 why = cell.blocked or f"not measured yet (sharpose run {cell.spec})"
+                missing = NO_WEIGHTS.fullmatch(why)
+                if missing:
+                    # one line for all models that are not trained yet
+                    why = f"no weights of … ({missing[2]})"
+                    lacking.setdefault((measure, why), []).append(missing[1])
                 reasons.setdefault((measure, why), []).append(line.row.label)
-    return [f"{DASH} {measure} of {', '.join(labels)}: {why}." for (measure, why), labels in reasons.items()]
+    return [
+        f"{DASH} {measure} of {', '.join(labels)}: "
+        f"{why.replace('…', ', '.join(dict.fromkeys(lacking.get((measure, why), []))))}."
+        for (measure, why), labels in reasons.items()
+    ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import shutil
+from functools import partial
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Literal
 
 from rich import box
@@ -18,6 +20,9 @@ from results.store import ROOT, write
 
 Format = Literal["text", "markdown", "csv", "latex"]
 FORMATS: tuple[Format, ...] = ("text", "markdown", "csv", "latex")
+GAP = 3
+"""What a column needs beside its text."""
+SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 CSV_FOLDER = ROOT / "csv"
 
 
@@ -40,19 +45,63 @@ def render(table: Table, form: Format = "text", width: int | None = None) -> str
 
 
 def text_of(table: Table, width: int) -> str:
-    grid = RichTable(
-        title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for number, header in enumerate(table.shown.columns):
-        grid.add_column(Text(str(header)), justify="left" if number == 0 else "right", overflow="fold")
-    for row in table.shown.itertuples(index=False):
-        grid.add_row(*(Text(str(cell), no_wrap=True) for cell in row))
+    """The table, in as many blocks of columns as `width` asks for, and its footer."""
     page = io.StringIO()
     console = Console(file=page, width=width, force_terminal=False, color_system=None, highlight=False)
-    console.print(grid)
+    for number, columns in enumerate(blocks(table, width)):
+        grid = RichTable(
+            title=Text(table.title + (" (more columns)" if number else "")),
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        shown = table.shown[columns]
+        for place, (header, room) in enumerate(zip(columns, widths(table, columns, width), strict=True)):
+            grid.add_column(Text(header), justify="left" if place == 0 else "right", width=room)
+        for row in shown.itertuples(index=False):
+            grid.add_row(*(Text(str(cell), no_wrap=True) for cell in row))
+        console.print(grid)
     for line in table.footer:
         console.print(Text(line))
     return page.getvalue()
+
+
+def blocks(table: Table, width: int) -> list[list[str]]:
+    """The headers of each block: the labels, then as many columns as fit. What is compared stays together."""
+    labels, *others = map(str, table.shown.columns)
+    groups: list[list[str]] = []
+    for header in others:
+        if groups and ("(paper)" in header or "Δ" in header):
+            groups[-1].append(header)
+        else:
+            groups.append([header])
+    blocks = [[labels]]
+    for group in groups:
+        if len(blocks[-1]) > 1 and sum(map(partial(narrowest, table), [*blocks[-1], *group])) > width:
+            blocks.append([labels])
+        blocks[-1] += group
+    return blocks
+
+
+def widths(table: Table, headers: list[str], width: int) -> list[int]:
+    """Column widths at which every cell is whole and headers take as few lines as fit into `width`."""
+    narrow = [narrowest(table, header) - GAP for header in headers]
+    for lines in range(1, max(len(header.split()) for header in headers)):
+        found = [broken(header, least, lines) for header, least in zip(headers, narrow, strict=True)]
+        if sum(found) + GAP * len(found) <= width:
+            return found
+    return narrow
+
+
+def broken(header: str, least: int, lines: int) -> int:
+    """The smallest width, from `least` on, at which a header takes at most so many lines."""
+    return next(width for width in range(least, len(header) + least + 1) if len(wrap(header, width)) <= lines)
+
+
+def narrowest(table: Table, header: str) -> int:
+    """The width of a column whose header is broken between all words, with the space around it."""
+    return max(len(text) for text in [*header.split(), *map(str, table.shown[header])]) + GAP
 
 
 def as_dict(table: Table) -> dict[str, Any]:

@@ -13,7 +13,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.footers import APART, DASH, NOISY, accuracy_text, cost_text, missing_text, paired_text, speed_text
+from analysis.footers import (
+    APART,
+    DASH,
+    NOISY,
+    accuracy_text,
+    cost_text,
+    missing_text,
+    paired_text,
+    paper_speed_text,
+    speed_text,
+)
 from analysis.lines import (
     Line,
     compared_row,
@@ -30,8 +40,8 @@ from experiments.provenance import Device, choose_device
 from experiments.spec import LoadedSpec, load_specs
 from results.store import Store
 
-SCORES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR"}
-SUPERSCRIPTS = "¹²³⁴⁵⁶⁷⁸⁹"
+SCORES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR", "pckh": "PCKh@.5"}
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Amount(NamedTuple):
@@ -85,7 +95,7 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
     refuse_mixtures(loaded, lines)
     marked = [number for number, line in enumerate(lines) if line.row.note]
     labels = [
-        line.row.label + (f" {SUPERSCRIPTS[marked.index(i)]}" if i in marked else "") for i, line in enumerate(lines)
+        line.row.label + (f" {superscript(marked.index(i) + 1)}" if i in marked else "") for i, line in enumerate(lines)
     ]
     shown: dict[str, list[str]] = {loaded.spec.row_header: labels}
     for column in printed_columns(loaded, lines, catalog.name, device):
@@ -93,10 +103,16 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
         if any(texts) or not column.optional:
             shown[column.header] = [text or DASH for text in texts]
     frame = pd.DataFrame([raw_numbers(loaded, lines, index, device) for index in range(len(lines))])
-    footer = [f"{SUPERSCRIPTS[n]} {lines[i].row.note}" for n, i in enumerate(marked)]
+    footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
     footer += [*accuracy_text(lines), *paired_text(loaded, lines), *cost_text(lines)]
-    footer += [*speed_text(loaded, lines, device, store), *missing_text(lines), *loaded.spec.notes]
+    footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
+    footer += [*missing_text(lines), *loaded.spec.notes]
     return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer)
+
+
+def superscript(number: int) -> str:
+    """The mark of a row's note."""
+    return str(number).translate(SUPERSCRIPTS)
 
 
 @dataclass(frozen=True)
@@ -123,10 +139,11 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
         elif name == "images_per_s":
             here = device == choose_device(device.kind)[0]
             yield Column("images/s on this device" if here else f"images/s on {device}", speed_per_second_text)
-            yield Column("images/s (paper)", partial(paper_text, key=name), optional=True)
+            yield Column("FPS (paper)", partial(paper_text, key=name), optional=True)
         else:
-            title = f"speed relative to {spec.row_header} = {spec.compare_with}"
-            yield Column(title, partial(relative_text, reference=compared_row(loaded, lines)))
+            title, reference = f"speed relative to {spec.row_header} = {spec.compare_with}", compared_row(loaded, lines)
+            yield Column(title, partial(relative_text, reference=reference))
+            yield Column("relative (paper)", partial(paper_relative_text, reference=reference), optional=True)
 
 
 def score_text(line: Line, key: str) -> str | None:
@@ -139,7 +156,8 @@ def score_text(line: Line, key: str) -> str | None:
 
 def paper_text(line: Line, key: str) -> str | None:
     value = getattr(line.row.paper, key)
-    return None if value is None else f"{value:.1f}"
+    # the paper gives some speeds as whole numbers
+    return None if value is None else f"{value:g}" if key == "images_per_s" else f"{value:.1f}"
 
 
 def amount(line: Line, key: str) -> float | None:
@@ -176,6 +194,17 @@ def relative_text(line: Line, reference: Line) -> str | None:
     return None if value is None else f"{value:.2f}" + ("" if timed_together(line, reference) else f" {APART}")
 
 
+def paper_relative(line: Line, reference: Line) -> float | None:
+    """The paper's speed of a row relative to its speed of another."""
+    ours, theirs = line.row.paper.images_per_s, reference.row.paper.images_per_s
+    return ours / theirs if ours and theirs else None
+
+
+def paper_relative_text(line: Line, reference: Line) -> str | None:
+    value = paper_relative(line, reference)
+    return None if value is None else f"{value:.2f}"
+
+
 def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Device) -> dict[str, Any]:
     """A row of the CSV: AP in percent, amounts in the paper's unit, None for what was not measured."""
     line = lines[index]
@@ -193,8 +222,11 @@ def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Devic
         if name == "images_per_s":
             keys = (name, "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy")
             raw |= {key: line.metric("throughput", key) for key in keys} | {"device": str(device)}
+            raw |= {f"{name}_paper": line.row.paper.images_per_s}
         if name == "speed":
-            raw |= {"speed_relative": relative_speed(line, compared_row(loaded, lines))}
+            reference = compared_row(loaded, lines)
+            raw |= {"speed_relative": relative_speed(line, reference)}
+            raw |= {"speed_relative_paper": paper_relative(line, reference)}
     if "accuracy" in line.cells:
         raw |= accuracy_numbers(loaded, lines, index)
     return raw | {

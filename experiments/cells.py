@@ -36,6 +36,7 @@ class DataSet(Strict):
     """A data set by name: generated people, or files inside the COCO folder.
 
     `mannequin` is a named set of `sharpose.data.cache`, or its `first_images`. `training` names what models learn from.
+    `unavailable` says why accuracy on a set cannot be measured anywhere.
     """
 
     mannequin: str | None = None
@@ -44,12 +45,13 @@ class DataSet(Strict):
     images: str | None = None
     detections: str | None = None
     training: str | None = None
+    unavailable: str | None = None
 
     @model_validator(mode="after")
     def one_source(self) -> DataSet:
         on_disk = self.annotations is not None and self.images is not None
-        if on_disk == (self.mannequin is not None):
-            raise ValueError("give either mannequin, or annotations and images")
+        if on_disk + (self.mannequin is not None) + (self.unavailable is not None) != 1:
+            raise ValueError("give either mannequin, or annotations and images, or unavailable")
         if self.mannequin is not None:
             named_set(self.mannequin)
         return self
@@ -70,10 +72,14 @@ class DataSet(Strict):
 
 
 class Tier(Strict):
-    """What stands for a spec's models and data sets; None: they stand for themselves."""
+    """What stands for a spec's models and data sets; None: they stand for themselves.
+
+    `without`: models and data sets that nothing stands for, and why.
+    """
 
     models: dict[str, str] | None = None
     datasets: dict[str, str] | None = None
+    without: dict[str, str] = Field(default_factory=dict)
 
 
 class Tiers(Strict):
@@ -159,9 +165,8 @@ class Catalog:
         if table is None:
             return name
         if name not in table:
-            raise Blocked(
-                f"tier {self.name} has no {kind} that stands for {name} (add one to {self.places.tiers.name})"
-            )
+            why = self.tier.without.get(name, f"add one to {self.places.tiers.name}")
+            raise Blocked(f"tier {self.name} has no {kind} that stands for {name} ({why})")
         return table[name]
 
     def dataset(self, name: str) -> DataSet:
@@ -185,6 +190,8 @@ class Catalog:
         data = self.dataset(name)
         if data.people is not None:
             return {"generator": "mannequin", "version": MANNEQUIN_VERSION, **asdict(data.people)}
+        if data.unavailable is not None:
+            raise Blocked(f"{name}: {data.unavailable}")
         return {"annotations_sha256": self.sha256(self.coco_path(name, str(data.annotations)))}
 
     def boxes_identity(self, name: str, boxes: str) -> Any:
@@ -201,7 +208,7 @@ class Catalog:
         path = self.places.weights / f"{model}.safetensors"
         manifest = path.with_suffix(".json")
         if not path.exists():
-            raise Blocked(f"no weights of {model} (train them to {brief(path)})")
+            raise Blocked(f"no weights of {model} (train them to {brief(self.places.weights)}/)")
         try:
             expected = json.loads(manifest.read_bytes())["sha256"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -276,7 +283,7 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         if control:
             identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
         else:
-            weights = catalog.weights(model)
+            weights = catalog.weights(weights_name(model, settings.options))
             identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
     except Blocked as reason:
         return replace(cell, blocked=str(reason))
@@ -289,6 +296,12 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         boxes=settings.boxes,
         flip_test=settings.flip_test,
     )
+
+
+def weights_name(model: str, options: dict[str, Any]) -> str:
+    """The name of a row's weights: a network of one stage has its own (`sharpose-nano-128x96-coarse`)."""
+    stages = options.get("stages", "coarse-fine")
+    return model if stages == "coarse-fine" else f"{model}-{stages}"
 
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sharpose.models.registry import list_models, resolve_config
 FOLDER = Path(__file__).resolve().parent
 
 Measure = Literal["accuracy", "cost", "throughput"]
-Column = Literal["ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "params", "gflops", "images_per_s", "speed"]
+Column = Literal["ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pckh", "params", "gflops", "images_per_s", "speed"]
 
 MEAN_POSE = "mean-pose"
 """A control in place of a model: it puts the mean pose of the training people into every box."""
@@ -52,7 +52,8 @@ Amount = Annotated[float, Field(gt=0)]
 
 
 class Paper(Strict):
-    """Published values of a row: AP in percent, `gflops` in 1e9 multiply-adds, `params` in millions."""
+    """Published values of a row, as printed: AP and PCKh@.5 in percent, `gflops` in 1e9 multiply-adds, `params` in
+    millions, `images_per_s` the paper's FPS, whose device it does not state."""
 
     ap: Score | None = None
     ap50: Score | None = None
@@ -60,6 +61,7 @@ class Paper(Strict):
     ap_m: Score | None = None
     ap_l: Score | None = None
     ar: Score | None = None
+    pckh: Score | None = None
     params: Amount | None = None
     gflops: Amount | None = None
     images_per_s: Amount | None = None
@@ -217,7 +219,7 @@ def blamed(message: str, spec: Spec, row: Row, index: int) -> tuple[str | int, .
 
 
 def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
-    """The spec files that `name` means: a path, a spec's name (`table6a`), or a number (`6a`; `6` is 6a and 6b).
+    """The spec files that `name` means: a path, a spec's name (`table6a`), a number (`6a`; `6` is 6a and 6b), or `all`.
 
     Raises SpecError, listing what there is, when it means none.
     """
@@ -225,6 +227,8 @@ def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
         return [Path(name)]
     wanted = re.compile(rf"(?:table)?{re.escape(name)}[a-z]?")
     specs = sorted(path for path in folder.glob("*.yaml") if path.stem != "tiers")
+    if name == "all":
+        return specs
     exact = [path for path in specs if path.stem in (name, f"table{name}")]
     matches = exact or [path for path in specs if wanted.fullmatch(path.stem)]
     if not matches:
@@ -234,9 +238,7 @@ def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
 
 def load_specs(names: Iterable[str | Path] = ()) -> list[LoadedSpec]:
     """The specs that `names` mean (`6`, `6a`, `table6a`, a path), each once; without names, all of them."""
-    paths = [path for name in names for path in find_specs(str(name))]
-    if not paths:
-        paths = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "tiers.yaml")
+    paths = [path for name in list(names) or ["all"] for path in find_specs(str(name))]
     return [load_spec(path) for path in dict.fromkeys(paths)]
 
 

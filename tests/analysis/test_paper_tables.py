@@ -1,0 +1,160 @@
+"""The paper's tables as they are printed: wide ones in blocks, the paper's speeds apart from ours, reasons together."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from analysis import closed_forms
+from analysis.render import FORMATS, SUFFIXES, blocks, render
+from analysis.tables import build, superscript
+from experiments.cells import Catalog, Places, cells
+from experiments.provenance import local_device
+from experiments.spec import FOLDER, load_spec, load_specs
+from results.store import Record, Store
+from sharpose import cli
+from sharpose.models.registry import describe, resolve_config
+
+# fvcore's count in 1e9 multiply-adds, measured on the reference implementations; mmpose's port for HRFormer
+REFERENCE = {
+    "table3": {
+        "TokenPose-T 256x192": 1.607,
+        "ViTPose-S 256x192": 5.605,
+        "SHaRPose-S 256x192": 4.843,
+        "SimpleBaseline-R152 256x192": 12.746,
+        "HRNet-W48 256x192": 15.746,
+        "HRFormer-B 256x192": 14.105,
+        "TokenPose-L/D6 256x192": 9.907,
+        "ViTPose-B 256x192": 18.543,
+        "SHaRPose-B 256x192": 17.060,
+        "HRNet-W48 384x288": 35.428,
+        "ViTPose-B 384x288": 43.633,
+        "SHaRPose-S 384x288": 10.842,
+        "SHaRPose-B 384x288": 32.713,
+    },
+    "table4": {"SimpleBaseline-R152": 28.678, "DARK-HRNet-W48": 35.428, "TokenPose-L/D24": 24.108},
+    "table5": {"TokenPose-L/D24": 15.269, "OKDHP": 15.437},
+    "table7": {"no reduction": 18.730, "DynamicViT": 12.707, "EViT": 12.850},
+    "table8": {"None-Fine": 18.730, "Coarse-Coarse": 11.748, "Coarse-NoSel-Fine": 24.719, "Coarse-Sel-Fine": 17.060},
+}
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    return Catalog("nano", Places(weights=tmp_path / "none"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+def fill_costs(store: Store, catalog: Catalog, name: str) -> None:
+    """Costs by the closed forms, which a test of theirs compares with the counters."""
+    for cell in cells(load_spec(FOLDER / f"{name}.yaml"), catalog, local_device("cpu")):
+        if cell.measure == "cost":
+            config = describe(resolve_config(cell.model, **cell.options))
+            cost = closed_forms.cost(config["system"], config)
+            metrics = {"params": cost.params, "macs_torch": cost.macs, "macs_fvcore": cost.macs + cost.elements}
+            made = {"utc": "2026-01-02T03:04:05+00:00", "model": cell.model}
+            store.save(Record(cell.identity, metrics, cell.spec, cell.row, cell.tier, made))
+
+
+def table(name, catalog, store):
+    return build(load_spec(FOLDER / f"{name}.yaml"), catalog, local_device("cpu"), store)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_costs_are_those_of_the_reference_implementations(name, catalog, store):
+    fill_costs(store, catalog, name)
+    frame = table(name, catalog, store).frame.set_index("label")
+    for label, gflops in REFERENCE[name].items():
+        assert frame.loc[label, "gflops"] == pytest.approx(gflops, rel=3e-3), label
+
+
+@pytest.mark.parametrize("name", [loaded.id for loaded in load_specs()])
+def test_every_table_prints_within_its_width_and_in_every_format(name, catalog, store):
+    fill_costs(store, catalog, name)
+    built = table(name, catalog, store)
+    for width in (100, 160):
+        text = render(built, "text", width=width)
+        assert max(map(len, text.splitlines())) <= width
+        # no cell is cut
+        assert all(str(cell) in text for cell in built.shown.to_numpy().ravel())
+    headers = [header for block in blocks(built, 160) for header in block[1:]]
+    assert headers == list(built.shown.columns)[1:]
+    assert set(SUFFIXES) == set(FORMATS) and all(render(built, form) for form in FORMATS)
+
+
+def test_a_wide_table_is_printed_in_blocks_that_keep_pairs_together(catalog, store):
+    fill_costs(store, catalog, "table3")
+    parts = blocks(table("table3", catalog, store), 160)
+    assert len(parts) >= 2 and {part[0] for part in parts} == {"model"}
+    for part in parts:
+        assert "(paper)" not in part[1]
+        assert sum("tier)" in header for header in part) == sum(
+            "(paper)" in header and header.startswith(("AP", "AR")) for header in part
+        )
+
+
+def test_the_papers_speeds_stand_apart_from_ours(catalog, store):
+    built = table("table7", catalog, store)
+    assert built.shown["FPS (paper)"].tolist() == ["–", "182.8", "424.1", "–", "498.3", "392.8"]
+    assert built.shown["relative (paper)"].tolist() == ["–", "0.43", "1.00", "–", "1.17", "0.93"]
+    assert set(built.shown["images/s on this device"]) == {"–"}
+    assert any("states neither the device nor what is timed" in line for line in built.footer)
+    assert built.frame["images_per_s_paper"].tolist()[1] == 182.8
+    assert table("table1", catalog, store).shown["FPS (paper)"].tolist() == ["194", "152", "340", "143"]
+
+
+def test_models_without_weights_are_one_line(catalog, store):
+    lines = [line for line in table("table7", catalog, store).footer if "no weights of" in line]
+    assert len(lines) == 1 and lines[0].startswith("– accuracy of no reduction, DynamicViT, EViT, ToMe, SHaRPose-B: ")
+    assert "keypoint-vit-nano-128x96, dynamicvit-nano-128x96, evit-nano-128x96" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("table3", "1.2 GFLOPs is not reproduced"),
+        ("table3", "14.7 GFLOPs is given by no count we tried"),
+        ("table3", "AP_L 78.4 and AP_M 68.7 are not those of the public logs"),
+        ("table4", "look swapped"),
+        ("table4", "32.9 is the same network as UDP-HRNet's 35.5"),
+        ("table4", "22.1 is copied"),
+        ("table5", "MPII test set; its caption and the released code say val"),
+        ("table7", "2.3 times below EViT's at equal GFLOPs"),
+        ("table8", "17.5 GFLOPs is not explained"),
+        ("table8", "13.3 GFLOPs is not explained"),
+    ],
+)
+def test_inconsistencies_of_the_paper_stand_under_the_table_they_touch(name, said, catalog, store):
+    assert said in "\n".join(table(name, catalog, store).footer)
+
+
+def test_notes_are_numbered_beyond_nine():
+    assert (superscript(3), superscript(10)) == ("³", "¹⁰")
+
+
+def run_cli(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["sharpose", *arguments])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    return code, capsys.readouterr()
+
+
+def test_tables_are_exported_to_files(monkeypatch, capsys, tmp_path):
+    one = tmp_path / "table.tex"
+    assert run_cli(monkeypatch, capsys, "export", "--table", "8", "--format", "latex", "--out", str(one))[0] == 0
+    assert r"\toprule" in one.read_text() and "Coarse-NoSel-Fine" in one.read_text()
+    code, said = run_cli(
+        monkeypatch, capsys, "export", "--format", "markdown", "--out", str(tmp_path / "all"), "--json"
+    )
+    assert code == 0 and len(json.loads(said.out)) == 9 and (tmp_path / "all" / "table6b.md").is_file()
+    code, said = run_cli(monkeypatch, capsys, "export", "--table", "6", "--out", str(tmp_path / "six.csv"))
+    assert code == 2 and "means 2 tables" in said.err
+    assert run_cli(monkeypatch, capsys, "export", "--format", "html", "--out", str(tmp_path))[0] == 2
