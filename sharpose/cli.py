@@ -312,6 +312,117 @@ def evaluate(
     show({**facts, **summary}, as_json, "\n".join(lines))
 
 
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="A .safetensors or PyTorch file, or timm:NAME.")],
+    model: Annotated[str, typer.Option("--as", help="Which of our models it is to be.")],
+    out: Annotated[Path | None, typer.Option(help="Default: MODEL.safetensors here.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", help="A name that may be missing, unexpected or resized; * and ?.")
+    ] = None,
+    settings: Settings = None,
+    max_gigabytes: Annotated[float, typer.Option(min=0, help="Refuse larger files.")] = 8.0,
+    as_json: Json = False,
+) -> None:
+    """Public weights into ours, strictly: SHaRPose's release, ViTPose, the CNN systems, or a ViT as a start.
+
+    A timm name is read from timm's caches; nothing is downloaded. Pickled files are read without running their code.
+
+    Example: sharpose import vitpose-b.pth --as vitpose-base-256x192 --out weights/vitpose-b.safetensors
+    """
+    from sharpose.checkpoints.importing import import_weights
+
+    path = out or Path(f"{model}.safetensors")
+    options = parse_settings(settings)
+    report, facts = import_weights(
+        file, model, path, options=options, allow=allow or (), max_bytes=int(max_gigabytes * 2**30)
+    )
+    what = "a start, for `sharpose train --init`" if report.start else "complete"
+    show({"weights": str(path), **facts}, as_json, f"{report.line}\n{path}  ({what})")
+
+
+@app.command()
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER…")],
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Folder for keypoints.json and the drawings.")],
+    weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="JSON list of {file_name or image_id, bbox, score}; default: whole images.")
+    ] = None,
+    settings: Settings = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Keypoints of the people in pictures: JSON in COCO's results format, and drawings.
+
+    What cannot be used (broken pictures, boxes without area or outside) is listed; then the exit code is 1.
+
+    Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
+    """
+    from sharpose.assess import load_chosen
+    from sharpose.models import create_model
+    from sharpose.predict import find_pictures, predict_pictures
+    from sharpose.progress import Reporter
+
+    pictures = find_pictures(inputs)
+    network = create_model(model, **parse_settings(settings))
+    load_chosen(network, model, weights)
+    with Reporter("Predicting", len(pictures)) as report:
+        summary = predict_pictures(network, pictures, out, boxes=boxes, device=device, progress=report.progress)
+    show(vars(summary), as_json, f"{summary.path}: {len(summary.rows)} people in {len(summary.drawings)} pictures")
+    if summary.skipped:
+        raise RunFailed(f"{len(summary.skipped)} left out: {'; '.join(summary.skipped)}")
+
+
+@app.command()
+def pckh(
+    ground_truth: Annotated[Path, typer.Option(help="MPII's validation ground truth (.mat).")],
+    predictions: Annotated[Path, typer.Option(help=".json, .mat or .h5, people in the order of the truth.")],
+    zero_based: Annotated[bool, typer.Option("--zero-based", help="Predictions count pixels from 0.")] = False,
+    as_json: Json = False,
+) -> None:
+    """PCKh at .5 and at .1 on MPII, per joint and mean.
+
+    Example: sharpose pckh --ground-truth mpii_gt_val.mat --predictions predictions.json
+    """
+    from sharpose.metrics.pckh import load_mpii_truth
+    from sharpose.metrics.pckh import pckh as score
+    from sharpose.metrics.pckh_files import read_predictions
+
+    truth, points = load_mpii_truth(ground_truth), read_predictions(predictions, zero_based)
+    rows: dict[str, Any] = {}
+    for threshold in (0.5, 0.1):
+        result = score(points, truth, threshold)
+        per_joint = [None if value != value else float(value) for value in result.per_joint]
+        rows[f"pckh@{threshold}"] = {**result.groups, "mean": result.mean, "per_joint": per_joint}
+    groups = [name for name in rows["pckh@0.5"] if name != "per_joint"]
+    lines = [" " * 10 + "".join(f"{name:>10}" for name in groups)]
+    lines += [f"{name:10}" + "".join(f"{row[group]:10.3f}" for group in groups) for name, row in rows.items()]
+    show({"people": len(points), **rows}, as_json, "\n".join(lines))
+
+
+@data_app.command()
+def doctor(
+    annotations: Annotated[Path, typer.Argument(help="A COCO-format keypoint annotations file.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images; every one is decoded.")] = None,
+    detections: Annotated[Path | None, typer.Option(help="A detections file that should belong to them.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look a data set over before hours are lost; exit code 1 when something is wrong.
+
+    Example: sharpose data doctor person_keypoints_val2017.json --images val2017
+    """
+    from sharpose.data.doctor import examine
+    from sharpose.progress import Reporter
+
+    with Reporter("Looking at images", 1) as report:
+        found = examine(annotations, images, detections, report.progress)
+    show({"healthy": found.healthy, **vars(found)}, as_json, "\n".join(found.lines))
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
 @app.command()
 def bench(
     names: Annotated[list[str], typer.Argument(metavar="MODEL…")],

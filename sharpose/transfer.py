@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ class TransferReport:
 
 @torch.no_grad()
 def transfer(model: PoseModel, source: Mapping[str, Tensor]) -> TransferReport:
-    """Copy `source` into a SHaRPose or plain ViT `model` of the same width. Raises InputError where nothing fits."""
+    """Copy `source` into `model`, of the same width. Raises InputError where nothing fits."""
     report = TransferReport(unexpected=sorted(set(source) - set(model.state_dict())))
     for name, own in model.state_dict().items():
         if name not in source:
@@ -53,22 +54,41 @@ def transfer(model: PoseModel, source: Mapping[str, Tensor]) -> TransferReport:
 def resized(name: str, value: Tensor, own: Tensor, model: PoseModel) -> Tensor | None:
     """`value` at the shape of `own` where that has a meaning: position tables, patch kernels, rows of heatmap heads."""
     config = model.config
-    if name.endswith("pos_embed") and value.ndim == 3 and value.shape[2] == own.shape[2]:
-        grid = config.coarse_grid if own.shape[1] == config.num_coarse else config.fine_grid
-        return resample_abs_pos_embed(value, list(grid), old_size(value.shape[1], grid), num_prefix_tokens=0)
+    if name.endswith("pos_embed") and value.ndim == own.ndim == 3 and value.shape[2] == own.shape[2]:
+        return resample_positions(value, *position_grid(own.shape[1], config))
     if name == "patch_embed.proj.weight" and value.shape[:2] == own.shape[:2]:
         return resample_patch_embed(value, list(own.shape[2:]))
-    if name.startswith("head.layers.") and value.shape[1:] == own.shape[1:]:
+    is_heatmap = name.startswith("head.layers.") and len(own) == math.prod(config.heatmap_size)
+    if is_heatmap and value.shape[1:] == own.shape[1:]:
         return resample_heatmap_rows(value, config.heatmap_size)
     return None
 
 
+def position_grid(rows: int, config: Any) -> tuple[tuple[int, int], int]:
+    """The patch grid that a table of `rows` rows is for, and how many rows before it belong to no patch."""
+    grids = (getattr(config, name, None) for name in ("coarse_grid", "fine_grid", "grid"))
+    for grid in grids:
+        if grid is not None and rows - math.prod(grid) in (0, 1):
+            return grid, rows - math.prod(grid)
+    raise InputError(f"a position table of {rows} rows fits no patch grid of this model")
+
+
+def resample_positions(value: Float[Tensor, "1 rows D"], grid: tuple[int, int], prefix: int = 0) -> Tensor:
+    """A position table at another grid (bicubic); `prefix` rows in front stay as they are."""
+    sides = old_size(value.shape[1] - prefix, grid)
+    return resample_abs_pos_embed(value, list(grid), sides, num_prefix_tokens=prefix)
+
+
 def old_size(count: int, grid: tuple[int, int]) -> list[int]:
-    """The grid of `count` patches with the aspect of `grid`. Raises InputError when there is none."""
+    """The grid of `count` patches with the aspect of `grid`, else a square. Raises InputError when there is none."""
     scale = math.sqrt(count / (grid[0] * grid[1]))
     sides = [round(side * scale) for side in grid]
-    if sides[0] * sides[1] != count:
-        raise InputError(f"a position table of {count} patches has not the aspect {grid[0]}:{grid[1]} of this model")
+    if math.prod(sides) != count:
+        sides = [math.isqrt(count)] * 2
+    if math.prod(sides) != count:
+        raise InputError(
+            f"a table of {count} rows is neither a square nor of the aspect {grid[0]}:{grid[1]} of this model"
+        )
     return sides
 
 

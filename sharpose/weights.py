@@ -16,11 +16,15 @@ from sharpose.files import sha256_of, write_atomically, write_json
 
 def save_weights(model: nn.Module, path: Path, facts: Mapping[str, Any]) -> None:
     """`path` (.safetensors, floats in half precision), then its manifest: `facts` and the sha256 of the weights."""
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-        for name, value in model.state_dict().items()
-    }
-    write_atomically(path, lambda temporary: save_file(tensors, temporary))
+    tensors = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    save_tensors(tensors, path, facts)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, facts: Mapping[str, Any]) -> None:
+    """`tensors` as they are into `path` (.safetensors), then its manifest: `facts` and the sha256 of the weights."""
+    # two names may share memory, which safetensors refuses
+    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(own, temporary))
     write_json(path.with_suffix(".json"), {"sha256": sha256_of(path), **facts})
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sharpose.errors import InputError
 
@@ -20,14 +20,17 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MAX_PIXELS = 100_000_000
 
 
-def read_image(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture as RGB. InputError names the file: missing, broken, huge, or not of `size` (height, width)."""
+def read_image(path: Path, size: tuple[int, int] | None = None, *, upright: bool = False) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture as RGB. InputError names the file: missing, broken, huge, or not of `size` (height, width).
+
+    upright: turn it as its EXIF orientation says, for pictures that no annotation counts pixels in.
+    """
     try:
         with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
             # our own, lower cap is checked before any pixel is decoded
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             _check_size(path, (image.height, image.width), size)
-            return _to_rgb(image)
+            return _to_rgb(ImageOps.exif_transpose(image) if upright else image)
     except FileNotFoundError:
         raise InputError(f"{path}: no such image; check the images folder") from None
     except UnidentifiedImageError:

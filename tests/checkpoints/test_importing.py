@@ -1,0 +1,185 @@
+"""Importing public weights: every layout once, and every way a file can be wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from sharpose.checkpoints.importing import import_weights
+from sharpose.conformance.case import Case, load_case
+from sharpose.conformance.models import sharpose_config
+from sharpose.conformance.parallel_branches import hrformer_config, hrnet_config
+from sharpose.conformance.tokenpose import tokenpose_config
+from sharpose.conformance.vitpose import vitpose_config
+from sharpose.errors import InputError
+from sharpose.models import create_model
+from sharpose.weights import load_weights
+
+TINY = {"embed_dim": 48, "num_heads": 4, "depth": 2, "patch_size": 16}
+
+
+def options_of(case: Case) -> tuple[str, dict[str, Any]]:
+    if case.system == "sharpose" or "sharpose" in case.folder.name:
+        return "sharpose-small-256x192", asdict(sharpose_config(case, case.config["variants"][0]))
+    if "vitpose" in case.folder.name:
+        return "vitpose-small-256x192", asdict(vitpose_config(case))
+    if "tokenpose" in case.folder.name:
+        return "tokenpose-t-256x192", asdict(tokenpose_config(case.config))
+    if "hrformer" in case.folder.name:
+        return "hrformer-small-256x192", asdict(hrformer_config(case))
+    return "hrnet-w32-256x192", asdict(hrnet_config(case))
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("sharpose_single_head", "out.v0.final_heatmaps"),
+        ("sharpose_two_layer_head", "out.v0.final_heatmaps"),
+        ("vitpose_classic", "out.heatmaps"),
+        ("vitpose_simple", "out.heatmaps"),
+        ("hrnet", "out.heatmaps"),
+        ("hrformer", "out.heatmaps"),
+        ("tokenpose_t", "out.heatmaps"),
+        ("tokenpose_l", "out.heatmaps"),
+    ],
+)
+@pytest.mark.parametrize("pickled", [False, True])
+def test_reference_weights_give_the_reference_heatmaps(
+    shared: Path, tmp_path: Path, name: str, output: str, pickled: bool
+) -> None:
+    case = load_case(shared / "golden" / name)
+    model_name, options = options_of(case)
+    source = case.folder / "weights.safetensors"
+    if pickled:
+        source = tmp_path / "checkpoint.pth"
+        torch.save({"meta": {"epoch": 1}, "state_dict": {f"module.{k}": v for k, v in case.weights.items()}}, source)
+    out = tmp_path / "ours.safetensors"
+    report, _ = import_weights(str(source), model_name, out, options=options)
+    assert not (report.missing or report.unexpected or report.resized or report.start)
+    model = create_model(model_name, **options).eval()
+    load_weights(model, out)
+    with torch.inference_mode():
+        ours, expected = model(case.inputs("image")).heatmaps, case.tensor(output)
+    assert (ours - expected).abs().max() <= 1e-4 * expected.abs().max()
+    manifest = json.loads(out.with_suffix(".json").read_text())
+    assert manifest["kind"] == "complete" and len(manifest["imported_from"]["sha256"]) == 64
+
+
+def save_vit(path: Path, **more: Any) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    vit = timm.create_model(
+        "vit_tiny_patch16_224", img_size=96, embed_dim=48, depth=2, num_heads=4, num_classes=5, **more
+    )
+    torch.save({"model": vit.state_dict()}, path)
+    return vit.state_dict()
+
+
+def test_an_encoder_starts_sharpose_in_both_grids(tmp_path: Path) -> None:
+    state = save_vit(tmp_path / "vit.pth")
+    out = tmp_path / "start.safetensors"
+    report, _ = import_weights(str(tmp_path / "vit.pth"), "sharpose-small-256x192", out, options=TINY)
+    tensors = load_file(out)
+    assert (
+        report.start and report.resized == ["coarse_pos_embed", "fine_pos_embed"] and "head.weight" in report.left_out
+    )
+    assert tensors["coarse_pos_embed"].shape == (1, 48, 48) and tensors["fine_pos_embed"].shape == (1, 192, 48)
+    assert torch.equal(tensors["blocks.1.mlp.fc2.weight"], state["blocks.1.mlp.fc2.weight"])
+    # a smooth table keeps its mean when it is resampled
+    torch.testing.assert_close(tensors["fine_pos_embed"].mean(1), state["pos_embed"][:, 1:].mean(1), atol=2e-3, rtol=0)
+    assert "keypoint_tokens" not in tensors and "keypoint_tokens" in report.untrained
+
+
+def test_patch_kernels_are_resampled(tmp_path: Path) -> None:
+    save_vit(tmp_path / "vit.pth")
+    options = {**TINY, "patch_size": 8}
+    out = tmp_path / "s.safetensors"
+    report, _ = import_weights(str(tmp_path / "vit.pth"), "sharpose-nano-128x96", out, options=options)
+    assert "patch_embed.proj.weight" in report.resized
+    assert load_file(out)["patch_embed.proj.weight"].shape == (48, 3, 8, 8)
+
+
+def test_an_encoder_starts_vitpose_with_its_class_row(tmp_path: Path) -> None:
+    state = save_vit(tmp_path / "vit.pth")
+    out = tmp_path / "v.safetensors"
+    report, _ = import_weights(str(tmp_path / "vit.pth"), "vitpose-small-256x192", out, options=TINY)
+    tensors = load_file(out)
+    assert torch.equal(tensors["pos_embed"][:, 0], state["pos_embed"][:, 0])
+    assert "norm.weight" in report.left_out and "last_norm.weight" in report.untrained
+
+
+def test_layer_scale_is_folded_into_the_layer_before(tmp_path: Path) -> None:
+    state = save_vit(tmp_path / "vit.pth", init_values=0.3)
+    out = tmp_path / "k.safetensors"
+    import_weights(str(tmp_path / "vit.pth"), "keypoint-vit-small-256x192", out, options=TINY)
+    torch.testing.assert_close(
+        load_file(out)["blocks.0.attn.proj.weight"], 0.3 * state["blocks.0.attn.proj.weight"], atol=1e-7, rtol=1e-6
+    )
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return os.mkdir, (os.environ["EVIL_TARGET"],)
+
+
+def test_pickled_code_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVIL_TARGET", str(tmp_path / "ran"))
+    torch.save({"state_dict": {"a": torch.ones(1)}, "hook": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(InputError, match=r"evil\.pth.*not executed.*mkdir"):
+        import_weights(str(tmp_path / "evil.pth"), "sharpose-nano-128x96", tmp_path / "o.safetensors")
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "o.safetensors").exists()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_truncated_files_and_the_size_cap(tmp_path: Path, suffix: str) -> None:
+    path, state = tmp_path / f"cut{suffix}", {"a": torch.ones(1000)}
+    torch.save(state, path) if suffix == ".pth" else save_file(state, path)
+    with pytest.raises(InputError, match="cap"):
+        import_weights(str(path), "sharpose-nano-128x96", tmp_path / "o.safetensors", max_bytes=100)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(InputError, match=rf"cut\{suffix}.*damaged"):
+        import_weights(str(path), "sharpose-nano-128x96", tmp_path / "o.safetensors")
+
+
+def test_a_view_that_unfolds_beyond_the_cap_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1).expand(10**6)}, tmp_path / "bomb.pth")
+    with pytest.raises(InputError, match="unfold"):
+        import_weights(str(tmp_path / "bomb.pth"), "sharpose-nano-128x96", tmp_path / "o.safetensors", max_bytes=10**5)
+
+
+def test_a_wrong_model_is_named_and_surprises_can_be_allowed_by_name(shared: Path, tmp_path: Path) -> None:
+    case = load_case(shared / "golden" / "sharpose_single_head")
+    source, out = str(case.folder / "weights.safetensors"), tmp_path / "o.safetensors"
+    with pytest.raises(InputError, match="not weights of ViTPose"):
+        import_weights(str(shared / "golden" / "hrnet" / "weights.safetensors"), "vitpose-nano-128x96", out)
+    name, options = options_of(case)
+    wider = {**options, "embed_dim": 2 * options["embed_dim"]}
+    with pytest.raises(InputError, match=r"in the file, .* in the model"):
+        import_weights(source, name, out, options=wider)
+    extra = tmp_path / "extra.safetensors"
+    save_file({**case.weights, "odd": torch.ones(1)}, extra)
+    with pytest.raises(InputError, match="1 unexpected: odd"):
+        import_weights(str(extra), name, out, options=options)
+    report, _ = import_weights(str(extra), name, out, options=options, allow=["od?"])
+    assert report.allowed == ["odd"] and "odd" not in load_file(out)
+
+
+def test_timm_names_never_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sharpose.checkpoints.timm_names.cached_file", lambda name: None)
+    out = tmp_path / "o.safetensors"
+    with pytest.raises(InputError, match=r"not on this machine.*random-weights"):
+        import_weights("timm:vit_tiny_patch16_224", "sharpose-small-256x192", out)
+    with pytest.raises(InputError, match="no such model"):
+        import_weights("timm:vit_tinny", "sharpose-small-256x192", out)
+    options = {"embed_dim": 192, "num_heads": 3}
+    report, facts = import_weights(
+        "timm:vit_tiny_patch16_224", "sharpose-small-256x192", out, options=options, allow=["random-weights"]
+    )
+    assert facts["imported_from"]["sha256"] is None and len(report.resized) == 2
