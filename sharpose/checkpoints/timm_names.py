@@ -50,7 +50,7 @@ def cached_file(name: str) -> Path | None:
             found = try_to_load_from_cache(hub, file)
             if isinstance(found, str):
                 return Path(found)
-    if config.url:
+    if isinstance(config.url, str) and config.url:
         path = Path(torch.hub.get_dir()) / "checkpoints" / config.url.rsplit("/", 1)[-1]
         return path if path.is_file() else None
     return None
