@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sharpose.errors import InputError
 from sharpose.models import create_model
@@ -71,7 +71,7 @@ def measure_throughput(
 def prepare(name: str, options: Mapping[str, Any], batch_size: int, precision: str, device: str) -> Callable[[], None]:
     """A call that runs one batch through one model."""
     torch.manual_seed(0)
-    model: nn.Module = create_model(name, **options).eval().to(device, PRECISIONS[precision])
+    model = create_model(name, **options).eval().to(device, PRECISIONS[precision])
     size = model.config.image_size
     images: Tensor = torch.randn(batch_size, 3, *size).to(device, PRECISIONS[precision])
 
