@@ -66,9 +66,11 @@ figures: $(VENV)/harness.stamp
 
 train-nano: $(VENV)/harness.stamp
 	$(SHARPOSE) train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano-128x96 --preload
+	$(SHARPOSE) train --model sharpose-nano-128x96 --recipe nano-longer --data mannequin-train --preload \
+	  --init runs/nano-128x96/sharpose-nano-128x96.safetensors --out runs/nano-128x96-longer
 	$(SHARPOSE) train --model sharpose-nano-192x144 --recipe nano-192x144 --data mannequin-train --preload \
 	  --init runs/nano-128x96/sharpose-nano-128x96.safetensors --out runs/nano-192x144
-	@echo "Copy runs/nano-*/sharpose-nano-*.{safetensors,json} to results/weights to use them in the tables."
+	@echo "Copy sharpose-nano-*.{safetensors,json} of runs/nano-128x96-longer and runs/nano-192x144 to results/weights."
 
 lab: $(VENV)/lab.stamp
 	$(BIN)/jupyter lab notebooks

@@ -63,7 +63,7 @@ def train_and_export(
         "command": shlex.join(["sharpose", *sys.argv[1:]]),
         "recipe": recipe.model_dump(mode="json"),
         "data": {"name": data, "people": len(people), **data_facts},
-        "init": None if init is None else {"file": init.name, "sha256": sha256_of(init)},
+        "init": None if init is None else origin(init),
         "seed": seed,
         "steps": state.step,
         "wall_s": round(state.wall_s, 1),
@@ -78,6 +78,13 @@ def train_and_export(
     if PartialState().is_main_process:
         save_weights(model, path, facts)
     return {"weights": str(path), **facts}
+
+
+def origin(weights: Path) -> dict[str, Any]:
+    """Which weights a training started from, with their own manifest where there is one."""
+    manifest = weights.with_suffix(".json")
+    made = json.loads(manifest.read_text()) if manifest.exists() else None
+    return {"file": weights.name, "sha256": sha256_of(weights), "manifest": made}
 
 
 def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) -> Recipe:
