@@ -122,8 +122,11 @@ def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
     shown = frame.dropna(subset=["ap", "gflops"]).sort_values("gflops")
     errors = [(shown["ap"] - shown["ap_low"]), (shown["ap_high"] - shown["ap"])]
     axis.errorbar(shown["gflops"], shown["ap"], yerr=errors, color=BLUE, marker="o", capsize=3, lw=1.5)
-    for row in shown.itertuples():
-        axis.annotate(f"α = {row.label}", (row.gflops, row.ap), xytext=(6, -12), textcoords="offset points", fontsize=9)
+    for number, row in enumerate(shown.itertuples()):
+        # above the interval, where neighbours cannot cover it
+        text = f"α = {row.label}" if number == 0 else row.label
+        at = row.gflops, row.ap_high
+        axis.annotate(text, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9)
     axis.set_xlabel("GFLOPs (multiply-adds), paper-size model, every person refined")
     axis.set_ylabel(accuracy_title)
     axis.spines[["top", "right"]].set_visible(False)

@@ -109,7 +109,7 @@ def load_boxes(path: Path, pictures: Sequence[Path]) -> dict[Path, list[tuple[li
         if picture is None:
             raise InputError(f"{path}: [{number}] is of no given picture; its file_name or image_id must be one's")
         box, score = row.get("bbox"), row.get("score", 1.0)
-        values = [*box, score] if isinstance(box, list) and len(box) == 4 else [None]
+        values: list[Any] = [*box, score] if isinstance(box, list) and len(box) == 4 else [None]
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
             raise InputError(f"{path}: [{number}] needs a bbox of four finite numbers, and a number as score")
         boxes.setdefault(picture, []).append(([float(value) for value in values[:4]], float(score)))

@@ -9,7 +9,19 @@ import pytest
 from jaxtyping import install_import_hook
 
 # configurations check their own fields, with messages for users
-SYSTEMS = "vit tokens token_merging heads output sharpose keypoint_vit vitpose dynamicvit evit tome".split()
+SYSTEMS = [
+    "vit",
+    "tokens",
+    "token_merging",
+    "heads",
+    "output",
+    "sharpose",
+    "keypoint_vit",
+    "vitpose",
+    "dynamicvit",
+    "evit",
+    "tome",
+]
 CHECKED = [f"sharpose.models.{name}" for name in SYSTEMS] + ["sharpose.codecs"]
 install_import_hook(CHECKED, "beartype.beartype")
 

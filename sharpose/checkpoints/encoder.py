@@ -40,7 +40,7 @@ def encoder_start(
     taken = fold_layer_scale(taken)
     prefix = special_rows(state)
     table = taken.pop("pos_embed")
-    untrained = UNTRAINED
+    untrained: tuple[str, ...] = UNTRAINED
     if system == "SHaRPose":
         names = [name for name in ("coarse_pos_embed", "fine_pos_embed") if name in model.state_dict()]
         taken |= dict.fromkeys(names, table[:, prefix:])

@@ -26,7 +26,7 @@ def test_curve_shows_complete_rows_with_their_intervals() -> None:
     assert axis.lines[0].get_xydata().tolist() == [[11.7, 50.0], [15.7, 60.0]]
     bars = axis.collections[0].get_segments()
     assert [segment[:, 1].tolist() for segment in bars] == [[49.0, 52.0], [58.0, 61.0]]
-    assert [text.get_text() for text in axis.texts] == ["α = 0.0", "α = 0.3"]
+    assert [text.get_text() for text in axis.texts] == ["α = 0.0", "0.3"]
     plt.close("all")
 
 

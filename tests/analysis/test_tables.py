@@ -165,7 +165,9 @@ def test_data_sets_are_never_mixed_in_a_column(store, catalog, tmp_path):
     path = tmp_path / "mixed.yaml"
     path.write_text(text.replace("{model.alpha: 0.4}", "{model.alpha: 0.4, dataset: other}"))
     mixed = Catalog("nano", replace(catalog.places, tiers=tiers))
-    with pytest.raises(SpecError, match=r"mixed.yaml:\d+: row '0.4': its accuracy has another dataset than row 'coarse only'"):
+    with pytest.raises(
+        SpecError, match=r"mixed.yaml:\d+: row '0.4': its accuracy has another dataset than row 'coarse only'"
+    ):
         build(load_spec(path), mixed, local_device("cpu"), store)
 
 

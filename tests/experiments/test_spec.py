@@ -53,7 +53,11 @@ MISTAKES = [
     ("set: {model.alpha: 0.3}", "set: {0.3: 1}", "a key in rows[2].set must be text; put it in quotes"),
     ("set: {model.alpha: 0.3}", "set: [1]", "rows[2].set = [1] does not work: input should be a valid dictionary"),
     ("set: {model.alpha: 0.3}", "set: &a {model.alpha: 0.3}", "anchors and aliases"),
-    ("{model: mean-pose}\n    measure: [accuracy]", "{model: mean-pose}\n    measure: [cost]", "mean-pose has neither cost nor speed"),
+    (
+        "{model: mean-pose}\n    measure: [accuracy]",
+        "{model: mean-pose}\n    measure: [cost]",
+        "mean-pose has neither cost nor speed",
+    ),
     ("title:", "title: !!python/object:os.system x\nt:", "not valid YAML: could not determine a constructor"),
 ]
 
