@@ -124,7 +124,7 @@ def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
     axis.errorbar(shown["gflops"], shown["ap"], yerr=errors, color=BLUE, marker="o", capsize=3, lw=1.5)
     for number, row in enumerate(shown.itertuples()):
         # above the interval, where neighbours cannot cover it
-        text = f"α = {row.label}" if number == 0 else row.label
+        text = f"α = {row.label}" if number == 0 else str(row.label)
         at = row.gflops, row.ap_high
         axis.annotate(text, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9)
     axis.set_xlabel("GFLOPs (multiply-adds), paper-size model, every person refined")

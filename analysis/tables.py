@@ -186,7 +186,7 @@ def speed_per_second_text(line: Line) -> str | None:
     value = line.metric("throughput", "images_per_s")
     if value is None:
         return None
-    return f"{value:.3g}" + (f" {NOISY}" if line.metric("throughput", "noisy") else "")
+    return f"{value:#.3g}" + (f" {NOISY}" if line.metric("throughput", "noisy") else "")
 
 
 def relative_text(line: Line, reference: Line) -> str | None:

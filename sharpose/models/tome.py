@@ -37,7 +37,7 @@ class ToMe(KeypointViT):
             q, k, v = block.attn.split(block.norm1(tokens))
             bias = sizes.log() if config.proportional_attention and matchings else None
             tokens = tokens + block.drop_path(block.attn.join(block.attn.mix(q, k, v, bias)))
-            if merges := possible_merges(wanted, tokens.shape[1] - first):
+            if merges := possible_merges(wanted, int(tokens.shape[1]) - first):
                 # the choice is discrete; gradients go through the merged values alone
                 matching = match_tokens(k.detach().mean(dim=1), merges, first)
                 tokens, sizes = merge_tokens(tokens, sizes, matching)

@@ -91,7 +91,7 @@ def test_the_columns_of_table_6(store, catalog):
     assert table.shown["AP (nano tier)"].tolist()[1].startswith("40.0 [38.")
     assert table.shown["GFLOPs (multiply-adds)"].tolist() == ["–", "11.75", "15.72", "17.06", "18.14", "24.72", "–"]
     assert table.shown["Δ %"].tolist() == ["–", "-11.7", "-0.5", "-0.2", "-0.3", "-0.7", "–"]
-    assert table.shown["images/s on this device"].tolist() == ["–", "20", "16", "15", "14 ~", "10", "–"]
+    assert table.shown["images/s on this device"].tolist() == ["–", "20.0", "16.0", "15.0", "14.0 ~", "10.0", "–"]
     assert table.shown["speed relative to α = 1.0"].tolist() == ["–", "2.00", "1.60", "1.50", "1.40", "1.00", "–"]
 
 
@@ -119,7 +119,7 @@ def test_a_missing_cell_is_a_dash_with_its_reason_and_never_the_papers_value(sto
     fill(store, catalog, local_device("cpu"), leave_out={("0.3", "accuracy"), ("0.3", "cost"), ("0.4", "throughput")})
     table = table6a(store, catalog)
     row = table.shown.iloc[2].tolist()
-    assert row == ["0.3", "–", "74.8", "–", "15.8", "–", "16", "1.60"]
+    assert row == ["0.3", "–", "74.8", "–", "15.8", "–", "16.0", "1.60"]
     assert table.frame.loc[2, ["ap", "gflops"]].isna().all() and table.frame.loc[2, "ap_paper"] == 74.8
     assert "– throughput of 0.4: not measured yet (sharpose run table6a)." in table.footer
     empty = build(
