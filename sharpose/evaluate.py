@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from sharpose.data.annotations import load_pose_file
 from sharpose.data.coco import CocoTopDown, ground_truth_instances, sample_batches
 from sharpose.data.normalise import normalise
 from sharpose.errors import InputError, RunFailed
+from sharpose.files import write_atomically
 from sharpose.metrics.coco_ap import RESAMPLES, CocoMetrics, coco_ap
 from sharpose.metrics.postprocess import OKS_THRESHOLD, clean_detections
 
@@ -250,14 +250,8 @@ def mean_pose_control(train_annotations: Path | str, dataset: CocoTopDown) -> li
 
 
 def save_results(results: list[dict[str, Any]], path: Path) -> None:
-    """Write a results file under a temporary name, then rename it: never half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(results))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write a results file whole or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(results)))
 
 
 @contextlib.contextmanager

@@ -26,9 +26,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)
     from fvcore.nn import FlopCountAnalysis
 
-VERSION = 2
-"""Raised when a change here changes the numbers."""
-
 
 class Part(nn.Module):
     """One stage as a module from tensors to tensors, as tracers need it."""
