@@ -108,7 +108,7 @@ def find_data(data: str, images: Path | None) -> tuple[Path, Path, dict[str, str
         manifest = json.loads((made.folder / "manifest.json").read_text())
         return made.annotations_file, made.images_folder, {f"{k}_sha256": v for k, v in manifest["sha256"].items()}
     if not Path(data).is_file():
-        raise InputError(f"--data {data}: neither a generated set ({', '.join(NAMED_SETS)}) nor an annotations file")
+        raise InputError(f"{data}: neither a generated set ({', '.join(NAMED_SETS)}) nor an annotations file")
     if images is None:
-        raise InputError(f"--data {data}: say where its images are with --images FOLDER")
+        raise InputError(f"{data}: say where its images are with --images FOLDER")
     return Path(data), images, {"annotations_sha256": sha256_of(Path(data))}
