@@ -9,12 +9,12 @@ import torch
 
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
+from sharpose.data.locate import find_data
 from sharpose.errors import InputError
 from sharpose.evaluate import Evaluation, evaluate, save_results
 from sharpose.files import sha256_of
 from sharpose.models import create_model
 from sharpose.progress import Reporter
-from sharpose.training.session import find_data
 from sharpose.weights import load_weights
 
 SHIPPED = Path(__file__).resolve().parents[1] / "results" / "weights"

@@ -15,12 +15,11 @@ from pydantic import ValidationError
 
 from sharpose.codecs.choice import codec_of
 from sharpose.data.augment import Augmentation
-from sharpose.data.cache import NAMED_SETS, ensure_named
 from sharpose.data.coco import CocoTopDown
+from sharpose.data.locate import find_data
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.models.registry import resolve_config
-from sharpose.progress import Reporter
 from sharpose.training.engine import Run, train
 from sharpose.training.recipe import Recipe, load_recipe
 from sharpose.weights import save_weights
@@ -98,17 +97,3 @@ def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) ->
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"--set {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def find_data(data: str, images: Path | None) -> tuple[Path, Path, dict[str, str]]:
-    """Annotations, images folder and identifying digests of a named generated set or of the user's own files."""
-    if data in NAMED_SETS:
-        with Reporter(f"Generating {data}", NAMED_SETS[data].images) as report:
-            made = ensure_named(data, progress=report.progress)
-        manifest = json.loads((made.folder / "manifest.json").read_text())
-        return made.annotations_file, made.images_folder, {f"{k}_sha256": v for k, v in manifest["sha256"].items()}
-    if not Path(data).is_file():
-        raise InputError(f"{data}: neither a generated set ({', '.join(NAMED_SETS)}) nor an annotations file")
-    if images is None:
-        raise InputError(f"{data}: say where its images are with --images FOLDER")
-    return Path(data), images, {"annotations_sha256": sha256_of(Path(data))}
