@@ -1,0 +1,3 @@
+from sharpose.cli import main
+
+main()

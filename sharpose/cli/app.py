@@ -1,0 +1,66 @@
+"""What every command shares: the application, common options, how results and errors are shown, the harness."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sharpose.errors import InputError
+
+app = typer.Typer(
+    name="sharpose",
+    help="SHaRPose, exact and measured: train, evaluate, count, time, and regenerate the paper's tables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Make and check data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. alpha=.3; may be repeated.")]
+Model = Annotated[str, typer.Option("--model", help="A name that `sharpose models` lists.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+
+
+def show(content: Any, as_json: bool, text: str) -> None:
+    """The result of a command on standard output."""
+    print(json.dumps(content, indent=1, default=str) if as_json else text)
+
+
+def parse_settings(settings: list[str] | None) -> dict[str, Any]:
+    """`--set` options as typed values. Raises InputError for one that is not NAME=VALUE."""
+    import yaml
+
+    parsed = {}
+    for setting in settings or []:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set {setting!r} does not work: it must be NAME=VALUE, e.g. --set alpha=.3")
+        try:
+            # YAML reads .3 as a number, none as a word and null as nothing
+            parsed[name.removeprefix("model.")] = None if value.lower() == "none" else yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {setting!r}: the value cannot be read ({error.__class__.__name__})") from error
+    return parsed
+
+
+def harness(module: str) -> Any:
+    """A module of the folders beside `sharpose`, which a checkout has and an installed wheel has not."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "experiments" / "spec.py").is_file():
+        raise InputError(
+            "this command needs the repository (experiments/, results/, analysis/); run it from a checkout"
+        )
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(f"this command needs {error.name}; pip install -e '.[harness]'") from error

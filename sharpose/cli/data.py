@@ -1,0 +1,83 @@
+"""Commands that make and check data sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sharpose.cli.app import Json, data_app, show
+
+
+@data_app.command()
+def mannequin(
+    out: Annotated[Path | None, typer.Option(help="A new folder; default: the cache, under the set's name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="A named set, e.g. mannequin-val; the options below are its.")
+    ] = None,
+    split: str = "train",
+    images: Annotated[int, typer.Option(min=1)] = 100,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    difficulty: Annotated[float | None, typer.Option(help="0 (frontal, plain) to 1 (any view, clutter).")] = None,
+    min_people: int | None = None,
+    max_people: int | None = None,
+    min_height: float | None = None,
+    max_height: float | None = None,
+    crowd_probability: float | None = None,
+    jpeg_quality: int | None = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; the files do not depend on it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Generate people in COCO's format: images, annotations, detections and a manifest.
+
+    Example: sharpose data mannequin --out people --split val --images 50 --seed 7
+    """
+    from sharpose.data.cache import MannequinSet, ensure, named_set
+    from sharpose.data.mannequin import MannequinParameters
+    from sharpose.data.mannequin.generate import generate
+    from sharpose.progress import Reporter
+
+    chosen = {
+        "difficulty": difficulty,
+        "min_people": min_people,
+        "max_people": max_people,
+        "min_height": min_height,
+        "max_height": max_height,
+        "crowd_probability": crowd_probability,
+        "jpeg_quality": jpeg_quality,
+    }
+    parameters = MannequinParameters(**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+    wanted = named_set(name) if name else MannequinSet(split, images, seed, parameters)
+    request: dict[str, Any] = {"images": wanted.images, "seed": wanted.seed, "parameters": wanted.parameters}
+    with Reporter("Generating people", wanted.images) as report:
+        if out is None:
+            folder = ensure(wanted.split, workers=workers, progress=report.progress, **request)
+        else:
+            generate(out, split=wanted.split, workers=workers, progress=report.progress, **request)
+            folder = out
+    manifest = json.loads((folder / "manifest.json").read_text())
+    counts = ", ".join(f"{count} {what}" for what, count in manifest["counts"].items())
+    show({"folder": str(folder), **manifest}, as_json, f"{folder}: {counts}")
+
+
+@data_app.command()
+def doctor(
+    annotations: Annotated[Path, typer.Argument(help="A COCO-format keypoint annotations file.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images; every one is decoded.")] = None,
+    detections: Annotated[Path | None, typer.Option(help="A detections file that should belong to them.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look a data set over before hours are lost; exit code 1 when something is wrong.
+
+    Example: sharpose data doctor person_keypoints_val2017.json --images val2017
+    """
+    from sharpose.data.doctor import examine
+    from sharpose.progress import Reporter
+
+    with Reporter("Looking at images", 1) as report:
+        found = examine(annotations, images, detections, report.progress)
+    show({"healthy": found.healthy, **vars(found)}, as_json, "\n".join(found.lines))
+    if not found.healthy:
+        raise typer.Exit(1)

@@ -1,0 +1,129 @@
+"""Commands about models: what there is, what it costs, whether it is exact, public weights into ours."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sharpose.cli.app import Json, Settings, app, harness, parse_settings, show
+from sharpose.errors import RunFailed
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """Every model: input, parameters and multiply-adds (closed form), tokens per block, whether trained weights ship.
+
+    Example: sharpose models
+    """
+    from sharpose.models.registry import describe, list_models, resolve_config, tokens_per_block
+
+    formulas = harness("analysis.closed_forms")
+    rows = {}
+    for name in list_models():
+        config = resolve_config(name)
+        row = describe(config)
+        formula = formulas.cost(row["system"], row)
+        row |= {"params": formula.params, "macs": formula.macs, "macs_fvcore": formula.macs + formula.elements}
+        shipped = (harness("results.store").ROOT / "weights" / f"{name}.safetensors").exists()
+        rows[name] = {**row, "tokens_per_block": tokens_per_block(config), "weights": shipped}
+    lines = [f"{'model':32} {'system':15} {'input':>8} {'params M':>9} {'GFLOPs':>8}  {'weights':8} tokens per block"]
+    for name, row in rows.items():
+        size = "x".join(map(str, row["image_size"]))
+        runs = [(count, len(list(same))) for count, same in groupby(row["tokens_per_block"] or [])]
+        tokens = " ".join(f"{count}×{blocks}" if blocks > 1 else str(count) for count, blocks in runs)
+        lines.append(
+            f"{name:32} {row['system']:15} {size:>8} {row['params'] / 1e6:9.3f} {row['macs_fvcore'] / 1e9:8.3f}  "
+            f"{'trained' if row['weights'] else '':8} {tokens}".rstrip()
+        )
+    lines.append(
+        "GFLOPs: multiply-adds in fvcore's convention, every stage run; `sharpose cost` counts them in three ways."
+    )
+    show(rows, as_json, "\n".join(lines))
+
+
+@app.command()
+def cost(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL…")],
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Parameters and multiply-adds of one fully refined image, by three independent counts, stage by stage.
+
+    Example: sharpose cost sharpose-base-256x192 sharpose-base-384x288 --set alpha=.3
+    """
+    from sharpose.models.registry import describe, resolve_config
+
+    options = parse_settings(settings)
+    # every name is checked before the first, slower, count
+    configs = {name: describe(resolve_config(name, **options)) for name in names}
+    from sharpose.efficiency.cost import measure_cost
+
+    formulas = harness("analysis.closed_forms")
+    rows, lines = {}, []
+    for name, config in configs.items():
+        row: dict[str, Any] = dict(measure_cost(name, options))
+        formula = formulas.cost(config["system"], config)
+        row |= {"macs_closed_form": formula.macs, "params_closed_form": formula.params}
+        row["disagreement"] = formulas.disagreement(config, row)
+        rows[name] = row
+        if row["disagreement"] > 1e-3:
+            raise RunFailed(f"{name}: the three counts differ by {row['disagreement']:.2%}; none can be trusted")
+        lines.append(f"{name}: {row['params'] / 1e6:.3f} M parameters; GFLOPs (multiply-adds), every stage run:")
+        for key, label in (("fvcore", "fvcore (the paper's convention)"), ("torch", "torch (products alone)")):
+            stages = ((stage, row.get(f"macs_{key}_{stage}")) for stage in ("coarse", "fine", "head"))
+            parts = "  ".join(f"{stage} {macs / 1e9:.3f}" for stage, macs in stages if macs is not None)
+            lines.append(f"  {label:33} {row[f'macs_{key}'] / 1e9:8.3f}   {parts}")
+        apart = f"largest difference between counts {row['disagreement']:.4%}"
+        lines.append(f"  {'closed form (products alone)':33} {formula.macs / 1e9:8.3f}   {apart}")
+    show(rows, as_json, "\n".join(lines))
+
+
+@app.command()
+def conformance(
+    folder: Annotated[Path, typer.Argument(help="A folder of cases (each a folder with case.json), or one case.")],
+    as_json: Json = False,
+) -> None:
+    """Compare with the numbers of public reference implementations; exit code 1 when one differs.
+
+    Example: sharpose conformance ../shared/golden
+    """
+    from sharpose.conformance.run import closing_line, run_cases
+
+    verdicts = run_cases(folder)
+    text = "\n".join([*(verdict.line for verdict in verdicts), closing_line(verdicts)])
+    rows = [{**vars(v), "worst": v.worst._asdict() if v.worst else None} for v in verdicts]
+    show({"cases": rows, "summary": closing_line(verdicts)}, as_json, text)
+    if any(verdict.status == "FAILED" for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="A .safetensors or PyTorch file, or timm:NAME.")],
+    model: Annotated[str, typer.Option("--as", help="Which of our models it is to be.")],
+    out: Annotated[Path | None, typer.Option(help="Default: MODEL.safetensors here.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", help="A name that may be missing, unexpected or resized; * and ?.")
+    ] = None,
+    settings: Settings = None,
+    max_gigabytes: Annotated[float, typer.Option(min=0, help="Refuse larger files.")] = 8.0,
+    as_json: Json = False,
+) -> None:
+    """Public weights into ours, strictly: SHaRPose's release, ViTPose, the CNN systems, or a ViT as a start.
+
+    A timm name is read from timm's caches; nothing is downloaded. Pickled files are read without running their code.
+
+    Example: sharpose import vitpose-b.pth --as vitpose-base-256x192 --out weights/vitpose-b.safetensors
+    """
+    from sharpose.checkpoints.importing import import_weights
+
+    path = out or Path(f"{model}.safetensors")
+    options = parse_settings(settings)
+    report, facts = import_weights(
+        file, model, path, options=options, allow=allow or (), max_bytes=int(max_gigabytes * 2**30)
+    )
+    what = "a start, for `sharpose train --init`" if report.start else "complete"
+    show({"weights": str(path), **facts}, as_json, f"{report.line}\n{path}  ({what})")
