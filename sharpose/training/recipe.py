@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from sharpose.data.augment import Augmentation
 from sharpose.errors import InputError
 
 
@@ -37,8 +39,27 @@ class Recipe(BaseModel):
         None, description="EViT: epochs without reduction, then epochs until its keep rate is reached"
     )
     teacher: Path | None = Field(None, description="DynamicViT: weights of the unpruned model to learn from")
-    augment: bool = True
+    augment: bool | dict[str, float] = Field(
+        True, description="the paper's random crops, none, or the paper's with some strengths changed"
+    )
     model_options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("augment")
+    @classmethod
+    def known_strengths(cls, augment: bool | dict[str, float]) -> bool | dict[str, float]:
+        if isinstance(augment, dict):
+            known = [field.name for field in fields(Augmentation) if field.type == "float"]
+            unknown = [name for name in augment if name not in known]
+            if unknown:
+                raise ValueError(f"no strength is called {unknown[0]!r}; there are {', '.join(known)}")
+        return augment
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """The random crops while training."""
+        if isinstance(self.augment, dict):
+            return Augmentation(**self.augment)  # type: ignore[arg-type]
+        return Augmentation() if self.augment else None
 
 
 def load_recipe(name: str | Path) -> Recipe:

@@ -14,7 +14,6 @@ from accelerate import PartialState
 from pydantic import ValidationError
 
 from sharpose.codecs.choice import codec_of
-from sharpose.data.augment import Augmentation
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
 from sharpose.errors import InputError
@@ -43,13 +42,12 @@ def train_and_export(
     """Train, write `out/<model>.safetensors` and its manifest, and return the manifest with the path of the weights."""
     recipe = chosen_recipe(model_name, recipe_name, changes or {})
     config = resolve_config(model_name, **recipe.model_options)
-    augmentation = Augmentation() if recipe.augment else None
     annotations, folder, data_facts = find_data(data, images)
     people = CocoTopDown(
         annotations,
         folder,
         image_size=config.image_size,
-        augmentation=augmentation,
+        augmentation=recipe.augmentation,
         preload=preload,
         seed=seed,
         warp=codec_of(config).warp,
