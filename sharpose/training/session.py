@@ -38,6 +38,7 @@ def train_and_export(
     preload: bool = False,
     init: Path | None = None,
     max_steps: int | None = None,
+    compiled: bool = False,
 ) -> dict[str, Any]:
     """Train, write `out/<model>.safetensors` and its manifest, and return the manifest with the path of the weights."""
     recipe = chosen_recipe(model_name, recipe_name, changes or {})
@@ -52,7 +53,9 @@ def train_and_export(
         seed=seed,
         warp=codec_of(config).warp,
     )
-    run = Run(model_name, recipe, people, out, seed, workers, precision, init=init, max_steps=max_steps)
+    run = Run(
+        model_name, recipe, people, out, seed, workers, precision, init=init, max_steps=max_steps, compiled=compiled
+    )
     model, state = train(run)
     path = out / f"{model_name}.safetensors"
     facts = {
@@ -62,6 +65,7 @@ def train_and_export(
         "data": {"name": data, "people": len(people), **data_facts},
         "init": None if init is None else origin(init),
         "seed": seed,
+        "compiled": compiled,
         "steps": state.step,
         "wall_s": round(state.wall_s, 1),
         "cpu_s": round(state.cpu_s, 1),
