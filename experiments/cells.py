@@ -341,9 +341,10 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
 
 
 def weights_name(model: str, options: dict[str, Any]) -> str:
-    """The name of a row's weights: a network of one stage has its own (`sharpose-nano-128x96-coarse`)."""
-    stages = options.get("stages", "coarse-fine")
-    return model if stages == "coarse-fine" else f"{model}-{stages}"
+    """The name of a row's weights: a network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one
+    that learnt with another choice of patches (`…-quality`)."""
+    own = [options.get("stages", "coarse-fine"), options.get("relevance_rows", "")]
+    return "-".join([model, *(word for word in own if word in ("coarse", "fine", "quality"))])
 
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:
