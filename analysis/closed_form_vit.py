@@ -118,17 +118,35 @@ def wanted(config: Config, executed: bool) -> int | None:
     return config["num_keypoints"] if executed else None
 
 
+def regression_vit(config: Config) -> Cost:
+    """Three layers in place of the heatmap head; drawing maps around the points has no products."""
+    dim, count = config["embed_dim"], config["num_keypoints"]
+    tokens = with_keypoints(config, [math.prod(grid(config))] * config["depth"])
+    head = layer_norm(dim, count) + linear(dim, dim, count) * 2 + linear(dim, 2, count)
+    return embedding(config) + head + blocks(config, tokens, tokens)
+
+
 def around(config: Config) -> Cost:
     """All but the blocks: embedding, position table, keypoint tokens and head."""
-    dim, count, patches = config["embed_dim"], config["num_keypoints"], math.prod(grid(config))
-    pixels = math.prod(config["heatmap_size"])
+    return embedding(config) + heatmap_head(config)
+
+
+def embedding(config: Config) -> Cost:
+    """Patch embedding, position table, keypoint tokens."""
+    learned = (config["num_keypoints"] + math.prod(grid(config))) * config["embed_dim"]
+    return Cost(params=learned) + patch_embed(config)
+
+
+def heatmap_head(config: Config) -> Cost:
+    """One linear layer from a token to a map, or two where the tokens are narrow."""
+    dim, count, pixels = config["embed_dim"], config["num_keypoints"], math.prod(config["heatmap_size"])
     head = layer_norm(dim, count)
     if config["head"] == "single" or (config["head"] == "auto" and dim >= pixels / 4):
         head += linear(dim, pixels, count)
     else:
         hidden = pixels // 2
         head += linear(dim, hidden, count) + layer_norm(hidden, count) + linear(hidden, pixels, count)
-    return Cost(params=(count + patches) * dim) + patch_embed(config) + head
+    return head
 
 
 def with_keypoints(config: Config, patches: Sequence[int]) -> list[int]:

@@ -20,6 +20,7 @@ SYSTEMS: dict[str, Callable[..., Cost]] = {
     "SHaRPose": sharpose,
     "ViTPose": closed_form_vit.vitpose,
     "KeypointViT": closed_form_vit.keypoint_vit,
+    "RegressionViT": closed_form_vit.regression_vit,
     "DynamicViT": closed_form_vit.dynamicvit,
     "EViT": closed_form_vit.evit,
     "ToMe": closed_form_vit.tome,

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,7 +26,7 @@ from sharpose.files import sha256_of
 from sharpose.models.registry import describe, list_models, resolve_config
 
 # Raised when a change to the code would change the measured numbers: records of older versions are not used then.
-VERSIONS: dict[Measure, int] = {"accuracy": 1, "cost": 1, "throughput": 1}
+VERSIONS: dict[Measure | Literal["conformance"], int] = {"accuracy": 1, "cost": 1, "throughput": 1, "conformance": 1}
 
 # Fields of a configuration that only shape training: the weights' hash stands for them.
 TRAINING_ONLY = ("drop_path", "position_init", "oks_target")
@@ -343,9 +343,10 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
 
 
 def weights_name(model: str, options: dict[str, Any]) -> str:
-    """The name of a row's weights: a network of one stage has its own (`sharpose-nano-128x96-coarse`)."""
-    stages = options.get("stages", "coarse-fine")
-    return model if stages == "coarse-fine" else f"{model}-{stages}"
+    """The name of a row's weights: a network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one
+    that learnt with another choice of patches (`…-quality`)."""
+    own = [options.get("stages", "coarse-fine"), options.get("relevance_rows", "")]
+    return "-".join([model, *(word for word in own if word in ("coarse", "fine", "quality"))])
 
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -82,16 +82,20 @@ def canonical(value: Any) -> Any:
 
 
 class Store:
-    """Records under `root`/published and `root`/local, in one folder per measure."""
+    """Records under `root`/published and `root`/local, in one folder per measure.
 
-    def __init__(self, root: Path = ROOT) -> None:
+    `published_only`: local records are not read, as for what everyone must see alike.
+    """
+
+    def __init__(self, root: Path = ROOT, *, published_only: bool = False) -> None:
         self.published = Path(root) / "published"
         self.local = Path(root) / "local"
+        self.read_from = (self.published,) if published_only else (self.local, self.published)
 
     def find(self, identity: Mapping[str, Any]) -> Record | None:
         """The record of `identity`, this machine's own before the published one; None when nobody measured it."""
         name = Path(identity["measure"]) / f"{run_id(identity)}.json"
-        for folder in (self.local, self.published):
+        for folder in self.read_from:
             try:
                 return read(folder / name, published=folder is self.published)
             except FileNotFoundError:
@@ -101,7 +105,7 @@ class Store:
     def records(self, measure: str = "*") -> list[Record]:
         """Every record of a measure, or of all; a local one hides the published. StoreError names an unusable file."""
         found: dict[str, Record] = {}
-        for folder in (self.published, self.local):
+        for folder in reversed(self.read_from):
             for path in sorted(folder.glob(f"{measure}/*.json")):
                 # another process may have deleted it since the listing
                 with contextlib.suppress(FileNotFoundError):

@@ -17,6 +17,7 @@ SYSTEMS = [
     "output",
     "sharpose",
     "keypoint_vit",
+    "regression_vit",
     "vitpose",
     "dynamicvit",
     "evit",

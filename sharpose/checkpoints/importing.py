@@ -30,7 +30,7 @@ from sharpose.transfer import TransferReport, transfer
 from sharpose.weights import save_tensors
 
 State = Mapping[str, Tensor]
-KEYPOINT_VITS = ("KeypointViT", "DynamicViT", "EViT", "ToMe")
+KEYPOINT_VITS = ("KeypointViT", "RegressionViT", "DynamicViT", "EViT", "ToMe")
 CNN_SYSTEMS = {
     "HRNet": "hrnet",
     "SimpleBaseline": "simple_baseline",

@@ -3,46 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sharpose.cli.app import Json, Settings, app, harness, parse_settings, show
-from sharpose.errors import RunFailed
+from sharpose.errors import InputError, RunFailed
 
 
 @app.command()
-def models(as_json: Json = False) -> None:
-    """Every model: input, parameters and multiply-adds (closed form), tokens per block, whether trained weights ship.
+def models(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The models of the paper's tables, as Markdown.")
+    ] = False,
+    into: Annotated[
+        Path | None, typer.Option(help="Put the Markdown between the two marker comments of this file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Every model: parameters, multiply-adds by three counts, the paper's value, tokens, conformance, weights.
 
-    Example: sharpose models
+    Example: sharpose models --markdown
     """
+    from sharpose.files import write_atomically
     from sharpose.models.registry import describe, list_models, resolve_config, tokens_per_block
 
-    formulas = harness("analysis.closed_forms")
-    rows = {}
-    for name in list_models():
-        config = resolve_config(name)
-        row = describe(config)
-        formula = formulas.cost(row["system"], row)
-        row |= {"params": formula.params, "macs": formula.macs, "macs_fvcore": formula.macs + formula.elements}
-        shipped = (harness("results.store").ROOT / "weights" / f"{name}.safetensors").exists()
-        rows[name] = {**row, "tokens_per_block": tokens_per_block(config), "weights": shipped}
-    lines = [f"{'model':32} {'system':15} {'input':>8} {'params M':>9} {'GFLOPs':>8}  {'weights':8} tokens per block"]
-    for name, row in rows.items():
-        size = "x".join(map(str, row["image_size"]))
-        runs = [(count, len(list(same))) for count, same in groupby(row["tokens_per_block"] or [])]
-        tokens = " ".join(f"{count}×{blocks}" if blocks > 1 else str(count) for count, blocks in runs)
-        lines.append(
-            f"{name:32} {row['system']:15} {size:>8} {row['params'] / 1e6:9.3f} {row['macs_fvcore'] / 1e9:8.3f}  "
-            f"{'trained' if row['weights'] else '':8} {tokens}".rstrip()
-        )
-    lines.append(
-        "GFLOPs: multiply-adds in fvcore's convention, every stage run; `sharpose cost` counts them in three ways."
-    )
-    show(rows, as_json, "\n".join(lines))
+    systems, as_in_readme = harness("analysis.systems"), markdown or into is not None
+    store = harness("results.store").Store(published_only=as_in_readme)
+    configs = {name: resolve_config(name) for name in list_models()}
+    every = [systems.Model(name, describe(config), tokens_per_block(config)) for name, config in configs.items()]
+    rows = systems.system_rows(every, store)
+    notes = systems.notes(systems.latest_conformance(store))
+    if as_in_readme:
+        text = "\n\n".join([systems.as_markdown(systems.in_tables(rows)), " ".join(notes)])
+    else:
+        text = "\n".join([systems.as_text(rows), *notes])
+    if into is not None:
+        try:
+            changed = systems.replaced_between_markers(into.read_text(), text)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{into}: {getattr(error, 'strerror', None) or error}") from None
+        write_atomically(into, lambda temporary: temporary.write_text(changed))
+        text = f"{into}: {len(systems.in_tables(rows))} models"
+    show({row.model.name: row.as_dict() for row in rows}, as_json, text)
 
 
 @app.command()
@@ -99,6 +103,7 @@ def cost_lines(name: str, row: Mapping[str, Any]) -> list[str]:
 @app.command()
 def conformance(
     folder: Annotated[Path, typer.Argument(help="A folder of cases (each a folder with case.json), or one case.")],
+    save: Annotated[bool, typer.Option("--save", help="Also store what passed, for `sharpose models`.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compare with the numbers of public reference implementations; exit code 1 when one differs.
@@ -108,6 +113,8 @@ def conformance(
     from sharpose.conformance.run import closing_line, run_cases
 
     verdicts = run_cases(folder)
+    if save:
+        harness("experiments.conformance").save_verdicts(folder, verdicts)
     text = "\n".join([*(verdict.line for verdict in verdicts), closing_line(verdicts)])
     rows = [{**vars(v), "worst": v.worst._asdict() if v.worst else None} for v in verdicts]
     show({"cases": rows, "summary": closing_line(verdicts)}, as_json, text)

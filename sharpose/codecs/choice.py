@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sharpose.codecs.dark import DarkCodec
+from sharpose.codecs.drawn import DrawnCodec
 from sharpose.codecs.msra import MsraCodec
 from sharpose.codecs.udp import UdpCodec
 
@@ -14,6 +15,7 @@ CODECS: dict[str, type[UdpCodec] | type[DarkCodec] | type[MsraCodec]] = {
     "udp": UdpCodec,
     "dark": DarkCodec,
     "msra": MsraCodec,
+    "drawn": DrawnCodec,
 }
 
 

@@ -8,6 +8,7 @@ import torch
 
 from sharpose.checkpoints.sharpose import from_release
 from sharpose.conformance.case import Case, Comparison, eval_mode
+from sharpose.models.configs.base import check
 from sharpose.models.configs.sharpose import SHaRPoseConfig
 from sharpose.models.sharpose import SHaRPose, SHaRPoseOutput
 
@@ -17,7 +18,8 @@ HEADS = {"single": "single", "two_layer": "two-layer"}
 def sharpose_config(case: Case, variant: dict[str, Any]) -> SHaRPoseConfig:
     """The release's semantics with the sizes of the case and the alpha and threshold of one of its variants."""
     facts = case.config
-    late = facts["relevance_first_block"] == facts["depth"] // 4
+    first, late = facts["relevance_first_block"], facts["depth"] // 4
+    check(first in (0, late), "relevance_first_block", first, f"0 or a quarter of the depth: {late}")
     return SHaRPoseConfig(
         image_size=tuple(facts["image_size"]),
         patch_size=facts["patch_size"],
@@ -30,7 +32,7 @@ def sharpose_config(case: Case, variant: dict[str, Any]) -> SHaRPoseConfig:
         heatmap_size=tuple(facts["heatmap_size"]),
         head=HEADS[facts["head"]],  # type: ignore[arg-type]
         attention_beta=facts["attention_beta"],
-        relevance_blocks="late" if late else "all",
+        relevance_blocks="late" if first == late else "all",
         alpha=variant["alpha"],
         quality_threshold=variant["quality_threshold"] if variant["early_exit"] else None,
         drop_path=0.0,

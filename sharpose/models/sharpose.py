@@ -184,7 +184,7 @@ class SHaRPose(PoseModel):
         learned = torch.cat([self.quality_token, self.keypoint_tokens], dim=1).expand(batch, -1, -1)
         tokens = torch.cat([learned, patches], dim=1)
         first_patch = 1 + config.num_keypoints
-        rows = slice(1, 1 + config.num_relevance_rows)
+        rows = config.relevance_queries
         *earlier, last = self.blocks
         running = None
         for index, block in enumerate(earlier):

@@ -20,6 +20,7 @@ from sharpose.models.evit import EViT
 from sharpose.models.keypoint_vit import KeypointViT
 from sharpose.models.okdhp import Okdhp
 from sharpose.models.output import PoseModel
+from sharpose.models.regression_vit import RegressionViT
 from sharpose.models.sharpose import SHaRPose
 from sharpose.training.losses import joint_mse, keep_ratio_loss, token_distillation
 from sharpose.training.okdhp import OkdhpObjective
@@ -105,6 +106,19 @@ class HeatmapObjective(nn.Module):
         return {}
 
 
+class RegressionObjective(HeatmapObjective):
+    """L1 distance of the coordinates, in shares of the crop; keypoints outside of it do not count."""
+
+    def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
+        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        height, width = self.codec.image_size
+        wanted = batch["keypoints"] / batch["keypoints"].new_tensor([width - 1, height - 1])
+        inside = ((wanted >= 0) & (wanted <= 1)).all(dim=-1)
+        output = self.predict(normalise(batch["image"]), plan)
+        error = (output.coordinates - wanted).abs().sum(dim=-1)
+        return {"coordinates": (error * batch["visible"] * inside).mean()}
+
+
 class EViTObjective(HeatmapObjective):
     """Keeps more patches at first, where the recipe has a keep-rate schedule."""
 
@@ -152,6 +166,8 @@ def objective_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float]
     """The objective that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
     if isinstance(model, SHaRPose):
         return SHaRPoseObjective(model, codec, sigmas)
+    if isinstance(model, RegressionViT):
+        return RegressionObjective(model, codec)
     if isinstance(model, EViT):
         return EViTObjective(model, codec, recipe.keep_rate_schedule)
     if isinstance(model, DynamicViT):

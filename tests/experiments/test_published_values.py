@@ -94,9 +94,10 @@ def test_published_values_are_as_printed_and_nothing_else_is_given(name, keys, p
 
 
 def test_all_tables_are_there_and_every_model_resolves():
-    specs = load_specs(["all"])
+    assert [loaded.id for loaded in load_specs()] == [loaded.id for loaded in load_specs(["all"])]
+    # what is not the paper's has nothing published
+    specs = [loaded for loaded in load_specs(["all"]) if loaded.id != "related"]
     assert [loaded.id for loaded in specs] == [f"table{n}" for n in ("1", "2", "3", "4", "5", "6a", "6b", "7", "8")]
-    assert [loaded.id for loaded in load_specs()] == [loaded.id for loaded in specs]
     settings = [loaded.settings(row) for loaded in specs for row in loaded.spec.rows]
     assert {s.model for s in settings} - {"mean-pose"} <= set(list_models())
     # the published cost of SHaRPose is that of refining everyone

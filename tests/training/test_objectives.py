@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sharpose.codecs.udp import UdpCodec
+from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO
 from sharpose.models import create_model
 from sharpose.training.losses import keep_ratio_loss, token_distillation
@@ -38,6 +39,22 @@ def losses(name: str, epoch: float = 0.0, **recipe) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("name", ["vitpose-nano-128x96", "keypoint-vit-nano-128x96", "tome-nano-128x96"])
 def test_heatmaps_alone(name):
     assert losses(name).keys() == {"heatmaps"}
+
+
+def test_coordinates_are_learnt_inside_the_crop_alone():
+    assert losses("regression-vit-nano-128x96").keys() == {"coordinates"}
+    model = create_model("regression-vit-nano-128x96", **TINY).eval()
+    objective = objective_for(model, UdpCodec((128, 96), (32, 24)), COCO.sigmas, Recipe())
+    step, plan = batch(), StepPlan(alpha=None, coarse_only=False, quality_weight=0.0)
+    with torch.no_grad():
+        found = model(normalise(step["image"])).coordinates
+        step["keypoints"] = found * found.new_tensor([95.0, 127.0])
+        assert float(objective(step, plan)["coordinates"]) == pytest.approx(0, abs=1e-6)
+        # half the height away, in one of 2 x 17 keypoints
+        step["keypoints"][0, 0, 1] += torch.where(found[0, 0, 1] < 0.5, 63.5, -63.5)
+        assert float(objective(step, plan)["coordinates"]) == pytest.approx(0.5 / 34, rel=1e-4)
+        step["keypoints"][0, 0, 0] = -1.0
+        assert float(objective(step, plan)["coordinates"]) == pytest.approx(0, abs=1e-6)
 
 
 def test_dynamicvit_learns_its_ratio_and_from_a_teacher(tmp_path):

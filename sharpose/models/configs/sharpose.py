@@ -46,7 +46,9 @@ class SHaRPoseConfig:
     keep_rounding: Literal["ceil", "floor"] = "ceil"
     relevance_blocks: Literal["late", "all"] = "late"
     """`late`: the blocks with index >= depth // 4."""
-    relevance_rows: Literal["all-but-last", "all"] = "all-but-last"
+    relevance_rows: Literal["all-but-last", "all", "quality"] = "all-but-last"
+    """Whose attention ranks patches: that of keypoint tokens, or (`quality`) of the one token for the whole picture, as
+    in CF-ViT."""
     unselected_tokens: Literal["input", "output"] = "input"
     """What stands for a coarse patch in the fine stage: its embedding before the blocks, or its coarse output."""
     quality_threshold: float | None = None
@@ -95,6 +97,11 @@ class SHaRPoseConfig:
     def num_relevance_rows(self) -> int:
         """How many keypoint queries count; the release leaves the last keypoint out."""
         return self.num_keypoints - (self.relevance_rows == "all-but-last" and self.num_keypoints > 1)
+
+    @property
+    def relevance_queries(self) -> slice:
+        """Where in the coarse sequence `[quality, keypoints, patches]` those tokens are."""
+        return slice(0, 1) if self.relevance_rows == "quality" else slice(1, 1 + self.num_relevance_rows)
 
     @property
     def has_coarse(self) -> bool:

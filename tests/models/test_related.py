@@ -1,0 +1,95 @@
+"""Choices of related methods on the same blocks: whose attention selects, and coordinates in place of heatmaps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from experiments.cells import Catalog, weights_name
+from experiments.spec import FOLDER, load_spec
+from sharpose.codecs.choice import codec_of
+from sharpose.codecs.drawn import DrawnCodec
+from sharpose.codecs.flip import flip_back
+from sharpose.data.skeleton import COCO
+from sharpose.models import create_model, resolve_config
+from sharpose.models.regression_vit import draw
+from sharpose.models.tokens import patch_relevance
+
+TINY = {"embed_dim": 24, "num_heads": 4, "depth": 4}
+
+
+def test_the_quality_token_selects_by_its_own_attention() -> None:
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 128, 96)
+    ours = create_model("sharpose-nano-128x96", relevance_rows="quality", alpha=0.25, **TINY).eval()
+    usual = create_model("sharpose-nano-128x96", alpha=0.25, **TINY).eval()
+    usual.load_state_dict(ours.state_dict())
+    seen: list[torch.Tensor] = []
+    for block in ours.blocks:
+        # a sequence of two results, of which the second is the attention of the queries asked for
+        block.register_forward_hook(lambda _, given, result: seen.append(result[1]))
+    with torch.inference_mode():
+        coarse, other = ours.coarse(images), usual.coarse(images)
+        attentions = [attention for attention in seen if attention is not None]
+        assert [attention.shape for attention in attentions] == [(2, 4, 1, 66)] * 3
+        running = torch.zeros_like(attentions[0])
+        for attention in attentions:
+            running = 0.99 * running + 0.01 * attention
+        assert torch.allclose(coarse.relevance, patch_relevance(running)[:, 18:], rtol=1e-4)
+        assert torch.equal(coarse.heatmaps, other.heatmaps)
+        keep, usual_keep = ours(images).keep_indices, usual(images).keep_indices
+    assert keep.shape == (2, 12) and keep.sort().values.tolist() != usual_keep.sort().values.tolist()
+
+
+@pytest.mark.parametrize("size", [(32, 24), (64, 48)])
+def test_drawn_points_are_decoded_where_they_are(size: tuple[int, int]) -> None:
+    points = torch.rand(3, 17, 2)
+    points[0, 0], points[0, 1] = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.5])
+    codec = codec_of(resolve_config("regression-vit-nano-128x96", heatmap_size=size))
+    assert isinstance(codec, DrawnCodec)
+    for sigma in (1.0, 2.0):
+        decoded, scores = codec.decode(draw(points, size, sigma))
+        assert (decoded - points * points.new_tensor([size[1] - 1, size[0] - 1])).abs().max() < 1e-3
+        assert scores.min() > 0.75
+    nothing, zero = codec.decode(torch.zeros(1, 1, *size))
+    assert nothing.tolist() == [[[-1, -1]]] and float(zero) == 0
+    mirrored = points * points.new_tensor([-1.0, 1.0]) + points.new_tensor([1.0, 0.0])
+    swapped = mirrored[:, list(COCO.flip_order)]
+    back = flip_back(draw(swapped, size, 2.0), COCO.flip_pairs)
+    assert torch.allclose(back, draw(points, size, 2.0), atol=1e-5)
+
+
+def test_regression_learns_one_picture() -> None:
+    torch.manual_seed(0)
+    model = create_model("regression-vit-nano-128x96", **{**TINY, "depth": 2})
+    images, wanted = torch.randn(1, 3, 128, 96), torch.rand(1, 17, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    errors = []
+    for _ in range(50):
+        error = (model(images).coordinates - wanted).abs().mean()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        errors.append(float(error.detach()))
+    # one point for all keypoints, however well chosen, is this far away
+    common = (wanted - wanted.median(dim=1, keepdim=True).values).abs().mean()
+    assert errors[-1] < 0.7 * float(common)
+    with pytest.raises(ValueError, match=r"^drawn_sigma = "):
+        resolve_config("regression-vit-nano-128x96", drawn_sigma=0)
+
+
+def test_rows_of_related_work_have_weights_of_their_own() -> None:
+    loaded, shared = load_spec(FOLDER / "related.yaml"), Catalog("nano").tier.shared
+    assert shared is not None
+    names = [
+        weights_name(Catalog("nano").stand_in("model", loaded.settings(row).model), loaded.settings(row).options)
+        for row in loaded.spec.rows
+    ]
+    assert names == [
+        "sharpose-nano-128x96",
+        "sharpose-nano-128x96-quality",
+        "sharpose-nano-128x96",
+        "keypoint-vit-nano-128x96",
+        "regression-vit-nano-128x96",
+    ]
+    assert set(names) <= set(shared.systems)
