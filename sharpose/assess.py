@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
 from sharpose.errors import InputError
-from sharpose.evaluate import Evaluation, evaluate, save_results
+from sharpose.evaluate import Evaluation, box_facts, evaluate, save_results
 from sharpose.files import sha256_of
+from sharpose.metrics.evaluators import Evaluator, check_evaluator
+from sharpose.metrics.postprocess import Cleaning
 from sharpose.models import create_model
 from sharpose.progress import Reporter
 from sharpose.weights import load_weights
@@ -35,6 +38,8 @@ def assess(
     workers: int,
     device: str,
     precision: str,
+    cleaning: Cleaning,
+    evaluator: Evaluator,
     save_results: Path | None,
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
@@ -47,6 +52,7 @@ def assess(
         raise InputError(f"--precision {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device {device}: there is no CUDA device here; use --device cpu")
+    check_evaluator(evaluator)
     model = create_model(model_name, **options)
     digest = load_chosen(model, model_name, weights)
     path, folder, _ = find_data(data or str(annotations), images)
@@ -68,6 +74,8 @@ def assess(
             device=device,
             precision=precision,  # type: ignore[arg-type]
             num_workers=workers,
+            cleaning=cleaning,
+            evaluator=evaluator,
             progress=report.progress,
         )
     if save_results is not None:
@@ -79,7 +87,9 @@ def assess(
         "annotations": str(path),
         "annotations_sha256": sha256_of(path),
         "boxes": boxes,
-        "boxes_sha256": None if boxes == "ground-truth" else sha256_of(Path(boxes)),
+        **box_facts(dataset),
+        **asdict(cleaning),
+        "evaluator": evaluator,
         "flip_test": flip_test,
         "precision": precision,
         "device": device,

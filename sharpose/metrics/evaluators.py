@@ -28,7 +28,7 @@ _CLASSES = {
 
 
 class Matched(Protocol):
-    """What both give back: `evalImgs` per class of sizes and image (None or nothing without anybody), `stats`, `params`."""
+    """What both give back. `evalImgs`: per class of sizes and image; None, or left out, without anybody in it."""
 
     evalImgs: list[dict[str, Any] | None]
     stats: Any
@@ -69,6 +69,11 @@ def match(
         evaluation.accumulate()
         evaluation.summarize()
     return evaluation
+
+
+def check_evaluator(evaluator: str) -> None:
+    """Raise InputError for an unknown evaluator, or one that is not installed."""
+    _classes(evaluator)
 
 
 def _classes(evaluator: str) -> tuple[Any, Any]:

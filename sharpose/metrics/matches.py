@@ -1,7 +1,7 @@
 """Which prediction found which person, image by image, and average precision of resampled images from it.
 
-The evaluators match predictions to people image by image; only the last step, ranking all of them, mixes images. So each
-bootstrap replicate reuses the cached matches and repeats that step alone, with images counted as often as drawn.
+The evaluators match predictions to people image by image; only the last step, ranking all of them, mixes images. So
+each bootstrap replicate reuses the cached matches and repeats that step alone, with images counted as often as drawn.
 """
 
 from __future__ import annotations
