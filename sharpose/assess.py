@@ -12,7 +12,7 @@ from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
 from sharpose.errors import InputError
-from sharpose.evaluate import Evaluation, box_facts, evaluate, save_results
+from sharpose.evaluate import Evaluation, box_facts, evaluate, predict, save_results
 from sharpose.files import sha256_of
 from sharpose.metrics.evaluators import Evaluator, check_evaluator
 from sharpose.metrics.postprocess import Cleaning
@@ -50,8 +50,7 @@ def assess(
         raise InputError("give either --annotations FILE with --images DIR, or --data NAME")
     if precision not in PRECISIONS:
         raise InputError(f"--precision {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: there is no CUDA device here; use --device cpu")
+    check_device(device)
     check_evaluator(evaluator)
     model = create_model(model_name, **options)
     digest = load_chosen(model, model_name, weights)
@@ -59,11 +58,9 @@ def assess(
     config = model.config
     codec = codec_of(config)
     dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes, warp=codec.warp)
-    if dataset.skeleton.num_keypoints != config.num_keypoints:
-        raise InputError(
-            f"{path}: has {dataset.skeleton.num_keypoints} keypoints and {model_name} predicts {config.num_keypoints}; "
-            f"use a model of the same number (--set num_keypoints={dataset.skeleton.num_keypoints}, with its weights)"
-        )
+    check_keypoints(dataset, model_name, config.num_keypoints)
+    if not dataset.pose_file.annotations:
+        raise InputError(f"{path}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results")
     with Reporter(f"Evaluating {model_name}", len(dataset)) as report:
         evaluation = evaluate(
             model,
@@ -94,6 +91,45 @@ def assess(
         "precision": precision,
         "device": device,
     }
+
+
+def predict_unlabelled(
+    model_name: str,
+    options: dict[str, Any],
+    weights: str | None,
+    image_info: Path,
+    images: Path,
+    boxes: Path,
+    *,
+    flip_test: bool,
+    batch_size: int,
+    workers: int,
+    device: str,
+) -> list[dict[str, Any]]:
+    """Results on images whose annotations are withheld, in COCO's format. Raises InputError before the first image."""
+    check_device(device)
+    model = create_model(model_name, **options)
+    load_chosen(model, model_name, weights)
+    codec = codec_of(model.config)
+    dataset = CocoTopDown(image_info, images, image_size=model.config.image_size, boxes=boxes, warp=codec.warp)
+    check_keypoints(dataset, model_name, model.config.num_keypoints)
+    run: dict[str, Any] = {"batch_size": batch_size, "flip_test": flip_test, "device": device, "num_workers": workers}
+    with Reporter(f"Predicting with {model_name}", len(dataset)) as report:
+        return predict(model, dataset, codec, progress=report.progress, **run).results(dataset)
+
+
+def check_device(device: str) -> None:
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: there is no CUDA device here; use --device cpu")
+
+
+def check_keypoints(dataset: CocoTopDown, model_name: str, predicted: int) -> None:
+    found = dataset.skeleton.num_keypoints
+    if found != predicted:
+        raise InputError(
+            f"{dataset.annotations}: has {found} keypoints and {model_name} predicts {predicted}; "
+            f"use a model of the same number (--set num_keypoints={found}, with its weights)"
+        )
 
 
 def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) -> str | None:
