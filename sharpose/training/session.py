@@ -20,7 +20,7 @@ from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.models.registry import resolve_config
 from sharpose.training.engine import Run, train
-from sharpose.training.recipe import Recipe, load_recipe
+from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 from sharpose.weights import save_weights
 
 
@@ -85,11 +85,8 @@ def origin(weights: Path) -> dict[str, Any]:
 
 
 def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) -> Recipe:
-    """The named recipe, or the model's own (nano models share one), with changed fields."""
-    own = model_name
-    if "-nano-" in model_name:
-        own = "nano" if model_name.startswith("sharpose") else "nano-one-stage"
-    recipe = load_recipe(recipe_name or own)
+    """The named recipe, or the model's own, with changed fields."""
+    recipe = load_recipe(recipe_name or own_recipe(model_name))
     try:
         return Recipe.model_validate({**recipe.model_dump(), **changes})
     except ValidationError as error:
