@@ -46,7 +46,7 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
     import torch
 
     from sharpose.data.coco import CocoTopDown
-    from sharpose.evaluate import evaluate, mean_pose_control, score
+    from sharpose.evaluate import box_facts, evaluate, mean_pose_control, score
 
     torch.set_num_threads(device.threads or torch.get_num_threads())
     files = data_files(catalog, cell.dataset or "", progress)
@@ -62,7 +62,7 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
         size = model.config.image_size
         dataset = CocoTopDown(files.annotations, files.images, image_size=size, boxes=boxes, warp=codec.warp)
         evaluation = evaluate(model, dataset, codec, flip_test=cell.flip_test, device=device.kind, progress=progress)
-    return {**accuracy_metrics(evaluation), "annotations_sha256": sha256_of(files.annotations)}
+    return {**accuracy_metrics(evaluation), "annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
 
 
 def trained_model(cell: Cell) -> tuple[PoseModel, HeatmapCodec]:

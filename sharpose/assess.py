@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
 from sharpose.errors import InputError
-from sharpose.evaluate import Evaluation, evaluate, save_results
+from sharpose.evaluate import Evaluation, box_facts, evaluate, predict, save_results
 from sharpose.files import sha256_of
+from sharpose.metrics.evaluators import Evaluator, check_evaluator
+from sharpose.metrics.postprocess import Cleaning
 from sharpose.models import create_model
 from sharpose.progress import Reporter
 from sharpose.weights import load_weights
@@ -35,6 +38,8 @@ def assess(
     workers: int,
     device: str,
     precision: str,
+    cleaning: Cleaning,
+    evaluator: Evaluator,
     save_results: Path | None,
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
@@ -45,19 +50,17 @@ def assess(
         raise InputError("give either --annotations FILE with --images DIR, or --data NAME")
     if precision not in PRECISIONS:
         raise InputError(f"--precision {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: there is no CUDA device here; use --device cpu")
+    check_device(device)
+    check_evaluator(evaluator)
     model = create_model(model_name, **options)
     digest = load_chosen(model, model_name, weights)
     path, folder, _ = find_data(data or str(annotations), images)
     config = model.config
     codec = codec_of(config)
     dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes, warp=codec.warp)
-    if dataset.skeleton.num_keypoints != config.num_keypoints:
-        raise InputError(
-            f"{path}: has {dataset.skeleton.num_keypoints} keypoints and {model_name} predicts {config.num_keypoints}; "
-            f"use a model of the same number (--set num_keypoints={dataset.skeleton.num_keypoints}, with its weights)"
-        )
+    check_keypoints(dataset, model_name, config.num_keypoints)
+    if not dataset.pose_file.annotations:
+        raise InputError(f"{path}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results")
     with Reporter(f"Evaluating {model_name}", len(dataset)) as report:
         evaluation = evaluate(
             model,
@@ -68,6 +71,8 @@ def assess(
             device=device,
             precision=precision,  # type: ignore[arg-type]
             num_workers=workers,
+            cleaning=cleaning,
+            evaluator=evaluator,
             progress=report.progress,
         )
     if save_results is not None:
@@ -79,11 +84,52 @@ def assess(
         "annotations": str(path),
         "annotations_sha256": sha256_of(path),
         "boxes": boxes,
-        "boxes_sha256": None if boxes == "ground-truth" else sha256_of(Path(boxes)),
+        **box_facts(dataset),
+        **asdict(cleaning),
+        "evaluator": evaluator,
         "flip_test": flip_test,
         "precision": precision,
         "device": device,
     }
+
+
+def predict_unlabelled(
+    model_name: str,
+    options: dict[str, Any],
+    weights: str | None,
+    image_info: Path,
+    images: Path,
+    boxes: Path,
+    *,
+    flip_test: bool,
+    batch_size: int,
+    workers: int,
+    device: str,
+) -> list[dict[str, Any]]:
+    """Results on images whose annotations are withheld, in COCO's format. Raises InputError before the first image."""
+    check_device(device)
+    model = create_model(model_name, **options)
+    load_chosen(model, model_name, weights)
+    codec = codec_of(model.config)
+    dataset = CocoTopDown(image_info, images, image_size=model.config.image_size, boxes=boxes, warp=codec.warp)
+    check_keypoints(dataset, model_name, model.config.num_keypoints)
+    run: dict[str, Any] = {"batch_size": batch_size, "flip_test": flip_test, "device": device, "num_workers": workers}
+    with Reporter(f"Predicting with {model_name}", len(dataset)) as report:
+        return predict(model, dataset, codec, progress=report.progress, **run).results(dataset)
+
+
+def check_device(device: str) -> None:
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: there is no CUDA device here; use --device cpu")
+
+
+def check_keypoints(dataset: CocoTopDown, model_name: str, predicted: int) -> None:
+    found = dataset.skeleton.num_keypoints
+    if found != predicted:
+        raise InputError(
+            f"{dataset.annotations}: has {found} keypoints and {model_name} predicts {predicted}; "
+            f"use a model of the same number (--set num_keypoints={found}, with its weights)"
+        )
 
 
 def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) -> str | None:

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sharpose.codecs.flip import flip_back
-from sharpose.data.annotations import load_pose_file
+from sharpose.data.annotations import load_detections, load_pose_file
 from sharpose.data.coco import CocoTopDown, ground_truth_instances, sample_batches
 from sharpose.data.normalise import normalise
 from sharpose.errors import InputError, RunFailed
-from sharpose.files import write_atomically
-from sharpose.metrics.coco_ap import RESAMPLES, CocoMetrics, coco_ap
-from sharpose.metrics.postprocess import OKS_THRESHOLD, clean_detections
+from sharpose.files import sha256_of, write_atomically
+from sharpose.metrics.coco_ap import RESAMPLES, CocoMetrics, box_ap, coco_ap
+from sharpose.metrics.evaluators import Evaluator
+from sharpose.metrics.postprocess import PROTOCOL, Cleaning, clean_detections
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Progress = Callable[[int, int], None]
@@ -58,9 +59,7 @@ class Predictions:
         """Share of people that went through the fine stage; None for models without early exit."""
         return None if self.needs_refinement is None else float(self.needs_refinement.mean())
 
-    def results(
-        self, dataset: CocoTopDown, *, oks_threshold: float = OKS_THRESHOLD, soft: bool = False
-    ) -> list[dict[str, Any]]:
+    def results(self, dataset: CocoTopDown, cleaning: Cleaning = PROTOCOL) -> list[dict[str, Any]]:
         """COCO's results format: near-duplicates removed, score = box score x mean keypoint score above .2."""
         kept, scores = clean_detections(
             self.image_ids,
@@ -70,8 +69,7 @@ class Predictions:
             self.box_scores,
             self.areas,
             dataset.skeleton.sigmas,
-            oks_threshold=oks_threshold,
-            soft=soft,
+            cleaning,
         )
         keypoints = np.concatenate([self.keypoints, self.keypoint_scores[..., None]], axis=2).reshape(len(scores), -1)
         return [
@@ -122,8 +120,8 @@ def evaluate(
     precision: Precision = "fp32",
     num_workers: int = 0,
     output: str = "heatmaps",
-    oks_threshold: float = OKS_THRESHOLD,
-    soft_nms: bool = False,
+    cleaning: Cleaning = PROTOCOL,
+    evaluator: Evaluator = "pycocotools",
     resamples: int = RESAMPLES,
     seed: int = 0,
     progress: Progress | None = None,
@@ -144,8 +142,14 @@ def evaluate(
         output=output,
         progress=progress,
     )
-    results = predictions.results(dataset, oks_threshold=oks_threshold, soft=soft_nms)
-    return score(dataset, results, refine_rate=predictions.refine_rate, resamples=resamples, seed=seed)
+    return score(
+        dataset,
+        predictions.results(dataset, cleaning),
+        refine_rate=predictions.refine_rate,
+        evaluator=evaluator,
+        resamples=resamples,
+        seed=seed,
+    )
 
 
 def score(
@@ -153,11 +157,12 @@ def score(
     results: list[dict[str, Any]],
     *,
     refine_rate: float | None = None,
+    evaluator: Evaluator = "pycocotools",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
     """Average precision of results on the images and annotations of a data set."""
-    metrics = coco_ap(dataset.pose_file, results, resamples=resamples, seed=seed)
+    metrics = coco_ap(dataset.pose_file, results, resamples=resamples, seed=seed, evaluator=evaluator)
     return Evaluation(
         metrics=metrics,
         results=results,
@@ -166,6 +171,15 @@ def score(
         images=metrics.num_images,
         refine_rate=refine_rate,
     )
+
+
+def box_facts(dataset: CocoTopDown) -> dict[str, str | float | None]:
+    """The detections file behind the boxes, by its sha256 and by COCO's AP of its boxes; None for ground truth."""
+    if dataset.boxes == "ground-truth":
+        return {"boxes_sha256": None, "boxes_ap": None}
+    path = Path(dataset.boxes)
+    detections = [row for _, row in load_detections(path, dataset.pose_file)]
+    return {"boxes_sha256": sha256_of(path), "boxes_ap": box_ap(dataset.pose_file, detections)}
 
 
 @torch.inference_mode()

@@ -12,6 +12,7 @@ import torch
 
 from sharpose import cli
 from sharpose.data.mannequin import annotations_path, detections_path, images_path
+from sharpose.files import sha256_of
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -72,6 +73,9 @@ def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["train-missing", "--only", "hrnet"], "no such system"),
         (["evaluate", "--model", "sharpose-nano-128x96"], "--annotations"),
         (["evaluate", "--model", "sharpose-base-256x192", "--data", "mannequin-tiny"], "no trained weights"),
+        (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--nms", "harder"], "hard, soft, none"),
+        (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--evaluator", "best"], "pycocotools, hotcoco"),
+        (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--oks-threshold", "0"], "oks_threshold"),
         (["bench", "sharpose-nano-128x96", "--precision", "fp7"], "fp7"),
         (["status", "--tier", "pico"], "pico"),
         (["data", "mannequin", "--difficulty", "7"], "difficulty"),
@@ -122,14 +126,26 @@ def test_train_then_evaluate_with_both_kinds_of_boxes(
     assert json.loads(out)["boxes_sha256"]
 
 
-def test_real_photographs_with_detector_boxes(capsys: pytest.CaptureFixture[str], shared: Path) -> None:
+def test_real_photographs_with_both_kinds_of_boxes(capsys: pytest.CaptureFixture[str], shared: Path) -> None:
     coco = shared / "data" / "coco_mini"
-    code, out, err = call(
-        capsys, "evaluate", "--model", "sharpose-nano-128x96", "--weights", "random", "--no-flip-test",
-        "--annotations", str(coco / "annotations" / "person_keypoints_val2017.json"),
-        "--images", str(coco / "val2017"),
-        "--boxes", str(coco / "annotations" / "detections_val2017_AP_H_56.json"), "--json",
-    )  # fmt: skip
+    boxes = coco / "annotations" / "detections_val2017_AP_H_56.json"
+    evaluate = ["evaluate", "--model", "sharpose-nano-128x96", "--no-flip-test", "--json"]
+    evaluate += ["--annotations", str(coco / "annotations" / "person_keypoints_val2017.json")]
+    evaluate += ["--images", str(coco / "val2017")]
+    code, out, err = call(capsys, *evaluate)
     assert code == 0, err
-    summary = json.loads(out)
-    assert (summary["people"], summary["images_with_boxes"], summary["images"]) == (118, 4, 35)
+    truth = json.loads(out)
+    assert (truth["people"], truth["images_with_boxes"], truth["annotated_people"]) == (73, 35, 73)
+    assert truth["boxes_ap"] is None and truth["boxes_sha256"] is None
+    # generated people alone were learnt from, so a little is found on photographs, and not by chance
+    assert 0.005 < truth["ap"] < 0.15
+    code, out, err = call(capsys, *evaluate, "--boxes", str(boxes))
+    assert code == 0, err
+    detected = json.loads(out)
+    assert (detected["people"], detected["images_with_boxes"], detected["images"]) == (118, 4, 35)
+    assert detected["boxes_ap"] == pytest.approx(0.102, abs=0.001)
+    assert detected["boxes_sha256"] == sha256_of(boxes)
+    assert (detected["nms"], detected["oks_threshold"], detected["keypoint_threshold"]) == ("hard", 0.9, 0.2)
+    code, out, err = call(capsys, *evaluate, "--boxes", str(boxes), "--nms", "soft", "--evaluator", "hotcoco")
+    assert code == 0, err
+    assert json.loads(out)["nms"] == "soft" and json.loads(out)["ar"] >= detected["ar"]

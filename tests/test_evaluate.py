@@ -20,7 +20,8 @@ from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.skeleton import COCO, COCO_CATEGORY
 from sharpose.errors import InputError, RunFailed
-from sharpose.evaluate import check_complete, evaluate, mean_pose_control, predict, save_results, score
+from sharpose.evaluate import box_facts, check_complete, evaluate, mean_pose_control, predict, save_results, score
+from sharpose.files import sha256_of
 
 SIZE, MAPS = (128, 96), (32, 24)
 CODEC = UdpCodec(SIZE, MAPS)
@@ -143,6 +144,16 @@ def test_detector_boxes_are_scored_against_all_images(dataset: CocoTopDown, tmp_
     assert len(result.results) == 1, "the second box sees the same person and is suppressed"
     assert result.results[0]["score"] == pytest.approx(0.5 * np.mean(result.results[0]["keypoints"][2::3]), abs=1e-6)
     assert (result.people, result.images_with_boxes, result.images) == (2, 1, 4)
+
+
+def test_detector_boxes_are_named_by_hash_and_ap(dataset: CocoTopDown, tmp_path: Path) -> None:
+    assert box_facts(dataset) == {"boxes_sha256": None, "boxes_ap": None}
+    boxes = tmp_path / "boxes.json"
+    people = dataset.pose_file.annotations
+    rows = [{"image_id": row["image_id"], "category_id": 1, "bbox": row["bbox"], "score": 0.5} for row in people]
+    boxes.write_text(json.dumps(rows))
+    facts = box_facts(CocoTopDown(dataset.annotations, tmp_path, image_size=SIZE, boxes=boxes))
+    assert facts == {"boxes_sha256": sha256_of(boxes), "boxes_ap": pytest.approx(1.0)}
 
 
 def normalised(dataset: CocoTopDown, index: int) -> Tensor:

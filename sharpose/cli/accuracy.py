@@ -25,6 +25,12 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    nms: Annotated[str, typer.Option(help="hard, soft or none: what becomes of near-duplicates.")] = "hard",
+    oks_threshold: Annotated[float, typer.Option(help="OKS above which two detections are near-duplicates.")] = 0.9,
+    keypoint_threshold: Annotated[float, typer.Option(help="Keypoints scored above it count in a row's score.")] = 0.2,
+    evaluator: Annotated[
+        str, typer.Option(help="pycocotools (the judge) or hotcoco: the same numbers, sooner.")
+    ] = "pycocotools",
     save_results: Annotated[Path | None, typer.Option(help="Where to write the results in COCO's format.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -33,6 +39,7 @@ def evaluate(
     Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin-val --set alpha=.3
     """
     from sharpose.assess import assess
+    from sharpose.metrics.postprocess import Cleaning
 
     evaluation, facts = assess(
         model_name=model,
@@ -47,6 +54,8 @@ def evaluate(
         workers=workers,
         device=device,
         precision=precision,
+        cleaning=Cleaning(nms, oks_threshold, keypoint_threshold),  # type: ignore[arg-type]
+        evaluator=evaluator,  # type: ignore[arg-type]
         save_results=save_results,
     )
     summary = evaluation.summary()
@@ -61,6 +70,8 @@ def evaluate(
         f"AP {percent('ap')} [{percent('ap_low')}, {percent('ap_high')}]  "
         + "  ".join(f"{name} {percent(key)}" for name, key in scores),
     ]
+    if facts["boxes_ap"] is not None:
+        lines.append(f"AP of the boxes themselves: {100 * facts['boxes_ap']:.1f}")
     if summary["refine_rate"] is not None:
         lines.append(f"refined: {percent('refine_rate')} % of the people")
     show({**facts, **summary}, as_json, "\n".join(lines))

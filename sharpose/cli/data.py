@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,3 +82,40 @@ def doctor(
     show({"healthy": found.healthy, **vars(found)}, as_json, "\n".join(found.lines))
     if not found.healthy:
         raise typer.Exit(1)
+
+
+@data_app.command()
+def coco(
+    out: Annotated[Path, typer.Option(help="The COCO folder, as --coco and SHARPOSE_COCO want it.")] = Path("coco"),
+    parts: Annotated[
+        list[str] | None, typer.Option("--part", help="annotations, val, train, test-info or test; may be repeated.")
+    ] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download, check and unpack; else only explain.")] = False,
+    base_url: Annotated[str | None, typer.Option(help="A mirror of COCO's own site.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Explain the official files of COCO 2017 or fetch them; a download that broke off goes on where it stopped.
+
+    Example: sharpose data coco --out coco --part annotations --part val --fetch
+    """
+    from sharpose.data.coco_files import OFFICIAL, PARTS, explain, fetch_part, known_part, state
+    from sharpose.progress import Reporter
+
+    chosen = parts or (["annotations", "val"] if fetch else list(PARTS))
+    for name in chosen:
+        known_part(name)
+    for name in chosen if fetch else ():
+        with Reporter(f"Fetching {name} (MB)", math.ceil(PARTS[name].size / 1e6)) as report:
+
+            def megabytes(done: int, total: int, report: Reporter = report) -> None:
+                report.progress(math.ceil(done / 1e6), math.ceil(total / 1e6))
+
+            fetch_part(name, out, base_url or OFFICIAL, megabytes)
+    rows = {
+        name: {"size": PARTS[name].size, "sha256": PARTS[name].sha256, "state": state(PARTS[name], out)}
+        for name in chosen
+    }
+    lines = explain(out, chosen)
+    if not fetch:
+        lines.append("With --fetch, the parts named by --part (default: annotations and val) are downloaded to --out.")
+    show({"folder": str(out), "parts": rows}, as_json, "\n".join(lines))

@@ -11,7 +11,7 @@ from sharpose.data.skeleton import COCO
 from sharpose.metrics.oks import release_instance_oks
 from sharpose.metrics.pck import heatmap_pck, release_instance_pck
 from sharpose.metrics.pckh import mpii_truth, pckh
-from sharpose.metrics.postprocess import clean_detections, oks_matrix
+from sharpose.metrics.postprocess import Cleaning, clean_detections, oks_matrix
 
 
 def check_coco_postprocessing(case: Case) -> list[Comparison]:
@@ -29,9 +29,7 @@ def check_coco_postprocessing(case: Case) -> list[Comparison]:
             case.inputs("box_score").double().numpy(),
             areas,
             COCO.sigmas,
-            score_threshold=variant["score_threshold"],
-            oks_threshold=variant["oks_threshold"],
-            soft=variant["soft"],
+            Cleaning("soft" if variant["soft"] else "hard", variant["oks_threshold"], variant["score_threshold"]),
         )
         ours, bound = torch.from_numpy(scores[kept]), case.tolerance["scores"]
         comparisons += [

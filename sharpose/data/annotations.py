@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from sharpose.data.skeleton import Skeleton
+from sharpose.data.skeleton import COCO_CATEGORY, Skeleton
 from sharpose.errors import InputError
 
 
@@ -55,11 +55,16 @@ def load_pose_file(path: Path, skeleton: Skeleton | None = None) -> PoseFile:
 
 
 def parse_pose_file(data: Any, path: Path, skeleton: Skeleton | None = None) -> PoseFile:
-    """Check the content of a COCO keypoint file; errors name `path`."""
+    """Check the content of a COCO keypoint file; errors name `path`.
+
+    A file of image information (COCO's test splits) has no annotations: nobody is annotated, and the layout is COCO's.
+    """
     if not isinstance(data, dict):
         raise InputError(
             f"{path}: must be an object with images, annotations and categories, not a {type(data).__name__}"
         )
+    if "annotations" not in data and _names_people(data.get("categories")):
+        data = {**data, "annotations": [], "categories": [COCO_CATEGORY]}
     for key in ("images", "annotations", "categories"):
         if not isinstance(data.get(key), list) or not all(isinstance(row, dict) for row in data[key]):
             raise InputError(f"{path}: {key} must be a list of objects; is this a COCO keypoint annotation file?")
@@ -94,6 +99,14 @@ def load_detections(path: Path, pose_file: PoseFile) -> list[tuple[int, dict[str
     if not kept:
         raise InputError(f"{path}: holds no detection of category {pose_file.category_id}")
     return kept
+
+
+def _names_people(categories: object) -> bool:
+    """Whether these are COCO's categories, as a file without annotations lists them."""
+    own = {"id": COCO_CATEGORY["id"], "name": COCO_CATEGORY["name"]}
+    return isinstance(categories, list) and any(
+        isinstance(row, dict) and own.items() <= row.items() for row in categories
+    )
 
 
 def _keypoint_category(path: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from sharpose.errors import InputError
+
+Suppression = Literal["hard", "soft", "none"]
 SCORE_THRESHOLD = 0.2
 OKS_THRESHOLD = 0.9
 SOFT_MAX_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """The defaults are the protocol of the tables. nms: what becomes of rows whose OKS with a better one of the image
+    is above `oks_threshold`: removed ("hard"), moved down the order ("soft"), or nothing ("none"). keypoint_threshold:
+    keypoints score above it to count. Raises InputError."""
+
+    nms: Suppression = "hard"
+    oks_threshold: float = OKS_THRESHOLD
+    keypoint_threshold: float = SCORE_THRESHOLD
+
+    def __post_init__(self) -> None:
+        if self.nms not in get_args(Suppression):
+            raise InputError(f"nms = {self.nms!r} does not work: it must be one of {', '.join(get_args(Suppression))}")
+        if not 0 < self.oks_threshold <= 1:
+            raise InputError(f"oks_threshold = {self.oks_threshold} does not work: it must be above 0 and at most 1")
+        if not 0 <= self.keypoint_threshold <= 1:
+            raise InputError(f"keypoint_threshold = {self.keypoint_threshold} does not work: it must be from 0 to 1")
+
+    def kept(self, oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"]) -> list[int]:
+        """Rows of one image to report, best first."""
+        if self.nms == "none":
+            return _descending(scores).tolist()
+        return (soft_oks_nms if self.nms == "soft" else oks_nms)(oks, scores, self.oks_threshold)
+
+
+PROTOCOL = Cleaning()
 
 
 def rescore(
@@ -62,22 +95,18 @@ def clean_detections(
     box_scores: Float[np.ndarray, " N"],
     areas: Float[np.ndarray, " N"],
     sigmas: Sequence[float],
-    *,
-    score_threshold: float = SCORE_THRESHOLD,
-    oks_threshold: float = OKS_THRESHOLD,
-    soft: bool = False,
+    cleaning: Cleaning = PROTOCOL,
 ) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, " N"]]:
     """The rows to report (images in order of first appearance, best row first) and the final score of every row.
 
     Of rows with the same box id in an image the first counts; then rescoring and OKS suppression per image.
     """
-    scores = rescore(box_scores, keypoint_scores, score_threshold)
+    scores = rescore(box_scores, keypoint_scores, cleaning.keypoint_threshold)
     kept: list[int] = []
     for rows in _rows_by_image(image_ids):
         unique = rows[np.unique(box_ids[rows], return_index=True)[1]]
         oks = oks_matrix(keypoints[unique], areas[unique], sigmas)
-        suppress = soft_oks_nms if soft else oks_nms
-        kept.extend(unique[suppress(oks, scores[unique], oks_threshold)])
+        kept.extend(unique[cleaning.kept(oks, scores[unique])])
     return np.asarray(kept, dtype=np.int64), scores
 
 

@@ -180,7 +180,7 @@ def loop(
             # dropped paths derive from the step too, so that a resumed run repeats them
             torch.manual_seed(run.seed * 1_000_003 + state.step * accelerator.num_processes + accelerator.process_index)
             losses = objective({k: v.to(accelerator.device) for k, v in batch.items()}, plan)
-            total = torch.stack(list(losses.values())).sum()
+            total = run.recipe.loss_factor * torch.stack(list(losses.values())).sum()
             log_now = state.step % LOG_EVERY == 0 or state.step == stop - 1
             if not torch.isfinite(total):
                 raise RunFailed(
@@ -189,6 +189,8 @@ def loop(
                 )
             optimizer.zero_grad()
             accelerator.backward(total)
+            if run.recipe.gradient_clip is not None:
+                accelerator.clip_grad_norm_(objective.parameters(), run.recipe.gradient_clip)
             optimizer.step()
             if log_now:
                 now = time.monotonic()

@@ -54,13 +54,14 @@ def make_optimizer(
     depth: int,
     recipe: Recipe,
     without_decay: tuple[str, ...] | None = None,
-) -> torch.optim.AdamW:
-    """AdamW with one group per distinct rule (see `parameter_rule`); every group carries its `lr_scale`."""
+) -> torch.optim.Adam:
+    """Adam or AdamW with one group per distinct rule (see `parameter_rule`); every group carries its `lr_scale`."""
     groups: dict[ParameterRule, list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
         rule = parameter_rule(name, parameter.ndim, depth, recipe.layer_decay, recipe.weight_decay, without_decay)
         groups.setdefault(rule, []).append(parameter)  # type: ignore[arg-type]
-    return torch.optim.AdamW(
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(
         [{"params": params, "weight_decay": r.weight_decay, "lr_scale": r.lr_scale} for r, params in groups.items()],
         lr=recipe.learning_rate,
         betas=recipe.betas,

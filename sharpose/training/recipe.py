@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sharpose.data.augment import Augmentation
 from sharpose.errors import InputError
@@ -19,8 +19,10 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    starts_from: str | None = Field(None, description="the weights that the published training starts from, in words")
     epochs: float = Field(210, gt=0)
     batch_size: int = Field(256, ge=1, description="over all processes")
+    optimizer: Literal["adamw", "adam"] = Field("adamw", description="adam: without any weight decay")
     learning_rate: float = Field(5e-4, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(0.1, ge=0)
@@ -30,6 +32,8 @@ class Recipe(BaseModel):
     milestones: tuple[float, ...] = Field((170, 200), description="epochs at which the learning rate falls by gamma")
     gamma: float = Field(0.1, gt=0, le=1)
     linear_decay_epochs: float = Field(0, ge=0, description="last epochs over which the learning rate falls to zero")
+    gradient_clip: float | None = Field(None, gt=0, description="largest norm of all gradients together")
+    loss_factor: float = Field(1.0, gt=0, description="of the whole loss; older code bases halve theirs")
     sigma: float = Field(2.0, gt=0, description="of the target Gaussians, in heatmap pixels")
     quality_weight: float = Field(0.03, ge=0, description="lambda, once quality_start_epoch is reached")
     quality_start_epoch: float = Field(180, ge=0)
@@ -39,20 +43,29 @@ class Recipe(BaseModel):
         None, description="EViT: epochs without reduction, then epochs until its keep rate is reached"
     )
     teacher: Path | None = Field(None, description="DynamicViT: weights of the unpruned model to learn from")
-    augment: bool | dict[str, float] = Field(
+    augment: bool | dict[str, float | str] = Field(
         True, description="the paper's random crops, none, or the paper's with some strengths changed"
     )
     model_options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("augment")
     @classmethod
-    def known_strengths(cls, augment: bool | dict[str, float]) -> bool | dict[str, float]:
-        if isinstance(augment, dict):
-            known = [field.name for field in fields(Augmentation) if field.type == "float"]
-            unknown = [name for name in augment if name not in known]
-            if unknown:
-                raise ValueError(f"no strength is called {unknown[0]!r}; there are {', '.join(known)}")
+    def known_strengths(cls, augment: bool | dict[str, float | str]) -> bool | dict[str, float | str]:
+        for name, value in augment.items() if isinstance(augment, dict) else ():
+            known = [field.name for field in fields(Augmentation)]
+            if name not in known:
+                raise ValueError(f"no strength is called {name!r}; there are {', '.join(known)}")
+            if name == "shift_of" and value not in ("crop", "box"):
+                raise ValueError(f"shift_of = {value!r} does not work: it must be crop or box")
+            if name != "shift_of" and isinstance(value, str):
+                raise ValueError(f"{name} = {value!r} does not work: it must be a number")
         return augment
+
+    @model_validator(mode="after")
+    def adam_without_decay(self) -> Recipe:
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ValueError("optimizer adam knows no weight decay here; set weight_decay: 0, or take adamw")
+        return self
 
     @property
     def augmentation(self) -> Augmentation | None:
@@ -62,14 +75,32 @@ class Recipe(BaseModel):
         return Augmentation() if self.augment else None
 
 
+FOLDER = Path(str(files("sharpose.training") / "recipes"))
+
+
+def own_recipe(model_name: str) -> str:
+    """The name of the recipe that a model is trained by, where none is named.
+
+    `vitpose-base-384x288` asks for a recipe of its own, then for vitpose-base's, vitpose-384x288's and vitpose's. Nano
+    models share one. A model without any gets its own name, which `load_recipe` answers with what there is.
+    """
+    if "-nano-" in model_name:
+        return "nano" if model_name.startswith("sharpose") else "nano-one-stage"
+    *parts, size = model_name.split("-")
+    names = [model_name]
+    for count in range(len(parts), 0, -1):
+        stem = "-".join(parts[:count])
+        names += [f"{stem}-{size}", stem]
+    return next((name for name in names if (FOLDER / f"{name}.yaml").exists()), model_name)
+
+
 def load_recipe(name: str | Path) -> Recipe:
     """A recipe by name (a file of `sharpose/training/recipes`) or by path. Raises InputError naming file and field."""
     path = Path(str(name))
     if path.suffix not in {".yaml", ".yml"}:
-        folder = Path(str(files("sharpose.training") / "recipes"))
-        path = folder / f"{name}.yaml"
+        path = FOLDER / f"{name}.yaml"
         if not path.exists():
-            names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+            names = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
             raise InputError(f"no recipe is called {str(name)!r}; recipes: {names} (or give a .yaml file)")
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text()) or {})

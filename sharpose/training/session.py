@@ -22,7 +22,7 @@ from sharpose.models import create_model
 from sharpose.models.registry import resolve_config
 from sharpose.starting import start_from
 from sharpose.training.engine import Run, train
-from sharpose.training.recipe import Recipe, load_recipe
+from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 from sharpose.weights import read_weights, save_weights
 
 
@@ -115,11 +115,8 @@ def taken(model_name: str, recipe: Recipe, init: Path) -> dict[str, Any]:
 
 
 def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) -> Recipe:
-    """The named recipe, or the model's own (nano models share one), with changed fields."""
-    own = model_name
-    if "-nano-" in model_name:
-        own = "nano" if model_name.startswith("sharpose") else "nano-one-stage"
-    recipe = load_recipe(recipe_name or own)
+    """The named recipe, or the model's own, with changed fields."""
+    recipe = load_recipe(recipe_name or own_recipe(model_name))
     try:
         return Recipe.model_validate({**recipe.model_dump(), **changes})
     except ValidationError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sharpose.data.augment import Augmentation, Draw
+from sharpose.training.recipe import load_recipe
 
 DRAWS = [Augmentation().draw(np.random.default_rng(seed)) for seed in range(4000)]
 
@@ -41,3 +43,35 @@ def test_switched_off_is_no_change() -> None:
     )
     draw = still.draw(np.random.default_rng(0))
     assert Draw(prefer_upper=draw.prefer_upper) == draw
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shift", "shifted", "half_body", "scale", "rotation"),
+    [
+        ("vitpose-base", 0.2, 0.3, 0.3, 0.5, 40),
+        ("sharpose-base-256x192", 0.16, 0.3, 0.3, 0.5, 40),
+        ("hrnet", 0.0, 0.0, 0.3, 0.35, 45),
+        ("simple-baseline", 0.0, 0.0, 0.0, 0.3, 40),
+        ("okdhp", 0.0, 0.0, 0.0, 0.25, 30),
+    ],
+)
+def test_published_distributions(
+    recipe: str, shift: float, shifted: float, half_body: float, scale: float, rotation: float
+) -> None:
+    """Against the distributions themselves: uniform, and normal cut at one or two standard deviations."""
+    augmentation = load_recipe(recipe).augmentation
+    assert augmentation is not None
+    rng = np.random.default_rng(1)
+    draws = [augmentation.draw(rng) for _ in range(4000)]
+    assert share([draw.shift != (0.0, 0.0) for draw in draws]) == pytest.approx(shifted, abs=0.03)
+    assert share([draw.half_body for draw in draws]) == pytest.approx(half_body, abs=0.03)
+    assert share([draw.flip for draw in draws]) == pytest.approx(0.5, abs=0.03)
+    moves = np.array([draw.shift for draw in draws if draw.shift != (0.0, 0.0)]).ravel()
+    if shift:
+        assert stats.kstest(moves, stats.uniform(-shift, 2 * shift).cdf).pvalue > 1e-3
+    normal = np.random.default_rng(2).standard_normal(20_000)
+    factors = np.array([draw.scale for draw in draws])
+    assert stats.ks_2samp(factors, 1 + scale * normal.clip(-1, 1)).pvalue > 1e-3
+    turned = np.array([draw.rotation for draw in draws if draw.rotation])
+    assert len(turned) / len(draws) == pytest.approx(0.6, abs=0.03)
+    assert stats.ks_2samp(turned, rotation * normal.clip(-2, 2)).pvalue > 1e-3

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from sharpose.data.annotations import parse_pose_file
 from sharpose.data.skeleton import COCO_CATEGORY
 from sharpose.errors import InputError
-from sharpose.metrics.coco_ap import Matches, _evaluate, coco_ap, load_results, paired_difference
+from sharpose.metrics.coco_ap import coco_ap, load_results, paired_difference, truth_of
+from sharpose.metrics.evaluators import match
+from sharpose.metrics.matches import Matches
 
 Rows = list[dict[str, Any]]
 
@@ -48,7 +50,8 @@ def result(image_id: int, points: np.ndarray, score: float) -> dict[str, Any]:
 
 def matches_of(truth: dict[str, Any], results: Rows) -> tuple[Matches, float]:
     pose_file = parse_pose_file(truth, Path("truth.json"))
-    evaluation = _evaluate(pose_file, results, sorted(pose_file.images), pose_file.skeleton.sigmas)
+    images, sigmas = sorted(pose_file.images), pose_file.skeleton.sigmas
+    evaluation = match("pycocotools", "keypoints", truth_of(pose_file), results, images, sigmas)
     return Matches.from_evaluation(evaluation), float(evaluation.stats[0])
 
 

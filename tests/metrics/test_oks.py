@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,9 @@ from pycocotools.coco import COCO as CocoIndex
 from pycocotools.cocoeval import COCOeval
 
 from sharpose.data.skeleton import COCO
+from sharpose.errors import InputError
 from sharpose.metrics.oks import instance_oks
-from sharpose.metrics.postprocess import clean_detections, oks_matrix, oks_nms, rescore, soft_oks_nms
+from sharpose.metrics.postprocess import Cleaning, clean_detections, oks_matrix, oks_nms, rescore, soft_oks_nms
 
 
 def test_oks_equals_pycocotools() -> None:
@@ -89,3 +92,44 @@ def test_images_do_not_suppress_each_other_and_repeated_boxes_count_once() -> No
         COCO.sigmas,
     )
     assert len(nothing) == 0
+
+
+def cleaned(cleaning: Cleaning) -> tuple[list[int], np.ndarray]:
+    """Three detections of one image: a person, nearly the same again, somebody else."""
+    people = np.random.default_rng(0).uniform(0, 300, (2, 17, 2))
+    kept, scores = clean_detections(
+        np.zeros(3, int),
+        np.arange(3),
+        np.stack([people[0], people[0] + 0.1, people[1]]),
+        np.tile([0.9, 0.3, *[0.0] * 15], (3, 1)),
+        np.array([1.0, 0.8, 0.5]),
+        np.full(3, 5000.0),
+        COCO.sigmas,
+        cleaning,
+    )
+    return kept.tolist(), scores
+
+
+def test_near_duplicates_go_move_down_or_stay() -> None:
+    assert cleaned(Cleaning())[0] == [0, 2]
+    assert cleaned(Cleaning("soft"))[0] == [0, 2, 1]
+    assert cleaned(Cleaning("none"))[0] == [0, 1, 2]
+    assert cleaned(Cleaning(oks_threshold=1.0))[0] == [0, 1, 2], "nothing has an OKS above 1"
+
+
+def test_only_keypoints_above_the_threshold_count() -> None:
+    assert cleaned(Cleaning())[1] == pytest.approx([0.6, 0.48, 0.3])
+    assert cleaned(Cleaning(keypoint_threshold=0.5))[1] == pytest.approx([0.9, 0.72, 0.45])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"nms": "harder"}, "hard, soft, none"),
+        ({"oks_threshold": 0.0}, "above 0"),
+        ({"keypoint_threshold": 2}, "0 to 1"),
+    ],
+)
+def test_wrong_cleaning_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Cleaning(**wrong)

@@ -105,3 +105,18 @@ def test_another_run_is_not_resumed(run: Run) -> None:
     train(replace(run, max_steps=1))
     with pytest.raises(InputError, match="seed was 3 and is 4 now"):
         train(replace(run, seed=4))
+
+
+def gradient_norm(run: Run, folder: Path, **changes: float | str) -> float:
+    """After one step; the gradients of the last step stay."""
+    recipe = run.recipe.model_copy(update=changes)
+    model, _ = train(replace(run, recipe=recipe, folder=folder, max_steps=1))
+    return float(torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm())
+
+
+def test_gradients_are_clipped_and_the_loss_scaled_as_the_recipe_says(run: Run, tmp_path: Path) -> None:
+    whole = gradient_norm(run, tmp_path / "whole")
+    assert gradient_norm(run, tmp_path / "half", loss_factor=0.5) == pytest.approx(0.5 * whole, rel=1e-4)
+    assert gradient_norm(run, tmp_path / "clipped", gradient_clip=0.1 * whole) == pytest.approx(0.1 * whole, rel=1e-3)
+    unclipped = gradient_norm(run, tmp_path / "adam", gradient_clip=10 * whole, optimizer="adam", weight_decay=0)
+    assert unclipped == pytest.approx(whole, rel=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from sharpose.conformance.run import run_case
 from sharpose.errors import InputError
@@ -29,6 +30,15 @@ def test_every_parameter_is_optimised_once() -> None:
     optimizer = make_optimizer(model.named_parameters(), 6, Recipe(layer_decay=0.5, weight_decay=0.1))
     grouped = [p for group in optimizer.param_groups for p in group["params"]]
     assert len(grouped) == len(list(model.parameters())) == len({id(p) for p in grouped})
+
+
+def test_each_system_gets_its_optimiser() -> None:
+    model = create_model("hrnet-nano-128x96")
+    adam = make_optimizer(model.named_parameters(), 0, load_recipe("hrnet"))
+    assert type(adam) is torch.optim.Adam
+    assert {group["weight_decay"] for group in adam.param_groups} == {0.0}
+    assert {group["lr_scale"] for group in adam.param_groups} == {1.0}
+    assert type(make_optimizer(model.named_parameters(), 0, load_recipe("hrformer"))) is torch.optim.AdamW
 
 
 @pytest.mark.parametrize(

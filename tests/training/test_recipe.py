@@ -8,7 +8,8 @@ import pytest
 
 from sharpose.data.augment import Augmentation
 from sharpose.errors import InputError
-from sharpose.training.recipe import Recipe, load_recipe
+from sharpose.models import list_models
+from sharpose.training.recipe import FOLDER, Recipe, load_recipe, own_recipe
 
 
 def test_augmentation_is_the_papers_none_or_changed() -> None:
@@ -21,4 +22,83 @@ def test_unknown_strength_names_file_and_field(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("augment: {rotate: 15}\n")
     with pytest.raises(InputError, match=r"mine.yaml.*augment.*'rotate'.*rotation"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe"),
+    [
+        ("sharpose-base-384x288", "sharpose-base-384x288"),
+        ("vitpose-base-256x192", "vitpose-base"),
+        ("vitpose-base-384x288", "vitpose-base-384x288"),
+        ("vitpose-base-simple-256x192", "vitpose-base"),
+        ("simple-baseline-r152-256x192", "simple-baseline"),
+        ("simple-baseline-r50-384x288", "simple-baseline-384x288"),
+        ("hrnet-w48-256x256", "hrnet"),
+        ("hrformer-base-384x288", "hrformer-384x288"),
+        ("tokenpose-l-d24-384x288", "tokenpose-l-384x288"),
+        ("tokenpose-t-256x256", "tokenpose-t-256x256"),
+        ("okdhp-hourglass-4-256x256", "okdhp"),
+        ("evit-small-256x192", "evit"),
+        ("hrnet-nano-128x96", "nano-one-stage"),
+        ("sharpose-nano-192x144", "nano"),
+    ],
+)
+def test_a_model_is_trained_by_the_recipe_of_its_name(model: str, recipe: str) -> None:
+    assert own_recipe(model) == recipe
+
+
+def test_every_model_has_a_recipe_and_every_recipe_is_sound() -> None:
+    for name in list_models():
+        assert load_recipe(own_recipe(name)).epochs > 0, name
+    for path in FOLDER.glob("*.yaml"):
+        recipe = load_recipe(path)
+        assert recipe.starts_from or "nano" in path.stem, path.stem
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        # optimiser, learning rate, weight decay, layer decay, milestones, epochs, clip, loss factor, sigma
+        ("vitpose-small", ("adamw", 5e-4, 0.1, 0.8, (170, 200), 210, 1.0, 1.0, 2)),
+        ("vitpose-base", ("adamw", 5e-4, 0.1, 0.75, (170, 200), 210, 1.0, 1.0, 2)),
+        ("sharpose-base-256x192", ("adamw", 5e-4, 0.1, 0.75, (170, 200), 210, None, 1.0, 2)),
+        ("sharpose-small-384x288", ("adamw", 5e-4, 0.1, 0.8, (170, 200), 250, None, 1.0, 3)),
+        ("simple-baseline", ("adam", 1e-3, 0, 1, (90, 120), 140, None, 0.5, 2)),
+        ("hrnet", ("adam", 1e-3, 0, 1, (170, 200), 210, None, 0.5, 2)),
+        ("hrnet-udp-384x288", ("adam", 5e-4, 0, 1, (170, 200), 210, None, 1.0, 3)),
+        ("hrnet-dark", ("adam", 5e-4, 0, 1, (170, 200), 210, None, 1.0, 2)),
+        ("hrformer", ("adamw", 5e-4, 0.01, 1, (170, 200), 210, None, 1.0, 2)),
+        ("tokenpose-l", ("adam", 1e-3, 0, 1, (200, 260), 300, None, 0.5, 2)),
+        ("okdhp", ("adam", 2.5e-4, 0, 1, (120, 140), 150, None, 0.5, 2)),
+    ],
+)
+def test_published_recipes(name: str, values: tuple[object, ...]) -> None:
+    r = load_recipe(name)
+    ours = r.optimizer, r.learning_rate, r.weight_decay, r.layer_decay, r.milestones, r.epochs
+    assert (*ours, r.gradient_clip, r.loss_factor, r.sigma) == values
+
+
+def test_published_random_crops() -> None:
+    assert load_recipe("vitpose-base").augmentation == Augmentation(shift=0.2, shift_of="box")
+    assert load_recipe("sharpose-base-256x192").augmentation == Augmentation()
+    hrnet = load_recipe("hrnet").augmentation
+    assert hrnet == Augmentation(shift_probability=0, half_body_probability=0.3, scale=0.35, rotation=45)
+    assert load_recipe("hrnet-dark").model_options == {"codec": "dark"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("optimizer: sgd\n", "optimizer: Input should be 'adamw' or 'adam'"),
+        ("optimizer: adam\nweight_decay: 0.1\n", "set weight_decay: 0"),
+        ("gradient_clip: 0\n", "gradient_clip"),
+        ("augment: {shift_of: boxes}\n", "crop or box"),
+        ("augment: {rotation: much}\n", "rotation.*must be a number"),
+    ],
+)
+def test_bad_values_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
         load_recipe(path)
