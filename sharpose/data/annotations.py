@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from sharpose.data.mpii import is_mpii, mpii_as_coco
 from sharpose.data.skeleton import Skeleton
 from sharpose.errors import InputError
 
@@ -30,6 +31,8 @@ class PoseFile:
     annotations: list[dict[str, Any]] = field(repr=False)
     category_id: int
     skeleton: Skeleton
+    is_mpii: bool = False
+    """Whether the file is in MPII's layout; row i is then person i of MPII's ground truth."""
 
 
 def read_json(path: Path) -> Any:
@@ -50,8 +53,14 @@ def read_json(path: Path) -> Any:
 
 
 def load_pose_file(path: Path, skeleton: Skeleton | None = None) -> PoseFile:
-    """Read and check a COCO keypoint file; `skeleton` replaces its category's layout (same number of keypoints)."""
-    return parse_pose_file(read_json(path), path, skeleton)
+    """Read and check a keypoint file in COCO's or MPII's layout.
+
+    `skeleton` replaces its category's layout (same number of keypoints).
+    """
+    content = read_json(path)
+    if is_mpii(content):
+        return replace(parse_pose_file(mpii_as_coco(content, path), path, skeleton), is_mpii=True)
+    return parse_pose_file(content, path, skeleton)
 
 
 def parse_pose_file(data: Any, path: Path, skeleton: Skeleton | None = None) -> PoseFile:
