@@ -10,9 +10,13 @@ import torch
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
+from sharpose.data.mpii import find_truth
+from sharpose.data.skeleton import Skeleton, known_skeleton
 from sharpose.errors import InputError
-from sharpose.evaluate import Evaluation, evaluate, save_results
-from sharpose.files import sha256_of
+from sharpose.evaluate import Evaluation, Predictions, predict, save_results, score
+from sharpose.evaluate_points import PckhEvaluation, pck_summary, score_pck, score_pckh
+from sharpose.files import sha256_of, write_json
+from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.models import create_model
 from sharpose.progress import Reporter
 from sharpose.weights import load_weights
@@ -36,8 +40,13 @@ def assess(
     device: str,
     precision: str,
     save_results: Path | None,
-) -> tuple[Evaluation, dict[str, Any]]:
+    by_name: bool = False,
+    ground_truth: Path | None = None,
+) -> tuple[Evaluation | PckhEvaluation, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
+
+    People in MPII's layout are scored by PCKh, against the `ground_truth` given or found beside their annotations;
+    others by AP and, in annotated boxes, also by PCK, which is among the facts.
 
     Raises InputError for anything missing or contradictory, before the first image is read.
     """
@@ -52,14 +61,17 @@ def assess(
     path, folder, _ = find_data(data or str(annotations), images)
     config = model.config
     codec = codec_of(config)
-    dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes, warp=codec.warp)
+    layout = wanted_layout(config.num_keypoints) if by_name else None
+    dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes, warp=codec.warp, by_name=layout)
     if dataset.skeleton.num_keypoints != config.num_keypoints:
         raise InputError(
             f"{path}: has {dataset.skeleton.num_keypoints} keypoints and {model_name} predicts {config.num_keypoints}; "
-            f"use a model of the same number (--set num_keypoints={dataset.skeleton.num_keypoints}, with its weights)"
+            f"use a model of the same number (--set num_keypoints={dataset.skeleton.num_keypoints}, with its weights), "
+            "or match keypoints by their names (--by-name)"
         )
+    truth_file = truth_of(dataset, ground_truth)
     with Reporter(f"Evaluating {model_name}", len(dataset)) as report:
-        evaluation = evaluate(
+        predictions = predict(
             model,
             dataset,
             codec,
@@ -70,9 +82,10 @@ def assess(
             num_workers=workers,
             progress=report.progress,
         )
+    scored, more = scores(predictions, dataset, truth_file)
     if save_results is not None:
-        write_results(evaluation, save_results)
-    return evaluation, {
+        write_results(scored, save_results)
+    return scored, {
         "model": model_name,
         "options": options,
         "weights_sha256": digest,
@@ -83,7 +96,41 @@ def assess(
         "flip_test": flip_test,
         "precision": precision,
         "device": device,
+        "by_name": by_name,
+        **more,
     }
+
+
+def wanted_layout(num_keypoints: int) -> Skeleton:
+    """The layout onto which keypoints are matched by name. Raises InputError where a model has neither known one."""
+    layout = known_skeleton(num_keypoints)
+    if layout is None:
+        raise InputError(
+            f"--by-name works for models of COCO's 17 or MPII's 16 keypoints; this one has {num_keypoints}"
+        )
+    return layout
+
+
+def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:
+    """MPII's ground truth for people in MPII's layout, None for others. Raises InputError where it cannot be used."""
+    if not dataset.pose_file.is_mpii:
+        if ground_truth is not None:
+            raise InputError(f"--ground-truth {ground_truth}: only goes with annotations in MPII's layout")
+        return None
+    if dataset.boxes != "ground-truth":
+        raise InputError(f"--boxes {dataset.boxes}: MPII's people are looked at by their annotated centre and scale")
+    return ground_truth or find_truth(dataset.annotations)
+
+
+def scores(
+    predictions: Predictions, dataset: CocoTopDown, truth: Path | None
+) -> tuple[Evaluation | PckhEvaluation, dict[str, Any]]:
+    """What is measured on a data set, and the facts that go with it."""
+    if truth is not None:
+        facts = {"ground_truth": str(truth), "ground_truth_sha256": sha256_of(truth)}
+        return score_pckh(predictions, dataset, load_mpii_truth(truth)), facts
+    evaluation = score(dataset, predictions.results(dataset), refine_rate=predictions.refine_rate)
+    return evaluation, pck_summary(*score_pck(predictions, dataset)) if dataset.boxes == "ground-truth" else {}
 
 
 def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) -> str | None:
@@ -99,8 +146,12 @@ def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) ->
     return load_weights(model, Path(weights) if weights else shipped)
 
 
-def write_results(evaluation: Evaluation, path: Path) -> None:
+def write_results(evaluation: Evaluation | PckhEvaluation, path: Path) -> None:
+    """COCO's results format, or for MPII the points that `sharpose pckh` reads."""
     try:
-        save_results(evaluation.results, path)
+        if isinstance(evaluation, PckhEvaluation):
+            write_json(path, {"preds": evaluation.points.tolist()})
+        else:
+            save_results(evaluation.results, path)
     except OSError as error:
         raise InputError(f"--save-results {path}: cannot be written ({error.strerror})") from error

@@ -32,7 +32,7 @@ from sharpose.codecs.geometry import (
 from sharpose.data.annotations import read_json
 from sharpose.data.images import read_image
 from sharpose.data.normalise import normalise
-from sharpose.data.skeleton import COCO, MPII, Skeleton
+from sharpose.data.skeleton import Skeleton, known_skeleton
 from sharpose.errors import InputError
 from sharpose.files import write_atomically, write_json
 from sharpose.metrics.postprocess import rescore
@@ -116,11 +116,6 @@ def load_boxes(path: Path, pictures: Sequence[Path]) -> dict[Path, list[tuple[li
     return boxes
 
 
-def skeleton_of(num_keypoints: int) -> Skeleton | None:
-    """The layout a number of keypoints stands for; None where no known one has it (points alone are drawn)."""
-    return next((one for one in (COCO, MPII) if one.num_keypoints == num_keypoints), None)
-
-
 def predict_pictures(
     model: PoseModel,
     pictures: Sequence[Path],
@@ -148,7 +143,7 @@ def predict_pictures(
             people = predict_people(model, pixels, usable, device)
             summary.rows += [result_row(person, picture, image_id) for person in people]
             target = out / drawing_name(picture, used)
-            write_drawing(target, draw(pixels, people, skeleton_of(model.config.num_keypoints)))
+            write_drawing(target, draw(pixels, people, known_skeleton(model.config.num_keypoints)))
             summary.drawings.append(str(target))
         if progress is not None:
             progress(number, len(pictures))

@@ -14,9 +14,11 @@ from sharpose.errors import RunFailed
 @app.command()
 def evaluate(
     model: Model,
-    annotations: Annotated[Path | None, typer.Option(help="COCO-format keypoint annotations.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="Keypoint annotations in COCO's or MPII's format.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
-    data: Annotated[str | None, typer.Option(help="A generated set instead, e.g. mannequin-val.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A generated set instead, e.g. mannequin-val or mannequin-val-mpii.")
+    ] = None,
     boxes: Annotated[str, typer.Option(help="ground-truth, or a detections file.")] = "ground-truth",
     weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
     settings: Settings = None,
@@ -25,10 +27,18 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
-    save_results: Annotated[Path | None, typer.Option(help="Where to write the results in COCO's format.")] = None,
+    save_results: Annotated[
+        Path | None, typer.Option(help="Where to write the results in COCO's format, or points for `sharpose pckh`.")
+    ] = None,
+    by_name: Annotated[
+        bool, typer.Option("--by-name", help="Match the data's keypoints with the model's by their names.")
+    ] = False,
+    ground_truth: Annotated[
+        Path | None, typer.Option(help="MPII's ground truth (.mat); default: beside the annotations.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Average precision of a model on people of a COCO-format data set, with a bootstrap interval.
+    """Average precision and PCK of a model on people of a COCO-format data set, or PCKh on MPII's, with intervals.
 
     Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin-val --set alpha=.3
     """
@@ -48,22 +58,47 @@ def evaluate(
         device=device,
         precision=precision,
         save_results=save_results,
+        by_name=by_name,
+        ground_truth=ground_truth,
     )
-    summary = evaluation.summary()
-
-    def percent(key: str) -> str:
-        return "–" if summary[key] is None else f"{100 * summary[key]:.1f}"  # type: ignore[operator]
-
-    scores = ("AP50", "ap50"), ("AP75", "ap75"), ("AP_M", "ap_m"), ("AP_L", "ap_l"), ("AR", "ar")
+    result = {**facts, **evaluation.summary()}
     lines = [
-        f"{model} on {facts['annotations']}: {summary['people']} boxes ({facts['boxes']}) on "
-        f"{summary['images_with_boxes']} of {summary['images']} images, {summary['annotated_people']} annotated people",
-        f"AP {percent('ap')} [{percent('ap_low')}, {percent('ap_high')}]  "
-        + "  ".join(f"{name} {percent(key)}" for name, key in scores),
+        f"{model} on {facts['annotations']}: {result['people']} boxes ({facts['boxes']}) on "
+        f"{result['images_with_boxes']} of {result['images']} images, {result['annotated_people']} annotated people",
+        *score_lines(result),
     ]
-    if summary["refine_rate"] is not None:
-        lines.append(f"refined: {percent('refine_rate')} % of the people")
-    show({**facts, **summary}, as_json, "\n".join(lines))
+    if result["refine_rate"] is not None:
+        lines.append(f"refined: {percent(result['refine_rate'])} % of the people")
+    show(result, as_json, "\n".join(lines))
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def score_lines(result: dict[str, Any]) -> list[str]:
+    """AP and its kin, PCK where it was measured; or PCKh by groups of joints."""
+    if "pckh" in result:
+        groups = [key.removeprefix("pckh_") for key in result if key.startswith("pckh_")]
+        groups = [group for group in groups if group not in ("low", "high", "per_joint")]
+        interval = f" [{percent(result['pckh_low'])}, {percent(result['pckh_high'])}]"
+        return [
+            f"PCKh@{threshold} {percent(result[key])}{interval if key == 'pckh' else ''}  "
+            + "  ".join(f"{group} {percent(result[f'{key}_{group}'])}" for group in groups)
+            for threshold, key in ((".5", "pckh"), (".1", "pckh01"))
+        ]
+    parts = ("AP50", "ap50"), ("AP75", "ap75"), ("AP_M", "ap_m"), ("AP_L", "ap_l"), ("AR", "ar")
+    lines = [
+        f"AP {percent(result['ap'])} [{percent(result['ap_low'])}, {percent(result['ap_high'])}]  "
+        + "  ".join(f"{name} {percent(result[key])}" for name, key in parts)
+    ]
+    if "pck" in result:
+        measured = f"{result['pck_threshold']} of the {result['pck_measure']}"
+        lines.append(
+            f"PCK {percent(result['pck'])} [{percent(result['pck_low'])}, {percent(result['pck_high'])}] within "
+            f"{measured}, {result['pck_people']} people"
+        )
+    return lines
 
 
 @app.command()

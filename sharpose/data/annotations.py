@@ -82,6 +82,27 @@ def parse_pose_file(data: Any, path: Path, skeleton: Skeleton | None = None) -> 
     return PoseFile(path, images, rows, category["id"], layout)
 
 
+def onto(pose_file: PoseFile, skeleton: Skeleton) -> PoseFile:
+    """The same people with the keypoints of another layout, found by name; those the file lacks are unlabelled.
+
+    Raises InputError where the layouts have no name in common.
+    """
+    own = pose_file.skeleton.keypoint_names
+    places = [own.index(name) if name in own else None for name in skeleton.keypoint_names]
+    if not any(place is not None for place in places):
+        raise InputError(f"{pose_file.path}: none of its keypoints ({', '.join(own)}) is one of the model's")
+    rows = [_moved(row, places) for row in pose_file.annotations]
+    return replace(pose_file, annotations=rows, skeleton=skeleton)
+
+
+def _moved(row: dict[str, Any], places: list[int | None]) -> dict[str, Any]:
+    if "keypoints" not in row:
+        return row
+    old = row["keypoints"]
+    new = [value for at in places for value in ([0, 0, 0] if at is None else old[3 * at : 3 * at + 3])]
+    return {**row, "keypoints": new, "num_keypoints": sum(visible > 0 for visible in new[2::3])}
+
+
 def load_detections(path: Path, pose_file: PoseFile) -> list[tuple[int, dict[str, Any]]]:
     """The rows of a COCO detections file for the keypoint category, each with its number in the file."""
     data = read_json(path)

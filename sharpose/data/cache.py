@@ -80,6 +80,9 @@ NAMED_SETS = {
     "mannequin-tiny": MannequinSet("tiny", 40, 4),
 }
 
+# The same people in MPII's layout, by the name of the set they are of.
+MPII_SETS = {f"{name}-mpii": name for name in NAMED_SETS}
+
 
 def cache_dir() -> Path:
     """Where generated data is kept: $SHARPOSE_CACHE, else ~/.cache/sharpose."""

@@ -75,6 +75,11 @@ class Skeleton:
         )
 
 
+def known_skeleton(num_keypoints: int) -> Skeleton | None:
+    """The layout that a number of keypoints stands for, COCO's or MPII's; None where neither has it."""
+    return next((one for one in (COCO, MPII) if one.num_keypoints == num_keypoints), None)
+
+
 def _sigma(name: str) -> float:
     return next((sigma for part, sigma in _COCO_SIGMAS.items() if name.split("_")[-1] == part), _OTHER_SIGMA)
 
