@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,7 @@ from results.store import ROOT as RESULTS
 from results.store import run_id
 from sharpose.data.cache import MannequinSet, named_set
 from sharpose.data.mannequin import VERSION as MANNEQUIN_VERSION
+from sharpose.data.mannequin.request import MPII_VERSION
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.models.registry import describe, resolve_config
@@ -28,22 +29,31 @@ from sharpose.models.registry import describe, resolve_config
 # Raised when a change to the code would change the measured numbers: records of older versions are not used then.
 VERSIONS: dict[Measure, int] = {"accuracy": 1, "cost": 1, "throughput": 1}
 
+PCKH_VERSION = 1
+
+# What an environment variable that names the folder of a data set begins with.
+VARIABLE = "SHARPOSE_"
+
 # Fields of a configuration that only shape training: the weights' hash stands for them.
 TRAINING_ONLY = ("drop_path", "position_init", "oks_target")
 
 
 class DataSet(Strict):
-    """A data set by name: generated people, or files inside the COCO folder.
+    """A data set by name: generated people, or files inside a folder that --coco or SHARPOSE_<FOLDER> names.
 
     `mannequin` is a named set of `sharpose.data.cache`, or its `first_images`. `training` names what models learn from.
+    `ground_truth` is MPII's file with head boxes; people in its layout are scored by PCKh.
     `unavailable` says why accuracy on a set cannot be measured anywhere.
     """
 
     mannequin: str | None = None
     first_images: int | None = Field(None, ge=1)
+    layout: Literal["coco", "mpii"] = Field("coco", description="of generated people's annotations")
+    folder: str = Field("coco", pattern="^[a-z][a-z0-9_]*$")
     annotations: str | None = None
     images: str | None = None
     detections: str | None = None
+    ground_truth: str | None = None
     training: str | None = None
     unavailable: str | None = None
 
@@ -58,9 +68,15 @@ class DataSet(Strict):
 
     @property
     def paths(self) -> dict[str, str]:
-        """The files of a set on disk, inside the COCO folder."""
+        """The files of a set on disk, inside its folder."""
         parts = {"annotations": self.annotations, "images": self.images, "detections": self.detections}
+        parts |= {"ground_truth": self.ground_truth}
         return {part: path for part, path in parts.items() if path is not None}
+
+    @property
+    def is_mpii(self) -> bool:
+        """Whether people are scored by PCKh."""
+        return self.layout == "mpii" or self.ground_truth is not None
 
     @property
     def people(self) -> MannequinSet | None:
@@ -89,10 +105,12 @@ class Tiers(Strict):
 
 @dataclass(frozen=True)
 class Places:
-    """Where weights and the COCO folder are."""
+    """Where weights and the folders of data sets are."""
 
     weights: Path = RESULTS / "weights"
     coco: Path | None = None
+    others: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of data sets other than COCO, by name."""
     tiers: Path = FOLDER / "tiers.yaml"
 
 
@@ -174,25 +192,31 @@ class Catalog:
             raise SpecError(f"{self.places.tiers}: no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
         return self.tiers.datasets[name]
 
-    def coco_path(self, name: str, relative: str) -> Path:
-        """A file or folder inside the COCO folder. Raises Blocked without one, InputError when it lacks the path."""
-        if self.places.coco is None:
-            raise Blocked(f"no {name} here (give the COCO folder with --coco DIR or SHARPOSE_COCO)")
-        path = self.places.coco / relative
+    def data_path(self, name: str, relative: str) -> Path:
+        """A file or folder inside a data set's folder. Raises Blocked without one, InputError when it lacks the path."""
+        kind = self.dataset(name).folder
+        root = self.places.coco if kind == "coco" else self.places.others.get(kind)
+        option = "--coco (or SHARPOSE_COCO)" if kind == "coco" else VARIABLE + kind.upper()
+        if root is None:
+            way = "the COCO folder with --coco DIR or SHARPOSE_COCO" if kind == "coco" else f"its folder with {option}"
+            raise Blocked(f"no {name} here (give {way})")
+        path = root / relative
         if not path.exists():
-            raise InputError(
-                f"{path}: no such file or folder; --coco (or SHARPOSE_COCO) must name the folder with {relative}"
-            )
+            raise InputError(f"{path}: no such file or folder; {option} must name the folder with {relative}")
         return path
 
     def data_identity(self, name: str) -> dict[str, Any]:
         """What determines the people of a data set."""
         data = self.dataset(name)
         if data.people is not None:
-            return {"generator": "mannequin", "version": MANNEQUIN_VERSION, **asdict(data.people)}
+            made = {"generator": "mannequin", "version": MANNEQUIN_VERSION, **asdict(data.people)}
+            return made | ({"layout": "mpii", "layout_version": MPII_VERSION} if data.is_mpii else {})
         if data.unavailable is not None:
             raise Blocked(f"{name}: {data.unavailable}")
-        return {"annotations_sha256": self.sha256(self.coco_path(name, str(data.annotations)))}
+        files = {"annotations": data.annotations, "ground_truth": data.ground_truth}
+        return {
+            f"{part}_sha256": self.sha256(self.data_path(name, path)) for part, path in files.items() if path is not None
+        }
 
     def boxes_identity(self, name: str, boxes: str) -> Any:
         """What determines the boxes: generated detections follow from the generated data set."""
@@ -201,7 +225,7 @@ class Catalog:
             return boxes
         if data.detections is None:
             raise Blocked(f"data set {name} has no detections (add them to {self.places.tiers.name})")
-        return {"detections_sha256": self.sha256(self.coco_path(name, data.detections))}
+        return {"detections_sha256": self.sha256(self.data_path(name, data.detections))}
 
     def weights(self, model: str) -> Path:
         """The trained weights of a model. Raises Blocked when there are none, InputError when they are not intact."""
@@ -229,11 +253,21 @@ class Catalog:
 
 
 def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
-    """The tier's stand-ins, with the COCO folder from `coco` or SHARPOSE_COCO; InputError when that is no folder."""
+    """The tier's stand-ins, with the COCO folder from `coco` or SHARPOSE_COCO and others from SHARPOSE_<FOLDER>.
+
+    Raises InputError when one is no folder.
+    """
     named = coco or (Path(os.environ["SHARPOSE_COCO"]) if os.environ.get("SHARPOSE_COCO") else None)
     if named is not None and not named.is_dir():
         raise InputError(f"{named}: no such folder; --coco (or SHARPOSE_COCO) must name the COCO folder")
-    return Catalog(tier, Places(coco=named))
+    catalog = Catalog(tier, Places(coco=named))
+    kinds = {data.folder for data in catalog.tiers.datasets.values()} - {"coco"}
+    others = {kind: Path(os.environ[VARIABLE + kind.upper()]) for kind in kinds if os.environ.get(VARIABLE + kind.upper())}
+    for kind, folder in others.items():
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; {VARIABLE}{kind.upper()} must name the folder of that data set")
+    catalog.places = replace(catalog.places, others=others)
+    return catalog
 
 
 def brief(path: Path) -> str:
@@ -279,6 +313,8 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         model = MEAN_POSE if control else catalog.stand_in("model", settings.model)
         identity = {"measure": "accuracy", "version": VERSIONS["accuracy"], "dataset": catalog.data_identity(dataset)}
         identity |= {"boxes": catalog.boxes_identity(dataset, settings.boxes), "flip_test": settings.flip_test}
+        if catalog.dataset(dataset).is_mpii:
+            identity |= {"score": {"name": "pckh", "version": PCKH_VERSION}}
         weights = None
         if control:
             identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
