@@ -41,7 +41,16 @@ from experiments.provenance import Device, choose_device
 from experiments.spec import LoadedSpec, load_specs
 from results.store import Store
 
-SCORES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR", "pckh": "PCKh@.5"}
+SCORES = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_m": "AP_M",
+    "ap_l": "AP_L",
+    "ar": "AR",
+    "pck": "PCK",
+    "pckh": "PCKh@.5",
+}
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

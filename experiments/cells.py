@@ -43,6 +43,7 @@ class DataSet(Strict):
 
     `mannequin` is a named set of `sharpose.data.cache`, or its `first_images`. `training` names what models learn from.
     `ground_truth` is MPII's file with head boxes; people in its layout are scored by PCKh.
+    With `annotations_sha256`, what was measured elsewhere is found without the files.
     `unavailable` says why accuracy on a set cannot be measured anywhere.
     """
 
@@ -51,9 +52,11 @@ class DataSet(Strict):
     layout: Literal["coco", "mpii"] = Field("coco", description="of generated people's annotations")
     folder: str = Field("coco", pattern="^[a-z][a-z0-9_]*$")
     annotations: str | None = None
+    annotations_sha256: str | None = Field(None, description="of a file that the repository cannot hold")
     images: str | None = None
     detections: str | None = None
     ground_truth: str | None = None
+    by_name: Literal["coco", "mpii"] | None = Field(None, description="the layout onto which keypoints are matched")
     training: str | None = None
     unavailable: str | None = None
 
@@ -116,7 +119,8 @@ class Places:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number to measure. `identity` is None, and `blocked` says why, when it cannot be had on this machine.
+    """One number to measure. `blocked` says why it cannot be measured on this machine; `identity` is None where it is
+    not even known what would be.
 
     `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy.
     """
@@ -192,16 +196,23 @@ class Catalog:
             raise SpecError(f"{self.places.tiers}: no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
         return self.tiers.datasets[name]
 
-    def data_path(self, name: str, relative: str) -> Path:
-        """A file or folder inside a data set's folder. Raises Blocked without one, InputError when it lacks the path."""
+    def root(self, name: str) -> Path:
+        """The folder that a data set on disk lies in. Raises Blocked where it is not given."""
         kind = self.dataset(name).folder
         root = self.places.coco if kind == "coco" else self.places.others.get(kind)
-        option = "--coco (or SHARPOSE_COCO)" if kind == "coco" else VARIABLE + kind.upper()
         if root is None:
-            way = "the COCO folder with --coco DIR or SHARPOSE_COCO" if kind == "coco" else f"its folder with {option}"
-            raise Blocked(f"no {name} here (give {way})")
-        path = root / relative
+            coco = "the COCO folder with --coco DIR or SHARPOSE_COCO"
+            raise Blocked(
+                f"no {name} here (give {coco if kind == 'coco' else f'its folder with {VARIABLE}{kind.upper()}'})"
+            )
+        return root
+
+    def data_path(self, name: str, relative: str) -> Path:
+        """A path inside a data set's folder. Raises Blocked where that is not given, InputError where it lacks it."""
+        path = self.root(name) / relative
         if not path.exists():
+            kind = self.dataset(name).folder
+            option = "--coco (or SHARPOSE_COCO)" if kind == "coco" else VARIABLE + kind.upper()
             raise InputError(f"{path}: no such file or folder; {option} must name the folder with {relative}")
         return path
 
@@ -213,10 +224,24 @@ class Catalog:
             return made | ({"layout": "mpii", "layout_version": MPII_VERSION} if data.is_mpii else {})
         if data.unavailable is not None:
             raise Blocked(f"{name}: {data.unavailable}")
+        by_name = {"by_name": data.by_name} if data.by_name else {}
+        if data.annotations_sha256 is not None and self.absence(name) is not None:
+            return {"annotations_sha256": data.annotations_sha256, **by_name}
         files = {"annotations": data.annotations, "ground_truth": data.ground_truth}
-        return {
-            f"{part}_sha256": self.sha256(self.data_path(name, path)) for part, path in files.items() if path is not None
-        }
+        found = {part: self.data_path(name, path) for part, path in files.items() if path is not None}
+        digests = {f"{part}_sha256": self.sha256(path) for part, path in found.items()}
+        if data.annotations_sha256 not in (None, digests["annotations_sha256"]):
+            raise InputError(f"{found['annotations']}: not the file that {name} means, which has another sha256")
+        return digests | by_name
+
+    def absence(self, name: str) -> str | None:
+        """Why a data set on disk is not here; None where its folder is given, or where it is generated."""
+        try:
+            if self.dataset(name).people is None:
+                self.root(name)
+        except Blocked as reason:
+            return str(reason)
+        return None
 
     def boxes_identity(self, name: str, boxes: str) -> Any:
         """What determines the boxes: generated detections follow from the generated data set."""
@@ -262,10 +287,14 @@ def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
         raise InputError(f"{named}: no such folder; --coco (or SHARPOSE_COCO) must name the COCO folder")
     catalog = Catalog(tier, Places(coco=named))
     kinds = {data.folder for data in catalog.tiers.datasets.values()} - {"coco"}
-    others = {kind: Path(os.environ[VARIABLE + kind.upper()]) for kind in kinds if os.environ.get(VARIABLE + kind.upper())}
+    others = {
+        kind: Path(os.environ[VARIABLE + kind.upper()]) for kind in kinds if os.environ.get(VARIABLE + kind.upper())
+    }
     for kind, folder in others.items():
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; {VARIABLE}{kind.upper()} must name the folder of that data set")
+            raise InputError(
+                f"{folder}: no such folder; {VARIABLE}{kind.upper()} must name the folder of that data set"
+            )
     catalog.places = replace(catalog.places, others=others)
     return catalog
 
@@ -319,7 +348,7 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         if control:
             identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
         else:
-            weights = catalog.weights(weights_name(model, settings.options))
+            weights = catalog.weights(weights_name(model, settings.options, settings.weights))
             identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
     except Blocked as reason:
         return replace(cell, blocked=str(reason))
@@ -327,6 +356,7 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         cell,
         model=model,
         identity=identity,
+        blocked=catalog.absence(dataset),
         weights=weights,
         dataset=dataset,
         boxes=settings.boxes,
@@ -334,10 +364,12 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
     )
 
 
-def weights_name(model: str, options: dict[str, Any]) -> str:
-    """The name of a row's weights: a network of one stage has its own (`sharpose-nano-128x96-coarse`)."""
+def weights_name(model: str, options: dict[str, Any], training: str = "") -> str:
+    """The name of a row's weights: a network of one stage has its own (`sharpose-nano-128x96-coarse`), and so has a
+    training other than the model's usual one (`sharpose-nano-128x96-photos`)."""
     stages = options.get("stages", "coarse-fine")
-    return model if stages == "coarse-fine" else f"{model}-{stages}"
+    parts = [model, *([] if stages == "coarse-fine" else [stages]), *([training] if training else [])]
+    return "-".join(parts)
 
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:

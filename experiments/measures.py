@@ -46,30 +46,35 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
     import torch
 
     from sharpose.data.coco import CocoTopDown
-    from sharpose.evaluate import evaluate, mean_pose_control, predict, score
-    from sharpose.evaluate_points import score_pckh
+    from sharpose.data.skeleton import LAYOUTS
+    from sharpose.evaluate import mean_pose_control, predict, score
+    from sharpose.evaluate_points import pck_summary, score_pck, score_pckh
     from sharpose.metrics.pckh import load_mpii_truth
 
     torch.set_num_threads(device.threads or torch.get_num_threads())
     files = data_files(catalog, cell.dataset or "", progress)
     boxes = "ground-truth" if cell.boxes == "ground-truth" else str(files.detections)
+    data, more = catalog.dataset(cell.dataset or ""), dict[str, Any]()
+    how: dict[str, Any] = {"boxes": boxes, "by_name": None if data.by_name is None else LAYOUTS[data.by_name]}
     trained = None if cell.weights is None else trained_model(cell)
     if trained is None:
         # the control needs boxes alone, so any input size does
-        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), boxes=boxes)
-        training = data_files(catalog, catalog.dataset(cell.dataset or "").training or "", progress)
+        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), **how)
+        training = data_files(catalog, data.training or "", progress)
         evaluation = score(dataset, mean_pose_control(training.annotations, dataset))
     else:
         model, codec = trained
         size = model.config.image_size
-        dataset = CocoTopDown(files.annotations, files.images, image_size=size, boxes=boxes, warp=codec.warp)
-        how: dict[str, Any] = {"flip_test": cell.flip_test, "device": device.kind, "progress": progress}
+        dataset = CocoTopDown(files.annotations, files.images, image_size=size, warp=codec.warp, **how)
+        run: dict[str, Any] = {"flip_test": cell.flip_test, "device": device.kind, "progress": progress}
         if files.ground_truth is not None:
-            scored = score_pckh(predict(model, dataset, codec, **how), dataset, load_mpii_truth(files.ground_truth))
+            scored = score_pckh(predict(model, dataset, codec, **run), dataset, load_mpii_truth(files.ground_truth))
             replicates = replicate_metrics(scored.bootstrap, "pckh")
             return {**scored.summary(), **replicates, "annotations_sha256": sha256_of(files.annotations)}
-        evaluation = evaluate(model, dataset, codec, **how)
-    return {**accuracy_metrics(evaluation), "annotations_sha256": sha256_of(files.annotations)}
+        predictions = predict(model, dataset, codec, **run)
+        evaluation = score(dataset, predictions.results(dataset), refine_rate=predictions.refine_rate)
+        more = pck_summary(*score_pck(predictions, dataset)) if boxes == "ground-truth" else {}
+    return {**accuracy_metrics(evaluation), **more, "annotations_sha256": sha256_of(files.annotations)}
 
 
 def trained_model(cell: Cell) -> tuple[PoseModel, HeatmapCodec]:
@@ -114,9 +119,7 @@ def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
     data = catalog.dataset(name)
     if data.people is None:
         found = {part: catalog.data_path(name, path) for part, path in data.paths.items()}
-        return DataFiles(
-            found["annotations"], found["images"], found.get("detections"), found.get("ground_truth")
-        )
+        return DataFiles(found["annotations"], found["images"], found.get("detections"), found.get("ground_truth"))
     people = data.people
     ensure(people.split, images=people.images, seed=people.seed, parameters=people.parameters, progress=progress)
     if data.is_mpii:

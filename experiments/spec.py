@@ -18,7 +18,7 @@ from sharpose.models.registry import list_models, resolve_config
 FOLDER = Path(__file__).resolve().parent
 
 Measure = Literal["accuracy", "cost", "throughput"]
-Column = Literal["ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pckh", "params", "gflops", "images_per_s", "speed"]
+Column = Literal["ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pck", "pckh", "params", "gflops", "images_per_s", "speed"]
 
 MEAN_POSE = "mean-pose"
 """A control in place of a model: it puts the mean pose of the training people into every box."""
@@ -29,6 +29,7 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
+    "weights": "which training of the model: what its weights' name ends with",
 }
 
 
@@ -61,6 +62,7 @@ class Paper(Strict):
     ap_m: Score | None = None
     ap_l: Score | None = None
     ar: Score | None = None
+    pck: Score | None = None
     pckh: Score | None = None
     params: Amount | None = None
     gflops: Amount | None = None
@@ -112,6 +114,7 @@ class Settings:
     dataset: str
     boxes: str
     flip_test: bool
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ class LoadedSpec:
             dataset=merged.get("dataset", ""),
             boxes=merged.get("boxes", "ground-truth"),
             flip_test=merged.get("flip_test", True),
+            weights=merged.get("weights", ""),
         )
 
     def measures(self, row: Row) -> list[Measure]:
@@ -219,13 +223,14 @@ def blamed(message: str, spec: Spec, row: Row, index: int) -> tuple[str | int, .
 
 
 def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
-    """The spec files that `name` means: a path, a spec's name (`table6a`), a number (`6a`; `6` is 6a and 6b), or `all`.
+    """The spec files that `name` means: a path, a spec's name (`table6a`), a number (`6a`; `6` is 6a and 6b), the
+    beginning of names (`photos` is photos-coco and photos-lspet), or `all`.
 
     Raises SpecError, listing what there is, when it means none.
     """
     if name.endswith((".yaml", ".yml")):
         return [Path(name)]
-    wanted = re.compile(rf"(?:table)?{re.escape(name)}[a-z]?")
+    wanted = re.compile(rf"(?:table)?{re.escape(name)}(?:[a-z]?|-.*)")
     specs = sorted(path for path in folder.glob("*.yaml") if path.stem != "tiers")
     if name == "all":
         return specs

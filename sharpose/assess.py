@@ -11,7 +11,7 @@ from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
 from sharpose.data.mpii import find_truth
-from sharpose.data.skeleton import Skeleton, known_skeleton
+from sharpose.data.skeleton import wanted_layout
 from sharpose.errors import InputError
 from sharpose.evaluate import Evaluation, Predictions, predict, save_results, score
 from sharpose.evaluate_points import PckhEvaluation, pck_summary, score_pck, score_pckh
@@ -99,16 +99,6 @@ def assess(
         "by_name": by_name,
         **more,
     }
-
-
-def wanted_layout(num_keypoints: int) -> Skeleton:
-    """The layout onto which keypoints are matched by name. Raises InputError where a model has neither known one."""
-    layout = known_skeleton(num_keypoints)
-    if layout is None:
-        raise InputError(
-            f"--by-name works for models of COCO's 17 or MPII's 16 keypoints; this one has {num_keypoints}"
-        )
-    return layout
 
 
 def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:

@@ -144,7 +144,9 @@ def ensure(
     return wanted.folder
 
 
-def ensure_mpii(wanted: MannequinSet, *, workers: int | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def ensure_mpii(
+    wanted: MannequinSet, *, workers: int | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
     """Add the files in MPII's layout to a set that is in the cache, unless sound ones are there; their manifest."""
     sound = mpii_manifest(wanted)
     if sound is not None:

@@ -75,6 +75,7 @@ class CocoTopDown(Dataset[Sample]):
         self.augmentation = augmentation
         self.seed = seed
         self.warp = warp
+        self.by_name = by_name
         if boxes != "ground-truth" and augmentation is not None:
             raise InputError(f"{boxes}: detections have no keypoints, so they cannot be augmented for training")
         pose_file = load_pose_file(self.annotations, skeleton)

@@ -11,6 +11,11 @@ from sharpose.files import sha256_of
 from sharpose.progress import Reporter
 
 
+def is_generated(data: str) -> bool:
+    """Whether a generated set is called so."""
+    return data in NAMED_SETS or data in MPII_SETS
+
+
 def find_data(data: str, images: Path | None) -> tuple[Path, Path, dict[str, str]]:
     """Annotations, images folder and identifying digests of a named generated set or of the user's own files."""
     if data in MPII_SETS:

@@ -92,9 +92,7 @@ def pckh(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: fl
     )
 
 
-def within(
-    predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: float
-) -> Bool[np.ndarray, "N 16"]:
+def within(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: float) -> Bool[np.ndarray, "N 16"]:
     """Which visible joints lie within `threshold` of the head's size."""
     head = HEAD_FACTOR * np.linalg.norm(truth.head_boxes[:, 1] - truth.head_boxes[:, 0], axis=-1)
     error = np.linalg.norm(predicted - truth.keypoints, axis=-1) / head[:, None]

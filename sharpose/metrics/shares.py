@@ -23,7 +23,9 @@ def share_bootstrap(
     found = np.bincount(place, (right & counted).sum(axis=1), len(images))
     total = np.bincount(place, counted.sum(axis=1), len(images))
     rng = np.random.default_rng(np.random.SeedSequence((seed, len(images))))
-    replicates = np.array([one_share(found, total, rng.integers(0, len(images), len(images))) for _ in range(resamples)])
+    replicates = np.array(
+        [one_share(found, total, rng.integers(0, len(images), len(images))) for _ in range(resamples)]
+    )
     return Bootstrap(replicates, tuple(images.tolist()), seed)
 
 
