@@ -101,7 +101,9 @@ def open_sources(
         # each source draws its own augmentations
         fixed: dict[str, Any] = {"image_size": config.image_size, "warp": codec_of(config).warp, "seed": seed + number}
         sources.append(CocoTopDown(annotations, folder, **fixed, by_name=layout, **settings))
-        facts.append({"name": name, "people": len(sources[-1]), **digests, **({"by_name": True} if by_name else {})})
+        facts.append(
+            {"name": Path(name).name, "people": len(sources[-1]), **digests, **({"by_name": True} if by_name else {})}
+        )
     return sources, facts
 
 

@@ -154,7 +154,7 @@ def test_tables_are_exported_to_files(monkeypatch, capsys, tmp_path):
     code, said = run_cli(
         monkeypatch, capsys, "export", "--format", "markdown", "--out", str(tmp_path / "all"), "--json"
     )
-    assert code == 0 and len(json.loads(said.out)) == 9 and (tmp_path / "all" / "table6b.md").is_file()
+    assert code == 0 and len(json.loads(said.out)) == 11 and (tmp_path / "all" / "table6b.md").is_file()
     code, said = run_cli(monkeypatch, capsys, "export", "--table", "6", "--out", str(tmp_path / "six.csv"))
     assert code == 2 and "means 2 tables" in said.err
     assert run_cli(monkeypatch, capsys, "export", "--format", "html", "--out", str(tmp_path))[0] == 2
