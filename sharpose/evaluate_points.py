@@ -32,7 +32,7 @@ class PckhEvaluation:
     def summary(self) -> dict[str, Any]:
         """Flat figures for a record, as fractions: means, the interval of the first, groups of joints, coverage."""
         low, high = self.bootstrap.interval() if self.bootstrap else (None, None)
-        means = {"pckh": fraction(self.at_half.mean), "pckh_low": low, "pckh_high": high}
+        means: dict[str, Any] = {"pckh": fraction(self.at_half.mean), "pckh_low": low, "pckh_high": high}
         means |= {"pckh01": fraction(self.at_tenth.mean)}
         for name, result in (("pckh", self.at_half), ("pckh01", self.at_tenth)):
             means |= {f"{name}_{group}": fraction(value) for group, value in result.groups.items()}

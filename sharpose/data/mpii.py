@@ -43,8 +43,9 @@ def mpii_as_coco(rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
         where = f"{path}: [{number}]"
         if not isinstance(row, dict) or not isinstance(row.get("image"), str):
             raise InputError(f"{where}.image must be the name of a picture")
-        (x, y), scale = numbers(row.get("center"), 2, f"{where}.center"), row.get("scale")
-        if not is_number(scale) or not scale > 0:
+        x, y = numbers(row.get("center"), 2, f"{where}.center")
+        (scale,) = numbers([row.get("scale")], 1, f"{where}.scale")
+        if scale <= 0:
             raise InputError(f"{where}.scale must be a positive number, not {scale!r}")
         side = SCALE_UNIT * scale
         left, top = x - 1 - side / 2, y + CENTER_DROP * scale - 1 - side / 2
@@ -96,7 +97,7 @@ def find_truth(annotations: Path) -> Path:
 
 def numbers(values: Any, count: int, where: str) -> list[float]:
     if not isinstance(values, list) or len(values) != count or not all(is_number(value) for value in values):
-        raise InputError(f"{where} must be {count} finite numbers")
+        raise InputError(f"{where} must be {count} finite number{'s' if count > 1 else ''}")
     return values
 
 

@@ -1,7 +1,8 @@
 """PCK of predicted points: a keypoint is right within a share of the person's torso, or of the box.
 
 Torso: the distance from left shoulder to right hip, the measure of the Leeds Sports Pose benchmark (Yang & Ramanan,
-PAMI 2013), at .2. Layouts without those two keypoints take the longer side of the annotated box, at .05.
+PAMI 2013), at .2; from right shoulder to left hip for people who lack a label of the first. Layouts without shoulders
+and hips take the longer side of the annotated box, at .05.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from sharpose.data.skeleton import Skeleton
 
-TORSO = ("left_shoulder", "right_hip")
+TORSO = (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"))
 THRESHOLDS: dict[str, float] = {"torso": 0.2, "box": 0.05}
 
 
@@ -38,14 +39,10 @@ def pck(
     boxes_xywh: Float[np.ndarray, "N 4"],
     skeleton: Skeleton,
 ) -> Pck:
-    """Share of labelled keypoints that are right; people whose torso is not labelled do not count."""
+    """Share of labelled keypoints that are right; people without a labelled torso do not count."""
     names = skeleton.keypoint_names
-    measure: Literal["torso", "box"] = "torso" if all(name in names for name in TORSO) else "box"
-    length = boxes_xywh[:, 2:].max(axis=1)
-    if measure == "torso":
-        ends = [names.index(name) for name in TORSO]
-        apart = np.linalg.norm(keypoints[:, ends[0]] - keypoints[:, ends[1]], axis=1)
-        length = np.where((visible[:, ends] > 0).all(axis=1), apart, 0.0)
+    measure: Literal["torso", "box"] = "torso" if all(name in names for pair in TORSO for name in pair) else "box"
+    length = boxes_xywh[:, 2:].max(axis=1) if measure == "box" else torso_lengths(keypoints, visible, names)
     counted = (visible > 0) & (length > 0)[:, None]
     error = np.linalg.norm(predicted - keypoints, axis=2)
     right = (error <= THRESHOLDS[measure] * length[:, None]) & counted
@@ -53,3 +50,16 @@ def pck(
     per_keypoint = np.divide(right.sum(axis=0), total, out=np.full(len(names), np.nan), where=total > 0)
     value = float(right.sum() / total.sum()) if total.sum() else float("nan")
     return Pck(value, per_keypoint, right, counted, measure, THRESHOLDS[measure], int((length > 0).sum()))
+
+
+def torso_lengths(
+    keypoints: Float[np.ndarray, "N K 2"], visible: Float[np.ndarray, "N K"], names: tuple[str, ...]
+) -> Float[np.ndarray, " N"]:
+    """The first diagonal of the torso that is labelled; 0 for people without one."""
+    lengths = np.zeros(len(keypoints))
+    for pair in reversed(TORSO):
+        first, second = (names.index(name) for name in pair)
+        labelled = (visible[:, [first, second]] > 0).all(axis=1)
+        apart = np.linalg.norm(keypoints[:, first] - keypoints[:, second], axis=1)
+        lengths = np.where(labelled, apart, lengths)
+    return lengths

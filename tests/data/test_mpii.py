@@ -152,6 +152,7 @@ def test_conventions_of_centre_and_scale(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"scale": None}, r"\[1\].scale must be 1 finite number$"),
         ({"scale": 0}, r"\[1\].scale must be a positive number"),
         ({"center": [1.0]}, r"\[1\].center must be 2 finite numbers"),
         ({"center": [1.0, float("nan")]}, r"\[1\].center must be 2 finite numbers"),

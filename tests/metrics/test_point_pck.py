@@ -19,8 +19,14 @@ def test_torso_is_the_diagonal_from_left_shoulder_to_right_hip() -> None:
     predicted = truth.copy()
     predicted[0, 0, 0] = 10.0
     predicted[0, 1, 0] = 10.01
-    # without a right hip the second person has no torso
+    # without a right hip the second person's other diagonal counts, and without hips no torso
     visible[1, names.index("right_hip")] = 0
+    truth[1, names.index("right_shoulder")] = (3.0, 4.0)
+    predicted[1] = truth[1] + [0, 1.01]
+    assert pck(predicted, truth, visible, boxes, MPII).value == 15 / 31
+    predicted[1] = truth[1] + [0, 0.99]
+    assert pck(predicted, truth, visible, boxes, MPII).value == 30 / 31
+    visible[1, names.index("left_hip")] = 0
     result = pck(predicted, truth, visible, boxes, MPII)
     assert (result.measure, result.threshold, result.people) == ("torso", 0.2, 1)
     assert result.value == 15 / 16 and result.per_keypoint[1] == 0 and result.per_keypoint[0] == 1
