@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from analysis import closed_forms
@@ -13,7 +14,8 @@ from results.store import Record, Store
 
 DASH = "–"
 NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
-NO_WEIGHTS = re.compile(r"no weights of (\S+) \((.+)\)")
+NO_WEIGHTS = re.compile(r"no (shared )?weights of (\S+) \((.+)\)")
+SHARED = "shared"
 NOISY = "~"
 APART = "†"
 
@@ -37,6 +39,33 @@ def accuracy_text(lines: list[Line]) -> list[str]:
         f"{NAMES[score]}: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
         f"{interval}; {origin(records)}."
     ]
+
+
+def budget_text(lines: list[Line]) -> list[str]:
+    """What the weights of the shared budget have in common, and what those have that start from trained blocks."""
+    made = {}
+    for line in lines:
+        cell = line.cells.get("accuracy")
+        if cell is not None and cell.weights is not None and cell.weights.parent.name == SHARED:
+            made[cell.weights.stem] = json.loads(cell.weights.with_suffix(".json").read_bytes())
+    if not made:
+        return []
+    seen = sorted({facts["steps"] * facts["recipe"]["batch_size"] for facts in made.values()})
+    crops = f"{seen[0]:,} crops each" if len(seen) == 1 else f"{seen[0]:,} to {seen[-1]:,} crops, NOT the same for all"
+    started = [name for name, facts in made.items() if facts["init"] is not None]
+    scratch = [name for name, facts in made.items() if facts["init"] is None]
+    said = [f"Shared training budget: {crops}, the same recipe and augmentation, one seed."]
+    if started:
+        said.append(
+            f"From the weights of one trained nano SHaRPose, as far as they have the same parts (so SHaRPose itself "
+            f"starts with most): {', '.join(started)}."
+        )
+    if scratch:
+        said.append(
+            f"From random weights, without any pretraining, as they share no parts with it: {', '.join(scratch)}; "
+            "their AP says little beside that of the others."
+        )
+    return [" ".join(said)]
 
 
 def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
@@ -135,8 +164,8 @@ def missing_text(lines: list[Line]) -> list[str]:
                 missing = NO_WEIGHTS.fullmatch(why)
                 if missing:
                     # one line for all models that are not trained yet
-                    why = f"no weights of … ({missing[2]})"
-                    lacking.setdefault((measure, why), []).append(missing[1])
+                    why = f"no {missing[1] or ''}weights of … ({missing[3]})"
+                    lacking.setdefault((measure, why), []).append(missing[2])
                 reasons.setdefault((measure, why), []).append(line.row.label)
     return [
         f"{DASH} {measure} of {', '.join(labels)}: "

@@ -18,6 +18,7 @@ from analysis.footers import (
     DASH,
     NOISY,
     accuracy_text,
+    budget_text,
     cost_text,
     missing_text,
     paired_text,
@@ -114,7 +115,7 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
             shown[column.header] = [text or DASH for text in texts]
     frame = pd.DataFrame([raw_numbers(loaded, lines, index, device) for index in range(len(lines))])
     footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
-    footer += [*accuracy_text(lines), *paired_text(loaded, lines), *cost_text(lines)]
+    footer += [*accuracy_text(lines), *budget_text(lines), *paired_text(loaded, lines), *cost_text(lines)]
     footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
     footer += [*missing_text(lines), *loaded.spec.notes]
     return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer)

@@ -24,7 +24,7 @@ from sharpose.data.mannequin import VERSION as MANNEQUIN_VERSION
 from sharpose.data.mannequin.request import MPII_VERSION
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
-from sharpose.models.registry import describe, resolve_config
+from sharpose.models.registry import describe, list_models, resolve_config
 
 # Raised when a change to the code would change the measured numbers: records of older versions are not used then.
 VERSIONS: dict[Measure, int] = {"accuracy": 1, "cost": 1, "throughput": 1}
@@ -90,15 +90,49 @@ class DataSet(Strict):
         return whole if self.first_images is None else replace(whole, images=self.first_images)
 
 
+class SharedSystem(Strict):
+    """How a system differs from the others that share a budget: its model (default: the name of its weights), its data
+    (other labels of the same people), changes to the recipe, whether it begins with the tier's `start`, and whose
+    shared weights teach it."""
+
+    model: str | None = None
+    data: str | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    start: bool = False
+    teacher: str | None = None
+
+
+class SharedBudget(Strict):
+    """One recipe and data set for all `systems` (names of weights), the most valuable first; `start`: where those that
+    can begin with trained blocks do, a name in the folder of shared weights."""
+
+    recipe: str
+    data: str
+    start: str
+    systems: dict[str, SharedSystem]
+
+    @model_validator(mode="after")
+    def known_names(self) -> SharedBudget:
+        for name, system in self.systems.items():
+            model = system.model or name
+            if model not in list_models():
+                raise ValueError(f"systems.{name}: no model is called {model!r}{nearest(model, list_models())}")
+            if system.teacher is not None and system.teacher not in self.systems:
+                close = nearest(system.teacher, self.systems)
+                raise ValueError(f"systems.{name}.teacher: no system is called {system.teacher!r}{close}")
+        return self
+
+
 class Tier(Strict):
     """What stands for a spec's models and data sets; None: they stand for themselves.
 
-    `without`: models and data sets that nothing stands for, and why.
+    `without`: models and data sets that nothing stands for, and why. `shared`: the budget of `weights: shared`.
     """
 
     models: dict[str, str] | None = None
     datasets: dict[str, str] | None = None
     without: dict[str, str] = Field(default_factory=dict)
+    shared: SharedBudget | None = None
 
 
 class Tiers(Strict):
@@ -252,12 +286,17 @@ class Catalog:
             raise Blocked(f"data set {name} has no detections (add them to {self.places.tiers.name})")
         return {"detections_sha256": self.sha256(self.data_path(name, data.detections))}
 
-    def weights(self, model: str) -> Path:
-        """The trained weights of a model. Raises Blocked when there are none, InputError when they are not intact."""
-        path = self.places.weights / f"{model}.safetensors"
+    def weights(self, model: str, kind: str = "best") -> Path:
+        """The trained weights of a model: its best, the shared budget's, or others; one never stands for the other.
+
+        Raises Blocked when there are none, InputError when they are not intact.
+        """
+        path = self.weights_path(model, kind)
         manifest = path.with_suffix(".json")
+        if not path.exists() and kind == "shared":
+            raise Blocked(f"no shared weights of {model} (sharpose train-missing --tier {self.name})")
         if not path.exists():
-            raise Blocked(f"no weights of {model} (train them to {brief(self.places.weights)}/)")
+            raise Blocked(f"no weights of {model} (train them to {brief(path.parent)}/)")
         try:
             expected = json.loads(manifest.read_bytes())["sha256"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -269,6 +308,11 @@ class Catalog:
                 f"{path}: does not have the sha256 of its manifest {manifest.name}; git checkout both or train again"
             )
         return path
+
+    def weights_path(self, model: str, kind: str = "best") -> Path:
+        """Where the weights of a model are, or would be."""
+        folder = self.places.weights if kind == "best" else self.places.weights / kind
+        return folder / f"{model}.safetensors"
 
     def sha256(self, path: Path) -> str:
         """A file's hash, computed once."""
@@ -348,7 +392,7 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         if control:
             identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
         else:
-            weights = catalog.weights(weights_name(model, settings.options, settings.weights))
+            weights = catalog.weights(weights_name(model, settings.options), settings.weights)
             identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
     except Blocked as reason:
         return replace(cell, blocked=str(reason))
@@ -364,12 +408,10 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
     )
 
 
-def weights_name(model: str, options: dict[str, Any], training: str = "") -> str:
-    """The name of a row's weights: a network of one stage has its own (`sharpose-nano-128x96-coarse`), and so has a
-    training other than the model's usual one (`sharpose-nano-128x96-photos`)."""
+def weights_name(model: str, options: dict[str, Any]) -> str:
+    """The name of a row's weights: a network of one stage has its own (`sharpose-nano-128x96-coarse`)."""
     stages = options.get("stages", "coarse-fine")
-    parts = [model, *([] if stages == "coarse-fine" else [stages]), *([training] if training else [])]
-    return "-".join(parts)
+    return model if stages == "coarse-fine" else f"{model}-{stages}"
 
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:

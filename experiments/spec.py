@@ -29,8 +29,11 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
-    "weights": "which training of the model: what its weights' name ends with",
+    "weights": "best, shared or photos",
 }
+CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos"]}
+"""`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
+`photos` ones on photographs, and lie in folders of these names."""
 
 
 class Strict(BaseModel):
@@ -44,7 +47,10 @@ Changes = Annotated[
         description="; ".join(f"{key}: {meaning}" for key, meaning in KEYS.items()) + "; model.<option>: its value",
         json_schema_extra={
             "propertyNames": {"pattern": rf"^({'|'.join(KEYS)}|{re.escape(OPTION)}\w+)$"},
-            "properties": {"boxes": {"enum": ["ground-truth", "detections"]}, "flip_test": {"type": "boolean"}},
+            "properties": {
+                "flip_test": {"type": "boolean"},
+                **{key: {"enum": words} for key, words in CHOICES.items()},
+            },
         },
     ),
 ]
@@ -114,7 +120,7 @@ class Settings:
     dataset: str
     boxes: str
     flip_test: bool
-    weights: str = ""
+    weights: str
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ class LoadedSpec:
             dataset=merged.get("dataset", ""),
             boxes=merged.get("boxes", "ground-truth"),
             flip_test=merged.get("flip_test", True),
-            weights=merged.get("weights", ""),
+            weights=merged.get("weights", "best"),
         )
 
     def measures(self, row: Row) -> list[Measure]:
@@ -187,7 +193,7 @@ def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[s
                 here, f"unknown key {key!r} in {dotted(location)}{nearest(key, [*KEYS, OPTION + 'alpha'])}"
             )
         wrong = not isinstance(value, bool if key == "flip_test" else str)
-        if wrong or (key == "boxes" and value not in ("ground-truth", "detections")):
+        if wrong or value not in CHOICES.get(key, [value]):
             raise loaded.file.error(here, f"{dotted(here)} = {value!r} does not work: it must be {KEYS[key]}")
 
 

@@ -17,3 +17,7 @@ class Interrupted(RunFailed):
     """A signal asked a run to stop; its checkpoint is written, and the same command goes on (75: ready to requeue)."""
 
     exit_code = 75
+
+
+class OutOfTime(Interrupted):
+    """The time that a run was given is spent; its checkpoint is written, and the same command goes on."""

@@ -30,7 +30,19 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = call(capsys, "--help")
-    for command in ("models", "cost", "conformance", "data", "train", "evaluate", "bench", "run", "table", "status"):
+    for command in (
+        "models",
+        "cost",
+        "conformance",
+        "data",
+        "train",
+        "train-missing",
+        "evaluate",
+        "bench",
+        "run",
+        "table",
+        "status",
+    ):
         assert command in out
         arguments = [command, "mannequin"] if command == "data" else [command]
         code, text, _ = call(capsys, *arguments, "--help")
@@ -56,6 +68,8 @@ def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", "99"], "99"),
         (["conformance", "nowhere"], "nowhere"),
         (["train", "--model", "sharpose-nano-128x96", "--data", "nowhere.json", "--out", "x"], "nowhere.json"),
+        (["train-missing", "--budget", "soon"], "--budget 'soon'"),
+        (["train-missing", "--only", "hrnet"], "no such system"),
         (["evaluate", "--model", "sharpose-nano-128x96"], "--annotations"),
         (["evaluate", "--model", "sharpose-base-256x192", "--data", "mannequin-tiny"], "no trained weights"),
         (["bench", "sharpose-nano-128x96", "--precision", "fp7"], "fp7"),

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Json, Model, Settings, app, parse_settings, show
+from sharpose.cli.app import Json, Model, Settings, app, harness, parse_settings, show
+from sharpose.errors import InputError, RunFailed
 
 
 @app.command()
@@ -58,3 +59,35 @@ def train(
         by_name=by_name,
     )
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
+
+
+@app.command()
+def train_missing(
+    tier: Annotated[str, typer.Option(help="The tier whose shared budget is meant.")] = "nano",
+    budget: Annotated[str, typer.Option(help="Time to spend in all: 90s, 60m, 1.5h.")] = "60m",
+    only: Annotated[list[str] | None, typer.Option("--only", help="A system; may be repeated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of run folders, one per system; default: runs/shared.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda; default: cuda where there is one.")] = "",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare crops.")] = 0,
+    preload: Annotated[bool, typer.Option(help="Keep decoded images in memory.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train what the tables lack with their shared budget, the most valuable first, until the time is spent.
+
+    A system that is stopped goes on in the next call. Finished weights are put into results/weights/shared.
+
+    Example: sharpose train-missing --tier nano --budget 60m
+    """
+    missing = harness("experiments.train_missing")
+    if device not in ("", "cpu", "cuda"):
+        raise InputError(f"--device {device!r} does not work: it must be cpu or cuda")
+    seconds = missing.parse_duration(budget)
+    folder = {} if out is None else {"out": out}
+    how = missing.Training(device=device or None, workers=workers, preload=preload, **folder)
+    outcomes = missing.train_missing(tier, seconds, only or (), how)
+    show([vars(outcome) for outcome in outcomes], as_json, "\n".join(outcome.line for outcome in outcomes))
+    failed = [outcome.name for outcome in outcomes if outcome.state == "failed"]
+    if failed:
+        raise RunFailed(f"{', '.join(failed)}: failed, see above; the checkpoints are kept")

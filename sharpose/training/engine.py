@@ -21,15 +21,15 @@ from torch.utils.data import DataLoader
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.mixture import Mixture
-from sharpose.errors import InputError, Interrupted, RunFailed
+from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed
 from sharpose.models import create_model
 from sharpose.progress import Reporter
+from sharpose.starting import start_from
 from sharpose.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
 from sharpose.training.objective import StepPlan, objective_for
 from sharpose.training.optim import learning_rate, make_optimizer, set_learning_rate
 from sharpose.training.order import ByEpoch, TrainingOrder
 from sharpose.training.recipe import Recipe
-from sharpose.transfer import transfer
 from sharpose.weights import read_weights
 
 LOG_EVERY = 100
@@ -47,7 +47,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Run:
-    """What to train, on what, and how."""
+    """What to train, on what, and how. `deadline`: the time.monotonic() at which to stop with a checkpoint."""
 
     model_name: str
     recipe: Recipe
@@ -59,6 +59,8 @@ class Run:
     init: Path | None = None
     checkpoint_every_s: float = 240.0
     max_steps: int | None = None
+    device: str | None = None
+    deadline: float | None = None
 
 
 def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> StepPlan:
@@ -76,9 +78,13 @@ def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> Ste
 def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     """Train to the end of the recipe, resuming from the newest sound checkpoint in `run.folder`.
 
-    Raises RunFailed at a loss that is not finite (the last checkpoint stays) and Interrupted after SIGTERM.
+    Raises RunFailed at a loss that is not finite (the last checkpoint stays), Interrupted after SIGTERM, and OutOfTime
+    at the deadline.
     """
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device = 'cuda' does not work: there is no CUDA device here; leave it out, or use cpu")
     accelerator = Accelerator(
+        cpu=run.device == "cpu",
         mixed_precision=run.mixed_precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
@@ -87,7 +93,7 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     torch.set_flush_denormal(True)
     model = create_model(run.model_name, **run.recipe.model_options)
     if run.init is not None:
-        print(f"starting from {run.init}: {transfer(model, read_weights(run.init)).line}", file=sys.stderr)
+        print(f"starting from {run.init}: {start_from(model, read_weights(run.init)).line}", file=sys.stderr)
     config = model.config
     codec = codec_of(config, run.recipe.sigma)
     objective = objective_for(model, codec, run.people.skeleton.sigmas, run.recipe)
@@ -193,6 +199,9 @@ def loop(
             if stopping.asked:
                 save()
                 raise Interrupted(f"stopped by a signal at step {state.step}; run the same command again to go on")
+            if run.deadline is not None and time.monotonic() > run.deadline and state.step < stop:
+                save()
+                raise OutOfTime(f"out of time at step {state.step} of {stop}; run the same command again to go on")
             if time.monotonic() - saved > run.checkpoint_every_s:
                 save()
                 saved = time.monotonic()

@@ -21,10 +21,12 @@ from sharpose.data.mixture import Mixture
 from sharpose.data.skeleton import wanted_layout
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
+from sharpose.models import create_model
 from sharpose.models.registry import resolve_config
+from sharpose.starting import start_from
 from sharpose.training.engine import Run, train
 from sharpose.training.recipe import Recipe, load_recipe
-from sharpose.weights import save_weights
+from sharpose.weights import read_weights, save_weights
 
 
 def train_and_export(
@@ -42,6 +44,8 @@ def train_and_export(
     init: Path | None = None,
     max_steps: int | None = None,
     by_name: bool = False,
+    device: str | None = None,
+    deadline: float | None = None,
 ) -> dict[str, Any]:
     """Train on one or several data sets, and write `out/<model>.safetensors` and its manifest.
 
@@ -58,15 +62,28 @@ def train_and_export(
             f"{config.num_keypoints}; match them by their names (--by-name), or --set "
             f"'model_options={{num_keypoints: {people.skeleton.num_keypoints}}}'"
         )
-    run = Run(model_name, recipe, people, out, seed, workers, precision, init=init, max_steps=max_steps)
+    run = Run(
+        model_name,
+        recipe,
+        people,
+        out,
+        seed,
+        workers,
+        precision,
+        init=init,
+        max_steps=max_steps,
+        device=device,
+        deadline=deadline,
+    )
     model, state = train(run)
     path = out / f"{model_name}.safetensors"
     facts = {
         "model": model_name,
         "command": shlex.join(["sharpose", *sys.argv[1:]]),
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json", exclude={"teacher"}),
+        "teacher": None if recipe.teacher is None else identify(recipe.teacher),
         "data": data_facts[0] if len(sources) == 1 else {"people": len(people), "sources": data_facts},
-        "init": None if init is None else origin(init),
+        "init": None if init is None else {**origin(init), "taken": taken(model_name, recipe, init)},
         "seed": seed,
         "steps": state.step,
         "wall_s": round(state.wall_s, 1),
@@ -111,7 +128,17 @@ def origin(weights: Path) -> dict[str, Any]:
     """Which weights a training started from, with their own manifest where there is one."""
     manifest = weights.with_suffix(".json")
     made = json.loads(manifest.read_text()) if manifest.exists() else None
-    return {"file": weights.name, "sha256": sha256_of(weights), "manifest": made}
+    return {**identify(weights), "manifest": made}
+
+
+def identify(weights: Path) -> dict[str, str]:
+    """The name and content of a weights file; where it lay does not matter."""
+    return {"file": weights.name, "sha256": sha256_of(weights)}
+
+
+def taken(model_name: str, recipe: Recipe, init: Path) -> dict[str, Any]:
+    """What a model starts with from `init`, parameter by parameter."""
+    return start_from(create_model(model_name, **recipe.model_options), read_weights(init)).facts
 
 
 def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) -> Recipe:

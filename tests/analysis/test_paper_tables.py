@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -109,9 +110,29 @@ def test_the_papers_speeds_stand_apart_from_ours(catalog, store):
 
 
 def test_models_without_weights_are_one_line(catalog, store):
-    lines = [line for line in table("table7", catalog, store).footer if "no weights of" in line]
+    lines = [line for line in table("table7", catalog, store).footer if "no shared weights of" in line]
     assert len(lines) == 1 and lines[0].startswith("– accuracy of no reduction, DynamicViT, EViT, ToMe, SHaRPose-B: ")
     assert "keypoint-vit-nano-128x96, dynamicvit-nano-128x96, evit-nano-128x96" in lines[0]
+
+
+def test_the_shared_budget_is_said_with_who_has_pretraining(catalog, store):
+    folder = catalog.places.weights / "shared"
+    folder.mkdir(parents=True)
+
+    def put(name: str, init: object, steps: int = 100) -> None:
+        (folder / f"{name}.safetensors").write_bytes(b"weights")
+        facts = {"sha256": hashlib.sha256(b"weights").hexdigest(), "init": init, "steps": steps}
+        (folder / f"{name}.json").write_text(json.dumps({**facts, "recipe": {"batch_size": 32}}))
+
+    put("vitpose-nano-128x96", {"file": "start.safetensors"})
+    put("hrnet-nano-128x96", None)
+    said = [line for line in table("table3", catalog, store).footer if line.startswith("Shared training budget")]
+    assert len(said) == 1 and "3,200 crops each" in said[0]
+    assert "starts with most): vitpose-nano-128x96." in said[0]
+    assert "without any pretraining, as they share no parts with it: hrnet-nano-128x96;" in said[0]
+    put("hrnet-nano-128x96", None, steps=50)
+    assert any("1,600 to 3,200 crops, NOT the same for all" in line for line in table("table3", catalog, store).footer)
+    assert not any("Shared training budget" in line for line in table("table6a", catalog, store).footer)
 
 
 @pytest.mark.parametrize(

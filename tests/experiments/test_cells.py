@@ -99,6 +99,29 @@ def test_missing_weights_block_accuracy_alone(spec_path, tmp_path):
     assert "no weights of sharpose-nano-128x96" in found["0.3", "accuracy"].blocked
 
 
+def test_best_and_shared_weights_never_stand_for_each_other(spec_path, tmp_path, write_weights):
+    best, shared = Places(weights=tmp_path / "best"), Places(weights=tmp_path / "two")
+    write_weights(best.weights, "sharpose-nano-128x96")
+    write_weights(shared.weights / "shared", "sharpose-nano-128x96")
+    plain = spec_path.read_text()
+    for kind, places, lacking in [
+        ("best", best, None),
+        ("best", shared, "no weights of sharpose-nano-128x96 (train them to"),
+        ("shared", shared, None),
+        ("shared", best, "no shared weights of sharpose-nano-128x96 (sharpose train-missing --tier nano)"),
+    ]:
+        spec_path.write_text(plain.replace("dataset: coco-val", f"dataset: coco-val, weights: {kind}"))
+        cell = by_measure(spec_path, Catalog("nano", places))["0.3", "accuracy"]
+        assert (cell.blocked or "").startswith(lacking) if lacking else cell.weights is not None
+    # the file's hash says which weights, so the same file means the same number
+    write_weights(shared.weights, "sharpose-nano-128x96")
+    ids = set()
+    for kind in ("best", "shared"):
+        spec_path.write_text(plain.replace("dataset: coco-val", f"dataset: coco-val, weights: {kind}"))
+        ids.add(by_measure(spec_path, Catalog("nano", shared))["0.3", "accuracy"].run_id)
+    assert len(ids) == 1
+
+
 def test_a_model_without_a_stand_in_blocks_accuracy(spec_path, catalog):
     spec_path.write_text(spec_path.read_text().replace("sharpose-base-256x192", "sharpose-small-384x288"))
     assert "tier nano has no model that stands for" in by_measure(spec_path, catalog)["0.3", "accuracy"].blocked

@@ -130,12 +130,14 @@ def test_no_cell_is_blocked_without_a_reason_of_its_own(tier, tmp_path):
     assert not [reason for reason in blocked.values() if "add one to" in reason]
     if tier == "nano":
         assert "annotations are withheld" in blocked["table4", "SHaRPose-B"]
-        assert "no weights of okdhp-hourglass-nano-128x128-mpii" in blocked["table5", "OKDHP"]
+        assert "no shared weights of okdhp-hourglass-nano-128x128-mpii" in blocked["table5", "OKDHP"]
         assert "no convolutional stem" in blocked["table5", "TokenPose-L/D24"]
         assert "SHARPOSE_LSPET" in blocked["photos-lspet", "mean pose"]
         assert "this tier has one width" in blocked["table3", "SHaRPose-S 256x192"]
         assert "a small SHaRPose only" in blocked["table3", "HRNet-W48 384x288"]
-        assert blocked["table7", "EViT"].startswith("no weights of evit-nano-128x96 (train them to")
+        assert blocked["table7", "EViT"].startswith(
+            "no shared weights of evit-nano-128x96 (sharpose train-missing --tier nano)"
+        )
     else:
         assert "not public" in blocked["table4", "SHaRPose-B"]
         assert "give its folder with SHARPOSE_MPII" in blocked["table5", "OKDHP"]
@@ -143,14 +145,14 @@ def test_no_cell_is_blocked_without_a_reason_of_its_own(tier, tmp_path):
 
 
 def test_a_network_of_one_stage_has_weights_of_its_own(tmp_path, write_weights):
-    write_weights(tmp_path, "sharpose-nano-128x96")
+    write_weights(tmp_path / "shared", "sharpose-nano-128x96")
     catalog = Catalog("nano", Places(weights=tmp_path))
     found = {
         cell.row: cell for cell in cells(load_spec(FOLDER / "table8.yaml"), catalog, CPU) if cell.measure == "accuracy"
     }
-    assert "no weights of sharpose-nano-128x96-coarse" in found["Coarse-None"].blocked
-    assert found["Coarse-Sel-Fine"].weights == tmp_path / "sharpose-nano-128x96.safetensors"
-    assert "no weights of keypoint-vit-nano-128x96" in found["None-Fine"].blocked
+    assert "no shared weights of sharpose-nano-128x96-coarse" in found["Coarse-None"].blocked
+    assert found["Coarse-Sel-Fine"].weights == tmp_path / "shared/sharpose-nano-128x96.safetensors"
+    assert "no shared weights of keypoint-vit-nano-128x96" in found["None-Fine"].blocked
 
 
 def test_cells_of_the_same_network_are_measured_once():

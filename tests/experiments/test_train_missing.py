@@ -1,0 +1,138 @@
+"""Filling the tables in spare time: in order, with a budget, resumable, into results/weights/shared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments.cells import Catalog, Places, SharedBudget, cells
+from experiments.provenance import Device
+from experiments.spec import load_specs
+from experiments.train_missing import Training, parse_duration, train_missing
+from experiments.yamlfile import SpecError
+from sharpose.data import cache
+from sharpose.errors import InputError
+from sharpose.files import sha256_of
+from sharpose.models import create_model
+from sharpose.training.session import chosen_recipe
+from sharpose.weights import load_weights, save_weights
+
+RECIPE = "{epochs: 2, batch_size: 8, learning_rate: 1.0e-3, warmup_iterations: 1, milestones: [], augment: false}"
+SIZES = "embed_dim: 24, num_heads: 4, depth: 6, drop_path: 0.0"
+TIERS = """\
+tiers:
+  nano:
+    shared:
+      recipe: {recipe}
+      data: mannequin-tiny
+      start: start
+      systems:
+        keypoint-vit-nano-128x96: {{start: true, recipe: {{model_options: {{{sizes}}}}}}}
+        dynamicvit-nano-128x96:
+          teacher: keypoint-vit-nano-128x96
+          recipe: {{model_options: {{{sizes}}}}}
+        coarse: {{model: sharpose-nano-128x96, start: true, recipe: {{model_options: {{{sizes}, stages: coarse}}}}}}
+datasets: {{}}
+"""
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    monkeypatch.setenv("SHARPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(cache.NAMED_SETS, "mannequin-tiny", replace(cache.NAMED_SETS["mannequin-tiny"], images=6))
+    (tmp_path / "short.yaml").write_text(RECIPE)
+    (tmp_path / "tiers.yaml").write_text(TIERS.format(recipe=tmp_path / "short.yaml", sizes=SIZES))
+    start = create_model("sharpose-nano-128x96", embed_dim=24, num_heads=4)
+    save_weights(start, tmp_path / "weights/shared/start.safetensors", {"model": "sharpose-nano-128x96"})
+    return Catalog("nano", Places(weights=tmp_path / "weights", tiers=tmp_path / "tiers.yaml"))
+
+
+def test_it_trains_in_order_stops_and_goes_on(catalog: Catalog, tmp_path: Path) -> None:
+    how = Training(out=tmp_path / "runs", device="cpu")
+    first = train_missing("nano", 0.01, how=how, catalog=catalog)
+    # a step is always made, so that ever so small budgets end some day
+    assert [(one.name, one.state) for one in first] == [
+        ("keypoint-vit-nano-128x96", "stopped"),
+        ("dynamicvit-nano-128x96", "waiting"),
+        ("coarse", "waiting"),
+    ]
+    assert first[0].note.startswith("out of time at step 1 of ")
+    assert [path.name for path in (tmp_path / "runs/keypoint-vit-nano-128x96").iterdir()] == ["step-000000001"]
+
+    only = train_missing("nano", 60, ["dynamicvit-nano-128x96"], how, catalog)
+    assert [one.state for one in only] == ["waiting"] and "keypoint-vit-nano-128x96" in only[0].note
+
+    rest = train_missing("nano", 60, how=how, catalog=catalog)
+    assert [one.state for one in rest] == ["trained"] * 3, rest
+    assert [one.state for one in train_missing("nano", 60, how=how, catalog=catalog)] == ["there"] * 3
+    folder = catalog.places.weights / "shared"
+    manifest = json.loads((folder / "dynamicvit-nano-128x96.json").read_text())
+    taught = folder / "keypoint-vit-nano-128x96.safetensors"
+    assert manifest["teacher"] == {"file": taught.name, "sha256": sha256_of(taught)} and manifest["init"] is None
+    assert {"heatmaps", "ratio", "distilled_tokens"} <= set(manifest["log"][-1])
+    begun = json.loads((folder / "coarse.json").read_text())["init"]
+    assert begun["sha256"] == sha256_of(folder / "start.safetensors") and begun["taken"]["missing"] == []
+    sizes = {"embed_dim": 24, "num_heads": 4, "depth": 6}
+    load_weights(create_model("sharpose-nano-128x96", stages="coarse", **sizes), folder / "coarse.safetensors")
+    assert str(tmp_path) not in json.dumps(manifest["recipe"])
+
+
+def test_a_failed_system_does_not_stop_the_others(catalog: Catalog, tmp_path: Path) -> None:
+    text = (tmp_path / "tiers.yaml").read_text()
+    broken = text.replace(
+        "keypoint-vit-nano-128x96: {start: true, recipe: {",
+        "keypoint-vit-nano-128x96: {recipe: {learning_rate: 1.0e+30, warmup_iterations: 0, ",
+    )
+    assert broken != text
+    (tmp_path / "tiers.yaml").write_text(broken)
+    outcomes = train_missing("nano", 60, how=Training(out=tmp_path / "runs"), catalog=Catalog("nano", catalog.places))
+    assert [one.state for one in outcomes] == ["failed", "waiting", "trained"]
+    assert "the loss is" in outcomes[0].note
+
+
+def test_mistakes_are_one_line(catalog: Catalog, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such system; did you mean 'dynamicvit-nano-128x96'"):
+        train_missing("nano", 60, ["dynamicvit-nano-128x69"], catalog=catalog)
+    with pytest.raises(InputError, match="tier paper has no shared budget"):
+        train_missing("paper", 60)
+    for text in ("60", "0m", "-1h", "m", "1d"):
+        with pytest.raises(InputError, match=r"90s, 60m or 1\.5h"):
+            parse_duration(text)
+    assert [parse_duration(text) for text in ("90s", "60m", "1.5h")] == [90, 3600, 5400]
+    for old, new, said in [
+        ("teacher: keypoint", "teacher: keypont", "no system is called 'keypont-vit-nano-128x96'"),
+        ("model: sharpose-nano", "model: sharpos-nano", "no model is called 'sharpos-nano-128x96'"),
+    ]:
+        text = (tmp_path / "tiers.yaml").read_text()
+        (tmp_path / "broken.yaml").write_text(text.replace(old, new))
+        with pytest.raises(SpecError, match=said):
+            Catalog("nano", replace(catalog.places, tiers=tmp_path / "broken.yaml"))
+
+
+def nano_budget() -> SharedBudget:
+    shared = Catalog("nano").tier.shared
+    assert shared is not None
+    return shared
+
+
+def test_every_table_that_shares_a_budget_can_be_filled(tmp_path: Path) -> None:
+    catalog = Catalog("nano", Places(weights=tmp_path))
+    every = [cell for loaded in load_specs() for cell in cells(loaded, catalog, Device("cpu", "Some CPU", 2))]
+    lacking = {cell.blocked.split()[4] for cell in every if (cell.blocked or "").startswith("no shared weights of")}
+    assert lacking <= set(nano_budget().systems) and len(lacking) >= 9
+
+
+def test_every_system_sees_the_same_crops() -> None:
+    shared = nano_budget()
+    recipes = {
+        name: chosen_recipe(system.model or name, shared.recipe, system.recipe)
+        for name, system in shared.systems.items()
+    }
+    own = {"model_options", "keep_rate_schedule", "teacher"}
+    assert len({json.dumps(recipe.model_dump(mode="json", exclude=own)) for recipe in recipes.values()}) == 1
+    for name, system in shared.systems.items():
+        model = create_model(system.model or name, **recipes[name].model_options)
+        assert 2 * sum(value.numel() for value in model.state_dict().values()) < 4e6, name
