@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sharpose.cli.app import Device, Json, Model, Settings, app, parse_settings, show
-from sharpose.errors import RunFailed
+from sharpose.errors import InputError, RunFailed
 
 
 @app.command()
@@ -103,36 +103,59 @@ def score_lines(result: dict[str, Any]) -> list[str]:
 
 @app.command()
 def predict(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER…")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE|VIDEO|FOLDER…")],
     model: Model,
     out: Annotated[Path, typer.Option(help="Folder for keypoints.json and the drawings.")],
     weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
     boxes: Annotated[
         Path | None, typer.Option(help="JSON list of {file_name or image_id, bbox, score}; default: whole images.")
     ] = None,
+    detector: Annotated[
+        str, typer.Option(help="A detector of torchvision that finds people, e.g. fasterrcnn_resnet50_fpn_v2.")
+    ] = "",
+    detector_weights: Annotated[
+        Path | None, typer.Option(help="Its weights, a local .pth or .safetensors file.")
+    ] = None,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="People below it are not taken.")] = 0.5,
     settings: Settings = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Keypoints of the people in pictures: JSON in COCO's results format, and drawings.
+    """Keypoints of the people in pictures and videos: JSON in COCO's results format, and drawings.
 
     What cannot be used (broken pictures, boxes without area or outside) is listed; then the exit code is 1.
 
     Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
     """
     from sharpose.assess import load_chosen
+    from sharpose.detect import PersonDetector
     from sharpose.models import create_model
-    from sharpose.predict import find_pictures, predict_pictures
+    from sharpose.predict import find_inputs, predict_pictures, whole
     from sharpose.progress import Reporter
+    from sharpose.video import predict_video
 
-    pictures = find_pictures(inputs)
+    pictures, videos = find_inputs(inputs)
+    if boxes is not None and (videos or detector):
+        raise InputError(f"--boxes {boxes}: goes neither with videos nor with --detector")
+    if bool(detector) != (detector_weights is not None):
+        raise InputError("--detector NAME and --detector-weights FILE go together")
+    find = PersonDetector(detector, detector_weights, device=device, min_score=min_score) if detector_weights else whole
     network = create_model(model, **parse_settings(settings))
     load_chosen(network, model, weights)
-    with Reporter("Predicting", len(pictures)) as report:
-        summary = predict_pictures(network, pictures, out, boxes=boxes, device=device, progress=report.progress)
-    show(vars(summary), as_json, f"{summary.path}: {len(summary.rows)} people in {len(summary.drawings)} pictures")
-    if summary.skipped:
-        raise RunFailed(f"{len(summary.skipped)} left out: {'; '.join(summary.skipped)}")
+    summaries = []
+    if pictures:
+        with Reporter("Predicting", len(pictures)) as report:
+            how: dict[str, Any] = {"device": device, "progress": report.progress, "find": find}
+            summaries.append(predict_pictures(network, pictures, out, boxes=boxes, **how))
+    for video in videos:
+        with Reporter(f"Predicting {video.name}", 1) as report:
+            how = {"device": device, "progress": report.progress, "find": find}
+            summaries.append(predict_video(network, video, out, **how))
+    lines = [f"{one.path}: {len(one.rows)} people, {len(one.drawings)} drawn" for one in summaries]
+    show([vars(one) for one in summaries], as_json, "\n".join(lines))
+    skipped = [line for one in summaries for line in one.skipped]
+    if skipped:
+        raise RunFailed(f"{len(skipped)} left out: {'; '.join(skipped)}")
 
 
 @app.command()
