@@ -7,12 +7,13 @@ import re
 
 from analysis import closed_forms
 from analysis.lines import Line, compared_row, previous_difference, stored_devices, timed_together
-from analysis.statistics import REPLICATES
+from analysis.statistics import replicates_of, score_of
 from experiments.provenance import Device
 from experiments.spec import LoadedSpec
 from results.store import Record, Store
 
 DASH = "–"
+NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
 NO_WEIGHTS = re.compile(r"no (shared )?weights of (\S+) \((.+)\)")
 SHARED = "shared"
 NOISY = "~"
@@ -20,7 +21,7 @@ APART = "†"
 
 
 def accuracy_text(lines: list[Line]) -> list[str]:
-    """What stands behind the AP column."""
+    """What stands behind the AP or PCKh column."""
     records = [line.records["accuracy"] for line in lines if "accuracy" in line.records]
     if not records:
         return []
@@ -28,13 +29,14 @@ def accuracy_text(lines: list[Line]) -> list[str]:
     first, metrics, made = records[0], records[0].metrics, records[0].provenance
     flip = "with" if first.identity["flip_test"] else "without"
     boxes = "ground-truth boxes" if first.identity["boxes"] == "ground-truth" else "detected boxes"
-    resamples = len(metrics.get(REPLICATES, []))
+    score = score_of(metrics)
+    resamples = len(replicates_of(metrics, score))
     interval = f"; [95 % bootstrap interval, {resamples:,} resamples of images]" if resamples else ""
     size = f"{metrics['annotated_people']:,} people in {metrics['images']:,} images"
     trained = [record for record in records if record.identity["weights_sha256"]] or records
     models = named([str(record.provenance.get("model")) for record in trained])
     return [
-        f"AP: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
+        f"{NAMES[score]}: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
         f"{interval}; {origin(records)}."
     ]
 

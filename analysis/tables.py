@@ -35,13 +35,23 @@ from analysis.lines import (
     relative_speed,
     timed_together,
 )
-from analysis.statistics import ap_interval
+from analysis.statistics import SCORES as RESAMPLED
+from analysis.statistics import score_interval
 from experiments.cells import Catalog, cells, open_catalog
 from experiments.provenance import Device, choose_device
 from experiments.spec import LoadedSpec, load_specs
 from results.store import Store
 
-SCORES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR", "pckh": "PCKh@.5"}
+SCORES = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_m": "AP_M",
+    "ap_l": "AP_L",
+    "ar": "AR",
+    "pck": "PCK",
+    "pckh": "PCKh@.5",
+}
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -151,7 +161,7 @@ def score_text(line: Line, key: str) -> str | None:
     value = line.metric("accuracy", key)
     if value is None:
         return None
-    interval = ap_interval(line.records["accuracy"].metrics) if key == "ap" else None
+    interval = score_interval(line.records["accuracy"].metrics, key) if key in RESAMPLED else None
     return f"{100 * value:.1f}" + (f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval else "")
 
 
@@ -236,16 +246,17 @@ def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Devic
 
 
 def accuracy_numbers(loaded: LoadedSpec, lines: list[Line], index: int) -> dict[str, Any]:
-    """Interval, tier and paired difference of one row's AP, in percent."""
+    """Interval, tier and paired difference of one row's score, in percent."""
+    score = next((score for score in RESAMPLED if score in loaded.spec.columns), "ap")
     record = lines[index].records.get("accuracy")
-    interval = ap_interval(record.metrics) if record else None
+    interval = score_interval(record.metrics, score) if record else None
     paired = previous_difference(loaded, lines, index)
     return {
-        "ap_low": interval and 100 * interval.low,
-        "ap_high": interval and 100 * interval.high,
-        "ap_minus_previous": paired and 100 * paired.value,
-        "ap_minus_previous_low": paired and 100 * paired.low,
-        "ap_minus_previous_high": paired and 100 * paired.high,
+        f"{score}_low": interval and 100 * interval.low,
+        f"{score}_high": interval and 100 * interval.high,
+        f"{score}_minus_previous": paired and 100 * paired.value,
+        f"{score}_minus_previous_low": paired and 100 * paired.low,
+        f"{score}_minus_previous_high": paired and 100 * paired.high,
         "tier": lines[index].cells["accuracy"].tier,
         "people": lines[index].metric("accuracy", "annotated_people"),
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from results.store import ROOT as RESULTS
 from results.store import run_id
 from sharpose.data.cache import MannequinSet, named_set
 from sharpose.data.mannequin import VERSION as MANNEQUIN_VERSION
+from sharpose.data.mannequin.request import MPII_VERSION
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.models.registry import describe, list_models, resolve_config
@@ -28,22 +29,34 @@ from sharpose.models.registry import describe, list_models, resolve_config
 # Raised when a change to the code would change the measured numbers: records of older versions are not used then.
 VERSIONS: dict[Measure | Literal["conformance"], int] = {"accuracy": 1, "cost": 1, "throughput": 1, "conformance": 1}
 
+PCKH_VERSION = 1
+
+# What an environment variable that names the folder of a data set begins with.
+VARIABLE = "SHARPOSE_"
+
 # Fields of a configuration that only shape training: the weights' hash stands for them.
 TRAINING_ONLY = ("drop_path", "position_init", "oks_target")
 
 
 class DataSet(Strict):
-    """A data set by name: generated people, or files inside the COCO folder.
+    """A data set by name: generated people, or files inside a folder that --coco or SHARPOSE_<FOLDER> names.
 
     `mannequin` is a named set of `sharpose.data.cache`, or its `first_images`. `training` names what models learn from.
+    `ground_truth` is MPII's file with head boxes; people in its layout are scored by PCKh.
+    With `annotations_sha256`, what was measured elsewhere is found without the files.
     `unavailable` says why accuracy on a set cannot be measured anywhere.
     """
 
     mannequin: str | None = None
     first_images: int | None = Field(None, ge=1)
+    layout: Literal["coco", "mpii"] = Field("coco", description="of generated people's annotations")
+    folder: str = Field("coco", pattern="^[a-z][a-z0-9_]*$")
     annotations: str | None = None
+    annotations_sha256: str | None = Field(None, description="of a file that the repository cannot hold")
     images: str | None = None
     detections: str | None = None
+    ground_truth: str | None = None
+    by_name: Literal["coco", "mpii"] | None = Field(None, description="the layout onto which keypoints are matched")
     training: str | None = None
     unavailable: str | None = None
 
@@ -58,9 +71,15 @@ class DataSet(Strict):
 
     @property
     def paths(self) -> dict[str, str]:
-        """The files of a set on disk, inside the COCO folder."""
+        """The files of a set on disk, inside its folder."""
         parts = {"annotations": self.annotations, "images": self.images, "detections": self.detections}
+        parts |= {"ground_truth": self.ground_truth}
         return {part: path for part, path in parts.items() if path is not None}
+
+    @property
+    def is_mpii(self) -> bool:
+        """Whether people are scored by PCKh."""
+        return self.layout == "mpii" or self.ground_truth is not None
 
     @property
     def people(self) -> MannequinSet | None:
@@ -72,10 +91,12 @@ class DataSet(Strict):
 
 
 class SharedSystem(Strict):
-    """How a system differs from the others that share a budget: its model (default: the name of its weights), changes
-    to the recipe, whether it begins with the tier's `start`, and whose shared weights teach it."""
+    """How a system differs from the others that share a budget: its model (default: the name of its weights), its data
+    (other labels of the same people), changes to the recipe, whether it begins with the tier's `start`, and whose
+    shared weights teach it."""
 
     model: str | None = None
+    data: str | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
     start: bool = False
     teacher: str | None = None
@@ -121,16 +142,19 @@ class Tiers(Strict):
 
 @dataclass(frozen=True)
 class Places:
-    """Where weights and the COCO folder are."""
+    """Where weights and the folders of data sets are."""
 
     weights: Path = RESULTS / "weights"
     coco: Path | None = None
+    others: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of data sets other than COCO, by name."""
     tiers: Path = FOLDER / "tiers.yaml"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number to measure. `identity` is None, and `blocked` says why, when it cannot be had on this machine.
+    """One number to measure. `blocked` says why it cannot be measured on this machine; `identity` is None where it is
+    not even known what would be.
 
     `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy.
     """
@@ -206,25 +230,52 @@ class Catalog:
             raise SpecError(f"{self.places.tiers}: no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
         return self.tiers.datasets[name]
 
-    def coco_path(self, name: str, relative: str) -> Path:
-        """A file or folder inside the COCO folder. Raises Blocked without one, InputError when it lacks the path."""
-        if self.places.coco is None:
-            raise Blocked(f"no {name} here (give the COCO folder with --coco DIR or SHARPOSE_COCO)")
-        path = self.places.coco / relative
-        if not path.exists():
-            raise InputError(
-                f"{path}: no such file or folder; --coco (or SHARPOSE_COCO) must name the folder with {relative}"
+    def root(self, name: str) -> Path:
+        """The folder that a data set on disk lies in. Raises Blocked where it is not given."""
+        kind = self.dataset(name).folder
+        root = self.places.coco if kind == "coco" else self.places.others.get(kind)
+        if root is None:
+            coco = "the COCO folder with --coco DIR or SHARPOSE_COCO"
+            raise Blocked(
+                f"no {name} here (give {coco if kind == 'coco' else f'its folder with {VARIABLE}{kind.upper()}'})"
             )
+        return root
+
+    def data_path(self, name: str, relative: str) -> Path:
+        """A path inside a data set's folder. Raises Blocked where that is not given, InputError where it lacks it."""
+        path = self.root(name) / relative
+        if not path.exists():
+            kind = self.dataset(name).folder
+            option = "--coco (or SHARPOSE_COCO)" if kind == "coco" else VARIABLE + kind.upper()
+            raise InputError(f"{path}: no such file or folder; {option} must name the folder with {relative}")
         return path
 
     def data_identity(self, name: str) -> dict[str, Any]:
         """What determines the people of a data set."""
         data = self.dataset(name)
         if data.people is not None:
-            return {"generator": "mannequin", "version": MANNEQUIN_VERSION, **asdict(data.people)}
+            made = {"generator": "mannequin", "version": MANNEQUIN_VERSION, **asdict(data.people)}
+            return made | ({"layout": "mpii", "layout_version": MPII_VERSION} if data.is_mpii else {})
         if data.unavailable is not None:
             raise Blocked(f"{name}: {data.unavailable}")
-        return {"annotations_sha256": self.sha256(self.coco_path(name, str(data.annotations)))}
+        by_name = {"by_name": data.by_name} if data.by_name else {}
+        if data.annotations_sha256 is not None and self.absence(name) is not None:
+            return {"annotations_sha256": data.annotations_sha256, **by_name}
+        files = {"annotations": data.annotations, "ground_truth": data.ground_truth}
+        found = {part: self.data_path(name, path) for part, path in files.items() if path is not None}
+        digests = {f"{part}_sha256": self.sha256(path) for part, path in found.items()}
+        if data.annotations_sha256 not in (None, digests["annotations_sha256"]):
+            raise InputError(f"{found['annotations']}: not the file that {name} means, which has another sha256")
+        return digests | by_name
+
+    def absence(self, name: str) -> str | None:
+        """Why a data set on disk is not here; None where its folder is given, or where it is generated."""
+        try:
+            if self.dataset(name).people is None:
+                self.root(name)
+        except Blocked as reason:
+            return str(reason)
+        return None
 
     def boxes_identity(self, name: str, boxes: str) -> Any:
         """What determines the boxes: generated detections follow from the generated data set."""
@@ -233,10 +284,10 @@ class Catalog:
             return boxes
         if data.detections is None:
             raise Blocked(f"data set {name} has no detections (add them to {self.places.tiers.name})")
-        return {"detections_sha256": self.sha256(self.coco_path(name, data.detections))}
+        return {"detections_sha256": self.sha256(self.data_path(name, data.detections))}
 
     def weights(self, model: str, kind: str = "best") -> Path:
-        """The trained weights of a model, its best ones or those of the shared budget; one never stands for the other.
+        """The trained weights of a model: its best, the shared budget's, or others; one never stands for the other.
 
         Raises Blocked when there are none, InputError when they are not intact.
         """
@@ -245,7 +296,7 @@ class Catalog:
         if not path.exists() and kind == "shared":
             raise Blocked(f"no shared weights of {model} (sharpose train-missing --tier {self.name})")
         if not path.exists():
-            raise Blocked(f"no weights of {model} (train them to {brief(self.places.weights)}/)")
+            raise Blocked(f"no weights of {model} (train them to {brief(path.parent)}/)")
         try:
             expected = json.loads(manifest.read_bytes())["sha256"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -260,7 +311,7 @@ class Catalog:
 
     def weights_path(self, model: str, kind: str = "best") -> Path:
         """Where the weights of a model are, or would be."""
-        folder = self.places.weights / "shared" if kind == "shared" else self.places.weights
+        folder = self.places.weights if kind == "best" else self.places.weights / kind
         return folder / f"{model}.safetensors"
 
     def sha256(self, path: Path) -> str:
@@ -271,11 +322,25 @@ class Catalog:
 
 
 def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
-    """The tier's stand-ins, with the COCO folder from `coco` or SHARPOSE_COCO; InputError when that is no folder."""
+    """The tier's stand-ins, with the COCO folder from `coco` or SHARPOSE_COCO and others from SHARPOSE_<FOLDER>.
+
+    Raises InputError when one is no folder.
+    """
     named = coco or (Path(os.environ["SHARPOSE_COCO"]) if os.environ.get("SHARPOSE_COCO") else None)
     if named is not None and not named.is_dir():
         raise InputError(f"{named}: no such folder; --coco (or SHARPOSE_COCO) must name the COCO folder")
-    return Catalog(tier, Places(coco=named))
+    catalog = Catalog(tier, Places(coco=named))
+    kinds = {data.folder for data in catalog.tiers.datasets.values()} - {"coco"}
+    others = {
+        kind: Path(os.environ[VARIABLE + kind.upper()]) for kind in kinds if os.environ.get(VARIABLE + kind.upper())
+    }
+    for kind, folder in others.items():
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder}: no such folder; {VARIABLE}{kind.upper()} must name the folder of that data set"
+            )
+    catalog.places = replace(catalog.places, others=others)
+    return catalog
 
 
 def brief(path: Path) -> str:
@@ -323,6 +388,8 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         model = MEAN_POSE if control else catalog.stand_in("model", settings.model)
         identity = {"measure": "accuracy", "version": VERSIONS["accuracy"], "dataset": catalog.data_identity(dataset)}
         identity |= {"boxes": catalog.boxes_identity(dataset, settings.boxes), "flip_test": settings.flip_test}
+        if catalog.dataset(dataset).is_mpii:
+            identity |= {"score": {"name": "pckh", "version": PCKH_VERSION}}
         weights = None
         if control:
             identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
@@ -335,6 +402,7 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         cell,
         model=model,
         identity=identity,
+        blocked=catalog.absence(dataset),
         weights=weights,
         dataset=dataset,
         boxes=settings.boxes,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.cells import Catalog, Cell
 from experiments.provenance import Device
-from sharpose.data.cache import ensure
+from sharpose.data.cache import ensure, ensure_mpii
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 
@@ -42,27 +42,40 @@ def measure_cost(cell: Cell) -> dict[str, Any]:
 
 
 def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
-    """COCO's figures as fractions, coverage, and the bootstrap replicates of AP with what pairs them."""
+    """COCO's figures or MPII's as fractions, coverage, and bootstrap replicates of the score with what pairs them."""
     import torch
 
     from sharpose.data.coco import CocoTopDown
-    from sharpose.evaluate import box_facts, evaluate, mean_pose_control, score
+    from sharpose.data.skeleton import LAYOUTS
+    from sharpose.evaluate import box_facts, mean_pose_control, predict, score
+    from sharpose.evaluate_points import pck_summary, score_pck, score_pckh
+    from sharpose.metrics.pckh import load_mpii_truth
 
     torch.set_num_threads(device.threads or torch.get_num_threads())
     files = data_files(catalog, cell.dataset or "", progress)
     boxes = "ground-truth" if cell.boxes == "ground-truth" else str(files.detections)
+    data, more = catalog.dataset(cell.dataset or ""), dict[str, Any]()
+    how: dict[str, Any] = {"boxes": boxes, "by_name": None if data.by_name is None else LAYOUTS[data.by_name]}
     trained = None if cell.weights is None else trained_model(cell)
     if trained is None:
         # the control needs boxes alone, so any input size does
-        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), boxes=boxes)
-        training = data_files(catalog, catalog.dataset(cell.dataset or "").training or "", progress)
+        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), **how)
+        training = data_files(catalog, data.training or "", progress)
         evaluation = score(dataset, mean_pose_control(training.annotations, dataset))
     else:
         model, codec = trained
         size = model.config.image_size
-        dataset = CocoTopDown(files.annotations, files.images, image_size=size, boxes=boxes, warp=codec.warp)
-        evaluation = evaluate(model, dataset, codec, flip_test=cell.flip_test, device=device.kind, progress=progress)
-    return {**accuracy_metrics(evaluation), "annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
+        dataset = CocoTopDown(files.annotations, files.images, image_size=size, warp=codec.warp, **how)
+        run: dict[str, Any] = {"flip_test": cell.flip_test, "device": device.kind, "progress": progress}
+        if files.ground_truth is not None:
+            scored = score_pckh(predict(model, dataset, codec, **run), dataset, load_mpii_truth(files.ground_truth))
+            replicates = replicate_metrics(scored.bootstrap, "pckh")
+            return {**scored.summary(), **replicates, "annotations_sha256": sha256_of(files.annotations)}
+        predictions = predict(model, dataset, codec, **run)
+        evaluation = score(dataset, predictions.results(dataset), refine_rate=predictions.refine_rate)
+        more = pck_summary(*score_pck(predictions, dataset)) if boxes == "ground-truth" else {}
+    facts = {"annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
+    return {**accuracy_metrics(evaluation), **more, **facts}
 
 
 def trained_model(cell: Cell) -> tuple[PoseModel, HeatmapCodec]:
@@ -80,13 +93,16 @@ def trained_model(cell: Cell) -> tuple[PoseModel, HeatmapCodec]:
 
 def accuracy_metrics(evaluation: Any) -> dict[str, Any]:
     """A record's metrics from an evaluation."""
-    metrics = evaluation.summary()
-    bootstrap = evaluation.metrics.bootstrap
+    return {**evaluation.summary(), **replicate_metrics(evaluation.metrics.bootstrap, "ap")}
+
+
+def replicate_metrics(bootstrap: Any, score: str) -> dict[str, Any]:
+    """A score's replicates, and what pairs them with another record's."""
     if bootstrap is None:
-        return metrics
+        return {}
     images = hashlib.sha256(json.dumps(list(bootstrap.image_ids)).encode()).hexdigest()[:16]
     replicates = [None if math.isnan(value) else round(value, 6) for value in bootstrap.replicates.tolist()]
-    return {**metrics, "bootstrap_seed": bootstrap.seed, "bootstrap_images": images, "ap_bootstrap": replicates}
+    return {"bootstrap_seed": bootstrap.seed, "bootstrap_images": images, f"{score}_bootstrap": replicates}
 
 
 @dataclass(frozen=True)
@@ -96,16 +112,20 @@ class DataFiles:
     annotations: Path
     images: Path
     detections: Path | None
+    ground_truth: Path | None = None
 
 
 def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
     """The files of a data set; generated now where they are not in the cache."""
     data = catalog.dataset(name)
     if data.people is None:
-        found = {part: catalog.coco_path(name, path) for part, path in data.paths.items()}
-        return DataFiles(found["annotations"], found["images"], found.get("detections"))
+        found = {part: catalog.data_path(name, path) for part, path in data.paths.items()}
+        return DataFiles(found["annotations"], found["images"], found.get("detections"), found.get("ground_truth"))
     people = data.people
     ensure(people.split, images=people.images, seed=people.seed, parameters=people.parameters, progress=progress)
+    if data.is_mpii:
+        ensure_mpii(people, progress=progress)
+        return DataFiles(people.mpii_file, people.images_folder, None, people.mpii_truth_file)
     return DataFiles(people.annotations_file, people.images_folder, people.detections_file)
 
 

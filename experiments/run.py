@@ -79,11 +79,11 @@ def status(
 
 def cell_status(cell: Cell, store: Store, no_device: str | None = None) -> CellStatus:
     """Where one cell stands."""
-    if cell.identity is None:
-        return CellStatus(cell, "blocked", reason=cell.blocked)
-    record = store.find(cell.identity)
+    record = None if cell.identity is None else store.find(cell.identity)
     if record is not None:
         return CellStatus(cell, "stored", record)
+    if cell.blocked is not None:
+        return CellStatus(cell, "blocked", reason=cell.blocked)
     if cell.measure == "throughput" and no_device:
         return CellStatus(cell, "blocked", reason=no_device)
     return CellStatus(cell, "missing")
@@ -109,7 +109,7 @@ def run_specs(
     chosen = local_device(device)
     specs = load_specs(names)
     every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in measures]
-    wanted = {cell.run_id: cell for cell in reversed(every) if cell.identity is not None}
+    wanted = {cell.run_id: cell for cell in reversed(every) if cell.blocked is None}
     missing = [
         cell for cell in every if cell is wanted.get(cell.run_id) and (again or store.find(cell.identity or {}) is None)
     ]

@@ -18,7 +18,7 @@ from sharpose.models.registry import list_models, resolve_config
 FOLDER = Path(__file__).resolve().parent
 
 Measure = Literal["accuracy", "cost", "throughput"]
-Column = Literal["ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pckh", "params", "gflops", "images_per_s", "speed"]
+Column = Literal["ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pck", "pckh", "params", "gflops", "images_per_s", "speed"]
 
 MEAN_POSE = "mean-pose"
 """A control in place of a model: it puts the mean pose of the training people into every box."""
@@ -29,10 +29,11 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
-    "weights": "best or shared",
+    "weights": "best, shared or photos",
 }
-CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared"]}
-"""`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems."""
+CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos"]}
+"""`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
+`photos` ones on photographs, and lie in folders of these names."""
 
 
 class Strict(BaseModel):
@@ -67,6 +68,7 @@ class Paper(Strict):
     ap_m: Score | None = None
     ap_l: Score | None = None
     ar: Score | None = None
+    pck: Score | None = None
     pckh: Score | None = None
     params: Amount | None = None
     gflops: Amount | None = None
@@ -228,13 +230,14 @@ def blamed(message: str, spec: Spec, row: Row, index: int) -> tuple[str | int, .
 
 
 def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
-    """The spec files that `name` means: a path, a spec's name (`table6a`), a number (`6a`; `6` is 6a and 6b), or `all`.
+    """The spec files that `name` means: a path, a spec's name (`table6a`), a number (`6a`; `6` is 6a and 6b), the
+    beginning of names (`photos` is photos-coco and photos-lspet), or `all`.
 
     Raises SpecError, listing what there is, when it means none.
     """
     if name.endswith((".yaml", ".yml")):
         return [Path(name)]
-    wanted = re.compile(rf"(?:table)?{re.escape(name)}[a-z]?")
+    wanted = re.compile(rf"(?:table)?{re.escape(name)}(?:[a-z]?|-.*)")
     specs = sorted(path for path in folder.glob("*.yaml") if path.stem != "tiers")
     if name == "all":
         return specs

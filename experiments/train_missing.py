@@ -122,7 +122,7 @@ def train_system(name: str, shared: SharedBudget, catalog: Catalog, how: Trainin
         model_name=system.model or name,
         recipe_name=shared.recipe,
         changes=changes,
-        data=shared.data,
+        data=[system.data or shared.data],
         out=how.out / name,
         init=catalog.weights(shared.start, "shared") if system.start else None,
         workers=how.workers,

@@ -11,10 +11,14 @@ import torch
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
+from sharpose.data.mpii import find_truth
+from sharpose.data.skeleton import wanted_layout
 from sharpose.errors import InputError
-from sharpose.evaluate import Evaluation, box_facts, evaluate, predict, save_results
-from sharpose.files import sha256_of
+from sharpose.evaluate import Evaluation, Predictions, box_facts, predict, save_results, score
+from sharpose.evaluate_points import PckhEvaluation, pck_summary, score_pck, score_pckh
+from sharpose.files import sha256_of, write_json
 from sharpose.metrics.evaluators import Evaluator, check_evaluator
+from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.metrics.postprocess import Cleaning
 from sharpose.models import create_model
 from sharpose.progress import Reporter
@@ -41,8 +45,13 @@ def assess(
     cleaning: Cleaning,
     evaluator: Evaluator,
     save_results: Path | None,
-) -> tuple[Evaluation, dict[str, Any]]:
+    by_name: bool = False,
+    ground_truth: Path | None = None,
+) -> tuple[Evaluation | PckhEvaluation, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
+
+    People in MPII's layout are scored by PCKh, against the `ground_truth` given or found beside their annotations;
+    others by AP and, in annotated boxes, also by PCK, which is among the facts.
 
     Raises InputError for anything missing or contradictory, before the first image is read.
     """
@@ -57,12 +66,14 @@ def assess(
     path, folder, _ = find_data(data or str(annotations), images)
     config = model.config
     codec = codec_of(config)
-    dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes, warp=codec.warp)
+    layout = wanted_layout(config.num_keypoints) if by_name else None
+    dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes, warp=codec.warp, by_name=layout)
     check_keypoints(dataset, model_name, config.num_keypoints)
     if not dataset.pose_file.annotations:
         raise InputError(f"{path}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results")
+    truth_file = truth_of(dataset, ground_truth)
     with Reporter(f"Evaluating {model_name}", len(dataset)) as report:
-        evaluation = evaluate(
+        predictions = predict(
             model,
             dataset,
             codec,
@@ -71,13 +82,12 @@ def assess(
             device=device,
             precision=precision,  # type: ignore[arg-type]
             num_workers=workers,
-            cleaning=cleaning,
-            evaluator=evaluator,
             progress=report.progress,
         )
+    scored, more = scores(predictions, dataset, truth_file, cleaning, evaluator)
     if save_results is not None:
-        write_results(evaluation, save_results)
-    return evaluation, {
+        write_results(scored, save_results)
+    return scored, {
         "model": model_name,
         "options": options,
         "weights_sha256": digest,
@@ -90,6 +100,8 @@ def assess(
         "flip_test": flip_test,
         "precision": precision,
         "device": device,
+        "by_name": by_name,
+        **more,
     }
 
 
@@ -128,8 +140,32 @@ def check_keypoints(dataset: CocoTopDown, model_name: str, predicted: int) -> No
     if found != predicted:
         raise InputError(
             f"{dataset.annotations}: has {found} keypoints and {model_name} predicts {predicted}; "
-            f"use a model of the same number (--set num_keypoints={found}, with its weights)"
+            f"use a model of the same number (--set num_keypoints={found}, with its weights), or match keypoints by "
+            "their names (--by-name)"
         )
+
+
+def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:
+    """MPII's ground truth for people in MPII's layout, None for others. Raises InputError where it cannot be used."""
+    if not dataset.pose_file.is_mpii:
+        if ground_truth is not None:
+            raise InputError(f"--ground-truth {ground_truth}: only goes with annotations in MPII's layout")
+        return None
+    if dataset.boxes != "ground-truth":
+        raise InputError(f"--boxes {dataset.boxes}: MPII's people are looked at by their annotated centre and scale")
+    return ground_truth or find_truth(dataset.annotations)
+
+
+def scores(
+    predictions: Predictions, dataset: CocoTopDown, truth: Path | None, cleaning: Cleaning, evaluator: Evaluator
+) -> tuple[Evaluation | PckhEvaluation, dict[str, Any]]:
+    """What is measured on a data set, and the facts that go with it."""
+    if truth is not None:
+        facts = {"ground_truth": str(truth), "ground_truth_sha256": sha256_of(truth)}
+        return score_pckh(predictions, dataset, load_mpii_truth(truth)), facts
+    results = predictions.results(dataset, cleaning)
+    evaluation = score(dataset, results, refine_rate=predictions.refine_rate, evaluator=evaluator)
+    return evaluation, pck_summary(*score_pck(predictions, dataset)) if dataset.boxes == "ground-truth" else {}
 
 
 def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) -> str | None:
@@ -145,8 +181,12 @@ def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) ->
     return load_weights(model, Path(weights) if weights else shipped)
 
 
-def write_results(evaluation: Evaluation, path: Path) -> None:
+def write_results(evaluation: Evaluation | PckhEvaluation, path: Path) -> None:
+    """COCO's results format, or for MPII the points that `sharpose pckh` reads."""
     try:
-        save_results(evaluation.results, path)
+        if isinstance(evaluation, PckhEvaluation):
+            write_json(path, {"preds": evaluation.points.tolist()})
+        else:
+            save_results(evaluation.results, path)
     except OSError as error:
         raise InputError(f"--save-results {path}: cannot be written ({error.strerror})") from error

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sharpose.codecs.flip import flip_back
-from sharpose.data.annotations import load_detections, load_pose_file
+from sharpose.data.annotations import load_detections, load_pose_file, onto
 from sharpose.data.coco import CocoTopDown, ground_truth_instances, sample_batches
 from sharpose.data.normalise import normalise
 from sharpose.errors import InputError, RunFailed
@@ -241,6 +241,8 @@ def mean_pose_control(train_annotations: Path | str, dataset: CocoTopDown) -> li
     What a model must beat to have learnt anything from pixels.
     """
     pose_file = load_pose_file(Path(train_annotations), None)
+    if dataset.by_name is not None:
+        pose_file = onto(pose_file, dataset.by_name)
     if pose_file.skeleton.num_keypoints != dataset.skeleton.num_keypoints:
         raise InputError(f"{train_annotations}: has other keypoints than {dataset.annotations}")
     people = ground_truth_instances(pose_file)

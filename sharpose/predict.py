@@ -2,9 +2,10 @@
 
 Rules. A boxes file is a JSON list of objects with `file_name` (of a given picture) or `image_id` (the number in the
 file's name, as in COCO's), `bbox` [x, y, width, height] in pixels, and optionally `score`. Without one, the whole
-picture is the box, and pictures are turned upright by their EXIF orientation; with one, boxes and keypoints count in
-stored pixels, as COCO does. A picture that cannot be read, or a box without area or outside its picture, is left out
-and listed; the rest is done. Grey, CMYK and 16-bit pictures become RGB as `sharpose.data.images` says.
+picture is the box, or a detector finds people, and pictures are turned upright by their EXIF orientation; with one,
+boxes and keypoints count in stored pixels, as COCO does. A picture that cannot be read, or a box without area or
+outside its picture, is left out and listed; the rest is done. Grey, CMYK and 16-bit pictures become RGB as
+`sharpose.data.images` says. Videos are in `sharpose.video`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -32,17 +32,19 @@ from sharpose.codecs.geometry import (
 from sharpose.data.annotations import read_json
 from sharpose.data.images import read_image
 from sharpose.data.normalise import normalise
-from sharpose.data.skeleton import COCO, MPII, Skeleton
+from sharpose.data.skeleton import known_skeleton
+from sharpose.drawing import DRAWN, draw, drawing_name, write_drawing
 from sharpose.errors import InputError
-from sharpose.files import write_atomically, write_json
+from sharpose.files import write_json
 from sharpose.metrics.postprocess import rescore
 from sharpose.models.output import PoseModel
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-DRAWN = ".pose.jpg"
 BATCH = 32
-LIMB, JOINT, PATCH, TEXT = (80, 200, 60), (40, 40, 230), (255, 190, 60), (255, 255, 255)
+Boxes = list[tuple[list[float], float]]
+"""(x, y, width, height) in pixels, and a score, for each person of a picture."""
+FindBoxes = Callable[[np.ndarray], Boxes]
 
 
 @dataclass(frozen=True)
@@ -67,23 +69,23 @@ class Summary:
     skipped: list[str] = field(default_factory=list)
 
 
-def find_pictures(inputs: Sequence[Path]) -> list[Path]:
-    """Pictures named, and those directly in folders named, in order. Raises InputError for anything else."""
+def find_inputs(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Pictures and videos named, and those directly in folders named, in order. Raises InputError for anything else."""
     found: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            inside = [one for one in sorted(path.iterdir()) if one.suffix.lower() in PICTURES]
-            inside = [one for one in inside if not one.name.endswith(DRAWN)]
+            inside = [one for one in sorted(path.iterdir()) if one.suffix.lower() in (*PICTURES, *VIDEOS)]
+            inside = [one for one in inside if not one.stem.endswith(Path(DRAWN).stem)]
             if not inside:
-                raise InputError(f"{path}: holds no picture ({', '.join(PICTURES)})")
+                raise InputError(f"{path}: holds no picture or video ({', '.join((*PICTURES, *VIDEOS))})")
             found += inside
-        elif path.suffix.lower() in VIDEOS:
-            raise InputError(f"{path}: videos are not read; make pictures first: ffmpeg -i {path.name} frames/%06d.jpg")
         elif not path.is_file():
-            raise InputError(f"{path}: no such picture or folder")
+            raise InputError(f"{path}: no such picture, video or folder")
         else:
             found.append(path)
-    return list(dict.fromkeys(found))
+    found = list(dict.fromkeys(found))
+    videos = [path for path in found if path.suffix.lower() in VIDEOS]
+    return [path for path in found if path not in videos], videos
 
 
 def image_ids(pictures: Sequence[Path]) -> list[int]:
@@ -94,14 +96,14 @@ def image_ids(pictures: Sequence[Path]) -> list[int]:
     return list(range(1, len(stems) + 1))
 
 
-def load_boxes(path: Path, pictures: Sequence[Path]) -> dict[Path, list[tuple[list[float], float]]]:
+def load_boxes(path: Path, pictures: Sequence[Path]) -> dict[Path, Boxes]:
     """Boxes and scores by picture. Raises InputError for a row that is malformed or of no given picture."""
     content = read_json(path)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise InputError(f"{path}: must be a list of objects with file_name or image_id, bbox and, optionally, score")
     keys = dict(zip(image_ids(pictures), pictures, strict=True)) if content else {}
     names = {name: picture for picture in pictures for name in (str(picture), picture.name)}
-    boxes: dict[Path, list[tuple[list[float], float]]] = {}
+    boxes: dict[Path, Boxes] = {}
     for number, row in enumerate(content):
         picture = names.get(str(row["file_name"])) if "file_name" in row else None
         if picture is None and isinstance(row.get("image_id"), int):
@@ -116,22 +118,19 @@ def load_boxes(path: Path, pictures: Sequence[Path]) -> dict[Path, list[tuple[li
     return boxes
 
 
-def skeleton_of(num_keypoints: int) -> Skeleton | None:
-    """The layout a number of keypoints stands for; None where no known one has it (points alone are drawn)."""
-    return next((one for one in (COCO, MPII) if one.num_keypoints == num_keypoints), None)
-
-
 def predict_pictures(
     model: PoseModel,
     pictures: Sequence[Path],
     out: Path,
     *,
     boxes: Path | None = None,
+    find: FindBoxes | None = None,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
     """Predict every box of every picture, write `out/keypoints.json` and one drawing per picture.
 
+    Boxes come from a file, or `find` gives those of a picture (default: the whole of it).
     Raises InputError where nothing at all could be predicted.
     """
     by_picture = None if boxes is None else load_boxes(boxes, pictures)
@@ -143,12 +142,12 @@ def predict_pictures(
         except InputError as error:
             summary.skipped.append(str(error))
         else:
-            wanted = whole(pixels) if by_picture is None else by_picture.get(picture, [])
+            wanted = (find or whole)(pixels) if by_picture is None else by_picture.get(picture, [])
             usable = keep_usable(wanted, pixels, picture, summary.skipped)
             people = predict_people(model, pixels, usable, device)
             summary.rows += [result_row(person, picture, image_id) for person in people]
             target = out / drawing_name(picture, used)
-            write_drawing(target, draw(pixels, people, skeleton_of(model.config.num_keypoints)))
+            write_drawing(target, draw(pixels, people, known_skeleton(model.config.num_keypoints)))
             summary.drawings.append(str(target))
         if progress is not None:
             progress(number, len(pictures))
@@ -158,13 +157,12 @@ def predict_pictures(
     return summary
 
 
-def whole(pixels: UInt8[np.ndarray, "H W 3"]) -> list[tuple[list[float], float]]:
+def whole(pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
+    """The picture as the one box."""
     return [([0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])], 1.0)]
 
 
-def keep_usable(
-    boxes: Sequence[tuple[list[float], float]], pixels: np.ndarray, picture: Path, skipped: list[str]
-) -> list[tuple[list[float], float]]:
+def keep_usable(boxes: Boxes, pixels: np.ndarray, picture: Path, skipped: list[str]) -> Boxes:
     """Boxes with area that touch the picture; the others are noted."""
     usable, (height, width) = [], pixels.shape[:2]
     for box, score in boxes:
@@ -179,9 +177,7 @@ def keep_usable(
 
 
 @torch.inference_mode()
-def predict_people(
-    model: PoseModel, pixels: UInt8[np.ndarray, "H W 3"], boxes: Sequence[tuple[list[float], float]], device: str
-) -> list[Person]:
+def predict_people(model: PoseModel, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes, device: str) -> list[Person]:
     """One person per box of a picture, without flip test."""
     config, codec, people = model.config, codec_of(model.config), list[Person]()
     warp = udp_warp_matrix if codec.warp == "udp" else affine_warp_matrix
@@ -242,53 +238,3 @@ def result_row(person: Person, picture: Path, image_id: int) -> dict[str, Any]:
         "quality": person.quality,
         "refined": person.refined,
     }
-
-
-def draw(pixels: UInt8[np.ndarray, "H W 3"], people: Sequence[Person], skeleton: Skeleton | None) -> np.ndarray:
-    """The picture (RGB) with selected patches, skeletons and a line of text per person."""
-    canvas = np.ascontiguousarray(pixels)
-    unit = max(1, round(max(canvas.shape[:2]) / 400))
-    for person in people:
-        cv2.polylines(canvas, list(person.patches.round().astype(np.int32)), True, PATCH, unit)
-        points = [(int(x), int(y)) for x, y in person.keypoints[:, :2].round()]
-        seen = person.keypoints[:, 2] > 0.2
-        for a, b in skeleton.limbs if skeleton else ():
-            if seen[a] and seen[b]:
-                cv2.line(canvas, points[a], points[b], LIMB, 2 * unit, cv2.LINE_AA)
-        for point, visible in zip(points, seen, strict=True):
-            if visible:
-                cv2.circle(canvas, point, 2 * unit, JOINT, -1, cv2.LINE_AA)
-        write_text(canvas, label(person), person.bbox_xywh, unit)
-    return canvas
-
-
-def label(person: Person) -> str:
-    """Quality and whether the coarse look was enough."""
-    parts = [] if person.quality is None else [f"quality {person.quality:.2f}"]
-    if person.refined is not None:
-        parts.append("refined" if person.refined else "early exit")
-    return ", ".join(parts) or f"score {person.score:.2f}"
-
-
-def write_text(canvas: np.ndarray, text: str, box: list[float], unit: int) -> None:
-    """Text in the box's upper corner, on a dark ground, inside the picture."""
-    size = 0.4 * unit
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, unit)
-    x = int(np.clip(box[0], 0, max(0, canvas.shape[1] - width)))
-    y = int(np.clip(box[1], 0, max(0, canvas.shape[0] - 2 * height))) + height + unit
-    cv2.rectangle(canvas, (x, y - height - unit), (x + width, y + unit), (30, 30, 30), -1)
-    cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, TEXT, unit, cv2.LINE_AA)
-
-
-def drawing_name(picture: Path, used: set[str]) -> str:
-    """`STEM.pose.jpg`, numbered where another folder's picture has the same name."""
-    name, number = f"{picture.stem}{DRAWN}", 2
-    while name in used:
-        name, number = f"{picture.stem}-{number}{DRAWN}", number + 1
-    used.add(name)
-    return name
-
-
-def write_drawing(path: Path, canvas: np.ndarray) -> None:
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))[1].tobytes()
-    write_atomically(path, lambda temporary: temporary.write_bytes(encoded))

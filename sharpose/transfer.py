@@ -13,6 +13,7 @@ from jaxtyping import Float
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from torch import Tensor
 
+from sharpose.data.skeleton import known_skeleton
 from sharpose.errors import InputError
 from sharpose.models.output import PoseModel
 
@@ -52,8 +53,13 @@ def transfer(model: PoseModel, source: Mapping[str, Tensor]) -> TransferReport:
 
 
 def resized(name: str, value: Tensor, own: Tensor, model: PoseModel) -> Tensor | None:
-    """`value` at the shape of `own` where that has a meaning: position tables, patch kernels, rows of heatmap heads."""
+    """`value` at the shape of `own` where that has a meaning.
+
+    That is so for keypoint tokens of known layouts, position tables, patch kernels and rows of heatmap heads.
+    """
     config = model.config
+    if name == "keypoint_tokens" and value.shape[2:] == own.shape[2:]:
+        return tokens_by_name(value, own)
     if name.endswith("pos_embed") and value.ndim == own.ndim == 3 and value.shape[2] == own.shape[2]:
         return resample_positions(value, *position_grid(own.shape[1], config))
     if name == "patch_embed.proj.weight" and value.shape[:2] == own.shape[:2]:
@@ -62,6 +68,18 @@ def resized(name: str, value: Tensor, own: Tensor, model: PoseModel) -> Tensor |
     if is_heatmap and value.shape[1:] == own.shape[1:]:
         return resample_heatmap_rows(value, config.heatmap_size)
     return None
+
+
+def tokens_by_name(value: Float[Tensor, "1 K D"], own: Float[Tensor, "1 k D"]) -> Tensor | None:
+    """Tokens of the keypoints that both layouts (COCO's, MPII's) have; the others stay as they are."""
+    old, new = known_skeleton(value.shape[1]), known_skeleton(own.shape[1])
+    if old is None or new is None:
+        return None
+    tokens = own.clone()
+    for place, keypoint in enumerate(new.keypoint_names):
+        if keypoint in old.keypoint_names:
+            tokens[:, place] = value[:, old.keypoint_names.index(keypoint)]
+    return tokens
 
 
 def position_grid(rows: int, config: Any) -> tuple[tuple[int, int], int]:
@@ -80,16 +98,18 @@ def resample_positions(value: Float[Tensor, "1 rows D"], grid: tuple[int, int], 
 
 
 def old_size(count: int, grid: tuple[int, int]) -> list[int]:
-    """The grid of `count` patches with the aspect of `grid`, else a square. Raises InputError when there is none."""
-    scale = math.sqrt(count / (grid[0] * grid[1]))
-    sides = [round(side * scale) for side in grid]
-    if math.prod(sides) != count:
-        sides = [math.isqrt(count)] * 2
-    if math.prod(sides) != count:
-        raise InputError(
-            f"a table of {count} rows is neither a square nor of the aspect {grid[0]}:{grid[1]} of this model"
-        )
-    return sides
+    """The grid of `count` patches with the aspect of `grid`, else square, else 4:3 as crops of people on COCO are.
+
+    Raises InputError when there is none.
+    """
+    for height, width in (grid, (1, 1), (4, 3)):
+        scale = math.sqrt(count / (height * width))
+        sides = [round(height * scale), round(width * scale)]
+        if math.prod(sides) == count:
+            return sides
+    raise InputError(
+        f"a table of {count} rows is neither square nor 4:3 nor of the aspect {grid[0]}:{grid[1]} of this model"
+    )
 
 
 def resample_heatmap_rows(value: Float[Tensor, "pixels ..."], size: tuple[int, int]) -> Tensor:

@@ -13,7 +13,7 @@ from PIL import Image
 from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
-from sharpose.predict import find_pictures, load_boxes, predict_people, predict_pictures
+from sharpose.predict import find_inputs, load_boxes, predict_people, predict_pictures
 
 SIDE = 16
 
@@ -31,7 +31,8 @@ def save(path: Path, size: tuple[int, int] = (96, 128), mode: str = "RGB") -> Pa
 
 
 def test_results_and_drawings(model: PoseModel, tmp_path: Path) -> None:
-    pictures = find_pictures([save(tmp_path / "7.png"), save(tmp_path / "000012.png")])
+    pictures, videos = find_inputs([save(tmp_path / "7.png"), save(tmp_path / "000012.png")])
+    assert videos == []
     boxes = tmp_path / "boxes.json"
     rows = [{"image_id": 12, "bbox": [5, 6, 40, 80], "score": 0.5}, {"file_name": "7.png", "bbox": [0, 0, 50, 90]}]
     boxes.write_text(json.dumps(rows))
@@ -95,10 +96,11 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_done(model: PoseModel, tm
 
 
 def test_wrong_inputs_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="ffmpeg"):
-        find_pictures([tmp_path / "walk.mp4"])
-    with pytest.raises(InputError, match="no such picture"):
-        find_pictures([tmp_path / "absent.jpg"])
+    for name in ("walk.mp4", "absent.jpg"):
+        with pytest.raises(InputError, match="no such picture, video or folder"):
+            find_inputs([tmp_path / name])
+    with pytest.raises(InputError, match="holds no picture or video"):
+        find_inputs([tmp_path])
     picture, boxes = save(tmp_path / "a.png"), tmp_path / "b.json"
     for content, message in (
         ("[{", "not valid JSON"),

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from sharpose.cli.app import Device, Json, Model, Settings, app, parse_settings, show
-from sharpose.errors import RunFailed
+from sharpose.errors import InputError, RunFailed
 
 
 @app.command()
 def evaluate(
     model: Model,
-    annotations: Annotated[Path | None, typer.Option(help="COCO-format keypoint annotations.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="Keypoint annotations in COCO's or MPII's format.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
-    data: Annotated[str | None, typer.Option(help="A generated set instead, e.g. mannequin-val.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A generated set instead, e.g. mannequin-val or mannequin-val-mpii.")
+    ] = None,
     boxes: Annotated[str, typer.Option(help="ground-truth, or a detections file.")] = "ground-truth",
     weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
     settings: Settings = None,
@@ -31,10 +33,18 @@ def evaluate(
     evaluator: Annotated[
         str, typer.Option(help="pycocotools (the judge) or hotcoco: the same numbers, sooner.")
     ] = "pycocotools",
-    save_results: Annotated[Path | None, typer.Option(help="Where to write the results in COCO's format.")] = None,
+    save_results: Annotated[
+        Path | None, typer.Option(help="Where to write the results in COCO's format, or points for `sharpose pckh`.")
+    ] = None,
+    by_name: Annotated[
+        bool, typer.Option("--by-name", help="Match the data's keypoints with the model's by their names.")
+    ] = False,
+    ground_truth: Annotated[
+        Path | None, typer.Option(help="MPII's ground truth (.mat); default: beside the annotations.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Average precision of a model on people of a COCO-format data set, with a bootstrap interval.
+    """Average precision and PCK of a model on people of a COCO-format data set, or PCKh on MPII's, with intervals.
 
     Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin-val --set alpha=.3
     """
@@ -57,58 +67,106 @@ def evaluate(
         cleaning=Cleaning(nms, oks_threshold, keypoint_threshold),  # type: ignore[arg-type]
         evaluator=evaluator,  # type: ignore[arg-type]
         save_results=save_results,
+        by_name=by_name,
+        ground_truth=ground_truth,
     )
-    summary = evaluation.summary()
-
-    def percent(key: str) -> str:
-        return "–" if summary[key] is None else f"{100 * summary[key]:.1f}"  # type: ignore[operator]
-
-    scores = ("AP50", "ap50"), ("AP75", "ap75"), ("AP_M", "ap_m"), ("AP_L", "ap_l"), ("AR", "ar")
+    result = {**facts, **evaluation.summary()}
     lines = [
-        f"{model} on {facts['annotations']}: {summary['people']} boxes ({facts['boxes']}) on "
-        f"{summary['images_with_boxes']} of {summary['images']} images, {summary['annotated_people']} annotated people",
-        f"AP {percent('ap')} [{percent('ap_low')}, {percent('ap_high')}]  "
-        + "  ".join(f"{name} {percent(key)}" for name, key in scores),
+        f"{model} on {facts['annotations']}: {result['people']} boxes ({facts['boxes']}) on "
+        f"{result['images_with_boxes']} of {result['images']} images, {result['annotated_people']} annotated people",
+        *score_lines(result),
     ]
     if facts["boxes_ap"] is not None:
-        lines.append(f"AP of the boxes themselves: {100 * facts['boxes_ap']:.1f}")
-    if summary["refine_rate"] is not None:
-        lines.append(f"refined: {percent('refine_rate')} % of the people")
-    show({**facts, **summary}, as_json, "\n".join(lines))
+        lines.append(f"AP of the boxes themselves: {percent(facts['boxes_ap'])}")
+    if result["refine_rate"] is not None:
+        lines.append(f"refined: {percent(result['refine_rate'])} % of the people")
+    show(result, as_json, "\n".join(lines))
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def score_lines(result: dict[str, Any]) -> list[str]:
+    """AP and its kin, PCK where it was measured; or PCKh by groups of joints."""
+    if "pckh" in result:
+        groups = [key.removeprefix("pckh_") for key in result if key.startswith("pckh_")]
+        groups = [group for group in groups if group not in ("low", "high", "per_joint")]
+        interval = f" [{percent(result['pckh_low'])}, {percent(result['pckh_high'])}]"
+        return [
+            f"PCKh@{threshold} {percent(result[key])}{interval if key == 'pckh' else ''}  "
+            + "  ".join(f"{group} {percent(result[f'{key}_{group}'])}" for group in groups)
+            for threshold, key in ((".5", "pckh"), (".1", "pckh01"))
+        ]
+    parts = ("AP50", "ap50"), ("AP75", "ap75"), ("AP_M", "ap_m"), ("AP_L", "ap_l"), ("AR", "ar")
+    lines = [
+        f"AP {percent(result['ap'])} [{percent(result['ap_low'])}, {percent(result['ap_high'])}]  "
+        + "  ".join(f"{name} {percent(result[key])}" for name, key in parts)
+    ]
+    if "pck" in result:
+        measured = f"{result['pck_threshold']} of the {result['pck_measure']}"
+        lines.append(
+            f"PCK {percent(result['pck'])} [{percent(result['pck_low'])}, {percent(result['pck_high'])}] within "
+            f"{measured}, {result['pck_people']} people"
+        )
+    return lines
 
 
 @app.command()
 def predict(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER…")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE|VIDEO|FOLDER…")],
     model: Model,
     out: Annotated[Path, typer.Option(help="Folder for keypoints.json and the drawings.")],
     weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
     boxes: Annotated[
         Path | None, typer.Option(help="JSON list of {file_name or image_id, bbox, score}; default: whole images.")
     ] = None,
+    detector: Annotated[
+        str, typer.Option(help="A detector of torchvision that finds people, e.g. fasterrcnn_resnet50_fpn_v2.")
+    ] = "",
+    detector_weights: Annotated[
+        Path | None, typer.Option(help="Its weights, a local .pth or .safetensors file.")
+    ] = None,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="People below it are not taken.")] = 0.5,
     settings: Settings = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Keypoints of the people in pictures: JSON in COCO's results format, and drawings.
+    """Keypoints of the people in pictures and videos: JSON in COCO's results format, and drawings.
 
     What cannot be used (broken pictures, boxes without area or outside) is listed; then the exit code is 1.
 
     Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
     """
     from sharpose.assess import load_chosen
+    from sharpose.detect import PersonDetector
     from sharpose.models import create_model
-    from sharpose.predict import find_pictures, predict_pictures
+    from sharpose.predict import find_inputs, predict_pictures, whole
     from sharpose.progress import Reporter
+    from sharpose.video import predict_video
 
-    pictures = find_pictures(inputs)
+    pictures, videos = find_inputs(inputs)
+    if boxes is not None and (videos or detector):
+        raise InputError(f"--boxes {boxes}: goes neither with videos nor with --detector")
+    if bool(detector) != (detector_weights is not None):
+        raise InputError("--detector NAME and --detector-weights FILE go together")
+    find = PersonDetector(detector, detector_weights, device=device, min_score=min_score) if detector_weights else whole
     network = create_model(model, **parse_settings(settings))
     load_chosen(network, model, weights)
-    with Reporter("Predicting", len(pictures)) as report:
-        summary = predict_pictures(network, pictures, out, boxes=boxes, device=device, progress=report.progress)
-    show(vars(summary), as_json, f"{summary.path}: {len(summary.rows)} people in {len(summary.drawings)} pictures")
-    if summary.skipped:
-        raise RunFailed(f"{len(summary.skipped)} left out: {'; '.join(summary.skipped)}")
+    summaries = []
+    if pictures:
+        with Reporter("Predicting", len(pictures)) as report:
+            how: dict[str, Any] = {"device": device, "progress": report.progress, "find": find}
+            summaries.append(predict_pictures(network, pictures, out, boxes=boxes, **how))
+    for video in videos:
+        with Reporter(f"Predicting {video.name}", 1) as report:
+            how = {"device": device, "progress": report.progress, "find": find}
+            summaries.append(predict_video(network, video, out, **how))
+    lines = [f"{one.path}: {len(one.rows)} people, {len(one.drawings)} drawn" for one in summaries]
+    show([vars(one) for one in summaries], as_json, "\n".join(lines))
+    skipped = [line for one in summaries for line in one.skipped]
+    if skipped:
+        raise RunFailed(f"{len(skipped)} left out: {'; '.join(skipped)}")
 
 
 @app.command()

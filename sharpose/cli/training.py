@@ -14,9 +14,14 @@ from sharpose.errors import InputError, RunFailed
 @app.command()
 def train(
     model: Model,
-    data: Annotated[str, typer.Option(help="A generated set (mannequin-train), or a COCO annotations file.")],
+    data: Annotated[
+        list[str],
+        typer.Option(help="A generated set (mannequin-train), or annotations in COCO's or MPII's format; repeatable."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, and for the weights at the end.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of images, with an annotations file.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Option(help="Folder of images, one for each annotations file, in their order.")
+    ] = None,
     recipe: Annotated[str, typer.Option(help="A recipe's name or YAML file; default: the model's own.")] = "",
     settings: Settings = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -26,13 +31,16 @@ def train(
     init: Annotated[
         Path | None, typer.Option(help="Start from these weights, resampled where the size differs.")
     ] = None,
+    by_name: Annotated[
+        bool, typer.Option("--by-name", help="Match the data's keypoints with the model's by their names.")
+    ] = False,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this step (the schedule stays).")] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the transformer blocks (torch.compile).")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a model, resuming from --out where it holds checkpoints.
+    """Train a model on one or several data sets, resuming from --out where it holds checkpoints.
 
     Example: sharpose train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano --preload
     """
@@ -43,7 +51,7 @@ def train(
         recipe_name=recipe,
         changes=parse_settings(settings),
         data=data,
-        images=images,
+        images=images or (),
         out=out,
         seed=seed,
         workers=workers,
@@ -52,6 +60,7 @@ def train(
         init=init,
         max_steps=max_steps,
         compiled=compiled,
+        by_name=by_name,
     )
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
 

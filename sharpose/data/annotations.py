@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from sharpose.data.mpii import is_mpii, mpii_as_coco
 from sharpose.data.skeleton import COCO_CATEGORY, Skeleton
 from sharpose.errors import InputError
 
@@ -30,6 +31,8 @@ class PoseFile:
     annotations: list[dict[str, Any]] = field(repr=False)
     category_id: int
     skeleton: Skeleton
+    is_mpii: bool = False
+    """Whether the file is in MPII's layout; row i is then person i of MPII's ground truth."""
 
 
 def read_json(path: Path) -> Any:
@@ -50,8 +53,14 @@ def read_json(path: Path) -> Any:
 
 
 def load_pose_file(path: Path, skeleton: Skeleton | None = None) -> PoseFile:
-    """Read and check a COCO keypoint file; `skeleton` replaces its category's layout (same number of keypoints)."""
-    return parse_pose_file(read_json(path), path, skeleton)
+    """Read and check a keypoint file in COCO's or MPII's layout.
+
+    `skeleton` replaces its category's layout (same number of keypoints).
+    """
+    content = read_json(path)
+    if is_mpii(content):
+        return replace(parse_pose_file(mpii_as_coco(content, path), path, skeleton), is_mpii=True)
+    return parse_pose_file(content, path, skeleton)
 
 
 def parse_pose_file(data: Any, path: Path, skeleton: Skeleton | None = None) -> PoseFile:
@@ -76,6 +85,27 @@ def parse_pose_file(data: Any, path: Path, skeleton: Skeleton | None = None) -> 
     for row in rows:
         _check_annotation(path, row, images, layout.num_keypoints, seen)
     return PoseFile(path, images, rows, category["id"], layout)
+
+
+def onto(pose_file: PoseFile, skeleton: Skeleton) -> PoseFile:
+    """The same people with the keypoints of another layout, found by name; those the file lacks are unlabelled.
+
+    Raises InputError where the layouts have no name in common.
+    """
+    own = pose_file.skeleton.keypoint_names
+    places = [own.index(name) if name in own else None for name in skeleton.keypoint_names]
+    if not any(place is not None for place in places):
+        raise InputError(f"{pose_file.path}: none of its keypoints ({', '.join(own)}) is one of the model's")
+    rows = [_moved(row, places) for row in pose_file.annotations]
+    return replace(pose_file, annotations=rows, skeleton=skeleton)
+
+
+def _moved(row: dict[str, Any], places: list[int | None]) -> dict[str, Any]:
+    if "keypoints" not in row:
+        return row
+    old = row["keypoints"]
+    new = [value for at in places for value in ([0, 0, 0] if at is None else old[3 * at : 3 * at + 3])]
+    return {**row, "keypoints": new, "num_keypoints": sum(visible > 0 for visible in new[2::3])}
 
 
 def load_detections(path: Path, pose_file: PoseFile) -> list[tuple[int, dict[str, Any]]]:

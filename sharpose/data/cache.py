@@ -14,11 +14,15 @@ from typing import Any
 
 from sharpose.data.mannequin.parameters import MannequinParameters
 from sharpose.data.mannequin.request import (
+    MPII_VERSION,
     VERSION,
     annotations_path,
     check_request,
     detections_path,
     images_path,
+    mpii_manifest_path,
+    mpii_path,
+    mpii_truth_path,
     request_hash,
 )
 from sharpose.errors import InputError
@@ -53,6 +57,16 @@ class MannequinSet:
         return detections_path(self.folder, self.split)
 
     @property
+    def mpii_file(self) -> Path:
+        """The same people in MPII's layout; made by `ensure_mpii`."""
+        return mpii_path(self.folder, self.split)
+
+    @property
+    def mpii_truth_file(self) -> Path:
+        """Ground truth for PCKh, head boxes included; made by `ensure_mpii`."""
+        return mpii_truth_path(self.folder, self.split)
+
+    @property
     def images_folder(self) -> Path:
         """Folder of the JPEG files."""
         return images_path(self.folder, self.split)
@@ -65,6 +79,9 @@ NAMED_SETS = {
     "mannequin-test": MannequinSet("test", 520, 3),
     "mannequin-tiny": MannequinSet("tiny", 40, 4),
 }
+
+# The same people in MPII's layout, by the name of the set they are of.
+MPII_SETS = {f"{name}-mpii": name for name in NAMED_SETS}
 
 
 def cache_dir() -> Path:
@@ -125,6 +142,34 @@ def ensure(
                 progress=progress,
             )
     return wanted.folder
+
+
+def ensure_mpii(
+    wanted: MannequinSet, *, workers: int | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Add the files in MPII's layout to a set that is in the cache, unless sound ones are there; their manifest."""
+    sound = mpii_manifest(wanted)
+    if sound is not None:
+        return sound
+    with _locked(wanted.folder):
+        sound = mpii_manifest(wanted)
+        if sound is None:
+            from sharpose.data.mannequin.mpii import write_mpii
+
+            request: dict[str, Any] = {"split": wanted.split, "seed": wanted.seed, "parameters": wanted.parameters}
+            sound = write_mpii(wanted.folder, **request, workers=workers, progress=progress)
+    return sound
+
+
+def mpii_manifest(wanted: MannequinSet) -> dict[str, Any] | None:
+    """The manifest of a set's files in MPII's layout, if they are what it says and belong to the COCO annotations."""
+    files = (wanted.annotations_file, wanted.mpii_file, wanted.mpii_truth_file)
+    try:
+        manifest: dict[str, Any] = json.loads(mpii_manifest_path(wanted.folder).read_text())
+        found = dict(zip(("coco_annotations", "mpii", "mpii_truth"), map(sha256_of, files), strict=True))
+    except (OSError, ValueError):
+        return None
+    return manifest if manifest.get("version") == MPII_VERSION and manifest.get("sha256") == found else None
 
 
 def find_fault(wanted: MannequinSet) -> str | None:

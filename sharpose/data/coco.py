@@ -22,7 +22,7 @@ from sharpose.codecs.geometry import (
     transform_points,
     udp_warp_matrix,
 )
-from sharpose.data.annotations import ImageEntry, PoseFile, load_detections, load_pose_file
+from sharpose.data.annotations import ImageEntry, PoseFile, load_detections, load_pose_file, onto
 from sharpose.data.augment import Augmentation, Draw
 from sharpose.data.images import read_image
 from sharpose.data.skeleton import Skeleton
@@ -45,12 +45,13 @@ class Instance:
 
 
 class CocoTopDown(Dataset[Sample]):
-    """Crops of the people in `annotations`, or of the boxes in a detections file.
+    """Crops of the people in `annotations` (COCO's or MPII's layout), or of the boxes in a detections file.
 
     boxes: "ground-truth" takes every annotation that is no crowd, has a labelled keypoint and a box with positive area
     inside the image (clipped to it), box score 1; a path takes every detection of the keypoint category, unclipped.
     augmentation: random crops for training; draws depend on (seed, epoch, instance id) alone, not on order or workers.
     warp: "udp" crops for the UDP codecs, "affine" for the plain and DARK ones.
+    by_name: take the keypoints of this layout, found by name in the file's; the others stay unlabelled.
     preload: decode every image once and keep it in memory, shared with forked workers.
     Raises InputError for anything wrong with the files.
     """
@@ -66,6 +67,7 @@ class CocoTopDown(Dataset[Sample]):
         preload: bool = False,
         seed: int = 0,
         skeleton: Skeleton | None = None,
+        by_name: Skeleton | None = None,
         warp: Literal["udp", "affine"] = "udp",
     ) -> None:
         self.annotations, self.folder, self.boxes = Path(annotations), Path(images), boxes
@@ -73,9 +75,12 @@ class CocoTopDown(Dataset[Sample]):
         self.augmentation = augmentation
         self.seed = seed
         self.warp = warp
+        self.by_name = by_name
         if boxes != "ground-truth" and augmentation is not None:
             raise InputError(f"{boxes}: detections have no keypoints, so they cannot be augmented for training")
         pose_file = load_pose_file(self.annotations, skeleton)
+        if by_name is not None:
+            pose_file = onto(pose_file, by_name)
         self.pose_file = pose_file
         self.skeleton = pose_file.skeleton
         self.category_id = pose_file.category_id

@@ -75,6 +75,21 @@ class Skeleton:
         )
 
 
+def known_skeleton(num_keypoints: int) -> Skeleton | None:
+    """The layout that a number of keypoints stands for, COCO's or MPII's; None where neither has it."""
+    return next((one for one in LAYOUTS.values() if one.num_keypoints == num_keypoints), None)
+
+
+def wanted_layout(num_keypoints: int) -> Skeleton:
+    """The layout onto which keypoints are matched by name. Raises InputError where a model has neither known one."""
+    layout = known_skeleton(num_keypoints)
+    if layout is None:
+        raise InputError(
+            f"--by-name works for models of COCO's 17 or MPII's 16 keypoints; this one has {num_keypoints}"
+        )
+    return layout
+
+
 def _sigma(name: str) -> float:
     return next((sigma for part, sigma in _COCO_SIGMAS.items() if name.split("_")[-1] == part), _OTHER_SIGMA)
 
@@ -123,3 +138,4 @@ MPII = Skeleton.from_category(
         ],
     }
 )  # fmt: skip
+LAYOUTS = {"coco": COCO, "mpii": MPII}

@@ -13,7 +13,7 @@ from sharpose.errors import InputError
 
 HEAD_FACTOR = 0.6
 # pelvis and thorax do not count in the mean
-_LEFT_OUT = (6, 7)
+COUNTED = np.setdiff1d(np.arange(16), (6, 7))
 # numbers of sharpose.data.skeleton.MPII
 _GROUPS = {
     "head": (9,),
@@ -80,16 +80,20 @@ def pckh(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: fl
             f"predictions have shape {predicted.shape}, the ground truth {truth.keypoints.shape}; "
             "one row per person in the order of the ground truth is wanted"
         )
-    head = HEAD_FACTOR * np.linalg.norm(truth.head_boxes[:, 1] - truth.head_boxes[:, 0], axis=-1)
-    error = np.linalg.norm(predicted - truth.keypoints, axis=-1) / head[:, None]
     visible = ~truth.missing
     count = visible.sum(axis=0)
-    right = ((error <= threshold) & visible).sum(axis=0)
+    right = within(predicted, truth, threshold).sum(axis=0)
     per_joint = np.divide(100.0 * right, count, out=np.full(len(count), np.nan), where=count > 0)
-    counted = np.setdiff1d(np.arange(len(count)), _LEFT_OUT)
-    total = count[counted].sum()
+    total = count[COUNTED].sum()
     return Pckh(
         per_joint=per_joint,
         groups={name: float(per_joint[list(joints)].mean()) for name, joints in _GROUPS.items()},
-        mean=float(100.0 * right[counted].sum() / total) if total else float("nan"),
+        mean=float(100.0 * right[COUNTED].sum() / total) if total else float("nan"),
     )
+
+
+def within(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: float) -> Bool[np.ndarray, "N 16"]:
+    """Which visible joints lie within `threshold` of the head's size."""
+    head = HEAD_FACTOR * np.linalg.norm(truth.head_boxes[:, 1] - truth.head_boxes[:, 0], axis=-1)
+    error = np.linalg.norm(predicted - truth.keypoints, axis=-1) / head[:, None]
+    return (error <= threshold) & ~truth.missing

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from sharpose.codecs.choice import codec_of
 from sharpose.compiled import compile_blocks
 from sharpose.data.coco import CocoTopDown
+from sharpose.data.mixture import Mixture
 from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed
 from sharpose.models import create_model
 from sharpose.progress import Reporter
@@ -51,7 +52,7 @@ class Run:
 
     model_name: str
     recipe: Recipe
-    people: CocoTopDown
+    people: CocoTopDown | Mixture
     folder: Path
     seed: int = 0
     num_workers: int = 0

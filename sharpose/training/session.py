@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from pydantic import ValidationError
 
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
-from sharpose.data.locate import find_data
+from sharpose.data.locate import find_data, is_generated
+from sharpose.data.mixture import Mixture
+from sharpose.data.skeleton import wanted_layout
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.models import create_model
@@ -29,9 +32,9 @@ from sharpose.weights import read_weights, save_weights
 def train_and_export(
     *,
     model_name: str,
-    data: str,
+    data: Sequence[str],
     out: Path,
-    images: Path | None = None,
+    images: Sequence[Path] = (),
     recipe_name: str = "",
     changes: dict[str, Any] | None = None,
     seed: int = 0,
@@ -40,23 +43,26 @@ def train_and_export(
     preload: bool = False,
     init: Path | None = None,
     max_steps: int | None = None,
+    by_name: bool = False,
     device: str | None = None,
     deadline: float | None = None,
     compiled: bool = False,
 ) -> dict[str, Any]:
-    """Train, write `out/<model>.safetensors` and its manifest, and return the manifest with the path of the weights."""
+    """Train on one or several data sets, and write `out/<model>.safetensors` and its manifest.
+
+    Returns the manifest with the path of the weights. Raises InputError for anything that does not go together.
+    """
     recipe = chosen_recipe(model_name, recipe_name, changes or {})
     config = resolve_config(model_name, **recipe.model_options)
-    annotations, folder, data_facts = find_data(data, images)
-    people = CocoTopDown(
-        annotations,
-        folder,
-        image_size=config.image_size,
-        augmentation=recipe.augmentation,
-        preload=preload,
-        seed=seed,
-        warp=codec_of(config).warp,
-    )
+    settings = {"augmentation": recipe.augmentation, "preload": preload}
+    sources, data_facts = open_sources(data, images, config, seed, by_name, settings)
+    people = sources[0] if len(sources) == 1 else Mixture(sources)
+    if people.skeleton.num_keypoints != config.num_keypoints:
+        raise InputError(
+            f"{data[0]}: has {people.skeleton.num_keypoints} keypoints and {model_name} predicts "
+            f"{config.num_keypoints}; match them by their names (--by-name), or --set "
+            f"'model_options={{num_keypoints: {people.skeleton.num_keypoints}}}'"
+        )
     run = Run(
         model_name,
         recipe,
@@ -78,7 +84,7 @@ def train_and_export(
         "command": shlex.join(["sharpose", *sys.argv[1:]]),
         "recipe": recipe.model_dump(mode="json", exclude={"teacher"}),
         "teacher": None if recipe.teacher is None else identify(recipe.teacher),
-        "data": {"name": data, "people": len(people), **data_facts},
+        "data": data_facts[0] if len(sources) == 1 else {"people": len(people), "sources": data_facts},
         "init": None if init is None else {**origin(init), "taken": taken(model_name, recipe, init)},
         "seed": seed,
         "compiled": compiled,
@@ -95,6 +101,30 @@ def train_and_export(
     if PartialState().is_main_process:
         save_weights(model, path, facts)
     return {"weights": str(path), **facts}
+
+
+def open_sources(
+    data: Sequence[str], images: Sequence[Path], config: Any, seed: int, by_name: bool, settings: dict[str, Any]
+) -> tuple[list[CocoTopDown], list[dict[str, Any]]]:
+    """The data sets to learn from, and what identifies them; every annotations file takes the next images folder.
+
+    Raises InputError where folders and files do not go together.
+    """
+    files = [name for name in data if not is_generated(name)]
+    if len(images) > len(files):
+        raise InputError(f"--images {images[-1]}: there are {len(images)} folders for {len(files)} annotations files")
+    folders = dict(zip(files, images, strict=False))
+    layout = wanted_layout(config.num_keypoints) if by_name else None
+    sources, facts = [], []
+    for number, name in enumerate(data):
+        annotations, folder, digests = find_data(name, folders.get(name))
+        # each source draws its own augmentations
+        fixed: dict[str, Any] = {"image_size": config.image_size, "warp": codec_of(config).warp, "seed": seed + number}
+        sources.append(CocoTopDown(annotations, folder, **fixed, by_name=layout, **settings))
+        facts.append(
+            {"name": Path(name).name, "people": len(sources[-1]), **digests, **({"by_name": True} if by_name else {})}
+        )
+    return sources, facts
 
 
 def origin(weights: Path) -> dict[str, Any]:

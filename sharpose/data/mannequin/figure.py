@@ -40,6 +40,10 @@ PAIRED = (UPPER_ARM, FOREARM, HAND, THIGH, SHANK, FOOT)
 SKINS = ((255, 224, 196), (241, 194, 155), (224, 172, 120), (198, 134, 88), (150, 95, 62), (105, 66, 45), (75, 48, 36))
 HAIRS = ((25, 20, 18), (55, 35, 22), (95, 60, 35), (140, 85, 40), (205, 165, 95), (165, 160, 155), (150, 55, 30))
 
+# Balls of the head, (centre, radius) in heights of the head.
+FACE = (((0.0, 0.0, 0.08), 0.34), ((0.0, -0.24, 0.09), 0.245))
+SKULL = ((0.0, 0.1, -0.04), 0.41)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -151,6 +155,13 @@ def _darker(colour: Colour, factor: float) -> Colour:
     return colour[0] * factor, colour[1] * factor, colour[2] * factor
 
 
+def head_part(build: Build, body: Body) -> Part:
+    """Skull and face without hair: what a head box is drawn around."""
+    height, centre = build.head, body.joints["head"]
+    balls = [(centre + body.head @ (height * np.array(where)), radius * height) for where, radius in (*FACE, SKULL)]
+    return Part(_balls(*balls), (0.0, 0.0, 0.0), HEAD)
+
+
 def _head(build: Build, body: Body, outfit: Outfit) -> list[Part]:
     height, centre = build.head, body.joints["head"]
 
@@ -163,8 +174,8 @@ def _head(build: Build, body: Body, outfit: Outfit) -> list[Part]:
     points, _ = landmarks(build, body)
     skin, bald = outfit.skin, outfit.hair_style == "bald"
     parts = [
-        part(skin, HEAD, (at(0, 0.0, 0.08), 0.34), (at(0, -0.24, 0.09), 0.245), shaded=True),
-        part(skin if bald else outfit.hair, HEAD if bald else HAIR, (at(0, 0.1, -0.04), 0.41), bias=0.01, shaded=True),
+        part(skin, HEAD, *((at(*where), radius) for where, radius in FACE), shaded=True),
+        part(skin if bald else outfit.hair, HEAD if bald else HAIR, (at(*SKULL[0]), SKULL[1]), bias=0.01, shaded=True),
     ]
     for side in SIDES:
         parts.append(part((250, 250, 250), HEAD, (points[f"{side}_eye"], 0.065), bias=0.03))

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -27,6 +27,8 @@ COCO_SKELETON = [
     [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9],
     [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
 ]  # fmt: skip
+J = TypeVar("J")
+R = TypeVar("R")
 _IN_PROCESS = 48  # fewer images than this are not worth starting processes for
 
 
@@ -84,7 +86,7 @@ def _write(
     annotations: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
     digest = hashlib.sha256()
-    for done, (record, people, found, sha256) in enumerate(_run(jobs, workers), 1):
+    for done, (record, people, found, sha256) in enumerate(run_jobs(_make_image, jobs, workers), 1):
         records.append(record)
         for entry in people:
             annotations.append({**entry, "image_id": record["id"], "category_id": 1, "id": len(annotations) + 1})
@@ -132,15 +134,15 @@ Result = tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]], str]
 Job = tuple[Path, str, int, MannequinParameters, int]
 
 
-def _run(jobs: list[Job], workers: int | None) -> Iterator[Result]:
+def run_jobs(work: Callable[[J], R], jobs: list[J], workers: int | None) -> Iterator[R]:
     """Results in the order of the jobs."""
     workers = workers or (os.cpu_count() or 1 if len(jobs) >= _IN_PROCESS else 1)
     if workers == 1:
-        yield from map(_make_image, jobs)
+        yield from map(work, jobs)
         return
     # Spawned, not forked: the caller may have threads (torch, OpenCV) that do not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.imap(_make_image, jobs, chunksize=16)
+        yield from pool.imap(work, jobs, chunksize=16)
 
 
 def _make_image(job: Job) -> Result:

@@ -12,6 +12,8 @@ from sharpose.errors import InputError
 
 # Raised whenever the same request would give other files.
 VERSION = 1
+# Raised whenever the same people would get other MPII annotations; those files have their own manifest.
+MPII_VERSION = 1
 
 
 def images_path(folder: Path, split: str) -> Path:
@@ -27,6 +29,21 @@ def annotations_path(folder: Path, split: str) -> Path:
 def detections_path(folder: Path, split: str) -> Path:
     """The split's person detections: a list of {image_id, category_id, bbox, score}."""
     return Path(folder) / "annotations" / f"detections_{split}.json"
+
+
+def mpii_path(folder: Path, split: str) -> Path:
+    """The split's people in MPII's layout: a list of {image, center, scale, joints, joints_vis}."""
+    return Path(folder) / "annotations" / f"mpii_{split}.json"
+
+
+def mpii_truth_path(folder: Path, split: str) -> Path:
+    """The split's ground truth for PCKh, in the layout of MPII's official file."""
+    return Path(folder) / "annotations" / f"mpii_gt_{split}.mat"
+
+
+def mpii_manifest_path(folder: Path) -> Path:
+    """What the two files in MPII's layout are and hash to."""
+    return Path(folder) / "manifest-mpii.json"
 
 
 def check_request(split: str, images: int, seed: int, workers: int | None = None) -> None:

@@ -61,24 +61,40 @@ class Scene:
     annotations: list[dict[str, Any]]
 
 
-def make_scene(rng: np.random.Generator, parameters: MannequinParameters) -> Scene:
-    """Draw one image; everything in it follows from `rng` and `parameters`."""
+@dataclass(frozen=True)
+class Stage:
+    """A scene before its people are drawn: background and crowd on the canvas, people from far to near."""
+
+    canvas: Canvas
+    light: float
+    crowd: list[dict[str, Any]]
+    people: list[Person]
+
+
+def set_stage(rng: np.random.Generator, parameters: MannequinParameters) -> Stage:
+    """Who stands where, before what; everything in it follows from `rng` and `parameters`."""
     index = int(rng.choice(len(CANVASES), p=[share for _, share in CANVASES]))
     width, height = (int(side + rng.integers(-16, 17)) for side in CANVASES[index][0])
     canvas = Canvas(background.draw_background(rng, height, width, parameters), np.zeros((height, width), np.int32))
     wall = tuple(canvas.image.mean(axis=(0, 1)).tolist())
     light = float(rng.uniform(-1, 1))
     crowd = _draw_crowd(rng, canvas, wall, light, parameters) if rng.random() < parameters.crowd_probability else []
-    people = _place_people(rng, (height, width), wall, parameters)
+    return Stage(canvas, light, crowd, _place_people(rng, (height, width), wall, parameters))
+
+
+def make_scene(rng: np.random.Generator, parameters: MannequinParameters) -> Scene:
+    """Draw one image; everything in it follows from `rng` and `parameters`."""
+    stage = set_stage(rng, parameters)
+    canvas, people = stage.canvas, stage.people
     for person in people:
         background.draw_shadow(canvas.image, person.box)
     for number, person in enumerate(people, 1):
-        draw_person(canvas, person.parts, person.camera, number, light)
+        draw_person(canvas, person.parts, person.camera, number, stage.light)
         if rng.random() < parameters.occluder_probability:
             background.draw_occluder(rng, canvas.image, canvas.labels, person.box)
     annotations = [_annotate(rng, canvas.labels, person, number) for number, person in enumerate(people, 1)]
     image = background.photograph(rng, canvas.image, parameters)
-    return Scene(image, [entry for entry in annotations if entry is not None] + crowd)
+    return Scene(image, [entry for entry in annotations if entry is not None] + stage.crowd)
 
 
 def _place_people(

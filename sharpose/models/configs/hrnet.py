@@ -63,4 +63,5 @@ MODELS: dict[str, Entry] = {
     "hrnet-w48-384x288": entry((384, 288), W48),
     "hrnet-w48-256x256": entry((256, 256), W48, num_keypoints=16),
     "hrnet-nano-128x96": entry((128, 96), (16, 32, 64, 128), **NANO),
+    "hrnet-nano-128x128-mpii": entry((128, 128), (16, 32, 64, 128), **NANO, num_keypoints=16),
 }

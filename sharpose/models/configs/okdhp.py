@@ -50,4 +50,5 @@ MODELS: dict[str, Entry] = {
     "okdhp-hourglass-8-256x256": entry((256, 256), 8),
     # a narrow stand-in, at most as costly as sharpose-nano-128x96
     "okdhp-hourglass-nano-128x96": entry((128, 96), 2, features=64, depth=3, num_keypoints=17),
+    "okdhp-hourglass-nano-128x128-mpii": entry((128, 128), 2, features=64, depth=3),
 }

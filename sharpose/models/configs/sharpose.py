@@ -143,7 +143,9 @@ def entry(image: Size, embed_dim: int, alpha: float, threshold: float, **values:
     return Entry(SHaRPoseConfig, chosen, "sharpose.models.sharpose:SHaRPose", PRESETS)
 
 
-# Small widths, the token counts of 256x192 (48 coarse, 192 fine) and of 384x288 (108, 432): the toy runs the real path.
+MPII = {"num_keypoints": 16}
+# Small widths, the token counts of 256x192 (48 coarse, 192 fine), of 384x288 (108, 432) and of 256x256 (64, 256): the
+# toy runs the real path.
 NANO = {"patch_size": 8, "depth": 6, "num_heads": 6, "head": "single", "drop_path": 0.0, "position_init": "sincos"}
 
 # Paper, Section 4 and Table 2; thresholds as in the released configurations (1.2 practically never exits).
@@ -152,8 +154,11 @@ MODELS: dict[str, Entry] = {
     "sharpose-small-384x288": entry((384, 288), 384, 0.5, 0.99),
     "sharpose-base-256x192": entry((256, 192), 768, 0.4, 0.99),
     "sharpose-base-384x288": entry((384, 288), 768, 0.3, 1.2),
+    # MPII's size, with its 16 keypoints; α is stated for 256x192 alone, so that one is taken
+    "sharpose-base-256x256-mpii": entry((256, 256), 768, 0.4, 0.99, **MPII),
     "sharpose-nano-128x96": entry((128, 96), 96, 0.4, 0.95, **NANO),
     "sharpose-nano-192x144": entry((192, 144), 96, 0.3, 0.95, **NANO),
+    "sharpose-nano-128x128-mpii": entry((128, 128), 96, 0.4, 0.95, **NANO, **MPII),
 }
 
 

@@ -57,6 +57,9 @@ def entry(image: Size, depth: int, **values: Any) -> Entry:
     return Entry(SimpleBaselineConfig, {**sizes, **values}, "sharpose.models.simple_baseline:SimpleBaseline")
 
 
+# a narrow stand-in, at most as costly as sharpose-nano-128x96
+NANO: dict[str, Any] = {"stem_channels": 24, "base_channels": 24, "deconv_filters": (48, 48, 48)}
+
 # 256x256 is MPII's size, with its 16 keypoints
 MODELS: dict[str, Entry] = {
     **{
@@ -65,8 +68,6 @@ MODELS: dict[str, Entry] = {
         for height, width in ((256, 192), (384, 288))
     },
     **{f"simple-baseline-r{depth}-256x256": entry((256, 256), depth, num_keypoints=16) for depth in (50, 101, 152)},
-    # a narrow stand-in, at most as costly as sharpose-nano-128x96
-    "simple-baseline-nano-128x96": entry(
-        (128, 96), 18, stem_channels=24, base_channels=24, deconv_filters=(48, 48, 48)
-    ),
+    "simple-baseline-nano-128x96": entry((128, 96), 18, **NANO),
+    "simple-baseline-nano-128x128-mpii": entry((128, 128), 18, **NANO, num_keypoints=16),
 }
