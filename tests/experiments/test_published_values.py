@@ -95,11 +95,11 @@ def test_published_values_are_as_printed_and_nothing_else_is_given(name, keys, p
 
 def test_all_tables_are_there_and_every_model_resolves():
     specs = load_specs(["all"])
-    tables = [f"table{n}" for n in ("1", "2", "3", "4", "5", "6a", "6b", "7", "8")]
-    assert [loaded.id for loaded in specs] == ["photos-coco", "photos-lspet", "related", *tables]
+    tables = [loaded for loaded in specs if loaded.id.startswith("table")]
+    assert [loaded.id for loaded in tables] == [f"table{n}" for n in ("1", "2", "3", "4", "5", "6a", "6b", "7", "8")]
     assert [loaded.id for loaded in load_specs(["photos"])] == ["photos-coco", "photos-lspet"]
     assert [loaded.id for loaded in load_specs()] == [loaded.id for loaded in specs]
-    settings = [loaded.settings(row) for loaded in specs for row in loaded.spec.rows]
+    settings = [loaded.settings(row) for loaded in tables for row in loaded.spec.rows]
     assert {s.model for s in settings} - {"mean-pose"} <= set(list_models())
     # the published cost of SHaRPose is that of refining everyone
     sharpose = [s for s in settings if s.model.startswith("sharpose") and s.options.get("quality_threshold") != -1]
