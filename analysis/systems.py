@@ -155,7 +155,7 @@ def conformance_by_system(record: Record | None) -> dict[str, str]:
 def loadable(name: str, catalog: Catalog) -> tuple[str, ...]:
     """Which trained weights there are for a model, or for what stands for it: best, shared."""
     stand_in = (catalog.tier.models or {}).get(name)
-    places = [(name, "")] + ([(stand_in, f"{catalog.name} ")] if stand_in else [])
+    places = [(name, "")] + ([(stand_in, f"{catalog.name} ")] if stand_in not in (None, name) else [])
     return tuple(
         prefix + kind
         for model, prefix in places

@@ -86,7 +86,7 @@ def own_recipe(model_name: str) -> str:
     """
     if "-nano-" in model_name:
         return "nano" if model_name.startswith("sharpose") else "nano-one-stage"
-    *parts, size = model_name.split("-")
+    *parts, size = model_name.removesuffix("-mpii").split("-")
     names = [model_name]
     for count in range(len(parts), 0, -1):
         stem = "-".join(parts[:count])

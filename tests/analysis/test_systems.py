@@ -60,7 +60,7 @@ def test_every_cell_comes_from_where_it_should(tmp_path):
     assert nano.weights == ("best", "shared") and nano.paper_gflops == () and nano.macs_fvcore is None
     # plain HRNet at 384x288 is a row of two tables; DARK's 32.9 belongs to another codec
     assert hrnet.cells[6:] == ["35.5", "–", "–", "–"]
-    assert [row.model.name for row in systems.in_tables([base, nano])] == ["sharpose-base-256x192"]
+    assert [row.model.name for row in systems.in_tables([base, nano])] == ["sharpose-base-256x192", nano.model.name]
     assert systems.as_text([base]).count("\n") == 1 and systems.as_markdown([base]).endswith(
         "| nano best, nano shared |"
     )

@@ -57,7 +57,7 @@ def test_layer_decay(name: str, ndim: int, scale: float, decay: float) -> None:
 
 
 def test_named_recipes_are_the_published_ones() -> None:
-    base = load_recipe("sharpose-base-256x192")
+    base = load_recipe("sharpose-base")
     assert (base.learning_rate, base.epochs, base.milestones, base.batch_size) == (5e-4, 210, (170, 200), 256)
     assert (base.quality_start_epoch, base.quality_weight, base.sigma) == (180, 0.03, 2)
     assert load_recipe("sharpose-base-384x288").layer_decay == 0.7

@@ -62,7 +62,7 @@ def test_every_model_has_a_recipe_and_every_recipe_is_sound() -> None:
         # optimiser, learning rate, weight decay, layer decay, milestones, epochs, clip, loss factor, sigma
         ("vitpose-small", ("adamw", 5e-4, 0.1, 0.8, (170, 200), 210, 1.0, 1.0, 2)),
         ("vitpose-base", ("adamw", 5e-4, 0.1, 0.75, (170, 200), 210, 1.0, 1.0, 2)),
-        ("sharpose-base-256x192", ("adamw", 5e-4, 0.1, 0.75, (170, 200), 210, None, 1.0, 2)),
+        ("sharpose-base", ("adamw", 5e-4, 0.1, 0.75, (170, 200), 210, None, 1.0, 2)),
         ("sharpose-small-384x288", ("adamw", 5e-4, 0.1, 0.8, (170, 200), 250, None, 1.0, 3)),
         ("simple-baseline", ("adam", 1e-3, 0, 1, (90, 120), 140, None, 0.5, 2)),
         ("hrnet", ("adam", 1e-3, 0, 1, (170, 200), 210, None, 0.5, 2)),
@@ -81,7 +81,7 @@ def test_published_recipes(name: str, values: tuple[object, ...]) -> None:
 
 def test_published_random_crops() -> None:
     assert load_recipe("vitpose-base").augmentation == Augmentation(shift=0.2, shift_of="box")
-    assert load_recipe("sharpose-base-256x192").augmentation == Augmentation()
+    assert load_recipe("sharpose-base").augmentation == Augmentation()
     hrnet = load_recipe("hrnet").augmentation
     assert hrnet == Augmentation(shift_probability=0, half_body_probability=0.3, scale=0.35, rotation=45)
     assert load_recipe("hrnet-dark").model_options == {"codec": "dark"}
