@@ -47,7 +47,7 @@ def check_sharpose(case: Case) -> list[Comparison]:
         if index == 0:
             coarse = model.coarse(images)
             comparisons += [
-                case.compare("coarse_heatmaps", coarse.heatmaps),
+                case.compare("coarse_heatmaps", model.head(coarse.keypoint_tokens)),
                 case.compare("coarse_tokens", coarse.keypoint_tokens),
                 case.compare("quality", coarse.quality),
                 case.compare("relevance", coarse.relevance),

@@ -25,6 +25,7 @@ from sharpose.models.evit import EViT
 from sharpose.models.keypoint_vit import KeypointViT
 from sharpose.models.token_merging import final_positions, match_tokens, merge_tokens
 from sharpose.models.tome import ToMe
+from sharpose.models.vit import compute_in_full
 
 Model = TypeVar("Model", bound=KeypointViT)
 Classify = Callable[[Tensor], Tensor]
@@ -54,6 +55,7 @@ def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
     wrong = [name for name in missing if not name.startswith("head.")] + unexpected
     if wrong:
         raise InputError(f"{case.folder / 'weights.safetensors'}: does not fit at {', '.join(wrong)}")
+    compute_in_full(model)
     return model.eval(), lambda tokens: F.linear(tokens[:, 0], head["weight"], head["bias"])
 
 

@@ -25,7 +25,7 @@ from sharpose.models.vit import Block, init_linear
 class DynamicViTOutput(PoseOutput):
     """One entry per reduction. `keep_indices` (inference) are patches of the image, best first; `masks` (training) are
     1 where a patch is kept. `log_probs` are the predictors' (index 0: keep) for the patches then present.
-    `tokens` are all tokens after the final norm, keypoints first.
+    `tokens` are those after the final norm: keypoints first, and alone at inference but `in_full`.
     """
 
     tokens: Float[Tensor, "B N D"]
@@ -103,8 +103,9 @@ class DynamicViT(KeypointViT):
                 tokens = torch.cat([tokens[:, :first], gather_tokens(patches, keep)], dim=1)
                 left = left.gather(1, keep)
                 keep_indices.append(left)
-            tokens, _ = block(tokens)
-        tokens = self.norm(tokens)
+            if index + 1 < self.config.depth:
+                tokens, _ = block(tokens)
+        tokens = self.finish(tokens)
         return DynamicViTOutput(self.heatmaps(tokens), tokens, tuple(log_probs), keep_indices=tuple(keep_indices))
 
     def masked(

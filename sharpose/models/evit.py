@@ -19,7 +19,8 @@ class EViTOutput(PoseOutput):
     """One entry per block that reduced: `attention` that each patch then present got from the keypoints (mean over
     heads and keypoints), and `keep_indices` among those patches, best first.
 
-    `tokens` are all tokens after the final norm, keypoints first; `block_tokens` those after every block.
+    `tokens` are those after the final norm, keypoints first; `block_tokens` those after every block. The last block
+    gives keypoints alone, and reduces nothing, but `in_full`.
     """
 
     tokens: Float[Tensor, "B N D"]
@@ -50,7 +51,8 @@ class EViT(KeypointViT):
         config, first = self.config, self.config.num_keypoints
         tokens = self.embed(images)
         received, keep_indices, block_tokens = [], [], []
-        for index, block in enumerate(self.blocks):
+        *earlier, last = self.blocks
+        for index, block in enumerate([*earlier, last] if self.in_full else earlier):
             present = tokens.shape[1] - first
             kept = config.num_kept(index, present, keep_rate)
             tokens, attention = block.attend(tokens, slice(0, first) if kept < present else None)
@@ -61,6 +63,9 @@ class EViT(KeypointViT):
                 received.append(score)
                 keep_indices.append(keep)
             tokens = block.feed(tokens)
+            block_tokens.append(tokens)
+        if not self.in_full:
+            tokens, _ = last.read(tokens[:, :first], last.memory(tokens))
             block_tokens.append(tokens)
         tokens = self.norm(tokens)
         return EViTOutput(

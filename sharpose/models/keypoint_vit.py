@@ -16,9 +16,12 @@ class KeypointViT(PoseModel):
     """Normalised images (B, 3, H, W) to heatmaps, through tokens `[keypoints, patches]`; a base for other systems.
 
     Subclasses thin out the patches on their way through the blocks, and return what they did beside the heatmaps.
+    The last block works for the keypoint tokens alone, but `in_full`.
     """
 
     config: KeypointViTConfig
+    in_full: bool = False
+    """Compute as published: every token goes through every block."""
 
     def __init__(self, config: KeypointViTConfig) -> None:
         super().__init__()
@@ -40,14 +43,19 @@ class KeypointViT(PoseModel):
                 self.pos_embed.copy_(sincos_positions(config.grid, dim))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
-        return PoseOutput(self.heatmaps(self.encode(images)))
+        first = None if self.in_full else self.config.num_keypoints
+        return PoseOutput(self.heatmaps(self.norm(self.blocks(self.embed(images), first))))
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
         """All tokens after the final norm, where none is dropped."""
-        tokens = self.embed(images)
-        for block in self.blocks:
-            tokens, _ = block(tokens)
-        return self.norm(tokens)
+        return self.norm(self.blocks(self.embed(images)))
+
+    def finish(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B n D"]:
+        """Through the last block and the final norm: the keypoint tokens, or `in_full` all."""
+        *_, last = self.blocks
+        if self.in_full:
+            return self.norm(last(tokens)[0])
+        return self.norm(last.read(tokens[:, : self.config.num_keypoints], last.memory(tokens))[0])
 
     def embed(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
         """Keypoint tokens, then patches with their positions."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -26,18 +28,28 @@ from sharpose.models.vit import PatchEmbed, init_linear, make_blocks, sincos_pos
 
 @dataclass(frozen=True)
 class CoarseStage:
-    """What the coarse look gives; `patch_inputs` and `patch_outputs` are patch tokens before and after the blocks."""
+    """What the coarse look gives: tensors with one row per instance.
 
-    heatmaps: Float[Tensor, "B K h w"]
+    `patch_inputs` are patch tokens before the blocks. `patch_states` are those on their way into the last block, whose
+    `keys` and `values` let it go on for the patches that someone asks for (`SHaRPose.patch_outputs`); without keys and
+    values they have been through it and the final norm.
+    """
+
+    keypoint_tokens: Float[Tensor, "B K D"]
     quality: Float[Tensor, " B"]
     relevance: Float[Tensor, "B Nc"]
-    keypoint_tokens: Float[Tensor, "B K D"]
     patch_inputs: Float[Tensor, "B Nc D"]
-    patch_outputs: Float[Tensor, "B Nc D"]
+    patch_states: Float[Tensor, "B Nc D"]
+    keys: Float[Tensor, "B heads N d"] | None = None
+    values: Float[Tensor, "B heads N d"] | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What there is, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def rows(self, indices: Int[Tensor, " R"]) -> CoarseStage:
         """The same for some instances of the batch."""
-        return CoarseStage(**{name: value[indices] for name, value in vars(self).items()})
+        return CoarseStage(**{name: value[indices] for name, value in self.tensors().items()})
 
 
 @dataclass(frozen=True)
@@ -54,15 +66,25 @@ class SHaRPoseOutput(PoseOutput):
     """`heatmaps` are the fine ones where an instance was refined, else the coarse ones.
 
     `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none.
-    What the coarse stage gives is None for a model without it.
+    What the coarse stage gives is None for a model without it. `coarse_heatmaps` of all instances are decoded by
+    `head` when they are asked for, since those of refined instances are seldom wanted.
     """
 
-    coarse_heatmaps: Float[Tensor, "B K h w"] | None
     fine_heatmaps: Float[Tensor, "R K h w"] | None
+    coarse_tokens: Float[Tensor, "B K D"] | None
     quality: Float[Tensor, " B"] | None
     relevance: Float[Tensor, "B Nc"] | None
     keep_indices: Int[Tensor, "R kept"] | None
     needs_refinement: Bool[Tensor, " B"]
+    head: KeypointTokenHead = field(repr=False)
+
+    @cached_property
+    def coarse_heatmaps(self) -> Float[Tensor, "B K h w"] | None:
+        if self.coarse_tokens is None:
+            return None
+        # tokens made in inference mode can be used in no other
+        with torch.inference_mode() if self.coarse_tokens.is_inference() else nullcontext():
+            return self.head(self.coarse_tokens)
 
 
 class QualityPredictor(nn.Module):
@@ -83,10 +105,12 @@ class SHaRPose(PoseModel):
     """Sparse high-resolution pose transformer: normalised images (B, 3, H, W) to `SHaRPoseOutput`.
 
     The stages share every weight but their position tables; `coarse` and `fine` can be called apart. A model of one
-    stage has no weights for the other.
+    stage has no weights for the other. What no result depends on is not computed, but `in_full`.
     """
 
     config: SHaRPoseConfig
+    in_full: bool = False
+    """Compute as published: every patch is embedded, and every token goes through every block."""
 
     def __init__(self, config: SHaRPoseConfig) -> None:
         super().__init__()
@@ -131,21 +155,26 @@ class SHaRPose(PoseModel):
         everyone = torch.ones(len(images), dtype=torch.bool, device=images.device)
         if not self.config.has_coarse:
             fine = self.fine(images, None)
-            return collect(None, fine, fine.heatmaps, everyone)
+            return self.collect(None, fine, fine.heatmaps, everyone)
         coarse = self.coarse(images)
         if not self.config.has_fine:
-            return collect(coarse, None, coarse.heatmaps, ~everyone)
+            return self.collect(coarse, None, self.head(coarse.keypoint_tokens), ~everyone)
         threshold = self.config.quality_threshold
         # training always refines (Section 4.1)
         if threshold is None or self.training:
             fine = self.fine(images, coarse, alpha)
-            return collect(coarse, fine, fine.heatmaps, everyone)
+            return self.collect(coarse, fine, fine.heatmaps, everyone)
         needs_refinement = coarse.quality < threshold
         rows = needs_refinement.nonzero().squeeze(1)
         if len(rows) == 0:
-            return collect(coarse, None, coarse.heatmaps, needs_refinement)
+            return self.collect(coarse, None, self.head(coarse.keypoint_tokens), needs_refinement)
         fine = self.fine(images[rows], coarse.rows(rows), alpha)
-        return collect(coarse, fine, coarse.heatmaps.index_copy(0, rows, fine.heatmaps), needs_refinement)
+        heatmaps = fine.heatmaps
+        if len(rows) < len(images):
+            done = (~needs_refinement).nonzero().squeeze(1)
+            good_enough = self.head(coarse.keypoint_tokens[done])
+            heatmaps = torch.cat([heatmaps, good_enough])[torch.cat([rows, done]).argsort()]
+        return self.collect(coarse, fine, heatmaps, needs_refinement)
 
     def coarse(self, images: Float[Tensor, "B 3 H W"]) -> CoarseStage:
         """The whole picture at low resolution (Section 3.2), its relevance per patch and its predicted quality."""
@@ -156,65 +185,95 @@ class SHaRPose(PoseModel):
         tokens = torch.cat([learned, patches], dim=1)
         first_patch = 1 + config.num_keypoints
         rows = slice(1, 1 + config.num_relevance_rows)
+        *earlier, last = self.blocks
         running = None
-        for index, block in enumerate(self.blocks):
-            counts = index >= config.first_relevance_block
-            tokens, attention = block(tokens, rows if counts else None)
+        for index, block in enumerate(earlier):
+            tokens, attention = block(tokens, rows if index >= config.first_relevance_block else None)
             if attention is not None:
                 # it only ranks patches, so no gradient flows through it
                 running = accumulate_attention(running, attention.detach(), config.attention_beta)
-        assert running is not None  # a depth of at least 1 always leaves a block that counts
-        tokens = self.norm(tokens)
-        keypoints = tokens[:, 1:first_patch]
+        # all tokens of an image share what stochastic depth draws
+        if self.in_full or (self.training and config.drop_path > 0):
+            memory: tuple[Tensor, ...] = ()
+            tokens, attention = last(tokens, rows)
+            learned, states = self.norm(tokens).tensor_split([first_patch], dim=1)
+        else:
+            memory = last.memory(tokens)
+            learned, states = tokens.tensor_split([first_patch], dim=1)
+            learned, attention = last.read(learned, memory, rows)
+            learned = self.norm(learned)
+        assert attention is not None  # the last block always counts
+        running = accumulate_attention(running, attention.detach(), config.attention_beta)
         return CoarseStage(
-            heatmaps=self.head(keypoints),
-            quality=self.quality_predictor(tokens[:, 0]),
-            relevance=patch_relevance(running)[:, first_patch:],
-            keypoint_tokens=keypoints,
-            patch_inputs=patches,
-            patch_outputs=tokens[:, first_patch:],
+            learned[:, 1:],
+            self.quality_predictor(learned[:, 0]),
+            patch_relevance(running)[:, first_patch:],
+            patches,
+            states,
+            *memory,
         )
+
+    def patch_outputs(self, coarse: CoarseStage, indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
+        """Patch tokens after the coarse stage, those at `indices` alone."""
+        states = gather_tokens(coarse.patch_states, indices)
+        if coarse.keys is None or coarse.values is None:
+            return states
+        *_, last = self.blocks
+        return self.norm(last.read(states, (coarse.keys, coarse.values))[0])
 
     def fine(
         self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, alpha: float | None = None
     ) -> FineStage:
         """The picture at full resolution; after a coarse look, only its relevant patches (Section 3.4)."""
-        patches = self.patch_embed(images) + self.fine_pos_embed
         keep: Tensor | None = None
-        if coarse is not None:
-            patches, keep = self.select(patches, coarse, alpha)
+        if coarse is None:
+            patches = self.patch_embed(images) + self.fine_pos_embed
+        else:
+            patches, keep = self.select(images, coarse, alpha)
         tokens = torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), patches], dim=1)
-        for block in self.blocks:
-            tokens, _ = block(tokens)
-        keypoints = self.norm(tokens)[:, : self.config.num_keypoints]
+        first_patch = self.config.num_keypoints
+        tokens = self.blocks(tokens, None if self.in_full else first_patch)
+        keypoints = self.norm(tokens)[:, :first_patch]
         return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep)
 
     def select(
-        self, fine_patches: Float[Tensor, "R Nf D"], coarse: CoarseStage, alpha: float | None
+        self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage, alpha: float | None
     ) -> tuple[Float[Tensor, "R mixed D"], Int[Tensor, "R kept"]]:
         """Relevant patches fine and with what the coarse look learnt, every other one still coarse."""
         config = self.config
         keep, rest = select_patches(coarse.relevance, config.num_keep(alpha))
-        reuse = self.reuse_mlp(self.reuse_norm(coarse.patch_outputs))
-        fine_patches = fine_patches + upsample_tokens(reuse, config.coarse_grid, config.refine_ratio)
-        unselected = coarse.patch_inputs if config.unselected_tokens == "input" else coarse.patch_outputs
-        chosen = gather_tokens(fine_patches, fine_indices(keep, config.coarse_grid, config.refine_ratio))
-        return torch.cat([chosen, gather_tokens(unselected, rest)], dim=1), keep
+        where = fine_indices(keep, config.coarse_grid, config.refine_ratio)
+        if self.in_full:
+            reused = self.reuse(coarse.patch_states)
+            reused = upsample_tokens(reused, config.coarse_grid, config.refine_ratio)
+            chosen = gather_tokens(self.patch_embed(images) + self.fine_pos_embed + reused, where)
+        else:
+            # fine patches come in groups, each in the order of `keep`
+            reused = self.reuse(self.patch_outputs(coarse, keep)).repeat(1, config.refine_ratio**2, 1)
+            chosen = self.patch_embed.some(images, where) + self.fine_pos_embed[0][where] + reused
+        if config.unselected_tokens == "input":
+            return torch.cat([chosen, gather_tokens(coarse.patch_inputs, rest)], dim=1), keep
+        return torch.cat([chosen, self.patch_outputs(coarse, rest)], dim=1), keep
 
+    def reuse(self, outputs: Float[Tensor, "B n D"]) -> Float[Tensor, "B n D"]:
+        """What the coarse look learnt, as it is added to fine patches."""
+        return self.reuse_mlp(self.reuse_norm(outputs))
 
-def collect(
-    coarse: CoarseStage | None,
-    fine: FineStage | None,
-    heatmaps: Float[Tensor, "B K h w"],
-    needs_refinement: Bool[Tensor, " B"],
-) -> SHaRPoseOutput:
-    """Both stages as one result."""
-    return SHaRPoseOutput(
-        heatmaps=heatmaps,
-        coarse_heatmaps=None if coarse is None else coarse.heatmaps,
-        fine_heatmaps=None if fine is None else fine.heatmaps,
-        quality=None if coarse is None else coarse.quality,
-        relevance=None if coarse is None else coarse.relevance,
-        keep_indices=None if fine is None else fine.keep_indices,
-        needs_refinement=needs_refinement,
-    )
+    def collect(
+        self,
+        coarse: CoarseStage | None,
+        fine: FineStage | None,
+        heatmaps: Float[Tensor, "B K h w"],
+        needs_refinement: Bool[Tensor, " B"],
+    ) -> SHaRPoseOutput:
+        """Both stages as one result."""
+        return SHaRPoseOutput(
+            heatmaps=heatmaps,
+            fine_heatmaps=None if fine is None else fine.heatmaps,
+            coarse_tokens=None if coarse is None else coarse.keypoint_tokens,
+            quality=None if coarse is None else coarse.quality,
+            relevance=None if coarse is None else coarse.relevance,
+            keep_indices=None if fine is None else fine.keep_indices,
+            needs_refinement=needs_refinement,
+            head=self.head,
+        )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
@@ -21,12 +21,22 @@ class PatchEmbed(nn.Module):
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
         return self.proj(images).flatten(2).transpose(1, 2)
 
+    def some(self, images: Float[Tensor, "B 3 H W"], indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
+        """The tokens at `indices` alone, each image by its own row of them; equals gathering from all (no padding)."""
+        side = self.proj.kernel_size[0]
+        columns = images.shape[3] // side
+        tiles = images.unflatten(3, (columns, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
+        image = torch.arange(len(images), device=images.device)[:, None]
+        pixels = tiles[image, indices // columns, indices % columns].flatten(2)
+        return F.linear(pixels, self.proj.weight.flatten(1), self.proj.bias)
+
 
 class Attention(nn.Module):
     """Multi-head self-attention that can also return the attention rows of some queries.
 
     With `explicit` the whole attention matrix is formed: slower, and what cost counters and the paper's GFLOPs see.
-    `split`, `mix` and `join` are its three steps, for systems that do something of their own between them.
+    `split`, `mix` and `join` are its three steps, for systems that do something of their own between them; `queries`
+    and `keys_values` are `split` in two, for those that want the output of some tokens alone.
     """
 
     explicit: bool = False
@@ -41,7 +51,16 @@ class Attention(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
-        q, k, v = self.split(tokens)
+        return self.answer(*self.split(tokens), rows)
+
+    def answer(
+        self,
+        q: Float[Tensor, "B heads M d"],
+        k: Float[Tensor, "B heads N d"],
+        v: Float[Tensor, "B heads N d"],
+        rows: slice | None = None,
+    ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B heads rows N"] | None]:
+        """What the queries learn, and the attention of those in `rows`."""
         if self.explicit and rows is not None:
             attention = softmax_attention(q, k, self.scale)
             return self.join(attention @ v), attention[:, :, rows]
@@ -55,13 +74,26 @@ class Attention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         return q, k, v
 
+    def queries(self, tokens: Float[Tensor, "B M D"]) -> Float[Tensor, "B heads M d"]:
+        """The first third of `split`."""
+        dim = tokens.shape[2]
+        q = F.linear(tokens, self.qkv.weight[:dim], self.qkv.bias[:dim])
+        return q.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+    def keys_values(self, tokens: Float[Tensor, "B N D"]) -> tuple[Tensor, Tensor]:
+        """The other two thirds of `split`."""
+        dim = tokens.shape[2]
+        both = F.linear(tokens, self.qkv.weight[dim:], self.qkv.bias[dim:])
+        k, v = both.unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return k, v
+
     def mix(
         self,
-        q: Float[Tensor, "B heads N d"],
+        q: Float[Tensor, "B heads M d"],
         k: Float[Tensor, "B heads N d"],
         v: Float[Tensor, "B heads N d"],
         key_bias: Float[Tensor, "B N"] | None = None,
-    ) -> Float[Tensor, "B heads N d"]:
+    ) -> Float[Tensor, "B heads M d"]:
         """Values mixed by attention; `key_bias` is added to the logits of every key."""
         bias = None if key_bias is None else key_bias[:, None, None, :].to(q.dtype)
         if self.explicit:
@@ -85,7 +117,10 @@ def softmax_attention(
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block with exact GELU and stochastic depth: `attend`, then `feed`."""
+    """Pre-norm transformer block with exact GELU and stochastic depth: `attend`, then `feed`.
+
+    Where the output of some tokens alone is wanted, `memory` is what they need of all others, and `read` gives theirs.
+    """
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: int, drop_path: float, eps: float = 1e-5) -> None:
         super().__init__()
@@ -101,6 +136,20 @@ class Block(nn.Module):
         tokens, picked = self.attend(tokens, rows)
         return self.feed(tokens), picked
 
+    def memory(self, tokens: Float[Tensor, "B N D"]) -> tuple[Tensor, Tensor]:
+        """Keys and values of every token, each (B, heads, N, d)."""
+        return self.attn.keys_values(self.norm1(tokens))
+
+    def read(
+        self, tokens: Float[Tensor, "B M D"], memory: tuple[Tensor, Tensor], rows: slice | None = None
+    ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B heads rows N"] | None]:
+        """What `forward` gives for `tokens`, some of those that `memory` was made of; `rows` are positions among them.
+
+        Stochastic depth draws anew at each call, so only calls for all that is wanted equal `forward` in training.
+        """
+        mixed, picked = self.attn.answer(self.attn.queries(self.norm1(tokens)), *memory, rows)
+        return self.feed(tokens + self.drop_path(mixed)), picked
+
     def attend(
         self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
@@ -115,6 +164,18 @@ class Block(nn.Module):
 
 class Blocks(nn.ModuleList):
     """Blocks one after the other."""
+
+    def forward(self, tokens: Float[Tensor, "B N D"], first: int | None = None) -> Float[Tensor, "B n D"]:
+        """Tokens after all blocks: those before position `first` alone, or every one.
+
+        The last block computes queries, projection and MLP for nothing else.
+        """
+        *earlier, last = self
+        for block in earlier:
+            tokens, _ = block(tokens)
+        if first is None:
+            return last(tokens)[0]
+        return last.read(tokens[:, :first], last.memory(tokens))[0]
 
     def __iter__(self) -> Iterator[Block]:
         return super().__iter__()  # type: ignore[return-value]
@@ -132,6 +193,12 @@ def use_explicit_attention(model: nn.Module, explicit: bool = True) -> None:
         # window attention has the same switch
         if hasattr(module, "explicit"):
             module.explicit = explicit  # type: ignore[assignment]
+
+
+def compute_in_full(model: nn.Module, in_full: bool = True) -> None:
+    """Let `model` compute everything as published, or (the default) nothing that no result depends on."""
+    if hasattr(model, "in_full"):
+        model.in_full = in_full  # type: ignore[assignment]
 
 
 def init_linear(module: nn.Module) -> None:

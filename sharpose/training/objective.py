@@ -52,7 +52,8 @@ class SHaRPoseObjective(nn.Module):
         images = normalise(batch["image"])
         targets, weights = self.codec.encode(batch["keypoints"], batch["visible"])
         if plan.coarse_only and self.model.config.has_coarse:
-            return {"coarse": joint_mse(self.model.coarse(images).heatmaps, targets, weights)}
+            heatmaps = self.model.head(self.model.coarse(images).keypoint_tokens)
+            return {"coarse": joint_mse(heatmaps, targets, weights)}
         output = self.model(images, plan.alpha)
         stages = {"coarse": output.coarse_heatmaps, "fine": output.fine_heatmaps}
         losses = {

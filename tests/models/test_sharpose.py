@@ -8,6 +8,7 @@ import torch
 from sharpose.errors import InputError
 from sharpose.models import create_model, list_models, resolve_config
 from sharpose.models.sharpose import SHaRPose
+from sharpose.models.vit import compute_in_full, use_explicit_attention
 
 SMALL = {"embed_dim": 24, "num_heads": 4, "depth": 4}
 
@@ -51,7 +52,7 @@ def test_threshold_parts_the_batch_and_leaves_the_rest_coarse(images: torch.Tens
     assert output.needs_refinement.sum() == 3
     refined = output.needs_refinement
     torch.testing.assert_close(output.heatmaps[refined], refine_all.heatmaps[refined], rtol=0, atol=2e-6)
-    assert torch.equal(output.heatmaps[~refined], output.coarse_heatmaps[~refined])
+    torch.testing.assert_close(output.heatmaps[~refined], output.coarse_heatmaps[~refined], rtol=0, atol=2e-6)
     assert output.fine_heatmaps.shape[0] == output.keep_indices.shape[0] == 3
 
 
@@ -110,14 +111,82 @@ def test_every_switch_changes_the_result(images: torch.Tensor, field: str, value
 
 @torch.no_grad()
 def test_explicit_attention_gives_the_same(images: torch.Tensor) -> None:
-    from sharpose.models.vit import use_explicit_attention
-
     model = tiny()
     fused = model(images)
     use_explicit_attention(model)
     explicit = model(images)
     torch.testing.assert_close(fused.heatmaps, explicit.heatmaps, rtol=0, atol=5e-6)
     torch.testing.assert_close(fused.relevance, explicit.relevance, rtol=1e-4, atol=1e-7)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"alpha": 0.4},
+        {"alpha": 0.0},
+        {"alpha": 1.0},
+        {"unselected_tokens": "output", "relevance_blocks": "all"},
+        {"stages": "coarse"},
+        {"stages": "fine"},
+        {"depth": 1},
+        {"head": "two-layer", "refine_ratio": 4},
+    ],
+)
+def test_what_nobody_reads_is_not_computed_and_changes_nothing(
+    images: torch.Tensor, options: dict[str, object]
+) -> None:
+    full, thrifty = tiny(**options), tiny(**options)
+    compute_in_full(full)
+    expected, found = full(images), thrifty(images)
+    for name, value in vars(expected).items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            torch.testing.assert_close(getattr(found, name), value, rtol=1e-5, atol=2e-6)
+    if full.config.has_coarse and full.config.has_fine:
+        assert torch.equal(found.keep_indices, expected.keep_indices)
+
+
+@torch.no_grad()
+def test_tokens_per_mlp_are_those_whose_output_is_read(images: torch.Tensor) -> None:
+    model, passed = tiny(alpha=0.25), {"block": [], "reuse": [], "head": []}
+    modules = {"block": model.blocks[-1].mlp, "reuse": model.reuse_mlp, "head": model.head}
+    for name, module in modules.items():
+        module.register_forward_pre_hook(lambda _, inputs, name=name: passed[name].append(inputs[0].shape[1]))
+    output = model(images)
+    # quality and keypoint tokens, the 12 kept patches, and in the fine stage keypoint tokens; one set of heatmaps
+    assert passed == {"block": [18, 12, 17], "reuse": [12], "head": [17]}
+    assert output.coarse_heatmaps.shape == output.heatmaps.shape and len(passed["head"]) == 2
+
+
+def test_gradients_are_those_of_the_full_computation(images: torch.Tensor) -> None:
+    gradients = []
+    for in_full in (True, False):
+        model = tiny(drop_path=0.0).train()
+        compute_in_full(model, in_full)
+        output = model(images)
+        (output.heatmaps.square().mean() + output.coarse_heatmaps.square().mean() + output.quality.mean()).backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_stochastic_depth_drops_whole_images(images: torch.Tensor) -> None:
+    """With every path dropped in the last block, its tokens leave it as they came."""
+    model = tiny(drop_path=0.9).train()
+    torch.manual_seed(3)
+    stage = model.coarse(images)
+    assert stage.keys is None and stage.patch_states.shape == (6, 48, 24)
+    torch.manual_seed(3)
+    torch.testing.assert_close(model.coarse(images).patch_states, stage.patch_states)
+
+
+def test_coarse_heatmaps_can_be_asked_for_after_inference_mode(images: torch.Tensor) -> None:
+    model = tiny()
+    with torch.inference_mode():
+        output = model(images)
+        expected = model.head(model.coarse(images).keypoint_tokens)
+    torch.testing.assert_close(output.coarse_heatmaps, expected)
+    assert output.coarse_heatmaps is output.coarse_heatmaps
 
 
 def test_presets_differ_in_the_six_switches() -> None:

@@ -11,19 +11,21 @@ from sharpose.models.dynamicvit import draw_decisions, policy_softmax
 from sharpose.models.evit import reduce_patches
 from sharpose.models.registry import describe, tokens_per_block
 from sharpose.models.token_merging import final_positions, match_tokens, merge_tokens
+from sharpose.models.vit import compute_in_full
 
 
 def images(model, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, 3, *model.config.image_size, generator=torch.Generator().manual_seed(0))
 
 
-def nano(name: str, **options):
+def nano(name: str, in_full: bool = True, **options):
     torch.manual_seed(0)
     model = create_model(f"{name}-nano-128x96", **options).eval()
     # untrained predictors and attention are nearly flat, so their order would be chance
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
+    compute_in_full(model, in_full)
     return model
 
 
@@ -56,6 +58,30 @@ def test_blocks_see_the_planned_number_of_tokens(name, planned):
         heatmaps = model(images(model)).heatmaps
     assert seen == planned.tokens_per_block(model.config) and heatmaps.shape == (2, 17, 32, 24)
     assert seen[-1] < seen[0]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("keypoint-vit", {}),
+        ("dynamicvit", {}),
+        ("dynamicvit", {"reduction_blocks": (1, 5), "token_ratios": (0.7, 0.3)}),
+        ("evit", {}),
+        ("tome", {}),
+        ("tome", {"merges_per_block": (0, 9, 0, 9, 9, 9)}),
+    ],
+)
+def test_what_nobody_reads_is_not_computed_and_changes_nothing(name, options):
+    full, thrifty = nano(name, **options), nano(name, in_full=False, **options)
+    passed = []
+    thrifty.blocks[-1].mlp.register_forward_pre_hook(lambda _, inputs: passed.append(inputs[0].shape[1]))
+    expected, found = full(images(full)), thrifty(images(full))
+    assert passed == [17]
+    torch.testing.assert_close(found.heatmaps, expected.heatmaps, rtol=1e-5, atol=1e-5)
+    if name != "keypoint-vit":
+        assert found.tokens.shape[1] == 17 < expected.tokens.shape[1]
+        torch.testing.assert_close(found.tokens, expected.tokens[:, :17], rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ from sharpose.models.tokens import (
     select_patches,
     upsample_tokens,
 )
+from sharpose.models.vit import PatchEmbed
 
 
 def test_attention_average_starts_from_zero() -> None:
@@ -51,3 +52,11 @@ def test_gathered_fine_tokens_are_those_that_upsampling_put_there() -> None:
     picked = gather_tokens(fine, fine_indices(keep, (2, 3), 2))
     # four groups, each in the order of the kept patches
     assert picked.flatten().tolist() == [5.0, 1.0] * 4
+
+
+def test_embedding_some_patches_equals_gathering_from_all() -> None:
+    embed, images = PatchEmbed(4, 5), torch.randn(2, 3, 12, 8)
+    indices = torch.tensor([[0, 3, 5], [4, 1, 1]])
+    torch.testing.assert_close(embed.some(images, indices), gather_tokens(embed(images), indices))
+    torch.testing.assert_close(embed.some(images.flip(-1), indices), gather_tokens(embed(images.flip(-1)), indices))
+    assert embed.some(images, indices[:, :0]).shape == (2, 0, 5)
