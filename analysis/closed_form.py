@@ -50,6 +50,7 @@ class Sizes:
     heatmap_pixels: int
     keep: int
     single_head: bool
+    output_stands_in: bool
     stages: tuple[str, ...]
 
 
@@ -73,17 +74,25 @@ def sizes(config: Mapping[str, Any]) -> Sizes:
         heatmap_pixels=pixels,
         keep=math.ceil(wanted) if config["keep_rounding"] == "ceil" else math.floor(wanted),
         single_head=config["head"] == "single" or (config["head"] == "auto" and dim >= pixels / 4),
+        output_stands_in=config["unselected_tokens"] == "output",
         stages=tuple(config["stages"].split("-")),
     )
 
 
-def macs(config: Mapping[str, Any]) -> dict[str, Count]:
+def macs(config: Mapping[str, Any], executed: bool = False) -> dict[str, Count]:
     """Multiply-adds per image of the stages `coarse`, `fine`, `coarse_head`, `fine_head` and their `total`.
 
-    Every image is refined, as in the paper's tables: an early exit saves `fine` and `fine_head` of its image.
+    Every image is refined, as in the paper's tables: an early exit saves `fine` and `fine_head` of its image. As
+    published, every patch is embedded and every token goes through every block; `executed` leaves out what no result
+    depends on. (There, the coarse outputs of patches belong to `fine`, which asks for them.)
     """
     s = sizes(config)
-    stages = {"coarse": coarse_stage(s), "fine": fine_stage(s), "coarse_head": head(s), "fine_head": head(s)}
+    if executed:
+        stages = {"coarse": coarse_executed(s), "fine": fine_executed(s), "coarse_head": head(s), "fine_head": head(s)}
+        if "fine" in s.stages:
+            del stages["coarse_head"]
+    else:
+        stages = {"coarse": coarse_stage(s), "fine": fine_stage(s), "coarse_head": head(s), "fine_head": head(s)}
     stages = {stage: count for stage, count in stages.items() if stage.split("_")[0] in s.stages}
     return {**stages, "total": sum(stages.values(), start=Count(0))}
 
@@ -118,16 +127,52 @@ def fine_stage(s: Sizes) -> Count:
     return patch_embed(s, s.fine_patches) + reuse + encoder(s, tokens)
 
 
+def coarse_executed(s: Sizes) -> Count:
+    """The last block computes the output of the quality and keypoint tokens alone."""
+    learned, tokens = 1 + s.keypoints, 1 + s.keypoints + s.coarse_patches
+    resize = Count(0, BILINEAR * s.coarse_pixels)
+    quality = norm(1, s.dim) + Count(2 * s.dim**2 + s.dim)
+    return resize + patch_embed(s, s.coarse_patches) + thrifty_encoder(s, tokens, learned) + quality
+
+
+def fine_executed(s: Sizes) -> Count:
+    """Kept patches alone are embedded and reused (and only for them, and for all that stand in for themselves by their
+    output, the coarse stage's last block is completed); the last block computes the keypoint tokens alone."""
+    if "coarse" not in s.stages:
+        return patch_embed(s, s.fine_patches) + thrifty_encoder(s, s.keypoints + s.fine_patches, s.keypoints)
+    tokens = s.keypoints + s.ratio**2 * s.keep + s.coarse_patches - s.keep
+    asked = s.coarse_patches if s.output_stands_in else s.keep
+    completed = read(s, 1 + s.keypoints + s.coarse_patches, asked) + norm(asked, s.dim)
+    reuse = norm(s.keep, s.dim) + Count(2 * s.mlp_ratio * s.dim**2 * s.keep)
+    return completed + reuse + patch_embed(s, s.ratio**2 * s.keep) + thrifty_encoder(s, tokens, s.keypoints)
+
+
+def thrifty_encoder(s: Sizes, tokens: int, wanted: int) -> Count:
+    """All blocks over `tokens` tokens, the last one and the final norm for the output of `wanted` of them."""
+    last = norm(tokens, s.dim) + Count(2 * s.dim**2 * tokens) + read(s, tokens, wanted)
+    return block(s, tokens) * (s.depth - 1) + last + norm(wanted, s.dim)
+
+
+def read(s: Sizes, tokens: int, wanted: int) -> Count:
+    """What is left of a block once keys and values of its `tokens` are there, for the output of `wanted` of them."""
+    linear = (2 + 2 * s.mlp_ratio) * s.dim**2 * wanted
+    return Count(linear + 2 * wanted * tokens * s.dim) + norm(wanted, s.dim) * 2
+
+
 def patch_embed(s: Sizes, patches: int) -> Count:
     return Count(patches * s.patch_pixels * s.dim)
 
 
 def encoder(s: Sizes, tokens: int) -> Count:
-    """The blocks and the final norm over `tokens` tokens: qkv, q·kᵀ, attention·v, projection, MLP."""
+    """The blocks and the final norm over `tokens` tokens."""
+    return block(s, tokens) * s.depth + norm(tokens, s.dim)
+
+
+def block(s: Sizes, tokens: int) -> Count:
+    """qkv, q·kᵀ, attention·v, projection, MLP."""
     linear = (4 + 2 * s.mlp_ratio) * s.dim**2 * tokens
     attention = 2 * tokens**2 * s.dim
-    block = Count(linear + attention) + norm(tokens, s.dim) * 2
-    return block * s.depth + norm(tokens, s.dim)
+    return Count(linear + attention) + norm(tokens, s.dim) * 2
 
 
 def head(s: Sizes) -> Count:

@@ -45,10 +45,23 @@ def block(config: Config, entering: int, leaving: int) -> Cost:
     return layer_norm(dim, entering) + attention + layer_norm(dim, leaving) + mlp
 
 
-def blocks(config: Config, entering: Sequence[int], leaving: Sequence[int]) -> Cost:
-    """All blocks, one count of each kind per block, and the final norm."""
+def blocks(config: Config, entering: Sequence[int], leaving: Sequence[int], wanted: int | None = None) -> Cost:
+    """All blocks, one count of each kind per block, and the final norm.
+
+    With `wanted`, the last block computes the output of so many tokens alone, and they alone are normalised.
+    """
     passed = [block(config, *counts) for counts in zip(entering, leaving, strict=True)]
-    return total(passed) + layer_norm(config["embed_dim"], leaving[-1])
+    if wanted is not None:
+        passed[-1] = last_block(config, entering[-1], wanted)
+    return total(passed) + layer_norm(config["embed_dim"], leaving[-1] if wanted is None else wanted)
+
+
+def last_block(config: Config, entering: int, wanted: int) -> Cost:
+    """Keys and values of all `entering` tokens, everything else for `wanted` ones. Learned numbers are the block's."""
+    dim, hidden = config["embed_dim"], config["mlp_ratio"] * config["embed_dim"]
+    products = 2 * dim**2 * entering + (2 * dim**2 + 2 * dim * hidden) * wanted + 2 * wanted * entering * dim
+    norms = layer_norm(dim, entering) + layer_norm(dim, wanted) * 2
+    return Cost(products, norms.elements, block(config, 0, 0).params)
 
 
 # ---- ViTPose
@@ -90,11 +103,19 @@ def deconv_head(config: Config) -> Cost:
 # ---- one token per keypoint
 
 
-def keypoint_vit(config: Config) -> Cost:
+# `executed`: the last block works for the keypoint tokens alone, as no result depends on the others.
+
+
+def keypoint_vit(config: Config, executed: bool = False) -> Cost:
     """Nothing is dropped."""
     patches = math.prod(grid(config))
     tokens = with_keypoints(config, [patches] * config["depth"])
-    return around(config) + blocks(config, tokens, tokens)
+    return around(config) + blocks(config, tokens, tokens, wanted(config, executed))
+
+
+def wanted(config: Config, executed: bool) -> int | None:
+    """How many tokens' output the last block computes; None: all."""
+    return config["num_keypoints"] if executed else None
 
 
 def around(config: Config) -> Cost:
@@ -114,7 +135,7 @@ def with_keypoints(config: Config, patches: Sequence[int]) -> list[int]:
     return [config["num_keypoints"] + count for count in patches]
 
 
-def dynamicvit(config: Config) -> Cost:
+def dynamicvit(config: Config, executed: bool = False) -> Cost:
     """A predictor on the patches present before each reduction; shares are of the original patches."""
     original, dim = math.prod(grid(config)), config["embed_dim"]
     where = list(config["reduction_blocks"])
@@ -126,7 +147,7 @@ def dynamicvit(config: Config) -> Cost:
             patches = int(original * ratios[where.index(index)])
         counts.append(patches)
     tokens = with_keypoints(config, counts)
-    return around(config) + predictors + blocks(config, tokens, tokens)
+    return around(config) + predictors + blocks(config, tokens, tokens, wanted(config, executed))
 
 
 def predictor(dim: int, patches: int) -> Cost:
@@ -136,7 +157,7 @@ def predictor(dim: int, patches: int) -> Cost:
     return layer_norm(dim, patches) + linear(dim, dim, patches) + total(layers)
 
 
-def evit(config: Config) -> Cost:
+def evit(config: Config, executed: bool = False) -> Cost:
     """Reduced between attention and MLP, so the count changes inside a block."""
     where = list(config["reduction_blocks"])
     rates = config["keep_rates"] or [config["keep_rate"]] * len(where)
@@ -145,20 +166,22 @@ def evit(config: Config) -> Cost:
         kept = math.ceil(rates[where.index(index)] * counts[-1]) if index in where else counts[-1]
         counts.append(kept + 1 if kept < counts[-1] and config["fuse_token"] else kept)
     tokens = with_keypoints(config, counts)
-    return around(config) + blocks(config, tokens[:-1], tokens[1:])
+    return around(config) + blocks(config, tokens[:-1], tokens[1:], wanted(config, executed))
 
 
-def tome(config: Config) -> Cost:
+def tome(config: Config, executed: bool = False) -> Cost:
     """Merged between attention and MLP; each merge compares half of the patches with the other half."""
     depth, head_dim = config["depth"], config["embed_dim"] // config["num_heads"]
     first = int(config["merges"] * (1 - config["inflection"]))
     slope = 2 * (config["merges"] - first) / max(depth - 1, 1)
-    wanted = config["merges_per_block"] or [int(first + slope * index) for index in range(depth)]
+    schedule = list(config["merges_per_block"] or [int(first + slope * index) for index in range(depth)])
+    if executed:
+        schedule[-1] = 0
     counts, matching = [math.prod(grid(config))], Cost()
-    for merges in wanted:
+    for merges in schedule:
         half = counts[-1] // 2
         if min(merges, half):
             matching += Cost(half * (counts[-1] - half) * head_dim)
         counts.append(counts[-1] - min(merges, half))
     tokens = with_keypoints(config, counts)
-    return around(config) + matching + blocks(config, tokens[:-1], tokens[1:])
+    return around(config) + matching + blocks(config, tokens[:-1], tokens[1:], wanted(config, executed))

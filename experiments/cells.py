@@ -303,6 +303,8 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
         details: dict[str, Any] = {}
         if measure == "throughput":
             identity |= {"batch_size": speed.batch_size, "precision": speed.precision, "scope": speed.scope}
+            # eager is what every record of before this field was measured with
+            identity |= {"mode": speed.mode} if speed.mode != "eager" else {}
             identity |= {"device": device.name, "threads": device.threads}
             details = speed.model_dump()
         yield Cell(

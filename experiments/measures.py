@@ -119,6 +119,7 @@ def measure_throughput(cells: Sequence[Cell], reference: Cell | None, device: De
         {cell.row: (cell.model, cell.options) for cell in timed},
         batch_size=how["batch_size"],
         precision=how["precision"],
+        mode=how["mode"],
         rounds=how["rounds"],
         device=device.kind,
         threads=device.threads,

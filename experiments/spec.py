@@ -90,6 +90,7 @@ class Throughput(Strict):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     rounds: int = Field(12, ge=10, le=10_000)
     scope: Literal["model"] = "model"
+    mode: Literal["eager", "compiled"] = Field("eager", description="compiled: torch.compile, on a GPU CUDA graphs")
 
 
 class Spec(Strict):

@@ -27,6 +27,9 @@ def train(
         Path | None, typer.Option(help="Start from these weights, resampled where the size differs.")
     ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this step (the schedule stays).")] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the transformer blocks (torch.compile).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model, resuming from --out where it holds checkpoints.
@@ -48,6 +51,7 @@ def train(
         preload=preload,
         init=init,
         max_steps=max_steps,
+        compiled=compiled,
     )
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
 

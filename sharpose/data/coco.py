@@ -162,6 +162,10 @@ class CocoTopDown(Dataset[Sample]):
                 center, scale = half
         return center, scale * draw.scale
 
+    def forget(self) -> None:
+        """Drop the photograph of the last crop, so that the next one reads its own, as in a random order."""
+        self._latest = None
+
     def _image(self, image_id: int) -> np.ndarray:
         if image_id in self._decoded:
             return self._decoded[image_id]

@@ -11,23 +11,33 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sharpose.compiled import compile_model, graphs_compiled
 from sharpose.errors import InputError
 from sharpose.models import create_model
+from sharpose.models.output import PoseModel
+from sharpose.models.sharpose import SHaRPose
+from sharpose.streaming import stream
 
 NOISY_SPREAD = 0.25
 """Half of the samples of a variant lie within this share of its median, or the variant is marked noisy."""
+
+STREAMED = 4
+"""Batches in one timed call, where some of their instances are refined."""
+
+MODES = ("eager", "compiled")
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Sample(NamedTuple):
-    """One timed batch: wall and process CPU time in seconds."""
+    """One timed call: wall and process CPU time in seconds."""
 
     wall_s: float
     cpu_s: float
@@ -38,6 +48,8 @@ def measure_throughput(
     *,
     batch_size: int,
     precision: str = "fp32",
+    mode: str = "eager",
+    refine_rate: float | None = None,
     device: str = "cpu",
     rounds: int = 10,
     warmup: int = 2,
@@ -48,36 +60,97 @@ def measure_throughput(
     """Metrics of every variant (label: model name and options), measured round by round in random order.
 
     Weights are random: speed does not depend on them where no instance exits early, which the options have to say.
-    Raises InputError for a device or precision that is not to be had, or rounds below 1.
+    With mode "compiled", every graph is compiled before the first round, and `graphs_compiled_while_timed` says whether
+    one more was. With `refine_rate`, models with an early exit refine that share of STREAMED batches, gathered by
+    `sharpose.streaming`; others run them one by one. Raises InputError for a device, precision or mode that is not to
+    be had, rounds below 1, or a rate that is no share.
     """
+    if mode not in MODES:
+        raise InputError(f"mode = {mode!r} does not work: it must be one of {', '.join(MODES)}")
     if precision not in PRECISIONS:
         raise InputError(f"precision = {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
     if min(batch_size, rounds) < 1:
         raise InputError(f"batch_size = {batch_size}, rounds = {rounds}: both must be at least 1")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device = {device!r}: there is no CUDA device here; use --device cpu")
+    if refine_rate is not None and not 0 <= refine_rate <= 1:
+        raise InputError(f"refine_rate = {refine_rate} does not work: it must be between 0 and 1")
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     load = os.getloadavg()[0]
     try:
-        calls = {label: prepare(*variant, batch_size, precision, device) for label, variant in variants.items()}
+        calls = {
+            label: prepare(*variant, batch_size, precision, mode, device, refine_rate)
+            for label, variant in variants.items()
+        }
+        compiled = graphs_compiled() if mode == "compiled" else 0
         samples = interleave(calls, device, rounds, warmup, seed, progress)
-        facts = {"threads": torch.get_num_threads(), "load_before": load, "rounds": rounds, "warmup_rounds": warmup}
+        facts: dict[str, Any] = {
+            "threads": torch.get_num_threads(),
+            "load_before": load,
+            "rounds": rounds,
+            "warmup_rounds": warmup,
+        }
+        if mode == "compiled":
+            facts |= {"mode": mode, "graphs_compiled_while_timed": graphs_compiled() - compiled}
+        if refine_rate is not None:
+            facts |= {"refine_rate": refine_rate, "streamed_batches": STREAMED, "batch_size": batch_size}
     finally:
         torch.set_num_threads(before)
-    return {label: {**summarise(taken, batch_size), **facts} for label, taken in samples.items()}
+    images = batch_size * (1 if refine_rate is None else STREAMED)
+    return {label: {**summarise(taken, images), **facts} for label, taken in samples.items()}
 
 
-def prepare(name: str, options: Mapping[str, Any], batch_size: int, precision: str, device: str) -> Callable[[], None]:
-    """A call that runs one batch through one model."""
+def prepare(
+    name: str,
+    options: Mapping[str, Any],
+    batch_size: int,
+    precision: str,
+    mode: str,
+    device: str,
+    refine_rate: float | None = None,
+) -> Callable[[], None]:
+    """A call that runs one batch (with a `refine_rate`, STREAMED ones) through one model; one that is to be compiled
+    has been."""
     torch.manual_seed(0)
     model = create_model(name, **options).eval().to(device, PRECISIONS[precision])
     size = model.config.image_size
-    images: Tensor = torch.randn(batch_size, 3, *size).to(device, PRECISIONS[precision])
+    count = batch_size * (1 if refine_rate is None else STREAMED)
+    images: Tensor = torch.randn(count, 3, *size).to(device, PRECISIONS[precision])
+    if refine_rate is not None and isinstance(model, SHaRPose) and model.config.stages == "coarse-fine":
+        call = streaming_call(model, images, batch_size, refine_rate)
+    else:
+        call = batches_call(model, images, batch_size)
+    if mode == "compiled":
+        compile_model(model, [batch_size], device)
+        # CUDA graphs are recorded at the second call
+        call()
+        call()
+    return call
 
+
+def batches_call(model: PoseModel, images: Tensor, batch_size: int) -> Callable[[], None]:
     def call() -> None:
         with torch.inference_mode():
-            model(images)
+            for batch in images.split(batch_size):
+                model(batch)
+
+    return call
+
+
+def streaming_call(model: SHaRPose, images: Tensor, batch_size: int, refine_rate: float) -> Callable[[], None]:
+    """Stream the batches with the threshold below which that share of these images' predicted qualities lies."""
+    with torch.inference_mode():
+        quality = torch.cat([model.coarse(batch).quality for batch in images.split(batch_size)]).sort().values
+    edge = round(refine_rate * len(quality))
+    # between the last that is refined and the first that is not
+    edges = torch.cat([quality[:1] - 1, quality, quality[-1:] + 1])
+    threshold = float(edges[edge : edge + 2].double().mean())
+    model.config = replace(model.config, quality_threshold=threshold)
+
+    def call() -> None:
+        for _ in stream(model, images.split(batch_size), batch_size=batch_size):
+            pass
 
     return call
 
@@ -118,7 +191,7 @@ def synchronise(device: str) -> None:
 
 
 def summarise(samples: list[Sample], batch_size: int) -> dict[str, Any]:
-    """Median-based figures of one variant; latencies are of a whole batch, in milliseconds."""
+    """Median-based figures of one variant; latencies are of a whole call, in milliseconds."""
     wall = np.array([sample.wall_s for sample in samples])
     median = float(np.median(wall))
     low, high = np.percentile(wall, [25, 75])

@@ -19,6 +19,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch.utils.data import DataLoader
 
 from sharpose.codecs.choice import codec_of
+from sharpose.compiled import compile_blocks
 from sharpose.data.coco import CocoTopDown
 from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed
 from sharpose.models import create_model
@@ -60,6 +61,7 @@ class Run:
     max_steps: int | None = None
     device: str | None = None
     deadline: float | None = None
+    compiled: bool = False
 
 
 def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> StepPlan:
@@ -114,6 +116,8 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         pin_memory=accelerator.device.type == "cuda",
         persistent_workers=run.num_workers > 0,
     )
+    if run.compiled:
+        compile_blocks(model)
     objective, optimizer = accelerator.prepare(objective, optimizer)
     loop(run, accelerator, model, objective, optimizer, loader, state, steps_per_epoch, stop)
     return model, state

@@ -42,6 +42,7 @@ def train_and_export(
     max_steps: int | None = None,
     device: str | None = None,
     deadline: float | None = None,
+    compiled: bool = False,
 ) -> dict[str, Any]:
     """Train, write `out/<model>.safetensors` and its manifest, and return the manifest with the path of the weights."""
     recipe = chosen_recipe(model_name, recipe_name, changes or {})
@@ -68,6 +69,7 @@ def train_and_export(
         max_steps=max_steps,
         device=device,
         deadline=deadline,
+        compiled=compiled,
     )
     model, state = train(run)
     path = out / f"{model_name}.safetensors"
@@ -79,6 +81,7 @@ def train_and_export(
         "data": {"name": data, "people": len(people), **data_facts},
         "init": None if init is None else {**origin(init), "taken": taken(model_name, recipe, init)},
         "seed": seed,
+        "compiled": compiled,
         "steps": state.step,
         "wall_s": round(state.wall_s, 1),
         "cpu_s": round(state.cpu_s, 1),

@@ -39,9 +39,30 @@ def test_more_work_takes_longer() -> None:
     assert result["0.0"]["threads"] == 1 and result["0.0"]["rounds"] == 9
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.25, 1.0])
+def test_streaming_refines_the_share_asked_for(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    refined, fine = [], throughput.SHaRPose.fine
+
+    def spy(self: object, images: object, *rest: object) -> object:
+        refined.append(len(images))  # type: ignore[arg-type]
+        return fine(self, images, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(throughput.SHaRPose, "fine", spy)
+    variants = {"a": ("sharpose-nano-128x96", TINY), "b": ("keypoint-vit-nano-128x96", {"depth": 1})}
+    result = measure_throughput(variants, batch_size=2, refine_rate=rate, rounds=1, warmup=0, threads=1)
+    assert sum(refined) == rate * 2 * throughput.STREAMED
+    assert result["a"]["batch_size"] == 2 and result["a"]["refine_rate"] == rate
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"precision": "fp8"}, "precision"), ({"rounds": 0}, "rounds"), ({"batch_size": 0}, "batch_size")],
+    [
+        ({"mode": "fast"}, "mode"),
+        ({"refine_rate": 1.5}, "refine_rate"),
+        ({"precision": "fp8"}, "precision"),
+        ({"rounds": 0}, "rounds"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
 )
 def test_bad_requests(options: dict[str, object], word: str) -> None:
     request = {"batch_size": 1, **options}

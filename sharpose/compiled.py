@@ -1,0 +1,113 @@
+"""torch.compile for whole models, in place: one static graph per stage and batch size, as CUDA graphs on a GPU.
+
+Batches of other sizes are padded to the next one ("bucket") and cut afterwards, so that nothing is ever compiled twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from sharpose.errors import InputError
+from sharpose.models.output import PoseModel, PoseOutput
+from sharpose.models.sharpose import CoarseStage, FineStage, SHaRPose
+from sharpose.models.vit import Blocks
+
+Tensors = tuple[Tensor, ...]
+
+# of one function, over all models, stages and buckets of a process
+GRAPHS = 64
+
+
+class Bucketed:
+    """A function of tensors with one row per instance, compiled for a few batch sizes."""
+
+    def __init__(self, function: Callable[..., Tensors], buckets: Sequence[int], cuda: bool) -> None:
+        self.buckets = sorted(set(buckets))
+        self.cuda = cuda
+        # CUDA graphs replay into the same memory, so results are copied out before the next call
+        self.compiled = torch.compile(function, dynamic=False, mode="reduce-overhead" if cuda else None)
+
+    def __call__(self, *inputs: Tensor) -> Tensors:
+        largest = self.buckets[-1]
+        if len(inputs[0]) <= largest:
+            return self.run(inputs)
+        parts = [self.run(part) for part in zip(*(value.split(largest) for value in inputs), strict=True)]
+        return tuple(torch.cat(pieces) for pieces in zip(*parts, strict=True))
+
+    def run(self, inputs: Tensors) -> Tensors:
+        count = len(inputs[0])
+        bucket = next(size for size in self.buckets if size >= count)
+        outputs = self.compiled(*(pad_rows(value, bucket) for value in inputs))
+        return tuple(value[:count].clone() if self.cuda else value[:count] for value in outputs)
+
+
+def pad_rows(value: Tensor, size: int) -> Tensor:
+    """`size` rows: those there are, then the last one again and again."""
+    missing = size - len(value)
+    return torch.cat([value, value[-1:].expand(missing, *value.shape[1:])]) if missing else value.contiguous()
+
+
+def compile_model(model: PoseModel, buckets: Sequence[int], device: str = "cpu") -> None:
+    """Compile `model` in place, for the configured α and batches of the given sizes; the first call of each takes long.
+
+    SHaRPose's stages are compiled apart, so that its early exit stays; every other system as a whole. Raises InputError
+    without a bucket, or for one below 1.
+    """
+    if not buckets or min(buckets) < 1:
+        raise InputError(f"buckets = {list(buckets)}: at least one batch size of at least 1 is needed")
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
+    cuda = device.startswith("cuda")
+    if isinstance(model, SHaRPose):
+        compile_stages(model, buckets, cuda)
+        return
+    forward = model.forward
+
+    def heatmaps(images: Tensor) -> Tensors:
+        return (forward(images).heatmaps,)
+
+    bucketed = Bucketed(heatmaps, buckets, cuda)
+    model.forward = lambda images: PoseOutput(*bucketed(images))  # type: ignore[method-assign]
+
+
+def compile_stages(model: SHaRPose, buckets: Sequence[int], cuda: bool) -> None:
+    """Replace `coarse` and `fine`, so that all that calls them, the model's `forward` and streaming, gains."""
+    run_coarse, run_fine = model.coarse, model.fine
+
+    def coarse_tensors(images: Tensor) -> Tensors:
+        return tuple(run_coarse(images).tensors().values())
+
+    def fine_tensors(images: Tensor, *stage: Tensor) -> Tensors:
+        found = run_fine(images, CoarseStage(*stage) if stage else None)
+        return tuple(value for value in vars(found).values() if value is not None)
+
+    first, second = Bucketed(coarse_tensors, buckets, cuda), Bucketed(fine_tensors, buckets, cuda)
+
+    def fine(images: Tensor, coarse: CoarseStage | None, alpha: float | None = None) -> FineStage:
+        if alpha is not None and alpha != model.config.alpha:
+            raise InputError(f"alpha = {alpha}: this model is compiled for {model.config.alpha}; make another one")
+        found = second(images, *([] if coarse is None else coarse.tensors().values()))
+        return FineStage(found[0], found[1], None if coarse is None else found[2])
+
+    model.coarse = lambda images: CoarseStage(*first(images))  # type: ignore[method-assign]
+    model.fine = fine  # type: ignore[method-assign]
+
+
+def compile_blocks(model: PoseModel) -> None:
+    """Compile every transformer block in place, for training, where the number of tokens changes with α.
+
+    Raises InputError for a system without such blocks.
+    """
+    blocks = getattr(model, "blocks", None)
+    if not isinstance(blocks, Blocks):
+        raise InputError(f"{type(model).__name__} has no transformer blocks to compile; train it without --compile")
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
+    for block in blocks:
+        block.compile()
+
+
+def graphs_compiled() -> int:
+    """How many graphs this process has compiled so far: a timing in which it grows has timed the compiler."""
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])

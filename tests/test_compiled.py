@@ -1,0 +1,77 @@
+"""Compiled models give what eager ones give, for any batch, and compile nothing after the first call of a bucket."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sharpose.compiled import Bucketed, compile_blocks, compile_model, graphs_compiled, pad_rows
+from sharpose.errors import InputError
+from sharpose.models import create_model
+
+TINY = {"embed_dim": 12, "num_heads": 2, "depth": 2}
+
+
+def test_padding_repeats_the_last_row() -> None:
+    assert pad_rows(torch.tensor([[1.0], [2.0]]), 4).flatten().tolist() == [1, 2, 2, 2]
+
+
+def test_batches_are_padded_to_the_next_bucket_or_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    sizes = []
+
+    def double(rows: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        sizes.append(len(rows))
+        return rows * 2, index
+
+    bucketed = Bucketed(double, [4, 2], cuda=False)
+    for count in (1, 2, 3, 9):
+        rows = torch.arange(float(count))[:, None]
+        doubled, index = bucketed(rows, rows.long())
+        assert torch.equal(doubled, rows * 2) and torch.equal(index, rows.long())
+    assert sizes == [2, 2, 4, 4, 4, 2]
+
+
+@pytest.mark.slow
+def test_compiled_sharpose_equals_eager_and_compiles_once_per_stage_and_bucket() -> None:
+    torch.manual_seed(0)
+    eager = create_model("sharpose-nano-128x96", quality_threshold=None, **TINY).eval()
+    images = torch.randn(5, 3, 128, 96)
+    with torch.inference_mode():
+        quality = eager(images).quality.sort().values
+        threshold = float(quality[2:4].mean())
+        eager = create_model("sharpose-nano-128x96", quality_threshold=threshold, **TINY).eval()
+        compiled = create_model("sharpose-nano-128x96", quality_threshold=threshold, **TINY).eval()
+        compiled.load_state_dict(eager.state_dict())
+        compile_model(compiled, [2, 4])
+        before = graphs_compiled()
+        for count in (5, 4, 1):
+            expected, found = eager(images[:count]), compiled(images[:count])
+            torch.testing.assert_close(found.heatmaps, expected.heatmaps, rtol=1e-4, atol=1e-5)
+            assert torch.equal(found.needs_refinement, expected.needs_refinement)
+        made = graphs_compiled() - before
+        assert made <= 4  # two stages, two buckets
+        compiled(images)
+        assert graphs_compiled() - before == made
+    with pytest.raises(InputError, match="compiled for"):
+        compiled.fine(images, compiled.coarse(images), 0.1)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_train_alike() -> None:
+    gradients = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = create_model("keypoint-vit-nano-128x96", **TINY).train()
+        if compiled:
+            compile_blocks(model)
+        model(torch.ones(2, 3, 128, 96)).heatmaps.square().mean().backward()
+        gradients.append(model.patch_embed.proj.weight.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
+
+
+def test_what_cannot_be_compiled_is_refused() -> None:
+    with pytest.raises(InputError, match=r"buckets = \[0\]"):
+        compile_model(create_model("keypoint-vit-nano-128x96", **TINY), [0])
+    with pytest.raises(InputError, match="without --compile"):
+        compile_blocks(create_model("simple-baseline-nano-128x96"))
