@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sharpose.compiled import Bucketed, compile_blocks, compile_model, graphs_compiled, pad_rows
 from sharpose.errors import InputError
 from sharpose.models import create_model
+from sharpose.streaming import stream
 
 TINY = {"embed_dim": 12, "num_heads": 2, "depth": 2}
 
@@ -68,6 +71,21 @@ def test_compiled_blocks_train_alike() -> None:
         model(torch.ones(2, 3, 128, 96)).heatmaps.square().mean().backward()
         gradients.append(model.patch_embed.proj.weight.grad)
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.gpu
+def test_cuda_graphs_and_streaming_give_what_eager_gives() -> None:
+    torch.manual_seed(0)
+    eager = create_model("sharpose-nano-128x96", quality_threshold=None).eval().cuda()
+    images = torch.randn(20, 3, 128, 96, device="cuda")
+    with torch.inference_mode():
+        threshold = float(eager(images).quality.median())
+        eager.config = replace(eager.config, quality_threshold=threshold)
+        expected = torch.cat([eager(batch).heatmaps for batch in images.split(4)])
+        compile_model(eager, [2, 4], "cuda")
+        for _ in range(3):
+            found = [output.heatmaps for output in stream(eager, images.split(4), batch_size=4)]
+            torch.testing.assert_close(torch.cat(found), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_what_cannot_be_compiled_is_refused() -> None:
