@@ -47,7 +47,10 @@ class Bucketed:
 def pad_rows(value: Tensor, size: int) -> Tensor:
     """`size` rows: those there are, then the last one again and again."""
     missing = size - len(value)
-    return torch.cat([value, value[-1:].expand(missing, *value.shape[1:])]) if missing else value.contiguous()
+    if missing:
+        return torch.cat([value, value[-1:].expand(missing, *value.shape[1:])])
+    # a tensor from outside inference mode is another kind to the compiler than a padded one, and a graph of its own
+    return value.clone() if torch.is_inference_mode_enabled() and not value.is_inference() else value.contiguous()
 
 
 def compile_model(model: PoseModel, buckets: Sequence[int], device: str = "cpu") -> None:

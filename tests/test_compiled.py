@@ -19,6 +19,14 @@ def test_padding_repeats_the_last_row() -> None:
     assert pad_rows(torch.tensor([[1.0], [2.0]]), 4).flatten().tolist() == [1, 2, 2, 2]
 
 
+def test_full_and_padded_batches_are_of_one_kind() -> None:
+    """Else the compiler would make a graph for each."""
+    outside = torch.ones(2, 1)
+    with torch.inference_mode():
+        assert pad_rows(outside, 2).is_inference() and pad_rows(outside, 3).is_inference()
+    assert not pad_rows(outside, 2).is_inference()
+
+
 def test_batches_are_padded_to_the_next_bucket_or_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
     sizes = []
@@ -53,7 +61,7 @@ def test_compiled_sharpose_equals_eager_and_compiles_once_per_stage_and_bucket()
             torch.testing.assert_close(found.heatmaps, expected.heatmaps, rtol=1e-4, atol=1e-5)
             assert torch.equal(found.needs_refinement, expected.needs_refinement)
         made = graphs_compiled() - before
-        assert made <= 4  # two stages, two buckets
+        assert made <= 4  # two stages, two buckets, whole batches and padded ones alike
         compiled(images)
         assert graphs_compiled() - before == made
     with pytest.raises(InputError, match="compiled for"):

@@ -49,6 +49,9 @@ def test_speed_depends_on_device_threads_and_batch_and_on_no_weights(spec_path, 
     }  # fmt: skip
     spec_path.write_text(spec_path.read_text().replace("batch_size: 2", "batch_size: 3"))
     assert by_measure(spec_path, catalog)["0.3", "throughput"].run_id != first["0.3", "throughput"].run_id
+    spec_path.write_text(spec_path.read_text().replace("batch_size: 3", "batch_size: 2, mode: compiled"))
+    compiled = by_measure(spec_path, catalog)["0.3", "throughput"].identity
+    assert compiled == {**first["0.3", "throughput"].identity, "mode": "compiled"}
 
 
 def test_labels_notes_and_papers_values_do_not_change_an_identity(spec_path, catalog):
