@@ -26,6 +26,9 @@ def run(
         list[str] | None, typer.Option("--measure", help="cost, accuracy or throughput; repeat.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what the rows need at the paper tier: data, weights, hours.")
+    ] = False,
     print_tables: Annotated[bool, typer.Option("--table", help="Then print the tables, as `table` does.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -33,6 +36,11 @@ def run(
 
     Example: sharpose run experiments/table6a.yaml
     """
+    if plan:
+        planning = harness("experiments.plan")
+        needs = planning.plan(specs or (), tier=tier, device=device, coco=coco)
+        show(planning.as_dict(needs), as_json, "\n".join(planning.lines(needs)))
+        return
     running = harness("experiments.run")
     chosen = measures or list(running.ORDER)
     for measure in chosen:

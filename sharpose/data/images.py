@@ -35,7 +35,9 @@ def read_image(path: Path, size: tuple[int, int] | None = None, *, upright: bool
         raise InputError(f"{path}: no such image; check the images folder") from None
     except UnidentifiedImageError:
         raise InputError(f"{path}: not a {', '.join(FORMATS)} image; replace the file or convert it") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise InputError(f"{path}: more than {MAX_PIXELS:,} pixels; shrink the image") from None
+    except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: cannot be decoded ({error}); fetch the file again") from None

@@ -1,0 +1,196 @@
+"""What the accuracy of a spec's rows needs at a tier whose weights are trained elsewhere: data, weights, hours.
+
+Nothing is measured, trained or fetched here, and torch is not imported.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.cells import Catalog, brief, model_identity, open_catalog, weights_name
+from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
+from results.store import Store, canonical
+from sharpose.errors import InputError
+from sharpose.training.recipe import load_recipe, own_recipe
+
+# people that a data set's models learn from, and the crops that are looked at to judge one, by kind of boxes
+LEARN_FROM = {"coco-val": ("coco-train", 149_813), "coco-test-dev": ("coco-train", 149_813), "mpii-val": (None, 22_246)}
+LOOK_AT = {"coco-val": {"ground-truth": 6_352, "detections": 104_125}, "mpii-val": {"ground-truth": 2_958}}
+
+GPU_MACS_PER_S = 20e12
+"""Multiply-adds that a GPU is taken to sustain, in mixed precision; no stored throughput says so."""
+STEP_FORWARDS = 3
+"""A training step is taken to cost three forward passes: forward, and backward through inputs and weights."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What the rows that share weights need. Hours are None where nothing stored says how much a model costs.
+
+    device_hours: by the fastest stored throughput on the chosen kind of device, whose name is `device`.
+    """
+
+    weights: str
+    rows: list[str]
+    recipe: str | None
+    starts_from: str | None
+    epochs: float | None
+    gpu_hours: float | None
+    device_hours: float | None
+    device: str | None
+    evaluation_gpu_hours: float | None
+    there: list[str]
+    missing: list[str]
+    command: str | None
+
+
+def plan(
+    names: Iterable[str | Path] = (),
+    *,
+    tier: str = "paper",
+    device: str = "cpu",
+    coco: Path | None = None,
+    store: Store | None = None,
+) -> list[Need]:
+    """The needs of every set of weights that the specs' accuracy rows ask for, in their order. Raises InputError."""
+    catalog, store = open_catalog(tier, coco), store or Store()
+    if catalog.tier.models is not None:
+        raise InputError(f"--plan: tier {tier} has stand-ins that `sharpose run` measures; give --tier paper")
+    groups: dict[tuple[str, str], list[tuple[str, Any]]] = {}
+    for loaded in load_specs(names):
+        for label, settings in accuracy_rows(loaded):
+            key = weights_name(settings.model, settings.options), settings.dataset
+            groups.setdefault(key, []).append((label, settings))
+    return [need(weights, rows, catalog, store, device) for (weights, _), rows in groups.items()]
+
+
+def accuracy_rows(loaded: LoadedSpec) -> list[tuple[str, Any]]:
+    """Label and settings of every row with an accuracy to be had from trained weights."""
+    rows = [(row, loaded.settings(row)) for row in loaded.spec.rows if "accuracy" in loaded.measures(row)]
+    return [(f"{loaded.id} {row.label}", settings) for row, settings in rows if settings.model != MEAN_POSE]
+
+
+def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store: Store, device: str) -> Need:
+    """What one set of weights, and the rows that use it, need."""
+    first = rows[0][1]
+    path = catalog.places.weights / f"{weights}.safetensors"
+    there, missing = data_paths(catalog, first.dataset, {settings.boxes for _, settings in rows})
+    recipe = None if path.exists() else load_recipe(own_recipe(first.model))
+    (there if path.exists() else missing).append(f"weights {brief(path)}")
+    macs, speed, where = stored_costs(store, [settings for _, settings in rows], device)
+    passes = 0.0 if recipe is None else recipe.epochs * LEARN_FROM.get(first.dataset, (None, 0))[1] * STEP_FORWARDS
+    looks = sum(looked_at(settings) for _, settings in rows)
+    command = None
+    if recipe is not None:
+        start = "--init START.safetensors" if recipe.starts_from not in (None, "random weights") else ""
+        if start:
+            missing.append(f"start weights: {recipe.starts_from} (sharpose import makes them safetensors)")
+        command = train_command(weights, first.model, catalog, first.dataset, start)
+    return Need(
+        weights=weights,
+        rows=[label for label, _ in rows],
+        recipe=None if recipe is None else own_recipe(first.model),
+        starts_from=None if recipe is None else recipe.starts_from,
+        epochs=None if recipe is None else recipe.epochs,
+        gpu_hours=None if macs is None else passes * macs / GPU_MACS_PER_S / 3600,
+        device_hours=None if speed is None else passes / speed / 3600,
+        device=where,
+        evaluation_gpu_hours=None if macs is None else looks * macs / GPU_MACS_PER_S / 3600,
+        there=there,
+        missing=missing,
+        command=command,
+    )
+
+
+def data_paths(catalog: Catalog, name: str, boxes: set[str]) -> tuple[list[str], list[str]]:
+    """The files that evaluating on a data set and training for it take: those that are there, and the others."""
+    data = catalog.dataset(name)
+    if data.unavailable is not None:
+        return [], [f"{name}: {data.unavailable}"]
+    wanted = {part: path for part, path in data.paths.items() if part != "detections" or "detections" in boxes}
+    paths = list(wanted.values())
+    if data.training is not None:
+        paths += [path for part, path in catalog.dataset(data.training).paths.items() if part != "detections"]
+    root = catalog.places.coco
+    found = {path: root is not None and (root / path).exists() for path in dict.fromkeys(paths)}
+    shown = {path: str(root / path) if root is not None else path for path in found}
+    return [shown[p] for p, ok in found.items() if ok], [shown[p] for p, ok in found.items() if not ok]
+
+
+def stored_costs(store: Store, settings: Sequence[Any], device: str) -> tuple[float | None, float | None, str | None]:
+    """The dearest row's multiply-adds, the slowest row's best images/s on a kind of device, and that device."""
+    macs: list[float] = []
+    speeds: list[tuple[float, str]] = []
+    # as a record reads it back: tuples are lists there
+    identities = [canonical(model_identity(one.model, one.options)) for one in settings]
+    costs, throughputs = store.records("cost"), store.records("throughput")
+    for identity in identities:
+        macs += [float(r.metrics["macs_fvcore"]) for r in costs if canonical(r.identity.get("model")) == identity]
+        timed = [
+            (float(r.metrics["images_per_s"]), str(r.provenance.get("device")))
+            for r in throughputs
+            if canonical(r.identity.get("model")) == identity
+            and r.provenance.get("device_kind") == device.split(":")[0]
+        ]
+        speeds += [max(timed)] if timed else []
+    speed, where = min(speeds, default=(None, None))
+    return max(macs, default=None), speed, where
+
+
+def looked_at(settings: Any) -> int:
+    """Crops that go through the model to judge a row; 0 where their number is not known here."""
+    return LOOK_AT.get(settings.dataset, {}).get(settings.boxes, 0) * (2 if settings.flip_test else 1)
+
+
+def train_command(weights: str, model: str, catalog: Catalog, dataset: str, start: str) -> str | None:
+    """How the weights are trained; None where the data set has no training set on disk."""
+    training = catalog.dataset(dataset).training
+    if training is None:
+        return None
+    paths, root = catalog.dataset(training).paths, catalog.places.coco or Path("COCO")
+    words = ["sharpose", "train", "--model", model, "--data", str(root / paths["annotations"])]
+    words += ["--images", str(root / paths["images"]), "--out", f"runs/{weights}"]
+    return shlex.join(words) + (f" {start}" if start else "")
+
+
+def as_dict(needs: Sequence[Need]) -> dict[str, Any]:
+    """For `--json`: the needs, and what was assumed."""
+    assumed = {"gpu_macs_per_s": GPU_MACS_PER_S, "forward_passes_per_step": STEP_FORWARDS}
+    return {"assumed": assumed, "needs": [asdict(one) for one in needs]}
+
+
+def lines(needs: Sequence[Need]) -> list[str]:
+    """For people: one paragraph for each set of weights, then the sums and the assumptions."""
+    text: list[str] = []
+    for one in needs:
+        text += [f"{one.weights}: for {', '.join(one.rows)}"]
+        if one.recipe is not None:
+            text += [f"  train by recipe {one.recipe}, {one.epochs:g} epochs, from {one.starts_from}: {hours(one)}"]
+        text += (
+            [f"  evaluate all rows: {amount(one.evaluation_gpu_hours)} GPU hours"] if one.evaluation_gpu_hours else []
+        )
+        text += [f"  there:   {'; '.join(one.there)}"] if one.there else []
+        text += [f"  MISSING: {'; '.join(one.missing)}"] if one.missing else []
+        text += [f"  {one.command}"] if one.command else []
+    total = sum(one.gpu_hours or 0 for one in needs)
+    unknown = sum(one.gpu_hours is None for one in needs)
+    text += [
+        f"{len(needs)} sets of weights, {sum(bool(one.missing) for one in needs)} with something missing; "
+        f"{amount(total)} GPU hours of training" + (f", and {unknown} of unknown cost" if unknown else ""),
+        f"Assumed: a GPU sustains {GPU_MACS_PER_S:.0e} multiply-adds a second, a step costs {STEP_FORWARDS} forward "
+        "passes, crops are ready in time; multiply-adds and speeds are those stored. Nothing was started.",
+    ]
+    return text
+
+
+def hours(one: Need) -> str:
+    told = f"{amount(one.gpu_hours)} GPU hours"
+    return told if one.device_hours is None else f"{told}, {amount(one.device_hours)} on {one.device}"
+
+
+def amount(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
