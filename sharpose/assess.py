@@ -10,11 +10,13 @@ import torch
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
+from sharpose.deterministic import make_deterministic
+from sharpose.distributed import join
 from sharpose.errors import InputError
 from sharpose.evaluate import Evaluation, evaluate, save_results
 from sharpose.files import sha256_of
 from sharpose.models import create_model
-from sharpose.progress import Reporter
+from sharpose.progress import Reporter, speaks_for_all
 from sharpose.weights import load_weights
 
 SHIPPED = Path(__file__).resolve().parents[1] / "results" / "weights"
@@ -35,6 +37,7 @@ def assess(
     workers: int,
     device: str,
     precision: str,
+    deterministic: bool = False,
     save_results: Path | None,
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
@@ -47,6 +50,9 @@ def assess(
         raise InputError(f"--precision {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device {device}: there is no CUDA device here; use --device cpu")
+    if deterministic:
+        make_deterministic()
+    join(device)
     model = create_model(model_name, **options)
     digest = load_chosen(model, model_name, weights)
     path, folder, _ = find_data(data or str(annotations), images)
@@ -70,7 +76,7 @@ def assess(
             num_workers=workers,
             progress=report.progress,
         )
-    if save_results is not None:
+    if save_results is not None and speaks_for_all():
         write_results(evaluation, save_results)
     return evaluation, {
         "model": model_name,
@@ -83,6 +89,7 @@ def assess(
         "flip_test": flip_test,
         "precision": precision,
         "device": device,
+        "deterministic": deterministic,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Device, Json, Model, Settings, app, parse_settings, show
+from sharpose.cli.app import Deterministic, Device, Json, Model, Settings, app, parse_settings, show
 from sharpose.errors import RunFailed
 
 
@@ -25,6 +25,7 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    deterministic: Deterministic = False,
     save_results: Annotated[Path | None, typer.Option(help="Where to write the results in COCO's format.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -47,6 +48,7 @@ def evaluate(
         workers=workers,
         device=device,
         precision=precision,
+        deterministic=deterministic,
         save_results=save_results,
     )
     summary = evaluation.summary()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Json, Model, Settings, app, parse_settings, show
+from sharpose.cli.app import Deterministic, Json, Model, Settings, app, parse_settings, show
 
 
 @app.command()
@@ -26,6 +26,7 @@ def train(
         Path | None, typer.Option(help="Start from these weights, resampled where the size differs.")
     ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this step (the schedule stays).")] = None,
+    deterministic: Deterministic = False,
     as_json: Json = False,
 ) -> None:
     """Train a model, resuming from --out where it holds checkpoints.
@@ -47,5 +48,6 @@ def train(
         preload=preload,
         init=init,
         max_steps=max_steps,
+        deterministic=deterministic,
     )
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")

@@ -42,6 +42,8 @@ class Recipe(BaseModel):
     augment: bool | dict[str, float] = Field(
         True, description="the paper's random crops, none, or the paper's with some strengths changed"
     )
+    divergence_factor: float = Field(10.0, gt=1, description="a loss above this many times its running median is bad")
+    divergence_steps: int = Field(50, ge=0, description="so many bad losses on end stop the run; 0: never")
     model_options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("augment")

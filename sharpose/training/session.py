@@ -38,6 +38,7 @@ def train_and_export(
     preload: bool = False,
     init: Path | None = None,
     max_steps: int | None = None,
+    deterministic: bool = False,
 ) -> dict[str, Any]:
     """Train, write `out/<model>.safetensors` and its manifest, and return the manifest with the path of the weights."""
     recipe = chosen_recipe(model_name, recipe_name, changes or {})
@@ -52,7 +53,19 @@ def train_and_export(
         seed=seed,
         warp=codec_of(config).warp,
     )
-    run = Run(model_name, recipe, people, out, seed, workers, precision, init=init, max_steps=max_steps)
+    run = Run(
+        model_name,
+        recipe,
+        people,
+        out,
+        seed,
+        workers,
+        precision,
+        init=init,
+        max_steps=max_steps,
+        data=data_facts,
+        deterministic=deterministic,
+    )
     model, state = train(run)
     path = out / f"{model_name}.safetensors"
     facts = {
@@ -68,6 +81,7 @@ def train_and_export(
         "threads": torch.get_num_threads(),
         "device": PartialState().device.type,
         "processes": PartialState().num_processes,
+        "deterministic": deterministic,
         "versions": {"torch": torch.__version__},
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "log": [{key: float(f"{value:.4g}") for key, value in row.items()} for row in state.log[::5] + state.log[-1:]],

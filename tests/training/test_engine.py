@@ -14,8 +14,9 @@ from sharpose.data.augment import Augmentation
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.errors import InputError, Interrupted, RunFailed
-from sharpose.training import engine
-from sharpose.training.engine import Run, step_plan, train
+from sharpose.training import loop
+from sharpose.training.engine import Run, train
+from sharpose.training.loop import step_plan
 from sharpose.training.recipe import Recipe
 
 RECIPE = Recipe(
@@ -79,22 +80,22 @@ def test_plan_follows_the_recipe() -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     train(replace(run, max_steps=2))
-    original = engine.learning_rate
-    monkeypatch.setattr(engine, "learning_rate", lambda *given: original(*given) * 1e30)
+    original = loop.learning_rate
+    monkeypatch.setattr(loop, "learning_rate", lambda *given: original(*given) * 1e30)
     with pytest.raises(RunFailed, match=r"loss is (nan|inf).*kept"):
         train(run)
     assert [path.name for path in run.folder.glob("step-*")] == ["step-000000002"]
 
 
 def test_sigterm_leaves_a_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = engine.learning_rate
+    original = loop.learning_rate
 
     def rate(recipe: Recipe, step: int, per_epoch: int) -> float:
         if step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(recipe, step, per_epoch)
 
-    monkeypatch.setattr(engine, "learning_rate", rate)
+    monkeypatch.setattr(loop, "learning_rate", rate)
     with pytest.raises(Interrupted) as caught:
         train(run)
     assert caught.value.exit_code == 75
