@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sharpose.errors import InputError, RunFailed
-from sharpose.files import sha256_of, sync_folder, write_json
+from sharpose.files import sha256_of, sync_folder, why_not_written, write_json
 
 WEIGHTS, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.pt", "state.json", "manifest.json"
 PARTS = (WEIGHTS, OPTIMIZER, STATE)
@@ -42,7 +42,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     # safetensors and torch raise classes of their own when a disk is full
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise RunFailed(f"{target}: not written ({reason(error)}); the checkpoint before it is kept") from error
+        raise RunFailed(f"{target}: not written ({why_not_written(error)}); the checkpoint before it is kept") from error
     if problem := damage(target):
         raise RunFailed(f"{target}: the checkpoint does not read back ({problem}); the one before it is kept")
     prune(folder, target)
@@ -61,14 +61,6 @@ def write_parts(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
             os.fsync(file.fileno())
     write_json(folder / MANIFEST, digests)
     sync_folder(folder)
-
-
-def reason(error: BaseException) -> str:
-    """Why a write failed, in the system's words where it gave any."""
-    for each in (error, error.__cause__, error.__context__):
-        if isinstance(each, OSError) and each.strerror:
-            return each.strerror
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def prune(folder: Path, newest: Path) -> None:
@@ -131,7 +123,7 @@ def load_checkpoint(checkpoint: Path, model: nn.Module, optimizer: torch.optim.O
     except Exception as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"{checkpoint}: not a checkpoint of this model ({why}); remove it, or train elsewhere"
+            f"{checkpoint}: not a checkpoint of this model ({why}); remove it"
         ) from error
     return state
 

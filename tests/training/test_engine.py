@@ -106,3 +106,44 @@ def test_another_run_is_not_resumed(run: Run) -> None:
     train(replace(run, max_steps=1))
     with pytest.raises(InputError, match="seed was 3 and is 4 now"):
         train(replace(run, seed=4))
+
+
+def test_a_diverging_loss_stops_the_run_and_keeps_the_good_weights(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"divergence_factor": 3.0, "divergence_steps": 2}
+    run = replace(run, recipe=RECIPE.model_copy(update=limits), checkpoint_every_s=0.0)
+    original = loop.mean_of
+
+    def mean_of(losses: dict[str, torch.Tensor]) -> dict[str, float]:
+        means = original(losses)
+        mean_of.calls += 1
+        return {name: value * (100 if mean_of.calls > 5 else 1) for name, value in means.items()}
+
+    mean_of.calls = 0
+    monkeypatch.setattr(loop, "mean_of", mean_of)
+    with pytest.raises(RunFailed, match=r"step 6: the loss diverges .*for 2 steps above 3 times its median.*kept"):
+        train(run)
+    assert sorted(path.name for path in run.folder.glob("step-*")) == ["step-000000004", "step-000000005"]
+
+
+def test_changed_data_are_not_gone_on_with(run: Run) -> None:
+    train(replace(run, max_steps=1, data={"annotations_sha256": "a"}))
+    with pytest.raises(InputError, match=r"data was .*'a'.* and is .*'b'"):
+        train(replace(run, data={"annotations_sha256": "b"}))
+
+
+def test_another_model_is_refused_before_its_weights_are_read(run: Run) -> None:
+    train(replace(run, max_steps=1))
+    other = RECIPE.model_copy(update={"model_options": {**RECIPE.model_options, "embed_dim": 32}})
+    with pytest.raises(InputError, match="model_options was"):
+        train(replace(run, recipe=other))
+
+
+def test_deterministic_training_gives_the_same_weights(run: Run, tmp_path: Path) -> None:
+    try:
+        first, second = (
+            train(replace(run, folder=tmp_path / name, max_steps=3, deterministic=True))[0] for name in ("a", "b")
+        )
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(weights(first), weights(second))
