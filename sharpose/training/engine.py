@@ -57,6 +57,8 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     if run.deterministic:
         make_deterministic()
     accelerator = Accelerator(
+        # without being told, accelerate takes the processes of torchrun on CPUs for strangers
+        cpu=not torch.cuda.is_available(),
         mixed_precision=run.mixed_precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
