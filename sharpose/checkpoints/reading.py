@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,8 +45,12 @@ def check_size(path: Path, max_bytes: int) -> None:
         raise InputError(f"{path}: no such file")
     size = path.stat().st_size
     if path.suffix != ".safetensors" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            size = max(size, sum(entry.file_size for entry in archive.infolist()))
+        try:
+            with zipfile.ZipFile(path) as archive:
+                size = max(size, sum(entry.file_size for entry in archive.infolist()))
+        # a damaged directory of an archive shows in many ways
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+            raise InputError(f"{path}: damaged ({error}); fetch it again") from None
     if size > max_bytes:
         raise InputError(f"{path}: {size:,} bytes, above the cap of {max_bytes:,}; raise --max-gigabytes")
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from sharpose.data.augment import Augmentation
 from sharpose.errors import InputError
+from sharpose.plain_yaml import PlainLoader
 
 
 class Recipe(BaseModel):
@@ -74,11 +75,14 @@ def load_recipe(name: str | Path) -> Recipe:
             names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
             raise InputError(f"no recipe is called {str(name)!r}; recipes: {names} (or give a .yaml file)")
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text()) or {})
+        content = yaml.load(path.read_text(), PlainLoader)
+        return Recipe.model_validate({} if content is None else content)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        where = " ".join(".".join(map(str, first["loc"])).split())
+        raise InputError(f"{path}: {where}: {first['msg']}") from error
+    # dates, numbers and keys that are none fail while they are built, each in its own way
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error

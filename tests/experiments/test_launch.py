@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from experiments import launch as module
@@ -67,8 +68,8 @@ class SleepsOnce(Job):
         return 0
 
 
-def job(kind: type[Job], store: Store) -> Job:
-    return kind(("6a",), ("x",), "nano", "cpu", None, False, store.local.parent.resolve(), "local")
+def job(kind: type[Job], store: Store, launcher: str = "local") -> Job:
+    return kind(("6a",), ("x",), "nano", "cpu", None, False, store.local.parent.resolve(), launcher)
 
 
 def test_failed_and_preempted_jobs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +84,8 @@ def test_failed_and_preempted_jobs(store: Store, monkeypatch: pytest.MonkeyPatch
                 while not (one.results / "began").exists():
                     time.sleep(0.05)
                 # as a cluster announces that it takes the machine back
-                handle._interrupt()
+                for process in psutil.Process(handle._process.pid).children():
+                    process.send_signal(signal.SIGUSR2)
         return pairs
 
     monkeypatch.setattr(module, "submit", submit)
