@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sharpose.errors import InputError, RunFailed
+from sharpose.errors import InputError, RunFailed, first_line
 from sharpose.files import sha256_of, sync_folder, why_not_written, write_json
 
 WEIGHTS, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.pt", "state.json", "manifest.json"
@@ -102,7 +102,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     try:
         state = json.loads((checkpoint / STATE).read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{checkpoint / STATE}: cannot be read ({error}); remove this checkpoint") from None
+        raise InputError(f"{checkpoint / STATE}: cannot be read ({first_line(error)}); remove this checkpoint") from None
     if not isinstance(state, dict) or not isinstance(state.get("step"), int):
         raise InputError(f"{checkpoint / STATE}: is not the state of a training; remove this checkpoint")
     return state
@@ -121,9 +121,8 @@ def load_checkpoint(checkpoint: Path, model: nn.Module, optimizer: torch.optim.O
         optimizer.load_state_dict(moments)
     # the readers stumble over what is no checkpoint in many ways
     except Exception as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"{checkpoint}: not a checkpoint of this model ({why}); remove it"
+            f"{checkpoint}: not a checkpoint of this model ({first_line(error)}); remove it"
         ) from error
     return state
 

@@ -9,6 +9,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -95,16 +96,16 @@ def edit_tree(rng: Random, trees: Sequence[Any]) -> Any:
     for _ in range(rng.randint(1, 3)):
         every = places(tree)
         if not every:
-            return rng.choice(ODD)
+            return deepcopy(rng.choice(ODD))
         # a document has many numbers deep inside; half of the edits are near the top
         holder, key = rng.choice(every[:12] if rng.random() < 0.5 else every)
         action = rng.randrange(4)
         if action == 0:
             del holder[key]
         elif action == 1 and isinstance(holder, dict):
-            holder[rng.choice(("", "x", "id", "model.alpha", "ap "))] = rng.choice(ODD)
+            holder[rng.choice(("", "x", "id", "model.alpha", "ap "))] = deepcopy(rng.choice(ODD))
         else:
-            holder[key] = rng.choice(ODD)
+            holder[key] = deepcopy(rng.choice(ODD))
     return tree
 
 

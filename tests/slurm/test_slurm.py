@@ -98,14 +98,15 @@ def test_a_preempted_job_is_queued_again(cluster: None, store: Store, monkeypatc
     executor = make_executor("slurm", store, 1, OPTIONS)
     waiting: Job = job(SleepsOnce, store, "slurm")
     results: list[int] = []
-    runner = threading.Thread(target=lambda: results.extend(run_all(executor, [waiting], store, 1)))
+    runner = threading.Thread(target=lambda: results.extend(run_all(executor, [waiting], store, 1)), daemon=True)
     runner.start()
     wait_for("start", (waiting.results / "began").exists, 120)
-    number = ask("squeue", "--noheader", "--format=%i").split()[0]
+    ask("squeue")
+    number = latest_notes(store)["x"].job_id
     # what a cluster sends before it takes a machine back
     ask("scancel", "--signal=USR2", number)
     wait_for("note", lambda: "requeued" in {note.state for note in latest_notes(store).values()}, 60)
-    wait_for("place in the queue", lambda: "PENDING" in ask("squeue", "--noheader", "--format=%i %T %r"), 60)
+    wait_for("place in the queue", lambda: "PENDING" in ask("squeue", f"--jobs={number}", "--noheader", "--format=%i %T %r"), 60)
     # a requeued job waits two minutes by itself
     ask("scontrol", "update", f"JobId={number}", "StartTime=now")
     runner.join(300)
