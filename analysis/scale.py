@@ -65,7 +65,10 @@ def markdown() -> str:
     done: set[str] = set()
     works = [table_work(loaded, done) for loaded in load_specs()]
     whole = Work("all", *(sum(getattr(w, name) for w in works) for name in ("trainings", "training", "evaluation")))
-    lines = ["| table | new trainings | operations (1e18) | H100 hours | A100 hours |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| table | new trainings | operations (1e18) | H100 hours | A100 hours |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for work in [*works, whole]:
         operations = (work.training + work.evaluation) / 1e18
         hours = [f"{work.hours(device):,.0f}" for device in PEAK]

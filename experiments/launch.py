@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell
 from experiments.jobs import JobNote, here, jobs_folder, write_note
 from experiments.provenance import REPOSITORY
 from experiments.run import ORDER, Summary, cell_status, groups, make_plan, print_line, run_specs
@@ -152,7 +151,9 @@ def run_all(executor: Any, jobs: Sequence[Job], store: Store, at_once: int) -> I
                 failures.append(failed(job, handle))
         time.sleep(POLL_S if running else 0)
     if failures:
-        raise RunFailed(f"{len(failures)} of {len(jobs)} jobs failed; what the others measured is stored: {failures[0]}")
+        raise RunFailed(
+            f"{len(failures)} of {len(jobs)} jobs failed; what the others measured is stored: {failures[0]}"
+        )
 
 
 def failed(job: Job, handle: Any) -> str:

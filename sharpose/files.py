@@ -34,7 +34,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def why_not_written(error: BaseException) -> str:
-    """Why a write failed, in the system's words where it gave any; libraries that write hide them in errors of theirs."""
+    """Why a write failed, in the system's words where it gave any; libraries hide them in errors of theirs."""
     for each in (error, error.__cause__, error.__context__):
         if isinstance(each, OSError) and each.strerror:
             return each.strerror

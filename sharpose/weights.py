@@ -58,7 +58,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         tensors = load_file(path)
     # safetensors raises its own error class, which is a plain Exception
     except Exception as error:
-        raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); give a .safetensors file") from error
+        raise InputError(
+            f"{path}: cannot be read as weights ({first_line(error)}); give a .safetensors file"
+        ) from error
     manifest = path.with_suffix(".json")
     if manifest.exists() and recorded_digest(manifest) != digest:
         raise InputError(f"{path}: not the file that {manifest.name} describes; restore both from the same commit")
@@ -70,4 +72,6 @@ def recorded_digest(manifest: Path) -> str | None:
     try:
         return json.loads(manifest.read_text()).get("sha256")
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{manifest}: the weights' manifest cannot be read ({first_line(error)}); restore it") from error
+        raise InputError(
+            f"{manifest}: the weights' manifest cannot be read ({first_line(error)}); restore it"
+        ) from error

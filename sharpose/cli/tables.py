@@ -28,7 +28,9 @@ def run(
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
     launcher: Annotated[str, typer.Option(help="Run the cells as jobs: local or slurm.")] = "",
     at_once: Annotated[int, typer.Option(min=1, help="Jobs that run at the same time.")] = 4,
-    slurm: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of a job: partition=gpu; may be repeated.")] = None,
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of a job: partition=gpu; may be repeated.")
+    ] = None,
     print_tables: Annotated[bool, typer.Option("--table", help="Then print the tables, as `table` does.")] = False,
     as_json: Json = False,
 ) -> None:

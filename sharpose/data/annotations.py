@@ -11,7 +11,6 @@ from typing import Any, TypeGuard
 from sharpose.data.skeleton import Skeleton
 from sharpose.errors import InputError
 
-
 LARGEST = 1e30
 # what file systems take
 MAX_NAME, MAX_PATH = 255, 4000

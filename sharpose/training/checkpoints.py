@@ -42,7 +42,9 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     # safetensors and torch raise classes of their own when a disk is full
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise RunFailed(f"{target}: not written ({why_not_written(error)}); the checkpoint before it is kept") from error
+        raise RunFailed(
+            f"{target}: not written ({why_not_written(error)}); the checkpoint before it is kept"
+        ) from error
     if problem := damage(target):
         raise RunFailed(f"{target}: the checkpoint does not read back ({problem}); the one before it is kept")
     prune(folder, target)
@@ -102,7 +104,9 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     try:
         state = json.loads((checkpoint / STATE).read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{checkpoint / STATE}: cannot be read ({first_line(error)}); remove this checkpoint") from None
+        raise InputError(
+            f"{checkpoint / STATE}: cannot be read ({first_line(error)}); remove this checkpoint"
+        ) from None
     if not isinstance(state, dict) or not isinstance(state.get("step"), int):
         raise InputError(f"{checkpoint / STATE}: is not the state of a training; remove this checkpoint")
     return state
@@ -121,9 +125,7 @@ def load_checkpoint(checkpoint: Path, model: nn.Module, optimizer: torch.optim.O
         optimizer.load_state_dict(moments)
     # the readers stumble over what is no checkpoint in many ways
     except Exception as error:
-        raise InputError(
-            f"{checkpoint}: not a checkpoint of this model ({first_line(error)}); remove it"
-        ) from error
+        raise InputError(f"{checkpoint}: not a checkpoint of this model ({first_line(error)}); remove it") from error
     return state
 
 

@@ -103,7 +103,9 @@ def iter_results(executor, jobs, store, results):
 
 def test_status_shows_jobs_and_logs(spec: Path, store: Store) -> None:
     write_note(store, JobNote(("small 0.3: cost",), "slurm", "12_3", "/logs/12_3.err", "submitted"))
-    write_note(store, JobNote(("small 1.0: cost",), "slurm", "12_4", "/logs/12_4.err", "failed", message="OSError: full"))
+    write_note(
+        store, JobNote(("small 1.0: cost",), "slurm", "12_4", "/logs/12_4.err", "failed", message="OSError: full")
+    )
     lines = {each.cell.row: each.reason for each in status([spec], store=store)}
     assert "slurm job 12_3 submitted at" in lines["0.3"] and "log /logs/12_3.err" in lines["0.3"]
     assert "slurm job 12_4 failed at" in lines["1.0"] and "(OSError: full)" in lines["1.0"]

@@ -175,7 +175,9 @@ def as_yaml(tree: Any) -> bytes:
 
 def documents(trees: list[Any], dump: Callable[[Any], bytes]) -> st.SearchStrategy[bytes]:
     """Broken documents, as text that parses and as text that does not."""
-    return st.one_of(broken_tree(trees).map(dump), broken_bytes([dump(tree) for tree in trees]), st.binary(max_size=200))
+    return st.one_of(
+        broken_tree(trees).map(dump), broken_bytes([dump(tree) for tree in trees]), st.binary(max_size=200)
+    )
 
 
 SPEC = {
@@ -256,7 +258,12 @@ def state_dict() -> dict[str, torch.Tensor]:
 def torch_files() -> list[bytes]:
     """PyTorch files old and new, and hostile ones: calls, and an archive whose members point out of it."""
     contents = [state_dict(), {"state_dict": state_dict(), "epoch": 3}]
-    calls = [(os.system, f"touch {CANARY}"), (eval, f"open({CANARY!r}, 'w')"), (os.mkdir, CANARY), (exec, "while 1: pass")]
+    calls = [
+        (os.system, f"touch {CANARY}"),
+        (eval, f"open({CANARY!r}, 'w')"),
+        (os.mkdir, CANARY),
+        (exec, "while 1: pass"),
+    ]
     found = []
     for content in contents + [{"state_dict": Runs(*call)} for call in calls]:
         for modern in (True, False):

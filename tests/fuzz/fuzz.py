@@ -40,8 +40,16 @@ def main() -> None:
     unit = given.cases / sum(share(name) for name in chosen)
     failed = []
     for name in chosen:
-        began, rounds, outcomes = time.process_time(), -(-int(unit * share(name) + 1) // ROUND), {"accepted": 0, "refused": 0}
-        row: dict[str, object] = {"target": name, "seeds": [given.seed, given.seed + rounds - 1], "cases_per_seed": ROUND}
+        began, rounds, outcomes = (
+            time.process_time(),
+            -(-int(unit * share(name) + 1) // ROUND),
+            {"accepted": 0, "refused": 0},
+        )
+        row: dict[str, object] = {
+            "target": name,
+            "seeds": [given.seed, given.seed + rounds - 1],
+            "cases_per_seed": ROUND,
+        }
         with tempfile.TemporaryDirectory() as folder:
             for number in range(given.seed, given.seed + rounds):
                 try:

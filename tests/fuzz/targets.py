@@ -146,7 +146,9 @@ def targets() -> dict[str, Target]:
         "training weights": Target(WEIGHTS, *tensors, training_checkpoint(WEIGHTS)),
         "training moments": binary(OPTIMIZER, torch_files, training_checkpoint(OPTIMIZER)),
         "training state": document(STATE, state, json_file, training_checkpoint(STATE)),
-        "training manifest": document(MANIFEST, dict.fromkeys(PARTS, "0" * 64), json_file, training_checkpoint(MANIFEST)),
+        "training manifest": document(
+            MANIFEST, dict.fromkeys(PARTS, "0" * 64), json_file, training_checkpoint(MANIFEST)
+        ),
     }
 
 

@@ -74,7 +74,12 @@ def test_cells_run_as_an_array_with_a_limit(cluster: None, tmp_path: Path, store
     def look() -> None:
         while not looking.wait(1):
             seen.append(ask("squeue", "--array", "--noheader", "--format=%i %T"))
-            print("\n".join(f"sharpose status: {each.state} {each.cell.name} {each.reason or ''}" for each in status([spec], store=store)))
+            print(
+                "\n".join(
+                    f"sharpose status: {each.state} {each.cell.name} {each.reason or ''}"
+                    for each in status([spec], store=store)
+                )
+            )
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -106,7 +111,11 @@ def test_a_preempted_job_is_queued_again(cluster: None, store: Store, monkeypatc
     # what a cluster sends before it takes a machine back
     ask("scancel", "--signal=USR2", number)
     wait_for("note", lambda: "requeued" in {note.state for note in latest_notes(store).values()}, 60)
-    wait_for("place in the queue", lambda: "PENDING" in ask("squeue", f"--jobs={number}", "--noheader", "--format=%i %T %r"), 60)
+    wait_for(
+        "place in the queue",
+        lambda: "PENDING" in ask("squeue", f"--jobs={number}", "--noheader", "--format=%i %T %r"),
+        60,
+    )
     # a requeued job waits two minutes by itself
     ask("scontrol", "update", f"JobId={number}", "StartTime=now")
     runner.join(300)

@@ -132,7 +132,9 @@ def survive(run: Run, kills: int, rng: random.Random) -> Counter[str]:
         by_clock = rng.random() < 0.25
         moment, delay = rng.randint(1, 60), rng.uniform(0.05, 0.5)
         note.write_text("clock")
-        status = attempt(run, (lambda: None) if by_clock else (lambda m=moment: die_at(m, note)), delay if by_clock else None)
+        status = attempt(
+            run, (lambda: None) if by_clock else (lambda m=moment: die_at(m, note)), delay if by_clock else None
+        )
         if os.WIFSIGNALED(status):
             died[note.read_text()] += 1
         elif os.WEXITSTATUS(status):

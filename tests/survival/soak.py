@@ -195,7 +195,11 @@ def main() -> None:
             memory.append(memory_mib())
             for old in Path(folder).glob("round-*/step-*/*"):
                 old.unlink()
-            print(f"round {rounds}: {sum(soak.injected.values())} faults, {memory[-1]:.0f} MiB", file=sys.stderr, flush=True)
+            print(
+                f"round {rounds}: {sum(soak.injected.values())} faults, {memory[-1]:.0f} MiB",
+                file=sys.stderr,
+                flush=True,
+            )
         lost = soak.lost() + rounds - len(soak.records)
         different = len(set(soak.records.values())) - 1
     report = {

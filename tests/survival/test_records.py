@@ -41,14 +41,22 @@ def test_ten_thousand_records(program: Callable[..., str], tmp_path: Path) -> No
 def test_two_runs_at_once_measure_each_cell_once_and_print_the_same_table(tmp_path: Path) -> None:
     spec, journal = tmp_path / "small.yaml", tmp_path / "journal"
     spec.write_text(SPEC)
-    command = [sys.executable, str(Path(__file__).parent / "two_runs.py"), str(tmp_path / "store"), str(journal), str(spec)]
+    command = [
+        sys.executable,
+        str(Path(__file__).parent / "two_runs.py"),
+        str(tmp_path / "store"),
+        str(journal),
+        str(spec),
+    ]
     runs = [
         subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     answers = [run.communicate(timeout=200) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], answers
-    assert sorted(journal.read_text().splitlines()) == [f"small {label}: cost" for label in ("0.0", "0.3", "0.5", "1.0")]
+    assert sorted(journal.read_text().splitlines()) == [
+        f"small {label}: cost" for label in ("0.0", "0.3", "0.5", "1.0")
+    ]
     first, second = (out for out, _ in answers)
     assert first == second
     for label in ("0.0", "0.3", "0.5", "1.0"):

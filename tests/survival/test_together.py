@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ def torchrun(folder: Path, people: Path, *arguments: str, restarts: int = 0) -> 
     folder.mkdir()
     command = [sys.executable, *TORCHRUN, "--max-restarts", str(restarts), str(Path(__file__).parent / "together.py")]
     command += ["--out", str(folder), "--people", str(people), *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=230, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=230, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
@@ -35,7 +32,14 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(people: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("alone")
-    command = [sys.executable, str(Path(__file__).parent / "together.py"), "--out", str(folder), "--people", str(people)]
+    command = [
+        sys.executable,
+        str(Path(__file__).parent / "together.py"),
+        "--out",
+        str(folder),
+        "--people",
+        str(people),
+    ]
     subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, timeout=230, check=True)
     return json.loads((folder / "0.json").read_text())
 

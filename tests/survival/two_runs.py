@@ -1,6 +1,6 @@
 """Runs the specs in a store of its own and prints their tables, as `sharpose run --table` does; notes each measurement.
 
-    python tests/survival/two_runs.py STORE JOURNAL SPEC
+python tests/survival/two_runs.py STORE JOURNAL SPEC
 """
 
 from __future__ import annotations

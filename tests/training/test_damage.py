@@ -59,7 +59,10 @@ def as_nobody() -> Iterator[None]:
 @pytest.mark.parametrize("limit", [1_000, 100_000, 250_000])
 def test_a_full_disk_is_named_and_the_last_good_checkpoint_kept(tmp_path: Path, parts: Parts, limit: int) -> None:
     first = save_checkpoint(tmp_path, *parts, {"step": 1})
-    with files_up_to(limit), pytest.raises(RunFailed, match=r"step-000000002: not written \(File too large.*before it is kept"):
+    with (
+        files_up_to(limit),
+        pytest.raises(RunFailed, match=r"step-000000002: not written \(File too large.*before it is kept"),
+    ):
         save_checkpoint(tmp_path, *parts, {"step": 2})
     assert list(tmp_path.iterdir()) == [first] and damage(first) is None
 
@@ -77,8 +80,10 @@ def test_a_read_only_folder_is_named_before_the_first_step(tmp_path: Path, parts
     for parent in list(tmp_path.parents)[:3] + [tmp_path]:
         with contextlib.suppress(PermissionError):
             parent.chmod(0o755)
-    with as_nobody(), pytest.raises(InputError, match=r"run: cannot be written \(Permission denied\)"), prepared(
-        folder, parts[0]
+    with (
+        as_nobody(),
+        pytest.raises(InputError, match=r"run: cannot be written \(Permission denied\)"),
+        prepared(folder, parts[0]),
     ):
         pass
 
@@ -100,8 +105,9 @@ def test_too_little_space_is_said_before_the_first_step(
     free = shutil.disk_usage(tmp_path)._replace(free=17 * 2**20)
     monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda path: free)
     # three checkpoints of three times 160,800 bytes, and 16 MiB of margin: 17.4 MiB
-    with pytest.raises(InputError, match=r"17 MiB free, and the checkpoints of this model take 17;"), prepared(
-        tmp_path, parts[0]
+    with (
+        pytest.raises(InputError, match=r"17 MiB free, and the checkpoints of this model take 17;"),
+        prepared(tmp_path, parts[0]),
     ):
         pass
     # a run that already has its checkpoints needs no second room for them
