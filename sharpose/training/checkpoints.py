@@ -66,7 +66,7 @@ def write_parts(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
 
 
 def prune(folder: Path, newest: Path) -> None:
-    """Keep `newest` and the one before it; what stands after it was damaged, or another run would have gone on there."""
+    """Keep `newest` and the one before it; what stands after it was damaged, else the run had gone on there."""
     every = sorted(folder.glob("step-*"))
     for old in [path for path in every if path < newest][:-1] + [path for path in every if path > newest]:
         shutil.rmtree(old, ignore_errors=True)

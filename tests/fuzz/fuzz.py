@@ -1,4 +1,4 @@
-"""Tries broken files in bulk on every reader; every case follows from its target and a seed, so that it can be repeated.
+"""Tries broken files in bulk on every reader; a case follows from its target and seed.
 
     python -m tests.fuzz.fuzz --cases 100000 --seed 0 --log fuzz.jsonl
 A failure is shrunk, printed, and does not stop the other targets; the exit code is then 1.

@@ -77,7 +77,7 @@ def test_the_last_weights_say_so_too(tmp_path: Path, parts: Parts) -> None:
 def test_a_read_only_folder_is_named_before_the_first_step(tmp_path: Path, parts: Parts) -> None:
     folder = tmp_path / "run"
     folder.mkdir(mode=0o555)
-    for parent in list(tmp_path.parents)[:3] + [tmp_path]:
+    for parent in [*list(tmp_path.parents)[:3], tmp_path]:
         with contextlib.suppress(PermissionError):
             parent.chmod(0o755)
     with (
