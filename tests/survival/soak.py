@@ -2,7 +2,8 @@
 
     python tests/survival/soak.py --minutes 30 --seed 0
 Every round trains the same small model in spite of kills, a signal, a flipped bit and a full disk, and must end
-with the weights of the undisturbed run; then it is evaluated, killed meanwhile, and its record must be there and say the same.
+with the weights of the undisturbed run; then it is evaluated, killed meanwhile, and its record must be there,
+the same.
 Standard output is one JSON document; the exit code is 1 when anything was not survived.
 """
 
