@@ -97,8 +97,8 @@ def launch(
     paths = [str(name) if not Path(name).exists() else str(Path(name).resolve()) for name in names]
     executor = make_executor(launcher, store, at_once, options or {})
     plan = make_plan(paths, tier=tier, device=device, coco=coco, measures=measures, again=again, store=store)
-    same = {"tier": tier, "device": device, "coco": coco and coco.resolve(), "again": again}
-    where = {"results": store.local.parent.resolve(), "launcher": launcher}
+    same: dict[str, Any] = {"tier": tier, "device": device, "coco": coco and coco.resolve(), "again": again}
+    where: dict[str, Any] = {"results": store.local.parent.resolve(), "launcher": launcher}
     jobs = [Job(tuple(paths), tuple(cell.name for cell in group), **same, **where) for group in groups(plan.missing)]
     measured = sum(run_all(executor, jobs, store, at_once if launcher == "local" else len(jobs)))
     return Summary(measured, [cell_status(cell, store) for cell in plan.every])
@@ -127,7 +127,8 @@ def make_executor(launcher: str, store: Store, at_once: int, options: Mapping[st
 
 def run_all(executor: Any, jobs: Sequence[Job], store: Store, at_once: int) -> Iterator[int]:
     """Submit, wait, queue preempted local jobs again; yields how many cells each job measured."""
-    waiting, running, requeues = list(jobs), [], dict.fromkeys(jobs, 0)
+    waiting, requeues = list(jobs), dict.fromkeys(jobs, 0)
+    running: list[tuple[Job, Any]] = []
     failures: list[str] = []
     while waiting or running:
         room = at_once - len(running)
