@@ -6,13 +6,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv test test-slow lint format train-nano figures lab clean-local
+.PHONY: help tables csv test test-slow fuzz soak lint format train-nano figures lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv; so table1 … table8"
 	@echo "make tables        print every table from the store; nothing is measured"
 	@echo "make csv           the raw numbers of every table to results/csv, from the store"
 	@echo "make test          the test suite"
+	@echo "make fuzz          100,000 broken files on every reader (CASES, SEED)"
+	@echo "make soak          half an hour of training, evaluating, killing and going on (MINUTES, SEED)"
 	@echo "make lint          ruff and mypy"
 	@echo "make figures       draw results/figures"
 	@echo "make train-nano    train the weights of the nano tier again (about two hours of two CPU cores)"
@@ -51,6 +53,16 @@ test: $(VENV)/dev.stamp
 
 test-slow: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest -m "slow or gpu" --timeout 3600
+
+# broken files on every reader; the same seed gives the same cases
+CASES ?= 100000
+SEED ?= 0
+fuzz: $(VENV)/dev.stamp
+	@$(BIN)/python -W ignore -m tests.fuzz.fuzz --cases $(CASES) --seed $(SEED)
+
+MINUTES ?= 30
+soak: $(VENV)/dev.stamp
+	@PYTHONPATH=. $(BIN)/python tests/survival/soak.py --minutes $(MINUTES) --seed $(SEED)
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check

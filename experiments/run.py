@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments.cells import Catalog, Cell, cells, open_catalog
+from experiments.jobs import latest_notes
 from experiments.measures import measure
 from experiments.provenance import Device, choose_device, local_device, provenance
 from experiments.spec import MEAN_POSE, LoadedSpec, Measure, load_specs
@@ -27,7 +28,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True)
 class CellStatus:
-    """Where a cell stands; `reason` says why a blocked one cannot be measured here."""
+    """Where a cell stands; `reason` says why a blocked one cannot be measured here, and which job has a missing one."""
 
     cell: Cell
     state: State
@@ -74,7 +75,14 @@ def status(
     catalog, store = open_catalog(tier, coco), store or Store()
     chosen, gpu = choose_device(device)
     every = [cell for loaded in load_specs(names) for cell in cells(loaded, catalog, chosen)]
-    return [cell_status(cell, store, gpu) for cell in every if cell.measure in measures]
+    found = [cell_status(cell, store, gpu) for cell in every if cell.measure in measures]
+    notes = latest_notes(store)
+    return [
+        replace(each, reason=notes[each.cell.name].line)
+        if each.state == "missing" and each.cell.name in notes
+        else each
+        for each in found
+    ]
 
 
 def cell_status(cell: Cell, store: Store, no_device: str | None = None) -> CellStatus:
@@ -96,6 +104,7 @@ def run_specs(
     device: str = "cpu",
     coco: Path | None = None,
     measures: Sequence[Measure] = ORDER,
+    only: Collection[str] | None = None,
     again: bool = False,
     store: Store | None = None,
     say: Say | None = None,
@@ -103,22 +112,48 @@ def run_specs(
     """Measure every missing cell of the specs (all of them with `again`) and store each record as soon as it is known.
 
     Of several processes none measures what another is measuring; each returns when all its cells are there.
-    Raises InputError for bad specs, data or devices before anything is measured.
+    `only`: the names of the cells that are meant. Raises InputError for bad specs, data or devices before anything is
+    measured.
     """
-    catalog, store, say = open_catalog(tier, coco), store or Store(), say or print_line
-    chosen = local_device(device)
-    specs = load_specs(names)
+    store, say = store or Store(), say or print_line
+    plan = make_plan(names, tier=tier, device=device, coco=coco, measures=measures, again=again, store=store)
+    jobs = groups([cell for cell in plan.missing if only is None or cell.name in only])
+    measured = 0
+    for number, job in enumerate(jobs, 1):
+        runner = Runner(store, plan.catalog, plan.device, say, f"[{number}/{len(jobs)}]")
+        measured += runner.run(job, alongside(job, plan.specs, plan.every), again)
+    return Summary(measured, [cell_status(cell, store) for cell in plan.every])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every cell of some specs on this machine, and those that are to be measured: of equal ones the first."""
+
+    catalog: Catalog
+    device: Device
+    specs: list[LoadedSpec]
+    every: list[Cell]
+    missing: list[Cell]
+
+
+def make_plan(
+    names: Iterable[str | Path],
+    *,
+    tier: str,
+    device: str,
+    coco: Path | None,
+    measures: Sequence[Measure],
+    again: bool,
+    store: Store,
+) -> Plan:
+    """What `run_specs` would measure. Raises InputError for bad specs, data or devices."""
+    catalog, chosen, specs = open_catalog(tier, coco), local_device(device), load_specs(names)
     every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in measures]
     wanted = {cell.run_id: cell for cell in reversed(every) if cell.blocked is None}
     missing = [
         cell for cell in every if cell is wanted.get(cell.run_id) and (again or store.find(cell.identity or {}) is None)
     ]
-    jobs = groups(missing)
-    measured = 0
-    for number, job in enumerate(jobs, 1):
-        runner = Runner(store, catalog, chosen, say, f"[{number}/{len(jobs)}]")
-        measured += runner.run(job, alongside(job, specs, every), again)
-    return Summary(measured, [cell_status(cell, store) for cell in every])
+    return Plan(catalog, chosen, specs, every, missing)
 
 
 def groups(missing: Sequence[Cell]) -> list[list[Cell]]:

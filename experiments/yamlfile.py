@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sharpose.errors import InputError
+from sharpose.plain_yaml import PlainLoader
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
@@ -21,18 +22,6 @@ MAX_BYTES = 256 * 1024
 
 class SpecError(InputError):
     """A spec, or what it names, does not work; the message is `file:line: key: what to do`."""
-
-
-class PlainLoader(yaml.SafeLoader):
-    """YAML of plain values: no anchors, so a small file stays small in memory."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.MarkedYAMLError(
-                problem="anchors and aliases (& and *) are not used here", problem_mark=event.start_mark
-            )
-        return super().compose_node(parent, index)
 
 
 class YamlFile:

@@ -15,6 +15,7 @@ import os
 import re
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ FORMAT = 1
 SEAL = b',\n "sha256": "'
 SEALED_TAIL = re.compile(rb'[0-9a-f]{64}"\n}\n')
 RUN_ID_LENGTH = 16
+LEASE_S = 300.0
 
 
 class StoreError(ValueError):
@@ -125,37 +127,44 @@ class Store:
         return write(self.published / paths[0].relative_to(self.local), paths[0].read_bytes())
 
     @contextlib.contextmanager
-    def lease(self, run_id: str, seconds: float = 3600) -> Iterator[bool]:
-        """Whether this process alone may measure `run_id` now. Leases that expired, or whose process died, are void."""
-        path = self.local / "leases" / f"{checked_id(run_id)}.lease"
-        mine = self.take_lease(path, seconds)
-        try:
-            yield mine
-        finally:
-            if mine:
-                self.drop_lease(path)
+    def lease(self, run_id: str, seconds: float = LEASE_S) -> Iterator[bool]:
+        """Whether this process alone may measure `run_id` now; renewed for as long as the block lasts.
 
-    def take_lease(self, path: Path, seconds: float) -> bool:
+        Leases that expired (their process hangs, or its machine is gone), or whose process died, are void.
+        """
+        path = self.local / "leases" / f"{checked_id(run_id)}.lease"
+        handle = self.take_lease(path, seconds)
+        if handle is None:
+            yield False
+            return
+        try:
+            with renewed(handle, seconds / 3):
+                yield True
+        finally:
+            self.drop_lease(path, handle)
+
+    def take_lease(self, path: Path, seconds: float) -> int | None:
+        """The open lease file, whose time of change is when it was last renewed; None when another holds it."""
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": process_start(os.getpid())}
         with locked(self.local / "leases" / ".lock"):
-            if holds(read_lease(path)):
-                return False
+            if holds(path):
+                return None
             path.unlink(missing_ok=True)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            with os.fdopen(handle, "w") as file:
-                json.dump({**owner, "expires": time.time() + seconds}, file)
-        return True
+            os.write(handle, json.dumps({**owner, "seconds": seconds}).encode())
+        return handle
 
-    def drop_lease(self, path: Path) -> None:
+    def drop_lease(self, path: Path, handle: int) -> None:
         """Give a lease back, unless it expired and someone else took it over."""
-        with locked(self.local / "leases" / ".lock"):
-            lease = read_lease(path)
-            if lease and (lease.get("host"), lease.get("pid")) == (socket.gethostname(), os.getpid()):
-                path.unlink(missing_ok=True)
+        with locked(self.local / "leases" / ".lock"), contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                path.unlink()
+        os.close(handle)
 
     def quiet(self, *, alone: bool) -> contextlib.AbstractContextManager[None]:
         """Wait for a turn on this machine: timings run `alone`, anything else may share it."""
-        return locked(self.local / "machine.lock", shared=not alone)
+        # machines that share the folder do not disturb each other
+        return locked(self.local / f"machine-{socket.gethostname()}.lock", shared=not alone)
 
 
 def encode(record: Record) -> bytes:
@@ -248,17 +257,33 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
-def read_lease(path: Path) -> dict[str, Any] | None:
+@contextlib.contextmanager
+def renewed(handle: int, every_s: float) -> Iterator[None]:
+    """Touch an open lease every `every_s` seconds. One that was taken over is no longer in the folder: no harm then."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(max(every_s, 0.01)):
+            os.utime(handle, (time.time(),) * 2)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
     try:
-        lease = json.loads(path.read_bytes())
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def holds(path: Path) -> bool:
+    """Whether a lease still stands: renewed in time, and its process alive as far as this host can tell."""
+    try:
+        lease, renewed_at = json.loads(path.read_bytes()), path.stat().st_mtime
     except (FileNotFoundError, ValueError):
-        return None
-    return lease if isinstance(lease, dict) else None
-
-
-def holds(lease: dict[str, Any] | None) -> bool:
-    """Whether a lease still stands: not expired, and its process alive as far as this host can tell."""
-    if lease is None or not isinstance(lease.get("expires"), int | float) or lease["expires"] < time.time():
+        return False
+    if not isinstance(lease, dict) or not isinstance(lease.get("seconds"), int | float):
+        return False
+    if renewed_at + lease["seconds"] < time.time():
         return False
     if lease.get("host") != socket.gethostname():
         return True

@@ -13,6 +13,8 @@ from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
 from sharpose.data.mpii import find_truth
 from sharpose.data.skeleton import wanted_layout
+from sharpose.deterministic import make_deterministic
+from sharpose.distributed import join
 from sharpose.errors import InputError
 from sharpose.evaluate import Evaluation, Predictions, box_facts, predict, save_results, score
 from sharpose.evaluate_points import PckhEvaluation, pck_summary, score_pck, score_pckh
@@ -21,7 +23,7 @@ from sharpose.metrics.evaluators import Evaluator, check_evaluator
 from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.metrics.postprocess import Cleaning
 from sharpose.models import create_model
-from sharpose.progress import Reporter
+from sharpose.progress import Reporter, speaks_for_all
 from sharpose.weights import load_weights
 
 SHIPPED = Path(__file__).resolve().parents[1] / "results" / "weights"
@@ -44,6 +46,7 @@ def assess(
     precision: str,
     cleaning: Cleaning,
     evaluator: Evaluator,
+    deterministic: bool = False,
     save_results: Path | None,
     by_name: bool = False,
     ground_truth: Path | None = None,
@@ -61,6 +64,9 @@ def assess(
         raise InputError(f"--precision {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
     check_device(device)
     check_evaluator(evaluator)
+    if deterministic:
+        make_deterministic()
+    join(device)
     model = create_model(model_name, **options)
     digest = load_chosen(model, model_name, weights)
     path, folder, _ = find_data(data or str(annotations), images)
@@ -85,7 +91,7 @@ def assess(
             progress=report.progress,
         )
     scored, more = scores(predictions, dataset, truth_file, cleaning, evaluator)
-    if save_results is not None:
+    if save_results is not None and speaks_for_all():
         write_results(scored, save_results)
     return scored, {
         "model": model_name,
@@ -102,6 +108,7 @@ def assess(
         "device": device,
         "by_name": by_name,
         **more,
+        "deterministic": deterministic,
     }
 
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, for a message of one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 class InputError(ValueError):
     """Bad input (exit code 2). The message is one line: which file, which field, and the way out."""
 

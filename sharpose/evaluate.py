@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from sharpose.codecs.flip import flip_back
 from sharpose.data.annotations import load_detections, load_pose_file, onto
 from sharpose.data.coco import CocoTopDown, ground_truth_instances, sample_batches
 from sharpose.data.normalise import normalise
+from sharpose.distributed import gathered, rank_and_world
 from sharpose.errors import InputError, RunFailed
 from sharpose.files import sha256_of, write_atomically
 from sharpose.metrics.coco_ap import RESAMPLES, CocoMetrics, box_ap, coco_ap
@@ -196,9 +197,13 @@ def predict(
     output: str = "heatmaps",
     progress: Progress | None = None,
 ) -> Predictions:
-    """Keypoints of every person of the data set, in its order; flip test averages with the mirrored crop's heatmaps."""
+    """Keypoints of every person of the data set, in its order; flip test averages with the mirrored crop's heatmaps.
+
+    Of several processes each looks at a part of the people; all of them return the whole.
+    """
     device = torch.device(device)
-    loader = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda")
+    mine = Subset(dataset, share(len(dataset), *rank_and_world()))
+    loader = DataLoader(mine, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda")
     parts: dict[str, list[np.ndarray]] = {}
     done = 0
     with _evaluating(model.to(device)):
@@ -216,10 +221,21 @@ def predict(
             )
             done += len(batch["image"])
             if progress is not None:
-                progress(done, len(dataset))
-    predictions = Predictions(**{name: np.concatenate(part) for name, part in parts.items()})
+                progress(done, len(mine))
+    predictions = merged(gathered({name: np.concatenate(part) for name, part in parts.items()}))
     check_complete(predictions, dataset)
     return predictions
+
+
+def share(people: int, rank: int, world: int) -> range:
+    """The people of one process: neighbours together, as they often share an image; every one in one share."""
+    return range(people * rank // world, people * (rank + 1) // world)
+
+
+def merged(parts: list[dict[str, np.ndarray]]) -> Predictions:
+    """The predictions of every process, in the order of the data set; a process without people has none."""
+    some = [part for part in parts if part]
+    return Predictions(**{name: np.concatenate([part[name] for part in some]) for name in some[0]})
 
 
 def check_complete(predictions: Predictions, dataset: CocoTopDown) -> None:

@@ -33,6 +33,15 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text))
 
 
+def why_not_written(error: BaseException) -> str:
+    """Why a write failed, in the system's words where it gave any; libraries hide them in errors of theirs."""
+    for each in (error, error.__cause__, error.__context__):
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return first.rpartition("I/O error: ")[2]
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:

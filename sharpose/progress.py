@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def speaks_for_all() -> bool:
+    """Whether this process prints: of those that torchrun started, the first alone."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Reporter:
@@ -19,7 +25,7 @@ class Reporter:
         self.began = self.spoke = time.monotonic()
 
     def __enter__(self) -> Reporter:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and speaks_for_all():
             columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
             times = TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")
             self.bar = Progress(*columns, *times, console=Console(stderr=True))
@@ -46,7 +52,7 @@ class Reporter:
             self.bar.update(self.task, completed=done, note=note)
             return
         now = time.monotonic()
-        if now - self.spoke < self.every_s and done < self.total:
+        if not speaks_for_all() or (now - self.spoke < self.every_s and done < self.total):
             return
         self.spoke = now
         left = (now - self.began) / max(done - self.start, 1) * (self.total - done)

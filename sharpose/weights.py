@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sharpose.errors import InputError
-from sharpose.files import sha256_of, write_atomically, write_json
+from sharpose.errors import InputError, RunFailed, first_line
+from sharpose.files import sha256_of, why_not_written, write_atomically, write_json
 
 
 def save_weights(model: nn.Module, path: Path, facts: Mapping[str, Any]) -> None:
@@ -21,11 +22,18 @@ def save_weights(model: nn.Module, path: Path, facts: Mapping[str, Any]) -> None
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, facts: Mapping[str, Any]) -> None:
-    """`tensors` as they are into `path` (.safetensors), then its manifest: `facts` and the sha256 of the weights."""
+    """`tensors` as they are into `path` (.safetensors), then its manifest: `facts` and the sha256 of the weights.
+
+    Raises RunFailed when they cannot be written.
+    """
     # two names may share memory, which safetensors refuses
     own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    write_atomically(path, lambda temporary: save_file(own, temporary))
-    write_json(path.with_suffix(".json"), {"sha256": sha256_of(path), **facts})
+    try:
+        write_atomically(path, lambda temporary: save_file(own, temporary))
+        write_json(path.with_suffix(".json"), {"sha256": sha256_of(path), **facts})
+    # safetensors has an error class of its own for a full disk
+    except (OSError, SafetensorError) as error:
+        raise RunFailed(f"{path}: not written ({why_not_written(error)}); free space or allow writing there") from error
 
 
 def load_weights(model: nn.Module, path: Path) -> str:
@@ -50,7 +58,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         tensors = load_file(path)
     # safetensors raises its own error class, which is a plain Exception
     except Exception as error:
-        raise InputError(f"{path}: cannot be read as weights ({error}); give a .safetensors file") from error
+        raise InputError(
+            f"{path}: cannot be read as weights ({first_line(error)}); give a .safetensors file"
+        ) from error
     manifest = path.with_suffix(".json")
     if manifest.exists() and recorded_digest(manifest) != digest:
         raise InputError(f"{path}: not the file that {manifest.name} describes; restore both from the same commit")
@@ -62,4 +72,6 @@ def recorded_digest(manifest: Path) -> str | None:
     try:
         return json.loads(manifest.read_text()).get("sha256")
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{manifest}: the weights' manifest cannot be read ({error}); restore it") from error
+        raise InputError(
+            f"{manifest}: the weights' manifest cannot be read ({first_line(error)}); restore it"
+        ) from error

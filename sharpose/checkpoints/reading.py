@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sharpose.errors import InputError
+from sharpose.errors import InputError, first_line
 
 MAX_BYTES = 8 * 2**30
 PICKLED = (".pth", ".pt", ".bin", ".ckpt")
@@ -43,9 +44,14 @@ def check_size(path: Path, max_bytes: int) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     size = path.stat().st_size
-    if path.suffix != ".safetensors" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            size = max(size, sum(entry.file_size for entry in archive.infolist()))
+    if path.suffix != ".safetensors":
+        try:
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    size = max(size, sum(entry.file_size for entry in archive.infolist()))
+        # a damaged directory of an archive shows in many ways
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+            raise InputError(f"{path}: damaged ({error}); fetch it again") from None
     if size > max_bytes:
         raise InputError(f"{path}: {size:,} bytes, above the cap of {max_bytes:,}; raise --max-gigabytes")
 
@@ -55,7 +61,7 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     # safetensors raises its own error class, which is a plain Exception
     except Exception as error:
-        raise InputError(f"{path}: damaged or not safetensors ({error}); fetch it again") from error
+        raise InputError(f"{path}: damaged or not safetensors ({first_line(error)}); fetch it again") from error
 
 
 def load_pickled(path: Path) -> Any:
@@ -72,8 +78,7 @@ def load_pickled(path: Path) -> Any:
         ) from error
     # the reader stumbles over damaged files in many ways
     except Exception as error:
-        message = (str(error).splitlines() or [""])[0][:200]
-        raise InputError(f"{path}: damaged or not a PyTorch file ({message}); fetch it again") from error
+        raise InputError(f"{path}: damaged or not a PyTorch file ({first_line(error)}); fetch it again") from error
 
 
 def unwrap(path: Path, content: Any) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Device, Json, Model, Settings, app, parse_settings, show
+from sharpose.cli.app import Deterministic, Device, Json, Model, Settings, app, parse_settings, show
 from sharpose.errors import InputError, RunFailed
 
 
@@ -42,6 +42,7 @@ def evaluate(
     ground_truth: Annotated[
         Path | None, typer.Option(help="MPII's ground truth (.mat); default: beside the annotations.")
     ] = None,
+    deterministic: Deterministic = False,
     as_json: Json = False,
 ) -> None:
     """Average precision and PCK of a model on people of a COCO-format data set, or PCKh on MPII's, with intervals.
@@ -66,6 +67,7 @@ def evaluate(
         precision=precision,
         cleaning=Cleaning(nms, oks_threshold, keypoint_threshold),  # type: ignore[arg-type]
         evaluator=evaluator,  # type: ignore[arg-type]
+        deterministic=deterministic,
         save_results=save_results,
         by_name=by_name,
         ground_truth=ground_truth,

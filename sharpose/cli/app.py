@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sharpose.errors import InputError
+from sharpose.progress import speaks_for_all
 
 app = typer.Typer(
     name="sharpose",
@@ -26,11 +27,16 @@ app.add_typer(data_app, name="data")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. alpha=.3; may be repeated.")]
 Model = Annotated[str, typer.Option("--model", help="A name that `sharpose models` lists.")]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Use algorithms alone that give the same bits each time, also on a GPU.")
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
 def show(content: Any, as_json: bool, text: str) -> None:
-    """The result of a command on standard output."""
+    """The result of a command on standard output; of several processes the first one prints."""
+    if not speaks_for_all():
+        return
     print(json.dumps(content, indent=1, default=str) if as_json else text)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Device, Json, app, harness, show
+from sharpose.cli.app import Device, Json, app, harness, parse_settings, show
 from sharpose.errors import InputError
 
 Specs = Annotated[list[str] | None, typer.Argument(metavar="SPEC…", help="Spec files or names; default: all.")]
@@ -29,6 +29,11 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what the rows need at the paper tier: data, weights, hours.")
     ] = False,
+    launcher: Annotated[str, typer.Option(help="Run the cells as jobs: local or slurm.")] = "",
+    at_once: Annotated[int, typer.Option(min=1, help="Jobs that run at the same time.")] = 4,
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of a job: partition=gpu; may be repeated.")
+    ] = None,
     print_tables: Annotated[bool, typer.Option("--table", help="Then print the tables, as `table` does.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +51,14 @@ def run(
     for measure in chosen:
         if measure not in running.ORDER:
             raise InputError(f"--measure {measure!r} does not work: it must be one of {', '.join(running.ORDER)}")
-    summary = running.run_specs(specs or (), tier=tier, device=device, coco=coco, measures=chosen, again=again)
+    how = {"tier": tier, "device": device, "coco": coco, "measures": chosen, "again": again}
+    if launcher:
+        jobs = {"launcher": launcher, "at_once": at_once, "options": parse_settings(slurm)}
+        summary = harness("experiments.launch").launch(specs or (), **how, **jobs)
+    elif slurm:
+        raise InputError("--slurm options need --launcher slurm")
+    else:
+        summary = running.run_specs(specs or (), **how)
     cells = [status.as_dict() for status in summary.statuses]
     stored = sum(status.state == "stored" for status in summary.statuses)
     lines = [f"{summary.measured} cells measured, {stored} of {len(cells)} stored"]

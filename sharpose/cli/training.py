@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Json, Model, Settings, app, harness, parse_settings, show
+from sharpose.cli.app import Deterministic, Json, Model, Settings, app, harness, parse_settings, show
 from sharpose.errors import InputError, RunFailed
 
 
@@ -38,6 +38,7 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the transformer blocks (torch.compile).")
     ] = False,
+    deterministic: Deterministic = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on one or several data sets, resuming from --out where it holds checkpoints.
@@ -61,6 +62,7 @@ def train(
         max_steps=max_steps,
         compiled=compiled,
         by_name=by_name,
+        deterministic=deterministic,
     )
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -11,6 +11,10 @@ from typing import Any, TypeGuard
 from sharpose.data.mpii import is_mpii, mpii_as_coco
 from sharpose.data.skeleton import COCO_CATEGORY, Skeleton
 from sharpose.errors import InputError
+
+LARGEST = 1e30
+# what file systems take
+MAX_NAME, MAX_PATH = 255, 4000
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,9 @@ def read_json(path: Path) -> Any:
         ) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; a JSON file is wanted") from None
+    # numbers of thousands of digits, and brackets by the thousand
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({str(error).splitlines()[0]}); fetch it again") from None
 
 
 def load_pose_file(path: Path, skeleton: Skeleton | None = None) -> PoseFile:
@@ -145,7 +152,7 @@ def _keypoint_category(path: Path, categories: list[dict[str, Any]]) -> dict[str
         with_keypoints = [category for category in with_keypoints if category.get("name") == "person"]
     if len(with_keypoints) != 1:
         raise InputError(f"{path}: categories must hold exactly one category with keypoint names (or one named person)")
-    if not isinstance(with_keypoints[0].get("id"), int):
+    if not _is_int(with_keypoints[0].get("id")):
         raise InputError(f"{path}: categories[].id must be an integer")
     return with_keypoints[0]
 
@@ -188,21 +195,30 @@ def _check_annotation(
     _numbers(row.get("bbox"), 4, f"{where}: bbox")
     if not row.get("iscrowd") or "keypoints" in row:
         _numbers(row.get("keypoints"), 3 * num_keypoints, f"{where}: keypoints")
+    if not _is_int(row.get("num_keypoints", 0)):
+        raise InputError(f"{where}: num_keypoints must be an integer, not {row['num_keypoints']!r}")
     if "area" in row:
         _numbers([row["area"]], 1, f"{where}: area")
 
 
 def _is_inside(name: str) -> bool:
-    return bool(name) and "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts
+    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        return False
+    try:
+        return all(len(os.fsencode(part)) <= MAX_NAME for part in Path(name).parts) and len(name) <= MAX_PATH
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    # ids and sizes become 64-bit numbers
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _numbers(values: object, count: int, where: str) -> None:
     if not isinstance(values, list) or len(values) != count:
         raise InputError(f"{where} must be a list of {count} numbers")
     for value in values:
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        # a whole number of hundreds of digits is finite, and no number to calculate with
+        if not isinstance(value, int | float) or not abs(value) < LARGEST:
             raise InputError(f"{where} holds {value!r}; every value must be a finite number")

@@ -7,14 +7,16 @@ the picture would move it away from them.
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sharpose.errors import InputError
+from sharpose.errors import InputError, first_line
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MAX_PIXELS = 100_000_000
@@ -37,10 +39,13 @@ def read_image(path: Path, size: tuple[int, int] | None = None, *, upright: bool
         raise InputError(f"{path}: not a {', '.join(FORMATS)} image; replace the file or convert it") from None
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {MAX_PIXELS:,} pixels; shrink the image") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    # a damaged file stumbles over what it claims to hold: pieces of gigabytes, other types, positions outside
+    except (OSError, SyntaxError, ValueError, MemoryError, TypeError, LookupError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: cannot be decoded ({error}); fetch the file again") from None
+        raise InputError(f"{path}: cannot be decoded ({first_line(error)}); fetch the file again") from None
+    except (struct.error, EOFError, zlib.error, NotImplementedError) as error:
+        raise InputError(f"{path}: cannot be decoded ({first_line(error)}); fetch the file again") from None
 
 
 def _check_size(path: Path, found: tuple[int, int], expected: tuple[int, int] | None) -> None:

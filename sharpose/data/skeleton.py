@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,8 @@ class Skeleton:
         if len(set(names)) != len(names):
             raise InputError("categories[].keypoints has the same name twice")
         chosen = sigmas if sigmas is not None else category.get("sigmas") or [_sigma(name) for name in names]
-        if len(chosen) != len(names) or not all(isinstance(s, int | float) and s > 0 for s in chosen):
+        fitting = isinstance(chosen, list | tuple) and len(chosen) == len(names)
+        if not fitting or not all(isinstance(s, int | float) and 0 < s < math.inf for s in chosen):
             raise InputError(f"sigmas must be {len(names)} positive numbers, one per keypoint")
         return cls(
             keypoint_names=tuple(names),
@@ -104,9 +106,12 @@ def _pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def _limbs(skeleton: Sequence[Sequence[int]], num_keypoints: int) -> tuple[tuple[int, int], ...]:
-    for limb in skeleton:
-        if len(limb) != 2 or not all(isinstance(end, int) and 1 <= end <= num_keypoints for end in limb):
-            raise InputError(f"categories[].skeleton must hold pairs of numbers from 1 to {num_keypoints}, not {limb}")
+    for limb in skeleton if isinstance(skeleton, list | tuple) else [skeleton]:
+        pair = isinstance(limb, list | tuple) and len(limb) == 2
+        if not pair or not all(isinstance(end, int) and 1 <= end <= num_keypoints for end in limb):
+            raise InputError(
+                f"categories[].skeleton must hold pairs of numbers from 1 to {num_keypoints}, not {limb!r}"
+            )
     return tuple((a - 1, b - 1) for a, b in skeleton)
 
 

@@ -2,65 +2,94 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sharpose.errors import RunFailed
-from sharpose.files import sha256_of, sync_folder, write_json
+from sharpose.errors import InputError, RunFailed, first_line
+from sharpose.files import sha256_of, sync_folder, why_not_written, write_json
 
 WEIGHTS, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.pt", "state.json", "manifest.json"
+PARTS = (WEIGHTS, OPTIMIZER, STATE)
+# AdamW keeps two moments beside every weight; two checkpoints stay while a third is written
+COPIES_OF_WEIGHTS, CHECKPOINTS_AT_ONCE = 3, 3
+MARGIN_BYTES = 16 * 2**20
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
     """Write `folder/step-N`, then remove all but it and the one before. Raises RunFailed when it cannot be written."""
     target = folder / f"step-{state['step']:09d}"
+    if target.exists() and damage(target) is None:
+        return target
     temporary = folder / f".{target.name}.{os.getpid()}.tmp"
     try:
         temporary.mkdir(parents=True, exist_ok=True)
-        save_file(model.state_dict(), temporary / WEIGHTS)
-        torch.save(optimizer.state_dict(), temporary / OPTIMIZER)
-        write_json(temporary / STATE, state)
-        digests = {name: sha256_of(temporary / name) for name in (WEIGHTS, OPTIMIZER, STATE)}
-        for name in digests:
-            with (temporary / name).open("rb") as file:
-                os.fsync(file.fileno())
-        write_json(temporary / MANIFEST, digests)
+        write_parts(temporary, model, optimizer, state)
         shutil.rmtree(target, ignore_errors=True)
         temporary.replace(target)
         sync_folder(folder)
-    except OSError as error:
+    # safetensors and torch raise classes of their own when a disk is full
+    except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise RunFailed(
-            f"{target}: not written ({error.strerror or error}); the checkpoint before it is kept"
+            f"{target}: not written ({why_not_written(error)}); the checkpoint before it is kept"
         ) from error
     if problem := damage(target):
         raise RunFailed(f"{target}: the checkpoint does not read back ({problem}); the one before it is kept")
-    for old in sorted(folder.glob("step-*"))[:-2]:
-        shutil.rmtree(old, ignore_errors=True)
+    prune(folder, target)
     return target
+
+
+def write_parts(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """The files of a checkpoint, synced; their digests last."""
+    save_file(model.state_dict(), folder / WEIGHTS)
+    with (folder / OPTIMIZER).open("wb") as file:
+        torch.save(optimizer.state_dict(), file)
+    write_json(folder / STATE, state)
+    digests = {name: sha256_of(folder / name) for name in PARTS}
+    for name in PARTS:
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+    write_json(folder / MANIFEST, digests)
+    sync_folder(folder)
+
+
+def prune(folder: Path, newest: Path) -> None:
+    """Keep `newest` and the one before it; what stands after it was damaged, else the run had gone on there."""
+    every = sorted(folder.glob("step-*"))
+    for old in [path for path in every if path < newest][:-1] + [path for path in every if path > newest]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
         digests = json.loads((checkpoint / MANIFEST).read_text())
-        changed = [name for name, digest in digests.items() if sha256_of(checkpoint / name) != digest]
-    except (OSError, ValueError, AttributeError) as error:
+        missing = set(PARTS) - set(digests)
+        if missing:
+            return f"the manifest lacks {', '.join(sorted(missing))}"
+        changed = [name for name in PARTS if sha256_of(checkpoint / name) != digests[name]]
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         return f"{type(error).__name__}: {error}"
-    if changed:
-        return "changed since it was written: " + ", ".join(changed)
-    missing = {WEIGHTS, OPTIMIZER, STATE} - set(digests)
-    return f"the manifest lacks {', '.join(sorted(missing))}" if missing else None
+    return "changed since it was written: " + ", ".join(changed) if changed else None
 
 
-def latest_checkpoint(folder: Path, warn: Any = print) -> Path | None:
+def to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def latest_checkpoint(folder: Path, warn: Callable[[str], object] = to_stderr) -> Path | None:
     """The newest checkpoint that verifies; each damaged one is named through `warn`."""
     for checkpoint in sorted(folder.glob("step-*"), reverse=True):
         problem = damage(checkpoint)
@@ -70,8 +99,67 @@ def latest_checkpoint(folder: Path, warn: Any = print) -> Path | None:
     return None
 
 
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """The state of a checkpoint, without its tensors. Raises InputError when it is none."""
+    try:
+        state = json.loads((checkpoint / STATE).read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{checkpoint / STATE}: cannot be read ({first_line(error)}); remove this checkpoint"
+        ) from None
+    if not isinstance(state, dict) or not isinstance(state.get("step"), int):
+        raise InputError(f"{checkpoint / STATE}: is not the state of a training; remove this checkpoint")
+    return state
+
+
 def load_checkpoint(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Restore model and optimiser, return the state. No code from the file is ever run."""
-    model.load_state_dict(load_file(checkpoint / WEIGHTS))
-    optimizer.load_state_dict(torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location="cpu"))
-    return json.loads((checkpoint / STATE).read_text())
+    """Restore model and optimiser, return the state. No code from the file is ever run.
+
+    Raises InputError when the tensors are not those of this model and optimiser.
+    """
+    state = read_state(checkpoint)
+    try:
+        weights = load_file(checkpoint / WEIGHTS)
+        moments = torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location="cpu")
+        model.load_state_dict(weights)
+        optimizer.load_state_dict(moments)
+    # the readers stumble over what is no checkpoint in many ways
+    except Exception as error:
+        raise InputError(f"{checkpoint}: not a checkpoint of this model ({first_line(error)}); remove it") from error
+    return state
+
+
+@contextlib.contextmanager
+def prepared(folder: Path, model: nn.Module) -> Iterator[None]:
+    """Hold `folder` for one training: writable, with room for its checkpoints, and cleared of half-written ones.
+
+    Raises InputError, before any step, when it cannot be used or another process trains into it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); name another --out, or allow it") from None
+    with lock:
+        try:
+            # of the process alone: a loader's workers, which outlive a killed training for seconds, do not inherit it
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise InputError(f"{folder}: another process trains into it; wait for it, or name another --out") from None
+        for unfinished in folder.glob(".step-*.tmp"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        check_space(folder, model)
+        yield
+
+
+def check_space(folder: Path, model: nn.Module) -> None:
+    """Raise InputError unless the checkpoints that a training keeps at once fit into the free space of `folder`."""
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    needed = weights * COPIES_OF_WEIGHTS * CHECKPOINTS_AT_ONCE + MARGIN_BYTES
+    stored = sum(path.stat().st_size for path in folder.glob("step-*/*"))
+    free = shutil.disk_usage(folder).free
+    if free + stored < needed:
+        raise InputError(
+            f"{folder}: {free / 2**20:,.0f} MiB free, and the checkpoints of this model take {needed / 2**20:,.0f}; "
+            "free some, or name another --out"
+        )

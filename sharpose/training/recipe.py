@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from sharpose.data.augment import Augmentation
 from sharpose.errors import InputError
+from sharpose.plain_yaml import PlainLoader
 
 
 class Recipe(BaseModel):
@@ -46,6 +47,8 @@ class Recipe(BaseModel):
     augment: bool | dict[str, float | str] = Field(
         True, description="the paper's random crops, none, or the paper's with some strengths changed"
     )
+    divergence_factor: float = Field(10.0, gt=1, description="a loss above this many times its running median is bad")
+    divergence_steps: int = Field(50, ge=0, description="so many bad losses on end stop the run; 0: never")
     model_options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("augment")
@@ -103,11 +106,14 @@ def load_recipe(name: str | Path) -> Recipe:
             names = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
             raise InputError(f"no recipe is called {str(name)!r}; recipes: {names} (or give a .yaml file)")
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text()) or {})
+        content = yaml.load(path.read_text(), PlainLoader)
+        return Recipe.model_validate({} if content is None else content)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        where = " ".join(".".join(map(str, first["loc"])).split())
+        raise InputError(f"{path}: {where}: {first['msg']}") from error
+    # dates, numbers and keys that are none fail while they are built, each in its own way
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def train_and_export(
     device: str | None = None,
     deadline: float | None = None,
     compiled: bool = False,
+    deterministic: bool = False,
 ) -> dict[str, Any]:
     """Train on one or several data sets, and write `out/<model>.safetensors` and its manifest.
 
@@ -76,6 +77,8 @@ def train_and_export(
         device=device,
         deadline=deadline,
         compiled=compiled,
+        data=digests_of(data_facts),
+        deterministic=deterministic,
     )
     model, state = train(run)
     path = out / f"{model_name}.safetensors"
@@ -94,6 +97,7 @@ def train_and_export(
         "threads": torch.get_num_threads(),
         "device": PartialState().device.type,
         "processes": PartialState().num_processes,
+        "deterministic": deterministic,
         "versions": {"torch": torch.__version__},
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "log": [{key: float(f"{value:.4g}") for key, value in row.items()} for row in state.log[::5] + state.log[-1:]],
@@ -125,6 +129,11 @@ def open_sources(
             {"name": Path(name).name, "people": len(sources[-1]), **digests, **({"by_name": True} if by_name else {})}
         )
     return sources, facts
+
+
+def digests_of(facts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What a resumed run must find unchanged: the digests of every source's files."""
+    return {f"{source['name']} {key}": source[key] for source in facts for key in source if key.endswith("sha256")}
 
 
 def origin(weights: Path) -> dict[str, Any]:

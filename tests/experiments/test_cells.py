@@ -10,6 +10,7 @@ import pytest
 from experiments.cells import VERSIONS, Catalog, Places, cells, model_identity, open_catalog
 from experiments.provenance import Device, cpu_name, local_device, provenance, usable_cores
 from experiments.spec import FOLDER, SpecError, load_spec
+from results.store import Record, Store
 from sharpose.data import cache
 from sharpose.errors import InputError
 
@@ -128,6 +129,31 @@ def test_best_and_shared_weights_never_stand_for_each_other(spec_path, tmp_path,
 def test_a_model_without_a_stand_in_blocks_accuracy(spec_path, catalog):
     spec_path.write_text(spec_path.read_text().replace("sharpose-base-256x192", "sharpose-small-384x288"))
     assert "tier nano has no model that stands for" in by_measure(spec_path, catalog)["0.3", "accuracy"].blocked
+
+
+def test_another_version_of_a_measure_changes_its_records_alone(spec_path, catalog, monkeypatch):
+    before = by_measure(spec_path, catalog)
+    for measure in ("accuracy", "cost", "throughput"):
+        with monkeypatch.context() as change:
+            change.setitem(VERSIONS, measure, 1_000)
+            after = by_measure(spec_path, catalog)
+        assert {key[1] for key in before if before[key].run_id != after[key].run_id} == {measure}
+
+
+def test_an_old_record_is_not_used_after_its_boxes_changed(spec_path, places, tmp_path, write_weights):
+    write_weights(places.weights, "sharpose-base-256x192")
+    spec_path.write_text(spec_path.read_text().replace("dataset: coco-val}", "dataset: coco-val, boxes: detections}"))
+    coco, store = tmp_path / "coco", Store(tmp_path / "results")
+    boxes = coco / "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
+    for path in (boxes, *(coco / f"annotations/person_keypoints_{split}2017.json" for split in ("val", "train"))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("[1]")
+    first = by_measure(spec_path, Catalog("paper", replace(places, coco=coco)))["0.3", "accuracy"]
+    store.save(Record(first.identity, {"ap": 0.5}, "small", "0.3", "paper"))
+    assert store.find(first.identity) is not None
+    boxes.write_text("[2]")
+    changed = by_measure(spec_path, Catalog("paper", replace(places, coco=coco)))["0.3", "accuracy"]
+    assert changed.run_id != first.run_id and store.find(changed.identity) is None
 
 
 def test_the_paper_tier_needs_the_coco_folder(spec_path, places, tmp_path, write_weights):

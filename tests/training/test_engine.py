@@ -14,8 +14,9 @@ from sharpose.data.augment import Augmentation
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.errors import InputError, Interrupted, RunFailed
-from sharpose.training import engine
-from sharpose.training.engine import Run, step_plan, train
+from sharpose.training import loop
+from sharpose.training.engine import Run, train
+from sharpose.training.loop import step_plan
 from sharpose.training.recipe import Recipe
 
 RECIPE = Recipe(
@@ -79,22 +80,22 @@ def test_plan_follows_the_recipe() -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     train(replace(run, max_steps=2))
-    original = engine.learning_rate
-    monkeypatch.setattr(engine, "learning_rate", lambda *given: original(*given) * 1e30)
+    original = loop.learning_rate
+    monkeypatch.setattr(loop, "learning_rate", lambda *given: original(*given) * 1e30)
     with pytest.raises(RunFailed, match=r"loss is (nan|inf).*kept"):
         train(run)
     assert [path.name for path in run.folder.glob("step-*")] == ["step-000000002"]
 
 
 def test_sigterm_leaves_a_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = engine.learning_rate
+    original = loop.learning_rate
 
     def rate(recipe: Recipe, step: int, per_epoch: int) -> float:
         if step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(recipe, step, per_epoch)
 
-    monkeypatch.setattr(engine, "learning_rate", rate)
+    monkeypatch.setattr(loop, "learning_rate", rate)
     with pytest.raises(Interrupted) as caught:
         train(run)
     assert caught.value.exit_code == 75
@@ -120,3 +121,44 @@ def test_gradients_are_clipped_and_the_loss_scaled_as_the_recipe_says(run: Run, 
     assert gradient_norm(run, tmp_path / "clipped", gradient_clip=0.1 * whole) == pytest.approx(0.1 * whole, rel=1e-3)
     unclipped = gradient_norm(run, tmp_path / "adam", gradient_clip=10 * whole, optimizer="adam", weight_decay=0)
     assert unclipped == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_diverging_loss_stops_the_run_and_keeps_the_good_weights(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"divergence_factor": 3.0, "divergence_steps": 2}
+    run = replace(run, recipe=RECIPE.model_copy(update=limits), checkpoint_every_s=0.0)
+    original = loop.mean_of
+
+    def mean_of(losses: dict[str, torch.Tensor]) -> dict[str, float]:
+        means = original(losses)
+        mean_of.calls += 1
+        return {name: value * (100 if mean_of.calls > 5 else 1) for name, value in means.items()}
+
+    mean_of.calls = 0
+    monkeypatch.setattr(loop, "mean_of", mean_of)
+    with pytest.raises(RunFailed, match=r"step 6: the loss diverges .*for 2 steps above 3 times its median.*kept"):
+        train(run)
+    assert sorted(path.name for path in run.folder.glob("step-*")) == ["step-000000004", "step-000000005"]
+
+
+def test_changed_data_are_not_gone_on_with(run: Run) -> None:
+    train(replace(run, max_steps=1, data={"annotations_sha256": "a"}))
+    with pytest.raises(InputError, match=r"data was .*'a'.* and is .*'b'"):
+        train(replace(run, data={"annotations_sha256": "b"}))
+
+
+def test_another_model_is_refused_before_its_weights_are_read(run: Run) -> None:
+    train(replace(run, max_steps=1))
+    other = RECIPE.model_copy(update={"model_options": {**RECIPE.model_options, "embed_dim": 32}})
+    with pytest.raises(InputError, match="model_options was"):
+        train(replace(run, recipe=other))
+
+
+def test_deterministic_training_gives_the_same_weights(run: Run, tmp_path: Path) -> None:
+    try:
+        first, second = (
+            train(replace(run, folder=tmp_path / name, max_steps=3, deterministic=True))[0] for name in ("a", "b")
+        )
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(weights(first), weights(second))

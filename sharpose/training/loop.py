@@ -1,0 +1,206 @@
+"""The training loop: resumable at any step, and stopped by losses that are not numbers or run away."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sharpose.data.coco import sample_batches
+from sharpose.distributed import any_of, mean_of
+from sharpose.errors import Interrupted, OutOfTime, RunFailed
+from sharpose.progress import Reporter
+from sharpose.training.checkpoints import save_checkpoint
+from sharpose.training.divergence import Watch
+from sharpose.training.objective import StepPlan
+from sharpose.training.optim import learning_rate, set_learning_rate
+from sharpose.training.recipe import Recipe
+
+LOG_EVERY = 100
+
+
+@dataclass
+class TrainingState:
+    """What a resumed run needs besides weights and optimiser moments.
+
+    `log` has one row per LOG_EVERY steps; `recent` and `above` are the loss watch's; `scaler` is fp16's loss scale.
+    """
+
+    step: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    log: list[dict[str, float]] = field(default_factory=list)
+    recent: list[float] = field(default_factory=list)
+    above: int = 0
+    scaler: dict[str, float] | None = None
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> TrainingState:
+        """The state in a checkpoint; what an older version did not store is as at the start."""
+        return cls(**{each.name: stored[each.name] for each in fields(cls) if each.name in stored})
+
+
+def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> StepPlan:
+    """Alpha, stages and lambda of a step, from (seed, step) alone."""
+    epoch = step / steps_per_epoch
+    alpha = float(np.random.default_rng([seed, 1, step]).choice(recipe.alphas)) if recipe.alphas else None
+    return StepPlan(
+        alpha=alpha,
+        coarse_only=epoch < recipe.coarse_only_epochs,
+        quality_weight=recipe.quality_weight if epoch >= recipe.quality_start_epoch else 0.0,
+        epoch=epoch,
+    )
+
+
+@dataclass
+class Loop:
+    """Steps through the batches up to `stop`; checkpoints by the clock, at the end, and when SIGTERM arrives.
+
+    Several processes take every turn together: what one of them sees (a signal, a bad loss) all of them act upon.
+    """
+
+    recipe: Recipe
+    folder: Path
+    seed: int
+    title: str
+    identity: Mapping[str, Any]
+    checkpoint_every_s: float
+    accelerator: Accelerator
+    model: torch.nn.Module
+    objective: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    steps_per_epoch: int
+    stop: int
+    state: TrainingState
+    deadline: float | None = None
+    """The time.monotonic() at which to stop with a checkpoint."""
+
+    def run(self, loader: DataLoader[Any]) -> None:
+        """Train; raises RunFailed at a bad loss, Interrupted after SIGTERM and OutOfTime at the deadline.
+
+        The last good checkpoint is kept in each case.
+        """
+        state = self.state
+        self.first, self.saved_at = state.step, state.step
+        self.began, self.cpu_began = time.monotonic() - state.wall_s, cpu_seconds() - state.cpu_s
+        self.saved = self.logged = time.monotonic()
+        self.watch = Watch(self.recipe.divergence_factor, self.recipe.divergence_steps, state.recent, state.above)
+        if state.scaler and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state.scaler)
+        self.model.train()
+        with Reporter(self.title, self.stop, start=self.first) as report, StopOnSignal() as stopping:
+            for batch in sample_batches(loader):
+                self.step(batch, report)
+                self.take_turn(stopping.asked)
+            if state.step > self.saved_at:
+                self.save()
+            if state.step > self.first:
+                report.at(state.step, "done")
+
+    def step(self, batch: Mapping[str, Tensor], report: Reporter) -> None:
+        """One step of the optimiser, where the loss is a number in every process."""
+        state, accelerator = self.state, self.accelerator
+        plan = step_plan(self.recipe, state.step, self.steps_per_epoch, self.seed)
+        rate = learning_rate(self.recipe, state.step, self.steps_per_epoch)
+        set_learning_rate(self.optimizer, rate)
+        # dropped paths derive from the step too, so that a resumed run repeats them
+        torch.manual_seed(self.seed * 1_000_003 + state.step * accelerator.num_processes + accelerator.process_index)
+        losses = self.objective({name: value.to(accelerator.device) for name, value in batch.items()}, plan)
+        means = mean_of(losses)
+        self.judge(sum(means.values()))
+        self.optimizer.zero_grad()
+        accelerator.backward(self.recipe.loss_factor * torch.stack(list(losses.values())).sum())
+        if self.recipe.gradient_clip is not None:
+            accelerator.clip_grad_norm_(self.objective.parameters(), self.recipe.gradient_clip)
+        self.optimizer.step()
+        if state.step % LOG_EVERY == 0 or state.step == self.stop - 1:
+            self.log(means, rate, report)
+        state.step += 1
+
+    def judge(self, loss: float) -> None:
+        """Raise RunFailed when the loss, averaged over the processes, is no number or has run away."""
+        kept = f"the last good checkpoint in {self.folder} is kept"
+        if not math.isfinite(loss):
+            raise RunFailed(
+                f"step {self.state.step}: the loss is {loss}; {kept}. "
+                "Lower learning_rate, or look at the data of this step"
+            )
+        self.watch.see(loss)
+        if self.watch.diverged:
+            raise RunFailed(
+                f"step {self.state.step}: the loss diverges ({loss:.3g}, for {self.watch.above} steps above "
+                f"{self.watch.factor:g} times its median); {kept}. Lower learning_rate, or raise divergence_steps"
+            )
+
+    def log(self, means: Mapping[str, float], rate: float, report: Reporter) -> None:
+        now = time.monotonic()
+        steps = LOG_EVERY if self.state.step > self.first else 1
+        speed = steps * self.recipe.batch_size / (now - self.logged)
+        self.logged = now
+        self.state.log.append({"step": self.state.step, "lr": rate, "images_per_s": speed, **means})
+        parts = " ".join(f"{name} {value:.2e}" for name, value in means.items())
+        report.at(self.state.step, f"{parts} lr {rate:.1e} {speed:.0f} images/s")
+
+    def take_turn(self, asked: bool) -> None:
+        """Between two steps: save where it is time to, and stop where a signal asked for it."""
+        late = time.monotonic() - self.saved > self.checkpoint_every_s
+        over = self.deadline is not None and time.monotonic() > self.deadline and self.state.step < self.stop
+        turn = any_of({"asked": asked, "over": over, "late": late}, self.accelerator.device)
+        step = self.state.step
+        if turn["asked"]:
+            self.save()
+            raise Interrupted(f"stopped by a signal at step {step}; run the same command again to go on")
+        if turn["over"]:
+            self.save()
+            raise OutOfTime(f"out of time at step {step} of {self.stop}; run the same command again to go on")
+        if turn["late"]:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint; not while the loss is suspicious, so that the last good weights stay."""
+        self.saved = time.monotonic()
+        if self.watch.suspicious:
+            return
+        state, scaler = self.state, self.accelerator.scaler
+        state.recent, state.above = self.watch.recent, self.watch.above
+        state.scaler = None if scaler is None else scaler.state_dict()
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            state.wall_s, state.cpu_s = time.monotonic() - self.began, cpu_seconds() - self.cpu_began
+            inner = getattr(self.optimizer, "optimizer", self.optimizer)
+            save_checkpoint(self.folder, self.model, inner, {**asdict(state), "identity": dict(self.identity)})
+        self.saved_at = state.step
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and its finished workers."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+class StopOnSignal:
+    """While entered, SIGTERM only sets `asked`, so that the loop ends at the next step with a checkpoint."""
+
+    asked = False
+
+    def __enter__(self) -> StopOnSignal:
+        self.before = signal.signal(signal.SIGTERM, self.ask)
+        return self
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self.before)

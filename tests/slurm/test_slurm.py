@@ -1,0 +1,124 @@
+"""Cells as jobs of a real SLURM, of one machine, started for the test: an array with a limit, logs, preemption.
+
+Needs Debian's slurm-wlm and munge, and root: `apt-get install slurm-wlm munge`, then
+`pytest -m slow tests/slurm -s`. What it prints is kept in docs/slurm-test.log.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from experiments.jobs import latest_notes
+from experiments.launch import Job, launch, make_executor, run_all
+from experiments.run import status
+from results.store import Store
+from tests.experiments.test_launch import SPEC, SleepsOnce, job
+
+HERE = Path(__file__).parent
+OPTIONS = {"partition": "test", "cpus_per_task": 1, "time": 30}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("slurmctld") is None or shutil.which("munged") is None or os.geteuid() != 0,
+        reason="needs slurm-wlm, munge and root",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("slurm")
+    before = os.environ.get("SLURM_CONF")
+    subprocess.run([HERE / "start.sh", folder], check=True, timeout=120)
+    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+    try:
+        yield
+    finally:
+        subprocess.run([HERE / "stop.sh", folder], check=True, timeout=60)
+        os.environ.pop("SLURM_CONF")
+        if before is not None:
+            os.environ["SLURM_CONF"] = before
+
+
+def ask(*command: str) -> str:
+    """What a command of SLURM answers, also printed."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    print(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}", flush=True)
+    return done.stdout
+
+
+def wait_for(what: str, arrived: object, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not arrived():  # type: ignore[operator]
+        assert time.monotonic() < end, f"no {what} after {seconds} s"
+        time.sleep(0.5)
+
+
+def test_cells_run_as_an_array_with_a_limit(cluster: None, tmp_path: Path, store: Store) -> None:
+    ask("sinfo")
+    spec = tmp_path / "small.yaml"
+    rows = "".join(f'  - {{label: "{alpha}", set: {{model.alpha: {alpha}}}}}\n' for alpha in (0.1, 0.2))
+    spec.write_text(SPEC + rows)
+    seen: list[str] = []
+    looking = threading.Event()
+
+    def look() -> None:
+        while not looking.wait(1):
+            seen.append(ask("squeue", "--array", "--noheader", "--format=%i %T"))
+            print(
+                "\n".join(
+                    f"sharpose status: {each.state} {each.cell.name} {each.reason or ''}"
+                    for each in status([spec], store=store)
+                )
+            )
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        summary = launch([spec], launcher="slurm", at_once=2, options=OPTIONS, store=store)
+    finally:
+        looking.set()
+        watcher.join()
+    assert summary.measured == 4 and {each.state for each in summary.statuses} == {"stored"}
+    # one array, of which never more than two were running
+    assert max(text.count("RUNNING") for text in seen) in (1, 2)
+    notes = latest_notes(store)
+    assert len({note.job_id for note in notes.values()}) == 4
+    assert len({note.job_id.split("_")[0] for note in notes.values()}) == 1
+    for note in notes.values():
+        assert note.state == "finished" and note.cells[0] in Path(note.log).read_text()
+        print(f"{note.line}\n{Path(note.log).read_text()}")
+
+
+def test_a_preempted_job_is_queued_again(cluster: None, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = make_executor("slurm", store, 1, OPTIONS)
+    waiting: Job = job(SleepsOnce, store, "slurm")
+    results: list[int] = []
+    runner = threading.Thread(target=lambda: results.extend(run_all(executor, [waiting], store, 1)), daemon=True)
+    runner.start()
+    wait_for("start", (waiting.results / "began").exists, 120)
+    ask("squeue")
+    number = latest_notes(store)["x"].job_id
+    # what a cluster sends before it takes a machine back
+    ask("scancel", "--signal=USR2", number)
+    wait_for("note", lambda: "requeued" in {note.state for note in latest_notes(store).values()}, 60)
+    wait_for(
+        "place in the queue",
+        lambda: "PENDING" in ask("squeue", f"--jobs={number}", "--noheader", "--format=%i %T %r"),
+        60,
+    )
+    # a requeued job waits two minutes by itself
+    ask("scontrol", "update", f"JobId={number}", "StartTime=now")
+    runner.join(300)
+    assert results == [7]
+    for path in sorted((store.local / "jobs").rglob("*.out")):
+        print(f"{path.name}\n{path.read_text()}")

@@ -1,0 +1,70 @@
+"""Two processes learn what one learns, look at every person once, and go on when one of them is killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.survival.conftest import ENVIRONMENT, ROOT
+
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def torchrun(folder: Path, people: Path, *arguments: str, restarts: int = 0) -> list[dict[str, Any]]:
+    folder.mkdir()
+    command = [sys.executable, *TORCHRUN, "--max-restarts", str(restarts), str(Path(__file__).parent / "together.py")]
+    command += ["--out", str(folder), "--people", str(people), *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=230, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("together") / "people"
+
+
+@pytest.fixture(scope="module")
+def alone(people: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("alone")
+    command = [
+        sys.executable,
+        str(Path(__file__).parent / "together.py"),
+        "--out",
+        str(folder),
+        "--people",
+        str(people),
+    ]
+    subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, timeout=230, check=True)
+    return json.loads((folder / "0.json").read_text())
+
+
+def check(alone: dict[str, Any], together: list[dict[str, Any]]) -> None:
+    first, second = together
+    assert (alone["world"], first["world"], second["world"]) == (1, 2, 2)
+    # a half each, together everyone
+    assert first["mine"] + second["mine"] == alone["mine"] == first["summary"]["people"]
+    assert abs(first["mine"] - second["mine"]) <= 1
+    # both merged the same predictions
+    assert first["results"] == second["results"] and len(first["results"]) == len(alone["results"])
+    assert [row["step"] for row in first["log"]] == [row["step"] for row in alone["log"]] == list(range(12))
+    for ours, theirs in zip(first["log"], alone["log"], strict=True):
+        assert set(ours) == set(theirs) and {"coarse", "lr"} <= set(ours)
+        for name in set(ours) - {"images_per_s"}:
+            assert ours[name] == pytest.approx(theirs[name], rel=2e-3), (ours["step"], name)
+
+
+def test_two_processes_train_and_evaluate_as_one(alone: dict[str, Any], people: Path, tmp_path: Path) -> None:
+    check(alone, torchrun(tmp_path / "two", people))
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_started_again(alone: dict[str, Any], people: Path, tmp_path: Path) -> None:
+    together = torchrun(tmp_path / "killed", people, "--die-at", "7", restarts=1)
+    assert [found["attempt"] for found in together] == ["1", "1"]
+    check(alone, together)
