@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from sharpose.backends.choice import EAGER, check_backend
+from sharpose.backends.deploy import deploy
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
@@ -18,7 +20,6 @@ from sharpose.progress import Reporter
 from sharpose.weights import load_weights
 
 SHIPPED = Path(__file__).resolve().parents[1] / "results" / "weights"
-PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 def assess(
@@ -35,6 +36,7 @@ def assess(
     workers: int,
     device: str,
     precision: str,
+    backend: str,
     save_results: Path | None,
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
@@ -43,12 +45,12 @@ def assess(
     """
     if (data is None) == (annotations is None):
         raise InputError("give either --annotations FILE with --images DIR, or --data NAME")
-    if precision not in PRECISIONS:
-        raise InputError(f"--precision {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
+    check_backend(backend, precision, device)
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device {device}: there is no CUDA device here; use --device cpu")
     model = create_model(model_name, **options)
     digest = load_chosen(model, model_name, weights)
+    model = deploy(model, backend, precision=precision)
     path, folder, _ = find_data(data or str(annotations), images)
     config = model.config
     codec = codec_of(config)
@@ -66,7 +68,8 @@ def assess(
             batch_size=batch_size,
             flip_test=flip_test,
             device=device,
-            precision=precision,  # type: ignore[arg-type]
+            # another back-end takes and gives fp32, whatever it computes in
+            precision=precision if backend == EAGER else "fp32",  # type: ignore[arg-type]
             num_workers=workers,
             progress=report.progress,
         )
@@ -82,6 +85,7 @@ def assess(
         "boxes_sha256": None if boxes == "ground-truth" else sha256_of(Path(boxes)),
         "flip_test": flip_test,
         "precision": precision,
+        "backend": backend,
         "device": device,
     }
 

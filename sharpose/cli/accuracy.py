@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Device, Json, Model, Settings, app, parse_settings, show
-from sharpose.errors import RunFailed
+from sharpose.cli.app import Backend, Device, Json, Model, Settings, Weights, app, parse_settings, show
+from sharpose.errors import InputError, RunFailed
 
 
 @app.command()
@@ -18,13 +18,14 @@ def evaluate(
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     data: Annotated[str | None, typer.Option(help="A generated set instead, e.g. mannequin-val.")] = None,
     boxes: Annotated[str, typer.Option(help="ground-truth, or a detections file.")] = "ground-truth",
-    weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
+    weights: Weights = None,
     settings: Settings = None,
     flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     workers: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16 or int8, as the back-end can.")] = "fp32",
+    backend: Backend = "eager",
     save_results: Annotated[Path | None, typer.Option(help="Where to write the results in COCO's format.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -47,6 +48,7 @@ def evaluate(
         workers=workers,
         device=device,
         precision=precision,
+        backend=backend,
         save_results=save_results,
     )
     summary = evaluation.summary()
@@ -71,12 +73,14 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER…")],
     model: Model,
     out: Annotated[Path, typer.Option(help="Folder for keypoints.json and the drawings.")],
-    weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
+    weights: Weights = None,
     boxes: Annotated[
         Path | None, typer.Option(help="JSON list of {file_name or image_id, bbox, score}; default: whole images.")
     ] = None,
     settings: Settings = None,
     device: Device = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32; with openvino also bf16, with onnxruntime int8.")] = "fp32",
+    backend: Backend = "eager",
     as_json: Json = False,
 ) -> None:
     """Keypoints of the people in pictures: JSON in COCO's results format, and drawings.
@@ -86,13 +90,19 @@ def predict(
     Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
     """
     from sharpose.assess import load_chosen
+    from sharpose.backends.choice import EAGER, check_backend
+    from sharpose.backends.deploy import deploy
     from sharpose.models import create_model
     from sharpose.predict import find_pictures, predict_pictures
     from sharpose.progress import Reporter
 
+    check_backend(backend, precision, device)
+    if backend == EAGER and precision != "fp32":
+        raise InputError(f"--precision {precision!r} does not work: predicting with torch is in fp32")
     pictures = find_pictures(inputs)
     network = create_model(model, **parse_settings(settings))
     load_chosen(network, model, weights)
+    network = deploy(network, backend, precision=precision)
     with Reporter("Predicting", len(pictures)) as report:
         summary = predict_pictures(network, pictures, out, boxes=boxes, device=device, progress=report.progress)
     show(vars(summary), as_json, f"{summary.path}: {len(summary.rows)} people in {len(summary.drawings)} pictures")

@@ -27,6 +27,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 Settings = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. alpha=.3; may be repeated.")]
 Model = Annotated[str, typer.Option("--model", help="A name that `sharpose models` lists.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Tier = Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")]
+Backend = Annotated[str, typer.Option(help="eager, onnxruntime or openvino.")]
+Weights = Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")]
 
 
 def show(content: Any, as_json: bool, text: str) -> None:
