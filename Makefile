@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv test test-slow fuzz soak lint format train-nano figures lab clean-local
+.PHONY: help tables csv test test-slow fuzz soak lint format train-nano figures bench lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv; so table1 … table8"
@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz          100,000 broken files on every reader (CASES, SEED)"
 	@echo "make soak          half an hour of training, evaluating, killing and going on (MINUTES, SEED)"
 	@echo "make lint          ruff and mypy"
+	@echo "make bench         time ours, back-ends and peers in one session; once measured, print"
 	@echo "make figures       draw results/figures"
 	@echo "make train-nano    train the weights of the nano tier again (about two hours of two CPU cores)"
 	@echo "make lab           JupyterLab"
@@ -72,6 +73,13 @@ lint: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+$(VENV)/bench.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[harness,onnx,openvino,peers,energy]'
+	@touch $@ $(VENV)/harness.stamp
+
+bench: $(VENV)/bench.stamp
+	@$(SHARPOSE) bench --record --device $(DEVICE)
 
 figures: $(VENV)/harness.stamp
 	@$(SHARPOSE) figures

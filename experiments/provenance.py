@@ -20,6 +20,7 @@ from sharpose.errors import InputError
 REPOSITORY = Path(__file__).resolve().parents[1]
 CODE = ("sharpose", "experiments", "results/store.py", "pyproject.toml")
 PACKAGES = ("torch", "torchvision", "timm", "fvcore", "numpy", "opencv-python-headless", "pycocotools")
+OPTIONAL_PACKAGES = ("onnx", "onnxruntime", "openvino", "transformers")
 
 DeviceKind = Literal["cpu", "cuda"]
 
@@ -114,7 +115,7 @@ def provenance(device: Device) -> dict[str, Any]:
 @cache
 def versions() -> tuple[tuple[str, str], ...]:
     found = []
-    for package in PACKAGES:
+    for package in (*PACKAGES, *OPTIONAL_PACKAGES):
         try:
             found.append((package, metadata.version(package)))
         except metadata.PackageNotFoundError:

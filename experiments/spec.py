@@ -23,6 +23,9 @@ Column = Literal["ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pck", "pckh", "par
 MEAN_POSE = "mean-pose"
 """A control in place of a model: it puts the mean pose of the training people into every box."""
 
+NO_TABLES = ("tiers", "bench")
+"""YAML files beside the tables' specs that are something else."""
+
 OPTION = "model."
 KEYS = {
     "model": "the name of a model, or mean-pose",
@@ -238,7 +241,7 @@ def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
     if name.endswith((".yaml", ".yml")):
         return [Path(name)]
     wanted = re.compile(rf"(?:table)?{re.escape(name)}(?:[a-z]?|-.*)")
-    specs = sorted(path for path in folder.glob("*.yaml") if path.stem != "tiers")
+    specs = sorted(path for path in folder.glob("*.yaml") if path.stem not in NO_TABLES)
     if name == "all":
         return specs
     exact = [path for path in specs if path.stem in (name, f"table{name}")]

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from sharpose.backends.choice import EAGER, check_backend
+from sharpose.backends.deploy import deploy
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
@@ -21,13 +23,12 @@ from sharpose.evaluate_points import PckhEvaluation, pck_summary, score_pck, sco
 from sharpose.files import sha256_of, write_json
 from sharpose.metrics.evaluators import Evaluator, check_evaluator
 from sharpose.metrics.pckh import load_mpii_truth
-from sharpose.metrics.postprocess import Cleaning
+from sharpose.metrics.postprocess import PROTOCOL, Cleaning
 from sharpose.models import create_model
 from sharpose.progress import Reporter, speaks_for_all
 from sharpose.weights import load_weights
 
 SHIPPED = Path(__file__).resolve().parents[1] / "results" / "weights"
-PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 def assess(
@@ -44,10 +45,11 @@ def assess(
     workers: int,
     device: str,
     precision: str,
-    cleaning: Cleaning,
-    evaluator: Evaluator,
-    deterministic: bool = False,
     save_results: Path | None,
+    cleaning: Cleaning = PROTOCOL,
+    evaluator: Evaluator = "pycocotools",
+    backend: str = EAGER,
+    deterministic: bool = False,
     by_name: bool = False,
     ground_truth: Path | None = None,
 ) -> tuple[Evaluation | PckhEvaluation, dict[str, Any]]:
@@ -60,15 +62,15 @@ def assess(
     """
     if (data is None) == (annotations is None):
         raise InputError("give either --annotations FILE with --images DIR, or --data NAME")
-    if precision not in PRECISIONS:
-        raise InputError(f"--precision {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
     check_device(device)
+    check_backend(backend, precision, device)
     check_evaluator(evaluator)
     if deterministic:
         make_deterministic()
     join(device)
     model = create_model(model_name, **options)
     digest = load_chosen(model, model_name, weights)
+    model = deploy(model, backend, precision=precision)
     path, folder, _ = find_data(data or str(annotations), images)
     config = model.config
     codec = codec_of(config)
@@ -86,7 +88,8 @@ def assess(
             batch_size=batch_size,
             flip_test=flip_test,
             device=device,
-            precision=precision,  # type: ignore[arg-type]
+            # another back-end takes and gives fp32, whatever it computes in
+            precision=precision if backend == EAGER else "fp32",  # type: ignore[arg-type]
             num_workers=workers,
             progress=report.progress,
         )
@@ -105,6 +108,7 @@ def assess(
         "evaluator": evaluator,
         "flip_test": flip_test,
         "precision": precision,
+        "backend": backend,
         "device": device,
         "by_name": by_name,
         **more,

@@ -16,7 +16,14 @@ ALLOWED = {
     "results": set(),
     "experiments": {"sharpose", "results"},
     # of experiments, what describes cells; nothing that could measure one
-    "analysis": {"results", "experiments.spec", "experiments.yamlfile", "experiments.cells", "experiments.provenance"},
+    "analysis": {
+        "results",
+        "experiments.spec",
+        "experiments.bench_spec",
+        "experiments.yamlfile",
+        "experiments.cells",
+        "experiments.provenance",
+    },
 }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Deterministic, Device, Json, Model, Settings, app, parse_settings, show
+from sharpose.cli.app import Backend, Deterministic, Device, Json, Model, Settings, Weights, app, parse_settings, show
 from sharpose.errors import InputError, RunFailed
 
 
@@ -20,13 +20,14 @@ def evaluate(
         str | None, typer.Option(help="A generated set instead, e.g. mannequin-val or mannequin-val-mpii.")
     ] = None,
     boxes: Annotated[str, typer.Option(help="ground-truth, or a detections file.")] = "ground-truth",
-    weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
+    weights: Weights = None,
     settings: Settings = None,
     flip_test: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = True,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     workers: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16 or int8, as the back-end can.")] = "fp32",
+    backend: Backend = "eager",
     nms: Annotated[str, typer.Option(help="hard, soft or none: what becomes of near-duplicates.")] = "hard",
     oks_threshold: Annotated[float, typer.Option(help="OKS above which two detections are near-duplicates.")] = 0.9,
     keypoint_threshold: Annotated[float, typer.Option(help="Keypoints scored above it count in a row's score.")] = 0.2,
@@ -68,6 +69,7 @@ def evaluate(
         cleaning=Cleaning(nms, oks_threshold, keypoint_threshold),  # type: ignore[arg-type]
         evaluator=evaluator,  # type: ignore[arg-type]
         deterministic=deterministic,
+        backend=backend,
         save_results=save_results,
         by_name=by_name,
         ground_truth=ground_truth,
@@ -119,7 +121,7 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE|VIDEO|FOLDER…")],
     model: Model,
     out: Annotated[Path, typer.Option(help="Folder for keypoints.json and the drawings.")],
-    weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
+    weights: Weights = None,
     boxes: Annotated[
         Path | None, typer.Option(help="JSON list of {file_name or image_id, bbox, score}; default: whole images.")
     ] = None,
@@ -132,6 +134,8 @@ def predict(
     min_score: Annotated[float, typer.Option(min=0, max=1, help="People below it are not taken.")] = 0.5,
     settings: Settings = None,
     device: Device = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32; with openvino also bf16, with onnxruntime int8.")] = "fp32",
+    backend: Backend = "eager",
     as_json: Json = False,
 ) -> None:
     """Keypoints of the people in pictures and videos: JSON in COCO's results format, and drawings.
@@ -141,12 +145,17 @@ def predict(
     Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
     """
     from sharpose.assess import load_chosen
+    from sharpose.backends.choice import EAGER, check_backend
+    from sharpose.backends.deploy import deploy
     from sharpose.detect import PersonDetector
     from sharpose.models import create_model
     from sharpose.predict import find_inputs, predict_pictures, whole
     from sharpose.progress import Reporter
     from sharpose.video import predict_video
 
+    check_backend(backend, precision, device)
+    if backend == EAGER and precision != "fp32":
+        raise InputError(f"--precision {precision!r} does not work: predicting with torch is in fp32")
     pictures, videos = find_inputs(inputs)
     if boxes is not None and (videos or detector):
         raise InputError(f"--boxes {boxes}: goes neither with videos nor with --detector")
@@ -155,6 +164,7 @@ def predict(
     find = PersonDetector(detector, detector_weights, device=device, min_score=min_score) if detector_weights else whole
     network = create_model(model, **parse_settings(settings))
     load_chosen(network, model, weights)
+    network = deploy(network, backend, precision=precision)
     summaries = []
     if pictures:
         with Reporter("Predicting", len(pictures)) as report:

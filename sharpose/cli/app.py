@@ -31,6 +31,9 @@ Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Use algorithms alone that give the same bits each time, also on a GPU.")
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Tier = Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")]
+Backend = Annotated[str, typer.Option(help="eager, onnxruntime or openvino.")]
+Weights = Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")]
 
 
 def show(content: Any, as_json: bool, text: str) -> None:

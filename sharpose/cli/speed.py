@@ -2,61 +2,187 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sharpose.cli.app import Device, Json, Settings, app, harness, parse_settings, show
+from sharpose.errors import InputError
+
+if TYPE_CHECKING:
+    from sharpose.efficiency.variants import Variant
 
 
 @app.command()
 def bench(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL…")],
-    batch: Annotated[int, typer.Option(min=1)] = 4,
+    names: Annotated[list[str] | None, typer.Argument(metavar="MODEL…")] = None,
+    peers: Annotated[bool, typer.Option("--peers", help="Also other libraries' models of the same sizes.")] = False,
+    backends: Annotated[
+        list[str] | None,
+        typer.Option("--backend", help="eager, compiled, onnxruntime[:int8] or openvino[:bf16]; may be repeated."),
+    ] = None,
+    scopes: Annotated[
+        list[str] | None, typer.Option("--scope", help="model, model-flip-decode or end-to-end; may be repeated.")
+    ] = None,
+    batches: Annotated[list[int] | None, typer.Option("--batch", min=1, help="May be repeated; default: 4.")] = None,
     settings: Settings = None,
     rounds: Annotated[int, typer.Option(min=1)] = 10,
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
-    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile; on a GPU with CUDA graphs.")] = False,
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16, where --backend names none.")] = "fp32",
     refine_rate: Annotated[
         float | None, typer.Option(help="Stream batches, this share of whose people is refined; default: all are.")
     ] = None,
     device: Device = "cpu",
     threads: Annotated[int | None, typer.Option(min=1)] = None,
+    data: Annotated[
+        str, typer.Option(help="The images of scope end-to-end: a set's name or its file.")
+    ] = "mannequin-val",
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, where --data is a file.")] = None,
+    memory: Annotated[bool, typer.Option(help="Measure peak memory, each in a process of its own.")] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Measure what the store lacks of experiments/bench.yaml.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="With --record: measure also what is stored.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Images per second, all models interleaved in one run, random weights.
+    """Images per second, everything interleaved in one run, random weights, every person refined or a given share.
 
-    Example: sharpose bench sharpose-small-256x192 sharpose-base-256x192 --batch 4
+    Beside it: how much faster than the first row, latencies of a batch, and the share of the machine's own fp32
+    matrix-multiply rate that was reached, measured in the same run. With --record no model is named: the rows are
+    those of experiments/bench.yaml; their tables are printed and written to results/csv, their figure is drawn.
+
+    Example: sharpose bench sharpose-small-256x192 --peers --backend eager --backend openvino:bf16
     """
+    if bool(names) == record:
+        raise InputError("name the models to time, or give --record for the rows of experiments/bench.yaml")
+    if record:
+        record_bench(device, again, as_json)
+        return
     from sharpose.models.registry import resolve_config
 
+    names = names or []
     options = {"quality_threshold": None, **parse_settings(settings)}
     for name in names:
-        resolve_config(name, **options)
+        resolve_config(name, **supported(name, options))
+    if refine_rate is not None:
+        show_streams(names, options, refine_rate, (batches or [4])[0], rounds, precision, device, threads, as_json)
+        return
+    from sharpose.efficiency.bench import measure_bench
+    from sharpose.progress import Reporter
+
+    people = find_people(data, images) if "end-to-end" in (scopes or []) else None
+    chosen = [(name, own) for name, _, own in (one.partition(":") for one in backends or ["eager"])]
+    wanted = variants(names, options, peers, chosen, scopes or ["model"], batches or [4], precision, people)
+    with Reporter("Timing", rounds) as report:
+        results = measure_bench(
+            wanted, device=device, rounds=rounds, threads=threads, memory=memory, progress=report.progress
+        )
+    first = next(iter(results.values()))["images_per_s"]
+    width = max(map(len, results))
+    show(results, as_json, "\n".join(line(label, row, first, width) for label, row in results.items()))
+
+
+def show_streams(
+    names: list[str],
+    options: dict[str, Any],
+    refine_rate: float,
+    batch_size: int,
+    rounds: int,
+    precision: str,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Early exit as it is used: the people of several batches that need it are refined together."""
     from sharpose.efficiency.throughput import measure_throughput
     from sharpose.progress import Reporter
 
+    how: dict[str, Any] = {"batch_size": batch_size, "refine_rate": refine_rate, "rounds": rounds, "threads": threads}
+    variants = {name: (name, supported(name, options)) for name in names}
     with Reporter("Timing", rounds) as report:
-        results = measure_throughput(
-            {name: (name, options) for name in names},
-            batch_size=batch,
-            precision=precision,
-            mode="compiled" if compiled else "eager",
-            refine_rate=refine_rate,
-            device=device,
-            rounds=rounds,
-            threads=threads,
-            progress=report.progress,
-        )
-    first = results[names[0]]["images_per_s"]
+        results = measure_throughput(variants, precision=precision, device=device, progress=report.progress, **how)
     lines = [
-        f"{name:24} {row['images_per_s']:8.2f} images/s  {row['images_per_s'] / first:5.2f}×  "
-        f"p50 {row['latency_ms_p50']:.1f} ms  p90 {row['latency_ms_p90']:.1f} ms  "
-        f"CPU {row['cpu_s_per_image']:.3f} s/image{'  (noisy)' if row['noisy'] else ''}"
+        f"{name:24} {row['images_per_s']:8.2f} images/s  CPU {row['cpu_s_per_image']:.3f} s/image"
+        f"{'  (noisy)' if row['noisy'] else ''}"
         for name, row in results.items()
     ]
     show(results, as_json, "\n".join(lines))
+
+
+def record_bench(device: str, again: bool, as_json: bool) -> None:
+    harness("experiments.bench").run_bench(device=device, again=again)
+    rendering = harness("analysis.render")
+    tables = harness("analysis.bench").bench_tables(device=device)
+    for one in tables:
+        rendering.write_csv(one)
+    harness("analysis.bench_figure").save_bench_figure(tables[0].frame)
+    show([rendering.as_dict(one) for one in tables], as_json, "\n".join(map(rendering.render, tables)))
+
+
+def supported(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """`options` for a model; only SHaRPose has a threshold that could let someone exit early."""
+    from sharpose.models.registry import find
+
+    keep = hasattr(find(name).config_class, "quality_threshold")
+    return {key: value for key, value in options.items() if keep or key != "quality_threshold" or value is not None}
+
+
+def find_people(data: str, images: Path | None) -> Any:
+    from sharpose.data.locate import find_data
+    from sharpose.efficiency.variants import People
+
+    annotations, folder, _ = find_data(data, images)
+    return People(annotations, folder)
+
+
+def variants(
+    names: list[str],
+    options: dict[str, Any],
+    peers: bool,
+    backends: list[tuple[str, str]],
+    scopes: list[str],
+    batches: list[int],
+    precision: str,
+    people: Any,
+) -> dict[str, Variant]:
+    """All combinations by label; peers are eager, and backbones without heatmaps are timed as models alone."""
+    from sharpose.efficiency.peers import find_peer, peers_of
+    from sharpose.efficiency.variants import Variant
+
+    found: dict[str, Variant] = {}
+    for scope, batch in product(scopes, batches):
+        places = {"batch_size": batch, "scope": scope, "people": people}
+        for name, (backend, own) in product(names, backends):
+            one = Variant(name, supported(name, options), backend=backend, precision=own or precision, **places)
+            found[label(one)] = one
+        others = dict.fromkeys(peer for name in names if peers for peer in peers_of(name))
+        for peer in others:
+            if scope == "model" or find_peer(peer).gives_heatmaps:
+                one = Variant(peer, precision=precision, **places)
+                found[label(one)] = one
+        if peers and not others:
+            raise InputError(f"--peers: there are none of the size of {', '.join(names)}; sizes: small and base")
+    return found
+
+
+def label(variant: Variant) -> str:
+    """What tells a variant from the others."""
+    return f"{variant.model} {variant.backend} {variant.precision} batch {variant.batch_size} {variant.scope}"
+
+
+def line(name: str, row: dict[str, Any], first: float, width: int) -> str:
+    parts = [
+        f"{name:{width}} {row['images_per_s']:8.2f} images/s  {row['images_per_s'] / first:5.2f}×",
+        f"p50 {row['latency_ms_p50']:.1f} ms  p90 {row['latency_ms_p90']:.1f} ms",
+        f"CPU {row['cpu_s_per_image']:.3f} s/image",
+        f"{100 * row['share_of_matmul_rate']:.0f} % of the matrix-multiply rate",
+    ]
+    if row.get("peak_memory_mib") is not None:
+        parts.append(f"peak {row['peak_memory_mib']:.0f} MiB")
+    if row["joules_per_image"] is not None:
+        parts.append(f"{row['joules_per_image']:.2f} J/image")
+    return "  ".join(parts) + ("  (noisy)" if row["noisy"] else "")
 
 
 @app.command("bench-data")

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Device, Json, app, harness, parse_settings, show
+from sharpose.cli.app import Device, Json, Tier, app, harness, parse_settings, show
 from sharpose.errors import InputError
 
 Specs = Annotated[list[str] | None, typer.Argument(metavar="SPEC…", help="Spec files or names; default: all.")]
-Tier = Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")]
 Coco = Annotated[Path | None, typer.Option(help="The COCO folder, for the paper tier (or SHARPOSE_COCO).")]
 
 
@@ -112,35 +111,6 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
     for one in built:
         rendering.write_csv(one)
     show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
-
-
-@app.command()
-def export(
-    name: Annotated[str, typer.Option("--table", help="A table's number or name, or all.")] = "all",
-    format: Annotated[str, typer.Option(help="markdown, csv, latex or text.")] = "csv",
-    out: Annotated[Path | None, typer.Option(help="A file for one table, or a folder; default: print.")] = None,
-    tier: Tier = "nano",
-    device: Device = "cpu",
-    as_json: Json = False,
-) -> None:
-    """Tables from the store as files for elsewhere; nothing is measured.
-
-    Example: sharpose export --table 3 --format latex --out table3.tex
-    """
-    tables, rendering = harness("analysis.tables"), harness("analysis.render")
-    built = tables.build_tables([name], tier=tier, device=device)
-    texts = [rendering.render(one, format) for one in built]
-    if out is None:
-        show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
-        return
-    into_file = out.suffix != "" and not out.is_dir()
-    if into_file and len(built) > 1:
-        raise InputError(f"--out {out}: {name!r} means {len(built)} tables; name a folder, or one table")
-    paths = [out if into_file else out / f"{one.id}.{rendering.SUFFIXES[format]}" for one in built]
-    store = harness("results.store")
-    for path, text in zip(paths, texts, strict=True):
-        store.write(path, text.encode())
-    show([str(path) for path in paths], as_json, "\n".join(map(str, paths)))
 
 
 @app.command()

@@ -1,0 +1,201 @@
+"""Speeds of systems, back-ends and peers from the store, as tables and a figure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.footers import APART, DASH, NOISY, origin
+from analysis.lines import pick_device
+from analysis.statistics import ap_interval, paired_difference
+from analysis.tables import Table
+from experiments.bench_spec import Bench, BenchRow, deployments, load_bench, timings
+from experiments.cells import open_catalog
+from experiments.provenance import Device
+from results.store import Record, Store
+
+GIGA = 1e9
+NUMBERS = (
+    *("images_per_s", "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy", "peak_memory_mib"),
+    *("macs", "macs_per_s", "macs_per_byte", "share_of_matmul_rate", "share_of_roof", "joules_per_image"),
+    *("matmul_macs_per_s", "copy_bytes_per_s"),
+)
+"""Metrics of a record that go into the CSV."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A row and its record, if there is one."""
+
+    row: BenchRow
+    record: Record | None
+    lacking: str | None
+
+    def metric(self, key: str) -> Any:
+        return None if self.record is None else self.record.metrics.get(key)
+
+
+def bench_tables(*, device: str = "cpu", store: Store | None = None) -> list[Table]:
+    """The table of speeds on a device (this machine's `cpu` or `cuda`, or a stored name), and of what back-ends do to
+    accuracy. Nothing is measured."""
+    store = store or Store()
+    bench, chosen = load_bench(), pick_device(device, store)
+    return [speed_table(bench, read_timed(bench, chosen, store), chosen), deployed_table(bench, store)]
+
+
+def read_timed(bench: Bench, device: Device, store: Store) -> list[Timed]:
+    return [Timed(one.row, store.find(one.identity), one.lacking) for one in timings(bench, open_catalog(), device)]
+
+
+def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
+    by_label = {one.row.label: one for one in timed}
+    frame = pd.DataFrame([raw_numbers(one, by_label) for one in timed])
+    shown = pd.DataFrame(
+        {
+            "row": [one.row.label for one in timed],
+            "batch": [str(one.row.batch_size or bench.batch_size) for one in timed],
+            "scope": [one.row.scope for one in timed],
+            "images/s": [speed_text(one) for one in timed],
+            "against": [one.row.against or DASH for one in timed],
+            "times its speed": [ratio_text(one, by_label) for one in timed],
+            "wanted": [DASH if one.row.wanted is None else f"≥ {one.row.wanted:g}" for one in timed],
+            "latency p50 / p90 / p99 (ms)": [latency_text(one) for one in timed],
+            "peak memory (MiB)": [number_text(one.metric("peak_memory_mib"), "{:.0f}") for one in timed],
+            "% of matmul rate": [percent_text(one.metric("share_of_matmul_rate")) for one in timed],
+            "% of roof": [percent_text(one.metric("share_of_roof")) for one in timed],
+            "J/image": [number_text(one.metric("joules_per_image"), "{:.2f}") for one in timed],
+        }
+    )
+    if not any(one.metric("joules_per_image") for one in timed):
+        shown = shown.drop(columns="J/image")
+    return Table("bench", bench.title, frame, shown, [*speed_notes(timed, by_label, device), *bench.notes])
+
+
+def raw_numbers(one: Timed, others: Mapping[str, Timed]) -> dict[str, Any]:
+    row = one.row
+    facts = {
+        name: getattr(row, name) for name in ("label", "model", "backend", "precision", "scope", "against", "wanted")
+    }
+    found = {key: one.metric(key) for key in NUMBERS}
+    return {**facts, **found, "ratio": ratio(one, others), "run_id": one.record.run_id if one.record else None}
+
+
+def ratio(one: Timed, others: Mapping[str, Timed]) -> float | None:
+    """How many times as fast per image as the row it is set against: the median over rounds where both were timed in
+    one session, as neighbours in time are loaded alike; else from both medians."""
+    if one.row.against is None:
+        return None
+    other = others[one.row.against]
+    if one.record is None or other.record is None:
+        return None
+    if not together(one, other):
+        return one.metric("images_per_s") / other.metric("images_per_s")
+    pairs = zip(one.metric("samples_ms"), other.metric("samples_ms"), strict=True)
+    size = one.metric("batch_size") / other.metric("batch_size")
+    return statistics.median(theirs / ours * size for ours, theirs in pairs)
+
+
+def together(one: Timed, other: Timed) -> bool:
+    return one.metric("session") == other.metric("session")
+
+
+def speed_text(one: Timed) -> str:
+    value = one.metric("images_per_s")
+    return DASH if value is None else f"{value:#.3g}" + (f" {NOISY}" if one.metric("noisy") else "")
+
+
+def ratio_text(one: Timed, others: Mapping[str, Timed]) -> str:
+    value = ratio(one, others)
+    if value is None or one.row.against is None:
+        return DASH
+    return f"{value:.2f}" + ("" if together(one, others[one.row.against]) else f" {APART}")
+
+
+def latency_text(one: Timed) -> str:
+    if one.record is None:
+        return DASH
+    return " / ".join(f"{one.metric(f'latency_ms_{name}'):.0f}" for name in ("p50", "p90", "p99"))
+
+
+def number_text(value: float | None, form: str) -> str:
+    return DASH if value is None else form.format(value)
+
+
+def percent_text(value: float | None) -> str:
+    return number_text(None if value is None else 100 * value, "{:.0f}")
+
+
+def speed_notes(timed: list[Timed], others: Mapping[str, Timed], device: Device) -> list[str]:
+    """What has to be known to read the speeds."""
+    records = [one.record for one in timed if one.record is not None]
+    notes = []
+    if records:
+        first = records[0].metrics
+        peaks = sorted(record.metrics["matmul_macs_per_s"] / GIGA for record in records)
+        notes.append(
+            f"{device}, random weights, fp32 unless a row says otherwise, median of {first['rounds']} rounds with all "
+            f"rows interleaved, latencies of a whole batch; {origin(records)}."
+        )
+        notes.append(
+            f"Matmul rate: a large fp32 product in the same rounds, {statistics.median(peaks):.1f} G multiply-adds/s; "
+            "roof: the lower of it and what a large copy's bandwidth allows for weights, input and heatmaps. "
+            "Multiply-adds are products as published, so work left out, or done in fewer bits, shows as a higher share."
+        )
+    if any(one.metric("noisy") for one in timed):
+        notes.append(f"{NOISY} noisy: the samples spread too widely to rank this row.")
+    if any(APART in ratio_text(one, others) for one in timed):
+        notes.append(f"{APART} not timed in one session with the row it is set against.")
+    reached = [one for one in timed if one.row.wanted is not None and ratio(one, others) is not None]
+    short = [one.row.label for one in reached if (ratio(one, others) or 0) < (one.row.wanted or 0)]
+    if reached:
+        notes.append(f"Wanted and not reached: {', '.join(short) or 'none'}.")
+    for reason in dict.fromkeys(one.lacking or "" for one in timed if one.record is None):
+        labels = ", ".join(one.row.label for one in timed if one.record is None and (one.lacking or "") == reason)
+        notes.append(f"{DASH} {labels}: {reason or 'not measured yet (make bench)'}.")
+    return notes
+
+
+def deployed_table(bench: Bench, store: Store) -> Table:
+    """What a back-end and its precision do to the result."""
+    found = [(one, store.find(one.identity)) for one in deployments(bench, open_catalog())]
+    first = found[0][1]
+    rows, shown = [], []
+    for one, record in found:
+        interval = ap_interval(record.metrics) if record else None
+        paired = paired_difference(record.metrics, first.metrics) if record and first and record is not first else None
+        error = record.metrics["heatmaps_relative_error"] if record else None
+        ap = 100 * record.metrics["ap"] if record else None
+        rows.append(
+            {
+                "backend": one.row.backend,
+                "precision": one.row.precision,
+                "ap": ap,
+                "ap_minus_first": paired and 100 * paired.value,
+                "ap_minus_first_low": paired and 100 * paired.low,
+                "ap_minus_first_high": paired and 100 * paired.high,
+                "heatmaps_relative_error": error,
+                "run_id": record.run_id if record else None,
+            }
+        )
+        shown.append(
+            {
+                "back-end": one.row.backend,
+                "precision": one.row.precision,
+                "AP (nano tier)": DASH
+                if ap is None or interval is None
+                else f"{ap:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]",
+                "AP minus the first row's": DASH
+                if paired is None
+                else f"{100 * paired.value:+.2f} [{100 * paired.low:+.2f}, {100 * paired.high:+.2f}]",
+                "error of heatmaps": number_text(error, "{:.1e}"),
+            }
+        )
+    records = [record for _, record in found if record is not None]
+    notes = [f"{bench.deployed.model} on {bench.data}, ground-truth boxes, flip test, paired bootstrap of images."]
+    notes.append("Error of heatmaps: ‖a − b‖ / ‖b‖ over 32 people, b by torch in fp32.")
+    notes += [f"{origin(records).capitalize()}."] if records else []
+    return Table("backends", "Back-ends: what they do to the result", pd.DataFrame(rows), pd.DataFrame(shown), notes)

@@ -1,0 +1,177 @@
+"""What `make bench` compares, declared in bench.yaml, and what determines each of its numbers. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from experiments.cells import Catalog, model_identity
+from experiments.provenance import Device
+from experiments.spec import FOLDER, Strict
+from experiments.yamlfile import YamlFile, nearest
+from sharpose.backends.choice import EAGER, check_backend
+from sharpose.efficiency.peers import PEERS, describe_peer, missing_package
+from sharpose.errors import InputError
+from sharpose.models.registry import resolve_config
+
+VERSION = 1
+BENCH, DEPLOYED = "bench", "deployed"
+PACKAGES = {
+    "onnxruntime": ("onnx", ("onnxscript", "onnxruntime")),
+    "openvino": ("openvino", ("onnxscript", "openvino")),
+}
+"""By back-end: the extra, and what must be importable."""
+
+
+class BenchRow(Strict):
+    """One thing to time. `against`: the label of the row its speed is divided by; `wanted`: the ratio aimed at."""
+
+    label: str = Field(min_length=1)
+    model: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    batch_size: int | None = Field(None, ge=1, le=4096, description="in place of the spec's")
+    backend: str = EAGER
+    precision: str = "fp32"
+    scope: Literal["model", "model-flip-decode", "end-to-end"] = "model"
+    against: str | None = None
+    wanted: float | None = Field(None, gt=0)
+
+
+class DeployedRow(Strict):
+    backend: str
+    precision: str
+
+
+class DeployedRows(Strict):
+    """A trained model on other back-ends; the first row is what the others are compared with."""
+
+    model: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    rows: list[DeployedRow] = Field(min_length=1)
+
+
+class Bench(Strict):
+    """Rows of one interleaved session. `data`: the people of scope `end-to-end` and of the deployed rows."""
+
+    title: str = Field(min_length=1)
+    rounds: int = Field(12, ge=3, le=10_000)
+    data: str
+    batch_size: int = Field(4, ge=1, le=4096)
+    rows: list[BenchRow] = Field(min_length=1)
+    deployed: DeployedRows
+    notes: list[str] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A row with what determines its number, and why it cannot be measured here (None: it can)."""
+
+    row: BenchRow
+    identity: dict[str, Any]
+    lacking: str | None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A trained model on a back-end, in the same way."""
+
+    row: DeployedRow
+    weights: Path
+    identity: dict[str, Any]
+    lacking: str | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.row.backend} {self.row.precision}"
+
+
+def load_bench(path: Path = FOLDER / "bench.yaml") -> Bench:
+    """Read and check the spec. Raises SpecError naming file, line and key."""
+    file = YamlFile(path)
+    bench = file.validate(Bench)
+    labels = [row.label for row in bench.rows]
+    for index, row in enumerate(bench.rows):
+        if labels.count(row.label) > 1:
+            raise file.error(("rows", index, "label"), f"label {row.label!r} is used twice; make them differ")
+        if row.against is not None and row.against not in labels:
+            message = f"against: no row is labelled {row.against!r}{nearest(row.against, labels)}"
+            raise file.error(("rows", index, "against"), message)
+        try:
+            check_row(row)
+        except InputError as error:
+            raise file.error(("rows", index), f"row {row.label!r}: {error}") from None
+    for index, deployed in enumerate(bench.deployed.rows):
+        try:
+            check_backend(deployed.backend, deployed.precision, "cpu")
+        except InputError as error:
+            raise file.error(("deployed", "rows", index), str(error)) from None
+    return bench
+
+
+def check_row(row: BenchRow) -> None:
+    """The model and its options, by asking its own configuration, and whether the back-end has the precision."""
+    check_backend(row.backend, row.precision, "cpu")
+    if row.model not in PEERS:
+        resolve_config(row.model, **row.options)
+    elif row.backend != EAGER or row.options:
+        raise InputError(f"{row.model} is a peer: it is timed as its library makes it, eager and without options")
+    elif row.scope != "model" and not PEERS[row.model].gives_heatmaps:
+        raise InputError(f"{row.model} gives no heatmaps, so its scope can only be model")
+
+
+def timings(bench: Bench, catalog: Catalog, device: Device) -> list[Timing]:
+    """Every row with its identity on `device`."""
+    found = []
+    for row in bench.rows:
+        identity = {
+            "measure": BENCH,
+            "version": VERSION,
+            "model": describe_peer(row.model) if row.model in PEERS else model_identity(row.model, row.options),
+            "batch_size": row.batch_size or bench.batch_size,
+            "backend": row.backend,
+            "precision": row.precision,
+            "scope": row.scope,
+            "device": device.name,
+            "threads": device.threads,
+        }
+        if row.scope == "end-to-end":
+            identity["dataset"] = catalog.data_identity(bench.data)
+        lacking = missing_package(row.model) if row.model in PEERS else missing_extra(row.backend)
+        if row.backend != EAGER and device.kind != "cpu":
+            lacking = f"backend {row.backend} runs on the CPU here"
+        found.append(Timing(row, identity, lacking))
+    return found
+
+
+def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:
+    """The trained model on every back-end. Raises Blocked without its weights."""
+    chosen = bench.deployed
+    weights = catalog.weights(chosen.model)
+    shared = {
+        "measure": DEPLOYED,
+        "version": VERSION,
+        "model": model_identity(chosen.model, chosen.options),
+        "weights_sha256": catalog.sha256(weights),
+        "dataset": catalog.data_identity(bench.data),
+    }
+    return [
+        Deployment(
+            row,
+            weights,
+            {**shared, "backend": row.backend, "precision": row.precision},
+            missing_extra(row.backend),
+        )
+        for row in chosen.rows
+    ]
+
+
+def missing_extra(backend: str) -> str | None:
+    """Why a back-end is not to be had here; None where it is."""
+    extra, modules = PACKAGES.get(backend, ("", ()))
+    if any(find_spec(module) is None for module in modules):
+        return f"backend {backend} is not installed: pip install 'sharpose[{extra}]'"
+    return None

@@ -1,0 +1,1 @@
+"""What runs a model: torch itself, or an optional runtime that takes its exported graphs. All behind `deploy`."""

@@ -1,0 +1,76 @@
+"""A model on another back-end: called like the model it was made from, with the same typed result."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sharpose.backends.choice import COMPILED, EAGER, check_backend
+from sharpose.backends.graphs import COARSE, Run, coarse_stage, graphs_of, present
+from sharpose.backends.onnx_export import write_graph
+from sharpose.errors import InputError
+from sharpose.models.output import PoseModel, PoseOutput
+from sharpose.models.sharpose import CoarseStage, FineStage, SHaRPose
+
+MODULES = {"onnxruntime": "sharpose.backends.onnx_runtime", "openvino": "sharpose.backends.openvino"}
+"""Each has `compile_graph(path, precision, threads) -> Run`."""
+
+
+class Deployed(PoseModel):
+    """A model of one graph on another back-end."""
+
+    def __init__(self, model: PoseModel, runs: Mapping[str, Run]) -> None:
+        super().__init__()
+        self.config, self.runs = model.config, runs
+
+    def forward(self, images: Tensor) -> PoseOutput:
+        return PoseOutput(**self.runs["whole"]({"images": images}))
+
+
+class DeployedSHaRPose(SHaRPose):
+    """SHaRPose whose stages run on another back-end.
+
+    The early exit between them is inherited, with the head, which may decode the coarse tokens of those who exit.
+    """
+
+    def __init__(self, model: SHaRPose, runs: Mapping[str, Run]) -> None:
+        PoseModel.__init__(self)
+        self.config, self.runs, self.head = model.config, runs, copy.deepcopy(model.head)
+
+    def coarse(self, images: Tensor) -> CoarseStage:
+        return coarse_stage(self.runs["coarse"]({"images": images}))
+
+    def fine(self, images: Tensor, coarse: CoarseStage | None, alpha: float | None = None) -> FineStage:
+        """Raises InputError for an `alpha` other than the exported one."""
+        if alpha is not None and alpha != self.config.alpha:
+            raise InputError(f"alpha = {alpha}: the graphs were exported for {self.config.alpha}; deploy another model")
+        given = {} if coarse is None else {COARSE + name: value for name, value in present(coarse).items()}
+        found = self.runs["fine"]({"images": images, **given})
+        return FineStage(found["heatmaps"], found["keypoint_tokens"], found.get("keep_indices"))
+
+
+def deploy(model: PoseModel, backend: str = EAGER, *, precision: str = "fp32", threads: int | None = None) -> PoseModel:
+    """`model` itself for `eager`; else its graphs, compiled by a runtime, behind the model's own interface.
+
+    threads: of the runtime; None for as many as torch uses. The weights are copied: later changes do not show.
+    Raises InputError for what the back-end cannot do, or a package that is missing.
+    """
+    check_backend(backend, precision, "cpu")
+    if backend == EAGER:
+        return model
+    if backend == COMPILED:
+        raise InputError("backend = 'compiled' does not work here: only `sharpose bench` times compiled models so far")
+    compile_graph = import_module(MODULES[backend]).compile_graph
+    model, runs = model.cpu().eval(), {}
+    with tempfile.TemporaryDirectory() as folder:
+        for graph in graphs_of(model):
+            path = write_graph(graph, Path(folder))
+            runs[graph.name] = compile_graph(path, precision, threads or torch.get_num_threads())
+    deployed = DeployedSHaRPose(model, runs) if isinstance(model, SHaRPose) else Deployed(model, runs)
+    return deployed.eval()

@@ -1,0 +1,40 @@
+"""OpenVINO on the CPU, in fp32 or, where the processor has it, bf16."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sharpose.backends.extras import need
+from sharpose.backends.graphs import Run
+from sharpose.errors import InputError
+
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def compile_graph(path: Path, precision: str, threads: int) -> Run:
+    """The graph of an ONNX file, ready to run.
+
+    Raises InputError without the extra `openvino`, or for bf16 on a processor without it.
+    """
+    runtime = need("openvino", "openvino")
+    core = runtime.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise InputError("precision = 'bf16': this processor has no bf16 instructions; use fp32")
+    settings = {
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
+    compiled = core.compile_model(core.read_model(path), "CPU", settings)
+    inputs = [value.any_name for value in compiled.inputs]
+    outputs = [value.any_name for value in compiled.outputs]
+
+    def run(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        values = compiled({name: tensors[name].numpy() for name in inputs})
+        return {name: torch.from_numpy(values[name]) for name in outputs}
+
+    return run

@@ -1,0 +1,84 @@
+"""What is made for elsewhere: tables as files, and models as ONNX graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sharpose.cli.app import Device, Json, Settings, Tier, Weights, app, harness, parse_settings, show
+from sharpose.errors import InputError
+
+
+@app.command()
+def export(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="A model, with --onnx.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="A new folder for the model's ONNX graphs.")] = None,
+    weights: Weights = None,
+    settings: Settings = None,
+    name: Annotated[str, typer.Option("--table", help="A table's number or name, or all.")] = "all",
+    format: Annotated[str, typer.Option(help="markdown, csv, latex or text.")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="A file for one table, or a folder; default: print.")] = None,
+    tier: Tier = "nano",
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Tables from the store as files for elsewhere (nothing is measured); or a model as ONNX graphs, checked.
+
+    SHaRPose becomes two graphs, coarse and fine, with the early exit between them left to the caller; other systems
+    one. All take any batch. α and the other options are those given with --set.
+
+    Example: sharpose export --table 3 --format latex --out table3.tex
+
+    Example: sharpose export sharpose-nano-128x96 --onnx graphs --set alpha=.3
+    """
+    if (model is None) != (onnx is None):
+        raise InputError("a model is exported with both its name and a folder: sharpose export MODEL --onnx DIR")
+    if model is not None and onnx is not None:
+        if name != "all" or out is not None:
+            raise InputError("--table and --out are for tables; a model's graphs go to the folder given with --onnx")
+        export_graphs(model, onnx, weights, settings, as_json)
+        return
+    if weights is not None or settings:
+        raise InputError("--weights and --set are for a model: sharpose export MODEL --onnx DIR")
+    export_tables(name, format, out, tier, device, as_json)
+
+
+def export_tables(name: str, format: str, out: Path | None, tier: str, device: str, as_json: bool) -> None:
+    tables, rendering = harness("analysis.tables"), harness("analysis.render")
+    built = tables.build_tables([name], tier=tier, device=device)
+    texts = [rendering.render(one, format) for one in built]
+    if out is None:
+        show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
+        return
+    into_file = out.suffix != "" and not out.is_dir()
+    if into_file and len(built) > 1:
+        raise InputError(f"--out {out}: {name!r} means {len(built)} tables; name a folder, or one table")
+    paths = [out if into_file else out / f"{one.id}.{rendering.SUFFIXES[format]}" for one in built]
+    store = harness("results.store")
+    for path, text in zip(paths, texts, strict=True):
+        store.write(path, text.encode())
+    show([str(path) for path in paths], as_json, "\n".join(map(str, paths)))
+
+
+def export_graphs(name: str, folder: Path, weights: str | None, settings: list[str] | None, as_json: bool) -> None:
+    options = parse_settings(settings)
+    from sharpose.assess import load_chosen
+    from sharpose.backends.onnx_export import check_folder, export_model
+    from sharpose.models import create_model
+    from sharpose.models.registry import describe
+
+    check_folder(folder)
+    model = create_model(name, **options)
+    digest = load_chosen(model, name, weights)
+    facts = {"model": name, "options": options, "config": describe(model.config), "weights_sha256": digest}
+    manifest = export_model(model, folder, facts)
+    lines = []
+    for graph in manifest["graphs"].values():
+        error = graph["largest_relative_error"]
+        against = "not checked: onnxruntime is not installed" if error is None else f"{error:.1e} from torch"
+        lines.append(
+            f"{folder / graph['file']}  {', '.join(graph['inputs'])} → {', '.join(graph['outputs'])}  ({against})"
+        )
+    show({"folder": str(folder), **manifest}, as_json, "\n".join(lines))

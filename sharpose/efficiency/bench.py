@@ -1,0 +1,131 @@
+"""Everything about the speed of variants in one interleaved run, and what the machine could do at most meanwhile."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from sharpose.efficiency.energy import joules_per_call
+from sharpose.efficiency.machine import copy_call, matmul_call, roofline
+from sharpose.efficiency.memory import peak_memory_mib
+from sharpose.efficiency.peers import PEERS, build_peer
+from sharpose.efficiency.throughput import interleave, summarise, synchronise
+from sharpose.efficiency.variants import Variant, build_network, check_variant, make_call, moved_bytes
+from sharpose.errors import InputError
+
+MATMUL, COPY = "matmul", "copy"
+Metrics = dict[str, Any]
+
+
+def measure_bench(
+    variants: Mapping[str, Variant],
+    *,
+    device: str = "cpu",
+    rounds: int = 10,
+    warmup: int = 2,
+    threads: int | None = None,
+    seed: int = 0,
+    memory: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Metrics]:
+    """Metrics by label: speed and latencies of a batch, place under the roofline, peak memory, energy; every sample.
+
+    A variant's samples are in the order of the rounds, so that those of two variants in one `session` can be paired.
+    Multiply-adds are those of one image that goes through every stage, products alone, as published; over the scope
+    `model-flip-decode` and beyond they are twice the model's. Weights are random. Raises InputError for anything that
+    cannot be measured, before anything is.
+    """
+    check_request(variants, device, rounds)
+    work = count_work(variants)
+    with torch_threads(threads):
+        networks: dict[tuple[str, ...], nn.Module] = {}
+        for variant in variants.values():
+            if variant.network not in networks:
+                networks[variant.network] = build_network(variant, device, torch.get_num_threads())
+        calls = {label: make_call(one, networks[one.network], device) for label, one in variants.items()}
+        (matmul, products), (copy, copied) = matmul_call(device), copy_call(device)
+        load = os.getloadavg()[0]
+        samples = interleave({**calls, MATMUL: matmul, COPY: copy}, device, rounds, warmup, seed, progress)
+        peak = summarise(samples.pop(MATMUL), 1)["images_per_s"] * products
+        bandwidth = summarise(samples.pop(COPY), 1)["images_per_s"] * copied
+        facts = {
+            "session": uuid.uuid4().hex,
+            "threads": torch.get_num_threads(),
+            "load_before": load,
+            "rounds": rounds,
+            "warmup_rounds": warmup,
+            "matmul_macs_per_s": peak,
+            "copy_bytes_per_s": bandwidth,
+        }
+        results = {}
+        for label, variant in variants.items():
+            joules = joules_per_call(calls[label], lambda: synchronise(device), device)
+            speed = summarise(samples[label], variant.batch_size)
+            results[label] = {
+                **speed,
+                **facts,
+                **work[label],
+                **roofline(work[label]["macs"], work[label]["moved_bytes"], 1 / speed["images_per_s"], peak, bandwidth),
+                "joules_per_image": None if joules is None else joules / variant.batch_size,
+            }
+        # what was timed is freed before its memory is measured, one variant at a time
+        networks.clear()
+        calls.clear()
+        for label, variant in variants.items() if memory else ():
+            results[label]["peak_memory_mib"] = peak_memory_mib(variant, device, torch.get_num_threads())
+    return results
+
+
+def check_request(variants: Mapping[str, Variant], device: str, rounds: int) -> None:
+    if rounds < 1:
+        raise InputError(f"rounds = {rounds}: must be at least 1")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device = {device!r}: there is no CUDA device here; use --device cpu")
+    if taken := {MATMUL, COPY} & set(variants):
+        raise InputError(f"{', '.join(taken)}: is the machine's own row; give this variant another label")
+    for variant in variants.values():
+        check_variant(variant, device)
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:
+    """Parameters, multiply-adds and least bytes of one image, by label; every model is counted once."""
+    counted: dict[tuple[str, ...], tuple[int, int]] = {}
+    work = {}
+    for label, variant in variants.items():
+        key = variant.network[:2]
+        if key not in counted:
+            counted[key] = count_model(variant)
+        params, macs = counted[key]
+        runs = 1 if variant.scope == "model" else 2
+        work[label] = {"params": params, "macs": runs * macs, "moved_bytes": runs * moved_bytes(variant, params)}
+    return work
+
+
+def count_model(variant: Variant) -> tuple[int, int]:
+    """Parameters and multiply-adds (products alone) of one image."""
+    from sharpose.efficiency.cost import count_torch, measure_cost
+
+    if variant.model not in PEERS:
+        cost = measure_cost(variant.model, variant.options)
+        return cost["params"], cost["macs_torch"]
+    with torch.device("meta"):
+        model = build_peer(variant.model, explicit_attention=True).eval()
+    config: Any = model.config
+    images = torch.empty(1, 3, *config.image_size, device="meta")
+    return sum(parameter.numel() for parameter in model.parameters()), count_torch(model, (images,))["torch"]

@@ -1,0 +1,46 @@
+"""What the machine can do at most, measured in the same run as the models, so that it is loaded alike.
+
+The roofline (Williams et al., 2009): a computation of intensity I (multiply-adds per byte it must move) reaches at most
+min(peak rate, I x bandwidth).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+MATMUL_SIZE = {"cpu": 1536, "cuda": 8192}
+COPIED_BYTES = {"cpu": 128 * 2**20, "cuda": 2**30}
+BYTES_PER_NUMBER = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+
+
+def matmul_call(device: str) -> tuple[Callable[[], None], int]:
+    """A large fp32 product, and its multiply-adds."""
+    size = MATMUL_SIZE[device.partition(":")[0]]
+    a, b = torch.randn(2, size, size, device=device)
+    out = torch.empty(size, size, device=device)
+    return lambda: _ignore(torch.mm(a, b, out=out)), size**3
+
+
+def copy_call(device: str) -> tuple[Callable[[], None], int]:
+    """A large copy in memory, and the bytes it reads and writes."""
+    size = COPIED_BYTES[device.partition(":")[0]]
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return lambda: _ignore(target.copy_(source)), 2 * size
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+def roofline(macs: int, moved_bytes: int, seconds: float, peak: float, bandwidth: float) -> dict[str, float]:
+    """Where `macs` in `seconds` stand under the roof given by `peak` (multiply-adds/s) and `bandwidth` (bytes/s)."""
+    rate, intensity = macs / seconds, macs / moved_bytes
+    return {
+        "macs_per_s": rate,
+        "macs_per_byte": intensity,
+        "share_of_matmul_rate": rate / peak,
+        "share_of_roof": rate / min(peak, intensity * bandwidth),
+    }

@@ -1,0 +1,125 @@
+"""Other people's models of the same size as ours, for timing next to them: random weights, nothing is downloaded.
+
+Their names list without torch, and building one needs the package it comes from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from sharpose.errors import InputError
+from sharpose.models.configs.base import Size
+from sharpose.models.registry import nearest, resolve_config
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WIDTHS = {"small": (384, 12), "base": (768, 12)}
+"""Width and heads of ViTPose's backbones; all have 12 blocks."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A model of another library; `like` is ours of the same system and size, whose codec its heatmaps are in."""
+
+    library: str
+    size: str
+    image_size: Size
+
+    @property
+    def like(self) -> str:
+        return f"vitpose-{self.size}-{self.image_size[0]}x{self.image_size[1]}"
+
+    @property
+    def gives_heatmaps(self) -> bool:
+        return self.library == "transformers"
+
+
+SIZES = (("small", (256, 192)), ("base", (256, 192)), ("base", (384, 288)))
+PEERS = {
+    f"{name}-{size}-{height}x{width}": Peer(library, size, (height, width))
+    for name, library in (("huggingface-vitpose", "transformers"), ("timm-vit", "timm"))
+    for size, (height, width) in SIZES
+}
+
+
+def find_peer(name: str) -> Peer:
+    if name not in PEERS:
+        raise InputError(f"no peer is called {name!r}{nearest(name, PEERS)}; peers: {', '.join(PEERS)}")
+    return PEERS[name]
+
+
+def peers_of(model: str) -> list[str]:
+    """Names of the peers of a model's size and input, by its name; empty where there are none."""
+    wanted = re.search(r"(small|base)-\d+x\d+$", model)
+    return [name for name in PEERS if wanted and name.endswith(wanted[0])]
+
+
+def missing_package(name: str) -> str | None:
+    """Why a peer cannot be built here; None where it can."""
+    if find_spec(find_peer(name).library) is None:
+        return f"{name} needs transformers: pip install 'sharpose[peers]'"
+    return None
+
+
+def describe_peer(name: str) -> dict[str, Any]:
+    """What determines a peer's work, as plain data."""
+    peer = find_peer(name)
+    width, heads = WIDTHS[peer.size]
+    return {"peer": peer.library, "image_size": peer.image_size, "embed_dim": width, "num_heads": heads, "depth": 12}
+
+
+def build_peer(name: str, *, explicit_attention: bool = False) -> nn.Module:
+    """A model from normalised images to an object with `.heatmaps`, or for a backbone alone to features.
+
+    explicit_attention: with attention matrices, as counters need it, and not the fused kernel the library defaults to.
+    Raises InputError where its package is missing.
+    """
+    if reason := missing_package(name):
+        raise InputError(reason)
+    peer = find_peer(name)
+    build = build_huggingface if peer.library == "transformers" else build_timm
+    model = build(peer, explicit_attention)
+    model.config = resolve_config(peer.like)  # type: ignore[assignment]
+    return model
+
+
+def build_huggingface(peer: Peer, explicit_attention: bool) -> nn.Module:
+    """ViTPose with the classic decoder (two transposed convolutions of 256), as in its paper."""
+    from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+
+    from sharpose.efficiency.wrapped import HeatmapsOnly
+
+    width, heads = WIDTHS[peer.size]
+    backbone = VitPoseBackboneConfig(
+        image_size=list(peer.image_size),
+        patch_size=[16, 16],
+        hidden_size=width,
+        num_hidden_layers=12,
+        num_attention_heads=heads,
+        mlp_ratio=4,
+    )
+    config: Any = VitPoseConfig(backbone_config=backbone, use_simple_decoder=False)
+    config.num_labels = 17
+    # what the library does by default is left to it
+    attention = {"attn_implementation": "eager"} if explicit_attention else {}
+    return HeatmapsOnly(VitPoseForPoseEstimation._from_config(config, **attention))
+
+
+def build_timm(peer: Peer, explicit_attention: bool) -> nn.Module:
+    """The plain backbone, up to its last norm: what every ViT pose model runs at least."""
+    import timm
+
+    from sharpose.efficiency.wrapped import FeaturesOnly
+
+    width, heads = WIDTHS[peer.size]
+    backbone: Any = timm.create_model(
+        "vit_base_patch16_224", img_size=peer.image_size, embed_dim=width, num_heads=heads, num_classes=0
+    )
+    if explicit_attention:
+        for block in backbone.blocks:
+            block.attn.fused_attn = False
+    return FeaturesOnly(backbone)

@@ -1,0 +1,143 @@
+"""What can be timed: a model of ours or a peer's, on a back-end, over one of three scopes.
+
+Scopes: `model`, normalised input tensor to heatmaps; `model-flip-decode`, twice the model (flip test) and heatmaps to
+points; `end-to-end`, image files to points in their pixels, with flip test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from sharpose.backends.choice import COMPILED, EAGER, check_backend
+from sharpose.backends.deploy import deploy
+from sharpose.codecs.choice import HeatmapCodec, codec_of
+from sharpose.codecs.flip import flip_back
+from sharpose.compiled import compile_model
+from sharpose.data.coco import CocoTopDown
+from sharpose.data.normalise import normalise
+from sharpose.data.skeleton import COCO
+from sharpose.efficiency.machine import BYTES_PER_NUMBER
+from sharpose.efficiency.peers import PEERS, build_peer, find_peer
+from sharpose.errors import InputError
+from sharpose.models import create_model, resolve_config
+
+Scope = Literal["model", "model-flip-decode", "end-to-end"]
+TORCH_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class People:
+    """A data set on disk, for the scope that begins with image files."""
+
+    annotations: Path
+    images: Path
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing to time."""
+
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 1
+    backend: str = EAGER
+    precision: str = "fp32"
+    scope: Scope = "model"
+    people: People | None = None
+
+    @property
+    def network(self) -> tuple[str, ...]:
+        """What variants that share a network have in common."""
+        own = (str(self.batch_size),) if self.backend == COMPILED else ()
+        return self.model, repr(sorted(self.options.items())), self.backend, self.precision, *own
+
+
+def check_variant(variant: Variant, device: str) -> None:
+    """Raise InputError for what cannot be built or timed, before anything is."""
+    check_backend(variant.backend, variant.precision, device)
+    if variant.scope not in get_args(Scope):
+        raise InputError(f"scope = {variant.scope!r} does not work: it must be one of {', '.join(get_args(Scope))}")
+    if variant.batch_size < 1:
+        raise InputError(f"batch_size = {variant.batch_size}: must be at least 1")
+    if variant.scope == "end-to-end" and variant.people is None:
+        raise InputError("scope = 'end-to-end' needs people: annotations and their images")
+    if variant.model not in PEERS:
+        resolve_config(variant.model, **variant.options)
+        return
+    if variant.backend != EAGER or variant.options:
+        raise InputError(f"{variant.model}: peers are timed as their library makes them, eager and without options")
+    if variant.scope != "model" and not find_peer(variant.model).gives_heatmaps:
+        raise InputError(f"{variant.model}: gives no heatmaps, so its scope can only be 'model'")
+
+
+def build_network(variant: Variant, device: str, threads: int | None) -> nn.Module:
+    """The model of a variant with random weights, ready on its back-end."""
+    torch.manual_seed(0)
+    if variant.model in PEERS:
+        return build_peer(variant.model).eval().to(device, TORCH_TYPES[variant.precision])
+    model = create_model(variant.model, **variant.options).eval()
+    if variant.backend not in (EAGER, COMPILED):
+        return deploy(model, variant.backend, precision=variant.precision, threads=threads)
+    model = model.to(device, TORCH_TYPES[variant.precision])
+    if variant.backend == COMPILED:
+        compile_model(model, [variant.batch_size], device)
+    return model
+
+
+def make_call(variant: Variant, network: nn.Module, device: str) -> Call:
+    """A call without arguments that runs one batch through a network, over the variant's scope."""
+    config: Any = network.config
+    kind = TORCH_TYPES[variant.precision] if variant.backend in (EAGER, COMPILED) else torch.float32
+    codec = codec_of(config)
+    if variant.scope == "end-to-end":
+        return endless(variant, network, codec, device, kind)
+    images = torch.randn(variant.batch_size, 3, *config.image_size).to(device, kind)
+    if variant.scope == "model":
+        return torch.inference_mode()(lambda: network(images))
+    return torch.inference_mode()(lambda: flip_and_decode(network, codec, images))
+
+
+def flip_and_decode(network: nn.Module, codec: HeatmapCodec, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Points (B, K, 2) in heatmap pixels and their scores, from the mean of both views' heatmaps."""
+    mirrored = flip_back(
+        network(images.flip(-1)).heatmaps,
+        COCO.flip_pairs,
+        shift=codec.flip_shift,
+        offsets=codec.maps_per_keypoint == 3,
+    )
+    return codec.decode((0.5 * (network(images).heatmaps + mirrored)).float())
+
+
+def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: str, kind: torch.dtype) -> Call:
+    """From image files: every call takes the next people of the data set, from the first after the last."""
+    assert variant.people is not None
+    people, size = variant.people, network.config.image_size  # type: ignore[union-attr]
+    dataset = CocoTopDown(people.annotations, people.images, image_size=size, warp=codec.warp)  # type: ignore[arg-type]
+    place = 0
+
+    @torch.inference_mode()
+    def call() -> Tensor:
+        nonlocal place
+        samples = [dataset[(place + i) % len(dataset)] for i in range(variant.batch_size)]
+        place += variant.batch_size
+        batch = torch.utils.data.default_collate(samples)
+        points, _ = flip_and_decode(network, codec, normalise(batch["image"].to(device)).to(kind))
+        return codec.to_image(points, batch["center"].to(device), batch["scale"].to(device))
+
+    return call
+
+
+def moved_bytes(variant: Variant, params: int) -> int:
+    """Bytes that one image cannot do without: its share of reading the weights, its input and its heatmaps."""
+    config = resolve_config(find_peer(variant.model).like if variant.model in PEERS else variant.model)
+    height, width = config.image_size
+    rows, columns = config.heatmap_size
+    numbers = params / variant.batch_size + 3 * height * width + config.num_keypoints * rows * columns
+    return int(numbers * BYTES_PER_NUMBER[variant.precision])

@@ -1,0 +1,66 @@
+"""Recording the bench: one session for all rows, nothing measured twice, and how far a back-end is from torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from experiments import bench as recording
+from experiments.bench import heatmap_error, run_bench
+from experiments.bench_spec import Bench, DeployedRow, deployments, load_bench
+from experiments.cells import open_catalog
+from results.store import Store
+from sharpose.data.mannequin import annotations_path, images_path
+from sharpose.data.mannequin.generate import generate
+
+SPEC = """\
+title: small
+rounds: 3
+data: mannequin-val
+batch_size: 2
+rows:
+  - {label: one, model: sharpose-nano-128x96, options: {embed_dim: 24, num_heads: 4, depth: 1, quality_threshold: null}}
+  - {label: two, model: sharpose-nano-128x96, options: {embed_dim: 24, num_heads: 4, depth: 2, quality_threshold: null},
+     against: one}
+  - {label: other, model: sharpose-nano-128x96, backend: openvino}
+deployed: {model: sharpose-nano-128x96, options: {quality_threshold: null}, rows: [{backend: eager, precision: fp32}]}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Bench:
+    path = tmp_path / "small.yaml"
+    path.write_text(SPEC)
+    return load_bench(path)
+
+
+def test_records_of_one_session(small: Bench, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "load_bench", lambda: small)
+    files = SimpleNamespace(annotations_file=Path("none"), images_folder=Path("none"))
+    monkeypatch.setattr(recording, "ensure_named", lambda name: files)
+    monkeypatch.setattr(recording, "measure_deployed", lambda bench, deployment: {"ap": 0.5})
+    monkeypatch.setattr("sharpose.efficiency.bench.peak_memory_mib", lambda *request: 1.0)
+    monkeypatch.setattr("experiments.bench_spec.find_spec", lambda name: None)
+    said: list[str] = []
+    assert run_bench(store=store, say=said.append) == {"deployed": 1, "bench": 2}
+    assert "left out: other: backend openvino is not installed: pip install 'sharpose[openvino]'" in said
+    records = {record.row: record for record in store.records("bench")}
+    assert set(records) == {"one", "two"}
+    assert records["one"].metrics["session"] == records["two"].metrics["session"]
+    assert records["one"].metrics["batch_size"] == 2 and records["one"].metrics["peak_memory_mib"] == 1.0
+    assert records["two"].provenance["options"]["depth"] == 2
+    assert run_bench(store=store, say=said.append) == {"deployed": 0, "bench": 0}
+
+
+def test_error_of_heatmaps(small: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "PARITY_PEOPLE", 2)
+    folder = tmp_path / "people"
+    generate(folder, split="val", images=2, seed=3, workers=1)
+    files = annotations_path(folder, "val"), images_path(folder, "val")
+    exact = deployments(small, open_catalog())[0]
+    rounded = replace(exact, row=DeployedRow(backend="eager", precision="bf16"))
+    assert heatmap_error(small, exact, *files) == 0
+    assert 1e-4 < heatmap_error(small, rounded, *files) < 0.1
