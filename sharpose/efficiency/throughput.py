@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sharpose.errors import InputError
 from sharpose.models import create_model
+from sharpose.models.output import PoseModel
+from sharpose.models.sharpose import SHaRPose
 
 NOISY_SPREAD = 0.25
 """Half of the samples of a variant lie within this share of its median, or the variant is marked noisy."""
@@ -36,7 +38,8 @@ class Sample(NamedTuple):
 def measure_throughput(
     variants: Mapping[str, tuple[str, Mapping[str, Any]]],
     *,
-    batch_size: int,
+    batch_size: int | Mapping[str, int],
+    refine_rate: Mapping[str, float | None] | None = None,
     precision: str = "fp32",
     device: str = "cpu",
     rounds: int = 10,
@@ -48,11 +51,15 @@ def measure_throughput(
     """Metrics of every variant (label: model name and options), measured round by round in random order.
 
     Weights are random: speed does not depend on them where no instance exits early, which the options have to say.
+    batch_size: of all, or by label. refine_rate: by label, the share of the batch that is made to look again (None:
+    as the options say); with it every instance runs the quality predictor and takes the early-exit path.
     Raises InputError for a device or precision that is not to be had, or rounds below 1.
     """
+    batches = batch_size if isinstance(batch_size, Mapping) else dict.fromkeys(variants, batch_size)
+    rates = refine_rate or {}
     if precision not in PRECISIONS:
         raise InputError(f"precision = {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
-    if min(batch_size, rounds) < 1:
+    if min(*batches.values(), rounds) < 1:
         raise InputError(f"batch_size = {batch_size}, rounds = {rounds}: both must be at least 1")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device = {device!r}: there is no CUDA device here; use --device cpu")
@@ -60,18 +67,60 @@ def measure_throughput(
     torch.set_num_threads(threads or before)
     load = os.getloadavg()[0]
     try:
-        calls = {label: prepare(*variant, batch_size, precision, device) for label, variant in variants.items()}
+        calls = {
+            label: prepare(*variant, batches[label], precision, device, rates.get(label))
+            for label, variant in variants.items()
+        }
         samples = interleave(calls, device, rounds, warmup, seed, progress)
         facts = {"threads": torch.get_num_threads(), "load_before": load, "rounds": rounds, "warmup_rounds": warmup}
     finally:
         torch.set_num_threads(before)
-    return {label: {**summarise(taken, batch_size), **facts} for label, taken in samples.items()}
+    return {label: {**summarise(taken, batches[label]), **facts} for label, taken in samples.items()}
 
 
-def prepare(name: str, options: Mapping[str, Any], batch_size: int, precision: str, device: str) -> Callable[[], None]:
+class ForcedQuality(nn.Module):
+    """A quality predictor that does its work and then says 0 to the first instances of a batch and 1 to the others."""
+
+    def __init__(self, predictor: nn.Module, refined: int) -> None:
+        super().__init__()
+        self.predictor, self.refined = predictor, refined
+
+    def forward(self, token: Tensor) -> Tensor:
+        quality = self.predictor(token)
+        return (torch.arange(len(quality), device=quality.device) >= self.refined).to(quality)
+
+
+def forced(model: PoseModel, batch_size: int, refine_rate: float) -> PoseModel:
+    """`model` made to refine a share of every batch. InputError where that is no whole number of people."""
+    refined = round(refine_rate * batch_size)
+    if (
+        not isinstance(model, SHaRPose)
+        or model.config.stages != "coarse-fine"
+        or model.config.quality_threshold is None
+    ):
+        raise InputError("a refine rate needs a SHaRPose of two stages with a quality_threshold")
+    if abs(refined - refine_rate * batch_size) > 1e-9:
+        raise InputError(f"refine_rate = {refine_rate} of a batch of {batch_size} is no whole number of people")
+    if not 0 < model.config.quality_threshold <= 1:
+        raise InputError(f"quality_threshold = {model.config.quality_threshold}: a refine rate needs one in (0, 1]")
+    model.quality_predictor = ForcedQuality(model.quality_predictor, refined)  # type: ignore[assignment]
+    return model
+
+
+def prepare(
+    name: str,
+    options: Mapping[str, Any],
+    batch_size: int,
+    precision: str,
+    device: str,
+    refine_rate: float | None = None,
+) -> Callable[[], None]:
     """A call that runs one batch through one model."""
     torch.manual_seed(0)
-    model = create_model(name, **options).eval().to(device, PRECISIONS[precision])
+    model = create_model(name, **options)
+    if refine_rate is not None:
+        model = forced(model, batch_size, refine_rate)
+    model = model.eval().to(device, PRECISIONS[precision])
     size = model.config.image_size
     images: Tensor = torch.randn(batch_size, 3, *size).to(device, PRECISIONS[precision])
 

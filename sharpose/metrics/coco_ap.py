@@ -90,7 +90,7 @@ def coco_ap(
     sigmas: one per keypoint; None takes the annotation file's (COCO's by name). image_ids: evaluate on these images
     only; None is the protocol, every image of the annotations. resamples: 0 for no bootstrap. Raises InputError.
     """
-    pose_file = _pose_file(annotations)
+    pose_file = annotations_of(annotations)
     _check_results(results, pose_file)
     chosen = set(pose_file.images if image_ids is None else image_ids)
     kept = [dict(row) for row in results if row["image_id"] in chosen]
@@ -209,7 +209,8 @@ class Matches:
         return np.concatenate(replicates)
 
 
-def _pose_file(annotations: Path | str | Mapping[str, Any] | PoseFile) -> PoseFile:
+def annotations_of(annotations: Path | str | Mapping[str, Any] | PoseFile) -> PoseFile:
+    """A checked annotation file from a path or its content. Raises InputError."""
     if isinstance(annotations, PoseFile):
         return annotations
     if isinstance(annotations, Mapping):
