@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from sharpose.efficiency import throughput
-from sharpose.efficiency.throughput import Sample, interleave, measure_throughput, summarise
+from sharpose.efficiency.throughput import Sample, forced, interleave, measure_throughput, summarise
 from sharpose.errors import InputError
+from sharpose.models import create_model
 
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 2, "quality_threshold": None}
 
@@ -53,3 +55,36 @@ def test_no_gpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput.torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="no CUDA device"):
         measure_throughput({"a": ("sharpose-nano-128x96", TINY)}, batch_size=1, device="cuda")
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25, 1.0])
+def test_a_forced_refine_rate_takes_the_early_exit_path(rate):
+    torch.manual_seed(0)
+    model = forced(create_model("sharpose-nano-128x96", quality_threshold=0.5), 4, rate).eval()
+    with torch.inference_mode():
+        output = model(torch.randn(4, 3, 128, 96))
+    wanted = round(4 * rate)
+    assert output.needs_refinement.tolist() == [row < wanted for row in range(4)]
+    assert (0 if output.fine_heatmaps is None else len(output.fine_heatmaps)) == wanted
+    assert torch.equal(output.heatmaps[wanted:], output.coarse_heatmaps[wanted:])
+
+
+def test_refine_rates_that_cannot_be_are_refused():
+    for options, batch, rate, said in (
+        ({"quality_threshold": 0.5}, 4, 0.3, "no whole number of people"),
+        ({"quality_threshold": None}, 4, 0.5, "with a quality_threshold"),
+        ({"quality_threshold": 1.2}, 4, 0.5, "needs one in"),
+    ):
+        with pytest.raises(InputError, match=said):
+            forced(create_model("sharpose-nano-128x96", **options), batch, rate)
+
+
+def test_every_variant_has_its_own_batch_and_rate():
+    variants = {
+        "none": ("sharpose-nano-128x96", {"quality_threshold": 0.5}),
+        "all": ("sharpose-nano-128x96", {"quality_threshold": 0.5}),
+    }
+    found = measure_throughput(
+        variants, batch_size={"none": 2, "all": 4}, refine_rate={"none": 0.0, "all": 1.0}, rounds=1
+    )
+    assert {label: row["batch_size"] for label, row in found.items()} == {"none": 2, "all": 4}
