@@ -10,6 +10,7 @@ SHARPOSE := $(BIN)/sharpose
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv; so table1 … table8"
+	@echo "make figure6       the quality threshold; also figure6-test, semantics, frontier, schedules, batch, exits, counters"
 	@echo "make tables        print every table from the store; nothing is measured"
 	@echo "make csv           the raw numbers of every table to results/csv, from the store"
 	@echo "make test          the test suite"
@@ -42,6 +43,11 @@ TABLES := table1 table2 table3 table4 table5 table6 table6a table6b table7 table
 .PHONY: $(TABLES)
 $(TABLES): table%: $(VENV)/harness.stamp
 	@$(SHARPOSE) run $* --table --device $(DEVICE) --tier $(TIER)
+
+OWN := figure6 figure6-test semantics frontier schedules batch exits counters
+.PHONY: $(OWN)
+$(OWN): $(VENV)/harness.stamp
+	@$(SHARPOSE) run $@ --table --device $(DEVICE) --tier $(TIER)
 
 tables: $(VENV)/harness.stamp
 	@$(SHARPOSE) table all --device $(DEVICE) --tier $(TIER)

@@ -6,7 +6,14 @@ import json
 import re
 
 from analysis import closed_forms
-from analysis.lines import Line, compared_row, previous_difference, stored_devices, timed_together
+from analysis.lines import (
+    Line,
+    compared_row,
+    pair_differences,
+    previous_difference,
+    stored_devices,
+    timed_together,
+)
 from analysis.statistics import replicates_of, score_of
 from experiments.provenance import Device
 from experiments.spec import LoadedSpec
@@ -85,6 +92,35 @@ def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
         else "none is lower beyond its interval"
     )
     return [f"AP differences by paired bootstrap: {steps}; {verdict}."]
+
+
+def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """Whether one row of every pair that the spec names has the higher AP, by paired bootstrap."""
+    said, open_pairs = [], []
+    for first, second, difference in pair_differences(loaded, lines):
+        if difference is None:
+            open_pairs.append(f"{first} and {second}")
+            continue
+        verdict = "higher" if difference.low > 0 else "lower" if difference.high < 0 else "no difference"
+        numbers = f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+        said.append(f"{first} minus {second}: {numbers}, {verdict}")
+    text = [f"AP of pairs of rows, paired bootstrap, 95 %: {'; '.join(said)}."] if said else []
+    return text + ([f"{DASH} not compared, as an AP is missing: {', '.join(open_pairs)}."] if open_pairs else [])
+
+
+def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """How many trainings stand behind the mean, and which are missing."""
+    if not loaded.spec.seeds:
+        return []
+    missing: dict[str, list[str]] = {}
+    for line in lines:
+        for seed in line.seeds:
+            if seed.record is None:
+                why = seed.cell.blocked or f"not measured yet (sharpose run {seed.cell.spec})"
+                missing.setdefault(why, []).append(f"{line.row.label} seed {seed.cell.seed}")
+    wanted = 1 + len(loaded.spec.seeds)
+    text = f"Trainings: mean ± sample standard deviation over those present of {wanted} seeds, their number in brackets"
+    return [f"{text}."] + [f"{DASH} training missing: {', '.join(rows)}: {why}." for why, rows in missing.items()]
 
 
 def cost_text(lines: list[Line]) -> list[str]:

@@ -9,15 +9,23 @@ from typing import Any
 from analysis.statistics import Interval, paired_difference
 from experiments.cells import Cell
 from experiments.provenance import Device, local_device
-from experiments.spec import LoadedSpec, Row
+from experiments.spec import SETTINGS_SHOWN, LoadedSpec, Row
 from experiments.yamlfile import SpecError
 from results.store import Record, Store
 
 # Numbers in one column are comparable only where these parts of their identities agree.
 SAME_IN_A_COLUMN = {
     "accuracy": ("dataset", "boxes"),
-    "throughput": ("device", "threads", "batch_size", "precision", "scope"),
+    "throughput": ("device", "threads", "batch_size", "refine_rate", "precision", "scope"),
 }
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The accuracy of another training of a row's model; None where there is none yet."""
+
+    cell: Cell
+    record: Record | None
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class Line:
     row: Row
     cells: Mapping[str, Cell]
     records: Mapping[str, Record]
+    seeds: tuple[Seed, ...] = ()
 
     def metric(self, measure: str, key: str) -> Any:
         """A measured value, None where there is none."""
@@ -37,10 +46,16 @@ class Line:
 def read_lines(loaded: LoadedSpec, found: list[Cell], store: Store) -> list[Line]:
     lines = []
     for row in loaded.spec.rows:
-        own: dict[str, Cell] = {cell.measure: cell for cell in found if cell.row == row.label}
-        stored = {measure: store.find(cell.identity) for measure, cell in own.items() if cell.identity is not None}
-        lines.append(Line(row, own, {measure: record for measure, record in stored.items() if record is not None}))
+        cells = [cell for cell in found if cell.row == row.label]
+        own: dict[str, Cell] = {cell.measure: cell for cell in cells if cell.seed is None}
+        stored = {measure: stored_record(cell, store) for measure, cell in own.items()}
+        seeds = tuple(Seed(cell, stored_record(cell, store)) for cell in cells if cell.seed is not None)
+        lines.append(Line(row, own, {name: record for name, record in stored.items() if record is not None}, seeds))
     return lines
+
+
+def stored_record(cell: Cell, store: Store) -> Record | None:
+    return None if cell.identity is None else store.find(cell.identity)
 
 
 def refuse_mixtures(loaded: LoadedSpec, lines: list[Line]) -> None:
@@ -52,7 +67,9 @@ def refuse_mixtures(loaded: LoadedSpec, lines: list[Line]) -> None:
                 continue
             first = first or line
             for key in keys:
-                if identity(line, measure)[key] != identity(first, measure)[key]:
+                if key in SETTINGS_SHOWN and key in loaded.spec.columns:
+                    continue
+                if identity(line, measure).get(key) != identity(first, measure).get(key):
                     raise loaded.row_error(
                         line.row,
                         f"its {measure} has another {key} than row {first.row.label!r}; make two tables of them",
@@ -71,6 +88,23 @@ def previous_difference(loaded: LoadedSpec, lines: list[Line], index: int) -> In
     if now is None or before is None or now.identity["weights_sha256"] != before.identity["weights_sha256"]:
         return None
     return paired_difference(now.metrics, before.metrics)
+
+
+def pair_differences(loaded: LoadedSpec, lines: list[Line]) -> list[tuple[str, str, Interval | None]]:
+    """The spec's pairs: AP of the first minus AP of the second; None where one is missing or they do not pair."""
+    found = {line.row.label: line.records.get("accuracy") for line in lines}
+    differences = []
+    for first, second in loaded.spec.pairs:
+        ours, theirs = found[first], found[second]
+        both = ours is not None and theirs is not None
+        differences.append((first, second, paired_difference(ours.metrics, theirs.metrics) if both else None))
+    return differences
+
+
+def seed_scores(line: Line, key: str = "ap") -> list[float]:
+    """A metric of the main training and of every other one that is stored."""
+    records = [line.records.get("accuracy"), *(seed.record for seed in line.seeds)]
+    return [record.metrics[key] for record in records if record is not None and record.metrics.get(key) is not None]
 
 
 def compared_row(loaded: LoadedSpec, lines: list[Line]) -> Line:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from analysis.counters import counter_frame, counter_shown, counter_text
 from analysis.footers import (
     APART,
     DASH,
@@ -22,26 +24,35 @@ from analysis.footers import (
     cost_text,
     missing_text,
     paired_text,
+    pairs_text,
     paper_speed_text,
+    seeds_text,
     speed_text,
 )
 from analysis.lines import (
     Line,
     compared_row,
+    identity,
     pick_device,
     previous_difference,
     read_lines,
     refuse_mixtures,
     relative_speed,
+    seed_scores,
     timed_together,
 )
 from analysis.statistics import SCORES as RESAMPLED
 from analysis.statistics import score_interval
+from analysis.tokens import token_frame, token_shown
 from experiments.cells import Catalog, cells, open_catalog
 from experiments.provenance import Device, choose_device
-from experiments.spec import LoadedSpec, load_specs
+from experiments.spec import SETTINGS_SHOWN, LoadedSpec, load_specs
 from results.store import Store
 
+if TYPE_CHECKING:
+    from analysis.gate_table import GateCurve
+
+SETTINGS_TITLES = {"batch_size": "batch", "refine_rate": "share refined"}
 SCORES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -73,13 +84,14 @@ AMOUNTS = {
 @dataclass(frozen=True)
 class Table:
     """`frame`: raw numbers, one row per spec row, for CSV and notebooks. `shown`: as text under printed headers.
-    `footer`: what has to be known to read it."""
+    `footer`: what has to be known to read it. `curves`: of kind gate, what its figure shows of every row."""
 
     id: str
     title: str
     frame: pd.DataFrame
     shown: pd.DataFrame
     footer: list[str]
+    curves: tuple[GateCurve, ...] = ()
 
 
 def build_tables(
@@ -104,6 +116,11 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
     """One table at a tier, with the speeds of one device."""
     lines = read_lines(loaded, cells(loaded, catalog, device), store)
     refuse_mixtures(loaded, lines)
+    return BUILDERS[loaded.spec.kind](loaded, lines, catalog, device, store)
+
+
+def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
+    """A line per row of the spec."""
     marked = [number for number, line in enumerate(lines) if line.row.note]
     labels = [
         line.row.label + (f" {superscript(marked.index(i) + 1)}" if i in marked else "") for i, line in enumerate(lines)
@@ -115,10 +132,38 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
             shown[column.header] = [text or DASH for text in texts]
     frame = pd.DataFrame([raw_numbers(loaded, lines, index, device) for index in range(len(lines))])
     footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
-    footer += [*accuracy_text(lines), *budget_text(lines), *paired_text(loaded, lines), *cost_text(lines)]
+    footer += [*accuracy_text(lines), *budget_text(lines), *paired_text(loaded, lines)]
+    footer += [*pairs_text(loaded, lines), *seeds_text(loaded, lines), *cost_text(lines)]
     footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
     footer += [*missing_text(lines), *loaded.spec.notes]
     return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer)
+
+
+def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
+    """A line per row and quality threshold."""
+    # scipy and pycocotools take a second to load, which the other tables need not wait for
+    from analysis import gate_table
+
+    curves = gate_table.gate_curves(loaded, lines)
+    shown = gate_table.gate_shown(loaded, curves, catalog.name)
+    footer = gate_table.gate_footer(loaded, lines, curves)
+    return Table(loaded.id, loaded.spec.title, gate_table.gate_frame(curves), shown, footer, tuple(curves))
+
+
+def build_tokens(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
+    """A line per row, of its tokens; the raw numbers have one per block."""
+    frame = token_frame(loaded)
+    return Table(loaded.id, loaded.spec.title, frame, token_shown(loaded, frame), list(loaded.spec.notes))
+
+
+def build_counters(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
+    """A line per row and stage."""
+    frame = counter_frame(lines)
+    footer = [*counter_text(frame), *cost_text(lines), *missing_text(lines), *loaded.spec.notes]
+    return Table(loaded.id, loaded.spec.title, frame, counter_shown(loaded, frame, DASH), footer)
+
+
+BUILDERS = {"rows": build_rows, "gate": build_gate, "tokens": build_tokens, "counters": build_counters}
 
 
 def superscript(number: int) -> str:
@@ -142,6 +187,12 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
         if name in SCORES:
             yield Column(f"{SCORES[name]} ({tier} tier)", partial(score_text, key=name))
             yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True)
+        elif name == "ap_seeds":
+            yield Column(f"AP, mean ± sd over trainings ({tier} tier)", seeds_score_text, optional=True)
+        elif name == "refined":
+            yield Column("looked at again", refined_text)
+        elif name in SETTINGS_SHOWN:
+            yield Column(SETTINGS_TITLES[name], partial(setting_text, key=name))
         elif name in AMOUNTS:
             title, unit = AMOUNTS[name].title, AMOUNTS[name].unit
             yield Column(f"{title}{unit}", partial(amount_text, key=name))
@@ -163,6 +214,27 @@ def score_text(line: Line, key: str) -> str | None:
         return None
     interval = score_interval(line.records["accuracy"].metrics, key) if key in RESAMPLED else None
     return f"{100 * value:.1f}" + (f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval else "")
+
+
+def seeds_score_text(line: Line) -> str | None:
+    """Mean and sample standard deviation over the trainings that are there, and how many those are."""
+    scores = [100 * score for score in seed_scores(line)]
+    if len(scores) < 2:
+        return None
+    return f"{mean(scores):.1f} ± {stdev(scores):.1f} ({len(scores)})"
+
+
+def refined_text(line: Line) -> str | None:
+    rate = line.metric("accuracy", "refine_rate")
+    return None if rate is None else f"{100 * rate:.1f} %"
+
+
+def setting_text(line: Line, key: str) -> str | None:
+    """A setting of how the speed was measured."""
+    value = identity(line, "throughput").get(key) if "throughput" in line.cells else None
+    if value is None:
+        return None
+    return f"{100 * value:g} %" if key == "refine_rate" else str(value)
 
 
 def paper_text(line: Line, key: str) -> str | None:
@@ -224,6 +296,15 @@ def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Devic
         if name in SCORES:
             value = line.metric("accuracy", name)
             raw |= {name: None if value is None else 100 * value, f"{name}_paper": getattr(line.row.paper, name)}
+        if name == "ap_seeds":
+            scores = [100 * score for score in seed_scores(line)]
+            enough = len(scores) > 1
+            raw |= {"ap_seed_mean": mean(scores) if enough else None, "ap_seed_sd": stdev(scores) if enough else None}
+            raw |= {"ap_seeds": len(scores)}
+        if name == "refined":
+            raw |= {name: line.metric("accuracy", "refine_rate")}
+        if name in SETTINGS_SHOWN and "throughput" in line.cells:
+            raw |= {name: identity(line, "throughput").get(name)}
         if name in AMOUNTS:
             raw |= {
                 name: amount(line, name),

@@ -27,7 +27,14 @@ from sharpose.files import sha256_of
 from sharpose.models.registry import describe, list_models, resolve_config
 
 # Raised when a change to the code would change the measured numbers: records of older versions are not used then.
-VERSIONS: dict[Measure | Literal["conformance"], int] = {"accuracy": 1, "cost": 1, "throughput": 1, "conformance": 1}
+VERSIONS: dict[Measure | Literal["conformance"], int] = {
+    "accuracy": 1,
+    "predictions": 1,
+    "cost": 1,
+    # 2: what no result depends on is not computed any more
+    "throughput": 2,
+    "conformance": 1,
+}
 
 PCKH_VERSION = 1
 
@@ -156,7 +163,8 @@ class Cell:
     """One number to measure. `blocked` says why it cannot be measured on this machine; `identity` is None where it is
     not even known what would be.
 
-    `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy.
+    `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy and
+    predictions. `seed` is that of a training beside the main one.
     """
 
     spec: str
@@ -171,6 +179,7 @@ class Cell:
     dataset: str | None = None
     boxes: str = "ground-truth"
     flip_test: bool = True
+    seed: int | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -179,7 +188,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.spec} {self.row}: {self.measure}"
+        seed = "" if self.seed is None else f" (seed {self.seed})"
+        return f"{self.spec} {self.row}{seed}: {self.measure}"
 
 
 class Blocked(Exception):
@@ -358,6 +368,12 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
     for measure in loaded.measures(row):
         if measure == "accuracy":
             yield accuracy_cell(loaded, row, settings, catalog)
+            # a control is not trained, so it has no seeds
+            for seed in () if settings.model == MEAN_POSE else loaded.spec.seeds:
+                yield accuracy_cell(loaded, row, settings, catalog, seed)
+            continue
+        if measure == "predictions":
+            yield predictions_cell(loaded, row, settings, catalog)
             continue
         identity: dict[str, Any] = {
             "measure": measure,
@@ -367,19 +383,22 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
         speed = loaded.spec.throughput
         details: dict[str, Any] = {}
         if measure == "throughput":
-            identity |= {"batch_size": speed.batch_size, "precision": speed.precision, "scope": speed.scope}
+            batch = row.load.batch_size or speed.batch_size
+            identity |= {"batch_size": batch, "precision": speed.precision, "scope": speed.scope}
             # eager is what every record of before this field was measured with
             identity |= {"mode": speed.mode} if speed.mode != "eager" else {}
             identity |= {"device": device.name, "threads": device.threads}
-            details = speed.model_dump()
+            if row.load.refine_rate is not None:
+                identity |= {"refine_rate": row.load.refine_rate}
+            details = {**speed.model_dump(), "batch_size": batch, "refine_rate": row.load.refine_rate}
         yield Cell(
             loaded.id, row.label, measure, "paper-size", settings.model, settings.options, identity, details=details
         )
 
 
-def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog) -> Cell:
-    """The accuracy of a row at the catalog's tier."""
-    cell = Cell(loaded.id, row.label, "accuracy", catalog.name, settings.model, settings.options)
+def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog, seed: int | None = None) -> Cell:
+    """The accuracy of a row at the catalog's tier; with `seed`, of another training of the same model."""
+    cell = Cell(loaded.id, row.label, "accuracy", catalog.name, settings.model, settings.options, seed=seed)
     control = settings.model == MEAN_POSE
     try:
         if settings.dataset == "":
@@ -394,7 +413,7 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         if control:
             identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
         else:
-            weights = catalog.weights(weights_name(model, settings.options), settings.weights)
+            weights = catalog.weights(weights_name(model, settings.options, seed), settings.weights)
             identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
     except Blocked as reason:
         return replace(cell, blocked=str(reason))
@@ -410,11 +429,39 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
     )
 
 
-def weights_name(model: str, options: dict[str, Any]) -> str:
+def predictions_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog) -> Cell:
+    """Both stages of every person at the catalog's tier, with ground-truth boxes and without flip test."""
+    cell = Cell(loaded.id, row.label, "predictions", catalog.name, settings.model, settings.options, flip_test=False)
+    if (
+        settings.boxes != "ground-truth"
+        or settings.flip_test
+        or settings.options.get("quality_threshold", 0) is not None
+    ):
+        raise loaded.row_error(
+            row, "predictions need `boxes: ground-truth`, `flip_test: false` and `model.quality_threshold: null`"
+        )
+    try:
+        dataset = catalog.stand_in("dataset", settings.dataset)
+        model = catalog.stand_in("model", settings.model)
+        weights = catalog.weights(weights_name(model, settings.options), settings.weights)
+        identity = {
+            "measure": "predictions",
+            "version": VERSIONS["predictions"],
+            "dataset": catalog.data_identity(dataset),
+            "model": model_identity(model, settings.options),
+            "weights_sha256": catalog.sha256(weights),
+        }
+    except Blocked as reason:
+        return replace(cell, blocked=str(reason))
+    return replace(cell, model=model, identity=identity, weights=weights, dataset=dataset)
+
+
+def weights_name(model: str, options: dict[str, Any], seed: int | None = None) -> str:
     """The name of a row's weights: a network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one
-    that learnt with another choice of patches (`…-quality`)."""
+    that learnt with another choice of patches (`…-quality`) or another seed (`…-seed1`)."""
     own = [options.get("stages", "coarse-fine"), options.get("relevance_rows", "")]
-    return "-".join([model, *(word for word in own if word in ("coarse", "fine", "quality"))])
+    seeds = [] if seed is None else [f"seed{seed}"]
+    return "-".join([model, *(word for word in own if word in ("coarse", "fine", "quality")), *seeds])
 
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:

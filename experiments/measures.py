@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.cells import Catalog, Cell
+from experiments.packing import category, packed_arrays
 from experiments.provenance import Device
+from results.packed import pack
 from sharpose.data.cache import ensure, ensure_mpii
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
@@ -32,7 +34,12 @@ def measure(
         yield from measure_throughput(cells, reference, device, progress)
         return
     for cell in cells:
-        yield cell, measure_cost(cell) if cell.measure == "cost" else measure_accuracy(cell, catalog, device, progress)
+        if cell.measure == "cost":
+            yield cell, measure_cost(cell)
+        elif cell.measure == "predictions":
+            yield cell, measure_predictions(cell, catalog, device, progress)
+        else:
+            yield cell, measure_accuracy(cell, catalog, device, progress)
 
 
 def measure_cost(cell: Cell) -> dict[str, Any]:
@@ -76,6 +83,27 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
         more = pck_summary(*score_pck(predictions, dataset)) if boxes == "ground-truth" else {}
     facts = {"annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
     return {**accuracy_metrics(evaluation), **more, **facts}
+
+
+def measure_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
+    """Both stages of every person with what they are judged by, packed: every threshold can be evaluated from it."""
+    import torch
+
+    from sharpose.data.coco import CocoTopDown
+    from sharpose.stages import predict_stages
+
+    torch.set_num_threads(device.threads or torch.get_num_threads())
+    files = data_files(catalog, cell.dataset or "", progress)
+    model, codec = trained_model(cell)
+    dataset = CocoTopDown(files.annotations, files.images, image_size=model.config.image_size, warp=codec.warp)
+    found = predict_stages(model, dataset, codec, device=device.kind, progress=progress)
+    return {
+        "people": len(dataset),
+        "images": len(dataset.images),
+        "category": category(dataset),
+        "annotations_sha256": sha256_of(files.annotations),
+        "arrays": pack(packed_arrays(found, dataset)),
+    }
 
 
 def trained_model(cell: Cell) -> tuple[PoseModel, HeatmapCodec]:
@@ -137,7 +165,8 @@ def measure_throughput(cells: Sequence[Cell], reference: Cell | None, device: De
     timed = [*cells, *([reference] if reference is not None and reference not in cells else [])]
     metrics = throughput.measure_throughput(
         {cell.row: (cell.model, cell.options) for cell in timed},
-        batch_size=how["batch_size"],
+        batch_size={cell.row: cell.details["batch_size"] for cell in timed},
+        refine_rate={cell.row: cell.details["refine_rate"] for cell in timed},
         precision=how["precision"],
         mode=how["mode"],
         rounds=how["rounds"],

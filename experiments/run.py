@@ -22,7 +22,7 @@ State = Literal["stored", "missing", "blocked"]
 Say = Callable[[str], None]
 
 # cheap first, so that an interrupted run has most to show; speed last, when nothing of ours runs beside it
-ORDER: tuple[Measure, ...] = ("cost", "accuracy", "throughput")
+ORDER: tuple[Measure, ...] = ("cost", "accuracy", "predictions", "throughput")
 POLL_S = 0.5
 
 

@@ -17,8 +17,16 @@ from sharpose.models.registry import list_models, resolve_config
 
 FOLDER = Path(__file__).resolve().parent
 
-Measure = Literal["accuracy", "cost", "throughput"]
-Column = Literal["ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pck", "pckh", "params", "gflops", "images_per_s", "speed"]
+Measure = Literal["accuracy", "predictions", "cost", "throughput"]
+Kind = Literal["rows", "gate", "tokens", "counters"]
+"""What is made of the rows: a line each; a line per quality threshold, block of tokens, or stage and counter."""
+Figure = Literal["alpha-curve", "gate", "frontier", "semantics", "tokens", "counters", "batch", "refine-rates"]
+Column = Literal[
+    "ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pck", "pckh", "ap_seeds", "refined", "params", "gflops",
+    "batch_size", "refine_rate", "images_per_s", "speed",
+]  # fmt: skip
+SETTINGS_SHOWN = ("batch_size", "refine_rate")
+"""Settings of a speed that may differ between rows only where they are columns."""
 
 MEAN_POSE = "mean-pose"
 """A control in place of a model: it puts the mean pose of the training people into every box."""
@@ -78,6 +86,16 @@ class Paper(Strict):
     images_per_s: Amount | None = None
 
 
+class Load(Strict):
+    """What a row changes in how its speed is measured.
+
+    `refine_rate`: the share of the batch that the quality predictor is made to send to the fine stage.
+    """
+
+    batch_size: int | None = Field(None, ge=1, le=4096)
+    refine_rate: float | None = Field(None, ge=0, le=1)
+
+
 class Row(Strict):
     """One line of a table: what it changes in the base, and what the paper gives for it."""
 
@@ -85,6 +103,7 @@ class Row(Strict):
     set: Changes = Field(default_factory=dict)
     paper: Paper = Paper()
     measure: list[Measure] | None = Field(None, description="in place of the spec's")
+    load: Load = Field(default_factory=lambda: Load.model_validate({}), description="of its speed")
     note: str | None = Field(None, description="printed under the table, marked in the row")
 
 
@@ -102,16 +121,25 @@ class Spec(Strict):
     """A table."""
 
     title: str = Field(min_length=1)
+    kind: Kind = "rows"
+    figure: Figure | None = Field(None, description="how `sharpose figures` draws it; left out: it does not")
     base: Changes
-    measure: list[Measure] = Field(min_length=1)
+    measure: list[Measure] = Field(default_factory=list)
     row_header: str = Field("row", description="what the labels are")
-    columns: list[Column] = Field(min_length=1)
+    columns: list[Column] = Field(default_factory=list, description="of kind rows; the other kinds have their own")
+    thresholds: list[float] = Field(default_factory=list, description="of the predicted quality, for kind gate")
+    seeds: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list, description="also measure the weights NAME-seedN, for the column ap_seeds"
+    )
     compare_with: str | None = Field(
         None, description="the label of the row that others' speed and AP are compared with"
     )
     throughput: Throughput = Field(default_factory=lambda: Throughput.model_validate({}))
     rows: list[Row] = Field(min_length=1)
     paired_with: Literal["previous"] | None = Field(None, description="print paired AP differences to the row before")
+    pairs: list[tuple[str, str]] = Field(
+        default_factory=list, description="labels of two rows: is the AP of the first higher? by paired bootstrap"
+    )
     notes: list[str] = Field(default_factory=list)
 
 
@@ -161,6 +189,7 @@ def load_spec(path: Path | str) -> LoadedSpec:
     path = Path(path)
     file = YamlFile(path)
     loaded = LoadedSpec(path.stem, path, file.validate(Spec), file)
+    check_kind(loaded)
     check_labels(loaded)
     check_changes(loaded, loaded.spec.base, ("base",))
     if "model" not in loaded.spec.base:
@@ -169,6 +198,29 @@ def load_spec(path: Path | str) -> LoadedSpec:
         check_changes(loaded, row.set, ("rows", index, "set"))
         check_model(loaded, row, index)
     return loaded
+
+
+NEEDS: dict[Kind, tuple[Measure, ...]] = {
+    "rows": (),
+    "gate": ("predictions", "cost"),
+    "tokens": (),
+    "counters": ("cost",),
+}
+
+
+def check_kind(loaded: LoadedSpec) -> None:
+    """What a kind of spec must have and cannot use."""
+    spec, kind = loaded.spec, loaded.spec.kind
+    for key, wanted in (("columns", kind == "rows"), ("thresholds", kind == "gate")):
+        if bool(getattr(spec, key)) != wanted:
+            raise loaded.file.error((key,), f"kind {kind} {'needs' if wanted else 'cannot use'} `{key}`")
+    for measure in NEEDS[kind]:
+        if measure not in spec.measure:
+            raise loaded.file.error(("measure",), f"kind {kind} needs {measure} in `measure`")
+    if kind == "rows" and not spec.measure:
+        raise loaded.file.error(("measure",), "kind rows needs `measure`")
+    if bool(spec.seeds) != ("ap_seeds" in spec.columns):
+        raise loaded.file.error(("seeds",), "`seeds` and the column ap_seeds need each other")
 
 
 def check_labels(loaded: LoadedSpec) -> None:
@@ -180,10 +232,11 @@ def check_labels(loaded: LoadedSpec) -> None:
     wanted = loaded.spec.compare_with
     if wanted is None and "speed" in loaded.spec.columns:
         raise loaded.file.error(("columns",), "the column speed needs `compare_with`, the label of a row")
-    if wanted is not None and wanted not in labels:
-        raise loaded.file.error(
-            ("compare_with",), f"compare_with: no row is labelled {wanted!r}{nearest(wanted, labels)}"
-        )
+    named = [(("compare_with",), wanted)] if wanted is not None else []
+    named += [(("pairs",), label) for pair in loaded.spec.pairs for label in pair]
+    for place, label in named:
+        if label not in labels:
+            raise loaded.file.error(place, f"{place[0]}: no row is labelled {label!r}{nearest(label, labels)}")
 
 
 def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[str | int, ...]) -> None:

@@ -22,7 +22,7 @@ def run(
     device: Device = "cpu",
     coco: Coco = None,
     measures: Annotated[
-        list[str] | None, typer.Option("--measure", help="cost, accuracy or throughput; repeat.")
+        list[str] | None, typer.Option("--measure", help="cost, accuracy, predictions or throughput; repeat.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
     plan: Annotated[
@@ -115,15 +115,15 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
 
 @app.command()
 def figures(
-    example: Annotated[bool, typer.Option("--example", help="First run the model on the concept's person.")] = False,
+    example: Annotated[bool, typer.Option("--example", help="First run the model on the people shown.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Draw results/figures from the store and the stored example.
+    """Draw results/figures from the store and the stored examples.
 
     Example: sharpose figures
     """
     if example:
-        harness("experiments.example").save_example()
+        harness("experiments.example").save_examples()
     paths = [str(path) for path in harness("analysis.figures").save_all()]
     show(paths, as_json, "\n".join(paths))
 

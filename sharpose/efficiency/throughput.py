@@ -46,10 +46,10 @@ class Sample(NamedTuple):
 def measure_throughput(
     variants: Mapping[str, tuple[str, Mapping[str, Any]]],
     *,
-    batch_size: int,
+    batch_size: int | Mapping[str, int],
+    refine_rate: float | Mapping[str, float | None] | None = None,
     precision: str = "fp32",
     mode: str = "eager",
-    refine_rate: float | None = None,
     device: str = "cpu",
     rounds: int = 10,
     warmup: int = 2,
@@ -60,45 +60,64 @@ def measure_throughput(
     """Metrics of every variant (label: model name and options), measured round by round in random order.
 
     Weights are random: speed does not depend on them where no instance exits early, which the options have to say.
-    With mode "compiled", every graph is compiled before the first round, and `graphs_compiled_while_timed` says whether
-    one more was. With `refine_rate`, models with an early exit refine that share of STREAMED batches, gathered by
-    `sharpose.streaming`; others run them one by one. Raises InputError for a device, precision or mode that is not to
-    be had, rounds below 1, or a rate that is no share.
+    batch_size and refine_rate are of all, or by label. With mode "compiled", every graph is compiled before the first
+    round, and `graphs_compiled_while_timed` says whether one more was. With a refine rate, models with an early exit
+    refine that share of STREAMED batches, gathered by `sharpose.streaming`; others run them one by one. Raises
+    InputError for a device, precision or mode that is not to be had, rounds below 1, or a rate that is no share.
     """
-    if mode not in MODES:
-        raise InputError(f"mode = {mode!r} does not work: it must be one of {', '.join(MODES)}")
-    if precision not in PRECISIONS:
-        raise InputError(f"precision = {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
-    if min(batch_size, rounds) < 1:
-        raise InputError(f"batch_size = {batch_size}, rounds = {rounds}: both must be at least 1")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device = {device!r}: there is no CUDA device here; use --device cpu")
-    if refine_rate is not None and not 0 <= refine_rate <= 1:
-        raise InputError(f"refine_rate = {refine_rate} does not work: it must be between 0 and 1")
+    batches = batch_size if isinstance(batch_size, Mapping) else dict.fromkeys(variants, batch_size)
+    rates = refine_rate if isinstance(refine_rate, Mapping) else dict.fromkeys(variants, refine_rate)
+    check_request(batches, rates, precision, mode, device, rounds)
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     load = os.getloadavg()[0]
     try:
         calls = {
-            label: prepare(*variant, batch_size, precision, mode, device, refine_rate)
+            label: prepare(*variant, batches[label], precision, mode, device, rates.get(label))
             for label, variant in variants.items()
         }
         compiled = graphs_compiled() if mode == "compiled" else 0
         samples = interleave(calls, device, rounds, warmup, seed, progress)
-        facts: dict[str, Any] = {
+        shared: dict[str, Any] = {
             "threads": torch.get_num_threads(),
             "load_before": load,
             "rounds": rounds,
             "warmup_rounds": warmup,
         }
         if mode == "compiled":
-            facts |= {"mode": mode, "graphs_compiled_while_timed": graphs_compiled() - compiled}
-        if refine_rate is not None:
-            facts |= {"refine_rate": refine_rate, "streamed_batches": STREAMED, "batch_size": batch_size}
+            shared |= {"mode": mode, "graphs_compiled_while_timed": graphs_compiled() - compiled}
     finally:
         torch.set_num_threads(before)
-    images = batch_size * (1 if refine_rate is None else STREAMED)
-    return {label: {**summarise(taken, images), **facts} for label, taken in samples.items()}
+    return {label: {**speed(taken, batches[label], rates.get(label)), **shared} for label, taken in samples.items()}
+
+
+def check_request(
+    batches: Mapping[str, int],
+    rates: Mapping[str, float | None],
+    precision: str,
+    mode: str,
+    device: str,
+    rounds: int,
+) -> None:
+    if mode not in MODES:
+        raise InputError(f"mode = {mode!r} does not work: it must be one of {', '.join(MODES)}")
+    if precision not in PRECISIONS:
+        raise InputError(f"precision = {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
+    if min(*batches.values(), rounds) < 1:
+        raise InputError(f"batch_size = {min(batches.values())}, rounds = {rounds}: both must be at least 1")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device = {device!r}: there is no CUDA device here; use --device cpu")
+    for rate in rates.values():
+        if rate is not None and not 0 <= rate <= 1:
+            raise InputError(f"refine_rate = {rate} does not work: it must be between 0 and 1")
+
+
+def speed(taken: list[Sample], batch_size: int, refine_rate: float | None) -> dict[str, Any]:
+    """Figures of one variant; where batches are streamed, latencies are of all of them."""
+    if refine_rate is None:
+        return summarise(taken, batch_size)
+    streamed = {"refine_rate": refine_rate, "streamed_batches": STREAMED, "batch_size": batch_size}
+    return {**summarise(taken, batch_size * STREAMED), **streamed}
 
 
 def prepare(

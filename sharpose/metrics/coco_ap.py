@@ -86,7 +86,7 @@ def coco_ap(
     only; None is the protocol, every image of the annotations. resamples: 0 for no bootstrap. evaluator: both give the
     same numbers, "hotcoco" sooner. Raises InputError.
     """
-    pose_file = _pose_file(annotations)
+    pose_file = annotations_of(annotations)
     _check_results(results, pose_file)
     chosen = set(pose_file.images if image_ids is None else image_ids)
     known = {"category_id": pose_file.category_id}
@@ -137,7 +137,8 @@ def paired_difference(first: CocoMetrics, second: CocoMetrics, confidence: float
     return Difference(second.ap - first.ap, *_percentiles(b.replicates - a.replicates, confidence))
 
 
-def _pose_file(annotations: Path | str | Mapping[str, Any] | PoseFile) -> PoseFile:
+def annotations_of(annotations: Path | str | Mapping[str, Any] | PoseFile) -> PoseFile:
+    """A checked annotation file from a path or its content. Raises InputError."""
     if isinstance(annotations, PoseFile):
         return annotations
     if isinstance(annotations, Mapping):

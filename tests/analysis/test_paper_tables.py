@@ -58,6 +58,7 @@ def fill_costs(store: Store, catalog: Catalog, name: str) -> None:
             config = describe(resolve_config(cell.model, **cell.options))
             cost = closed_forms.cost(config["system"], config)
             metrics = {"params": cost.params, "macs_torch": cost.macs, "macs_fvcore": cost.macs + cost.elements}
+            metrics |= {"macs_products": cost.macs}
             made = {"utc": "2026-01-02T03:04:05+00:00", "model": cell.model}
             store.save(Record(cell.identity, metrics, cell.spec, cell.row, cell.tier, made))
 

@@ -64,7 +64,8 @@ def fill(store: Store, catalog: Catalog, device: Device, loaded=None, leave_out=
     found = cells(loaded, catalog, device)
     reference = next(c.run_id for c in found if (c.row, c.measure) == ("1.0", "throughput"))
     for cell in found:
-        if (cell.row, cell.measure) in leave_out:
+        # trainings with other seeds have no weights
+        if (cell.row, cell.measure) in leave_out or cell.seed is not None:
             continue
         if cell.measure == "accuracy":
             metrics = accuracy(cell.row)

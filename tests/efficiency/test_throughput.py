@@ -74,3 +74,14 @@ def test_no_gpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput.torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="no CUDA device"):
         measure_throughput({"a": ("sharpose-nano-128x96", TINY)}, batch_size=1, device="cuda")
+
+
+def test_every_variant_has_its_own_batch_and_rate():
+    variants = {
+        "none": ("sharpose-nano-128x96", {"quality_threshold": 0.5}),
+        "all": ("sharpose-nano-128x96", {"quality_threshold": 0.5}),
+    }
+    found = measure_throughput(
+        variants, batch_size={"none": 2, "all": 4}, refine_rate={"none": 0.0, "all": 1.0}, rounds=1
+    )
+    assert {label: row["batch_size"] for label, row in found.items()} == {"none": 2, "all": 4}

@@ -154,7 +154,7 @@ def test_speeds_are_timed_with_the_row_they_are_compared_with(spec_path, catalog
 
     monkeypatch.setattr(throughput, "measure_throughput", measure)
     results = list(measure_throughput([found["0.3"]], found["1.0"], device, lambda done, total: None))
-    assert asked["variants"] == ["0.3", "1.0"] and asked["batch_size"] == 2 and asked["threads"] == 2
+    assert asked["variants"] == ["0.3", "1.0"] and asked["batch_size"] == {"0.3": 2, "1.0": 2} and asked["threads"] == 2
     assert [(cell.row, metrics) for cell, metrics in results] == [
         ("0.3", {"images_per_s": 10.0, "reference_run_id": found["1.0"].run_id, "reference_images_per_s": 20.0})
     ]

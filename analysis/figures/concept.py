@@ -1,46 +1,15 @@
-"""Figures from tables and stored examples: DataFrame in, Axes out. Saved as vector and PNG to results/figures."""
+"""The method on one person."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from analysis.tables import build_tables
-from results.store import ROOT, StoreError
-
-FOLDER = ROOT / "figures"
-EXAMPLES = ROOT / "examples"
-# readable in print and for colour-blind readers (Okabe and Ito)
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
-
-
-@dataclass(frozen=True)
-class Example:
-    """One person as the model saw it: the crop (H, W, 3) and the facts beside it."""
-
-    picture: np.ndarray
-    facts: dict[str, Any]
-
-
-def load_example(name: str = "person", folder: Path = EXAMPLES) -> Example:
-    """A stored example. Raises StoreError when it is missing or damaged."""
-    try:
-        return Example(plt.imread(folder / f"{name}.png"), json.loads((folder / f"{name}.json").read_text()))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{folder / name}.json: cannot be read ({error}); `git checkout` it") from error
+from analysis.figures.examples import Example
+from analysis.figures.style import BLUE, GREY, ORANGE
 
 
 def concept(example: Example) -> Figure:
@@ -115,38 +84,3 @@ def draw_arrow(figure: Figure, left: Axes, right: Axes) -> None:
     arrow = FancyArrowPatch((start, middle), (end, middle), transform=figure.transFigure, arrowstyle="-|>", color=GREY)
     figure.add_artist(arrow)
     arrow.set_mutation_scale(14)
-
-
-def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
-    """Table 6 as a picture: AP with its interval over the multiply-adds of each α, each point named."""
-    shown = frame.dropna(subset=["ap", "gflops"]).sort_values("gflops")
-    errors = [(shown["ap"] - shown["ap_low"]), (shown["ap_high"] - shown["ap"])]
-    axis.errorbar(shown["gflops"], shown["ap"], yerr=errors, color=BLUE, marker="o", capsize=3, lw=1.5)
-    for number, row in enumerate(shown.itertuples()):
-        # above the interval, where neighbours cannot cover it
-        text = f"α = {row.label}" if number == 0 else str(row.label)
-        at = row.gflops, row.ap_high
-        axis.annotate(text, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9)
-    axis.set_xlabel("GFLOPs (multiply-adds), paper-size model, every person refined")
-    axis.set_ylabel(accuracy_title)
-    axis.spines[["top", "right"]].set_visible(False)
-    return axis
-
-
-def save_all(folder: Path = FOLDER) -> list[Path]:
-    """Every figure that the store can show, as SVG and PNG."""
-    figures = {"concept": concept(load_example())}
-    for table in build_tables(["6"]):
-        figure, axis = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-        alpha_curve(table.frame, axis, "AP, nano tier (95 % interval)")
-        axis.set_title(table.title, fontsize=10, loc="left")
-        figures[table.id] = figure
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        for suffix, facts in ((".svg", {"Date": None}), (".png", None)):
-            path = folder / f"{name}{suffix}"
-            figure.savefig(path, dpi=160, bbox_inches="tight", metadata=facts)
-            paths.append(path)
-        plt.close(figure)
-    return paths

@@ -1,0 +1,96 @@
+"""Figures from tables and stored examples: DataFrame in, Axes out. Saved as vector and PNG to results/figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures import alpha, schedules
+from analysis.figures.alpha import alpha_curve
+from analysis.figures.concept import concept
+from analysis.figures.examples import FOLDER as EXAMPLES
+from analysis.figures.examples import Example, blocks, load_example, people
+from analysis.tables import Table, build_tables
+from experiments.spec import LoadedSpec, load_specs
+from results.store import ROOT, Store
+
+__all__ = ["Example", "alpha_curve", "concept", "load_example", "save_all"]
+
+FOLDER = ROOT / "figures"
+DPI = 160
+
+# by a spec's `figure`: the columns without which there is nothing to draw, the size in inches, and how
+DRAWN: dict[str, tuple[tuple[str, ...], tuple[float, float], Callable[[Any, Axes, str], Axes]]] = {
+    "alpha-curve": (("ap", "gflops"), (5.6, 3.6), lambda frame, axis, tier: alpha.alpha_curve(frame, axis, ap(tier))),
+    "semantics": (("ap", "gflops"), (7.2, 3.8), lambda frame, axis, tier: alpha.switches(frame, axis, ap(tier))),
+    "tokens": (("tokens",), (7.6, 4.0), lambda frame, axis, tier: schedules.tokens(frame, axis)),
+    "counters": (("torch",), (6.4, 3.4), lambda frame, axis, tier: schedules.counters(frame, axis)),
+    "batch": (("images_per_s",), (6.4, 3.8), lambda frame, axis, tier: schedules.batches(frame, axis)),
+    "refine-rates": (("images_per_s",), (5.6, 3.6), lambda frame, axis, tier: schedules.refine_rates(frame, axis)),
+}
+
+
+def ap(tier: str) -> str:
+    return f"AP, {tier} tier (95 % interval)"
+
+
+def save_all(
+    folder: Path = FOLDER, *, tier: str = "nano", device: str = "cpu", store: Store | None = None
+) -> list[Path]:
+    """Every figure that the store and the stored examples can show, as SVG and PNG; what lacks numbers is left out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in all_figures(tier, device, store):
+        for suffix, facts in ((".svg", {"Date": None}), (".png", None)):
+            path = folder / f"{name}{suffix}"
+            figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata=facts)
+            paths.append(path)
+        plt.close(figure)
+    return paths
+
+
+def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[str, Figure]]:
+    """Names and figures: those of the examples, then those of the specs."""
+    yield "concept", concept(load_example())
+    if (EXAMPLES / "blocks.json").exists():
+        yield "figure2", blocks(load_example("blocks"))
+    selected = sorted(path.stem for path in EXAMPLES.glob("person-*.json"))
+    if selected:
+        yield "figure5", people([load_example(name) for name in selected])
+    for loaded in load_specs():
+        if loaded.spec.figure is not None:
+            (table,) = build_tables([loaded.path], tier=tier, device=device, store=store)
+            figure = draw(loaded, table, tier)
+            if figure is not None:
+                yield loaded.id, figure
+
+
+def draw(loaded: LoadedSpec, table: Table, tier: str) -> Figure | None:
+    """The figure of one table, as its spec asks for; None where nothing is measured yet."""
+    kind = loaded.spec.figure
+    if kind in ("gate", "frontier"):
+        return draw_gate(kind, table, tier)
+    needed, size, function = DRAWN[str(kind)]
+    if not all(name in table.frame for name in needed) or table.frame.dropna(subset=list(needed)).empty:
+        return None
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    function(table.frame, axis, tier).set_title(table.title, fontsize=10, loc="left")
+    return figure
+
+
+def draw_gate(kind: str, table: Table, tier: str) -> Figure | None:
+    """Figures of kind gate, whose modules need scipy and pycocotools."""
+    from analysis.figures import gate
+
+    if not table.curves:
+        return None
+    if kind == "gate":
+        return gate.gate(table.curves)
+    figure, axis = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
+    gate.frontier(table.curves, axis, tier).set_title(table.title, fontsize=10, loc="left")
+    return figure

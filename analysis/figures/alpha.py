@@ -1,0 +1,38 @@
+"""Table 6 and the switches of Table `semantics` as pictures."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.figures.style import BLUE, GREY, ORANGE, tidy
+
+
+def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
+    """Table 6 as a picture: AP with its interval over the multiply-adds of each α, each point named."""
+    shown = frame.dropna(subset=["ap", "gflops"]).sort_values("gflops")
+    errors = [(shown["ap"] - shown["ap_low"]), (shown["ap_high"] - shown["ap"])]
+    axis.errorbar(shown["gflops"], shown["ap"], yerr=errors, color=BLUE, marker="o", capsize=3, lw=1.5)
+    for number, row in enumerate(shown.itertuples()):
+        # above the interval, where neighbours cannot cover it
+        text = f"α = {row.label}" if number == 0 else str(row.label)
+        at = row.gflops, row.ap_high
+        axis.annotate(text, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9)
+    return tidy(axis, "GFLOPs (multiply-adds), paper-size model, every person refined", accuracy_title)
+
+
+def switches(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
+    """What each switch between paper text and release does to AP: a line per row, the first one's AP as reference."""
+    shown = frame.dropna(subset=["ap"]).reset_index(drop=True)
+    places = range(len(shown))[::-1]
+    errors = [shown["ap"] - shown["ap_low"], shown["ap_high"] - shown["ap"]]
+    axis.axvline(shown["ap"].iloc[0], color=GREY, lw=1, ls="--", zorder=0)
+    axis.errorbar(shown["ap"], list(places), xerr=errors, color=BLUE, marker="o", ls="", capsize=3)
+    for place, row in zip(places, shown.itertuples(), strict=True):
+        text = f"{row.gflops:.2f} G, {100 * row.refined:.0f} % refined"
+        axis.annotate(
+            text, (row.ap_high, place), xytext=(6, 0), textcoords="offset points", fontsize=8, color=ORANGE, va="center"
+        )
+    axis.set_yticks(list(places), shown["label"])
+    axis.margins(x=0.25)
+    return tidy(axis, accuracy_title, "")

@@ -1,0 +1,129 @@
+"""People as the model saw them: the stored examples, and the figures made of them (Figures 2 and 5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from analysis.figures.style import BLUE, ORANGE
+from results.store import ROOT, StoreError
+
+FOLDER = ROOT / "examples"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One person as the model saw it: the crop (H, W, 3) and the facts beside it."""
+
+    picture: np.ndarray
+    facts: dict[str, Any]
+
+
+def load_example(name: str = "person", folder: Path = FOLDER) -> Example:
+    """A stored example. Raises StoreError when it is missing or damaged."""
+    try:
+        return Example(plt.imread(folder / f"{name}.png"), json.loads((folder / f"{name}.json").read_text()))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder / name}.json: cannot be read ({error}); `git checkout` it") from error
+
+
+def blocks(example: Example) -> Figure:
+    """Figure 2: one person's heatmaps, the strongest over all keypoints, decoded after every block."""
+    facts = example.facts
+    per_row = facts["blocks_per_row"]
+    names = facts["block_names"]
+    rows = -(-len(names) // per_row)
+    figure, axes = plt.subplots(rows, per_row + 1, figsize=(1.25 * (per_row + 1), 1.95 * rows), squeeze=False)
+    for row in range(rows):
+        for column in range(per_row):
+            index, axis = row * per_row + column, axes[row, column + 1]
+            if index < len(names):
+                heatmap(axis, example, index)
+    axes[0, 0].imshow(example.picture)
+    axes[0, 0].set_title("input", fontsize=8, loc="left")
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    figure.text(0.125, 1.0, facts["caption"], fontsize=9, ha="left", va="bottom")
+    return figure
+
+
+def heatmap(axis: Axes, example: Example, index: int) -> Axes:
+    """One block's heatmap over the pale picture, each on its own scale, with its peak and the mean error so far."""
+    facts, picture = example.facts, example.picture
+    maps = np.array(facts["block_maps"][index], dtype=float)
+    extent = 0, picture.shape[1], picture.shape[0], 0
+    axis.imshow(0.35 * picture + 0.65, extent=extent)
+    shown = np.clip(maps / max(maps.max(), 1e-6), 0, 1)
+    axis.imshow(shown, extent=extent, cmap="viridis", alpha=shown**0.6, interpolation="bilinear", vmin=0, vmax=1)
+    axis.set_title(f"{facts['block_names'][index]}\n{facts['block_errors'][index]:.1f} px off", fontsize=8, loc="left")
+    return axis
+
+
+def people(examples: Sequence[Example]) -> Figure:
+    """Figure 5: for every person the input, the accumulated attention of the keypoints, and the selected patches."""
+    figure, axes = plt.subplots(
+        3,
+        len(examples),
+        figsize=(1.5 * len(examples), 6.2),
+        squeeze=False,
+        gridspec_kw={"wspace": 0.06, "hspace": 0.06},
+    )
+    for column, example in enumerate(examples):
+        axes[0, column].imshow(example.picture)
+        attention(axes[1, column], example)
+        selected(axes[2, column], example)
+        gain = example.facts["fine_oks"] - example.facts["coarse_oks"]
+        axes[0, column].set_title(
+            f"quality {example.facts['quality']:.2f}\nOKS {example.facts['coarse_oks']:.2f} {gain:+.2f}",
+            fontsize=8,
+            loc="left",
+        )
+    for row, name in enumerate(("input", "accumulated attention", f"selected, α = {examples[0].facts['alpha']}")):
+        axes[row, 0].set_ylabel(name, fontsize=9)
+    for axis in axes.ravel():
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.spines[:].set_visible(False)
+    return figure
+
+
+def attention(axis: Axes, example: Example) -> Axes:
+    """How much the keypoints look at every coarse patch."""
+    picture, facts = example.picture, example.facts
+    extent = 0, picture.shape[1], picture.shape[0], 0
+    axis.imshow(0.4 * picture + 0.6, extent=extent)
+    relevance = np.reshape(facts["relevance"], facts["coarse_grid"])
+    axis.imshow(relevance, cmap="viridis", alpha=0.75, extent=extent, interpolation="nearest")
+    return axis
+
+
+def selected(axis: Axes, example: Example) -> Axes:
+    """The patches that are looked at finely, all others pale, and the keypoints of the fine look."""
+    picture, facts = example.picture, example.facts
+    rows, columns = facts["coarse_grid"]
+    height, width = picture.shape[0] // rows, picture.shape[1] // columns
+    shown = 0.25 * picture + 0.75
+    for index in facts["keep_indices"]:
+        place = (
+            slice(index // columns * height, (index // columns + 1) * height),
+            slice(index % columns * width, (index % columns + 1) * width),
+        )
+        shown[place] = picture[place]
+        corner = place[1].start - 0.5, place[0].start - 0.5
+        axis.add_patch(Rectangle(corner, width, height, fill=False, color=ORANGE, lw=0.7, zorder=2))
+    axis.imshow(shown)
+    points = np.array(facts["fine_keypoints"])
+    for a, b in facts["limbs"]:
+        axis.plot(*points[[a, b]].T, color=BLUE, lw=1.2, zorder=3)
+    axis.set_xlim(-0.5, picture.shape[1] - 0.5)
+    axis.set_ylim(picture.shape[0] - 0.5, -0.5)
+    return axis

@@ -1,0 +1,104 @@
+"""Figure 6: accuracy and early exits over the quality threshold, what an exit saves, and the quality's calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, ORANGE, SKY, name_line, spread, tidy
+from analysis.gate_table import GateCurve
+
+
+def gate(curves: Sequence[GateCurve]) -> Figure:
+    """A row of three panels per model."""
+    size = (12, 3.7 * len(curves))
+    figure, axes = plt.subplots(len(curves), 3, figsize=size, squeeze=False, layout="constrained")
+    for row, curve in zip(axes, curves, strict=True):
+        thresholds(curve.frame, row[0], f"{curve.label}: threshold")
+        savings(curve.frame, row[1], "what early exits cost")
+        reliability(curve.calibration.bins, row[2], f"quality, rank correlation {curve.calibration.rank:.2f}")
+    return figure
+
+
+def thresholds(frame: pd.DataFrame, axis: Axes, title: str) -> Axes:
+    """AP, AP50 and AP75 as lines, the share of early exits as bars, evenly spaced as in the paper."""
+    places = np.arange(len(frame))
+    bars = axis.twinx()
+    bars.bar(places, frame["exited_percent"], color=SKY, alpha=0.45, width=0.7, zorder=0)
+    bars.set_ylim(0, 100)
+    bars.set_ylabel("exit after the coarse stage, % (bars)", color=GREY)
+    bars.spines[["top"]].set_visible(False)
+    axis.set_zorder(bars.get_zorder() + 1)
+    axis.patch.set_visible(False)
+    axis.fill_between(places, frame["ap_low"], frame["ap_high"], color=BLUE, alpha=0.25, lw=0)
+    for key, name, colour in (("ap50", "AP50", GREEN), ("ap75", "AP75", ORANGE), ("ap", "AP", BLUE)):
+        axis.plot(places, frame[key], color=colour, marker="o", ms=3.5, lw=1.5)
+        middle = len(frame) // 2
+        axis.annotate(
+            name, (middle, frame[key].iloc[middle]), xytext=(0, 8), textcoords="offset points", color=colour, fontsize=9
+        )
+    inner = [f"{value:.2f}" for value in frame["threshold"].iloc[1:-1]]
+    axis.set_xticks(places, ["none\nrefined", *inner, "all\nrefined"], rotation=90, fontsize=8)
+    axis.margins(y=0.12)
+    return tidy(axis, "Q_thres", "AP, nano tier, % (lines)", title)
+
+
+def savings(frame: pd.DataFrame, axis: Axes, title: str) -> Axes:
+    """AP over expected multiply-adds, and the same for as many exits at random."""
+    shown = frame.sort_values("gflops")
+    random = shown["ap"] - shown["ap_minus_random"]
+    axis.fill_between(shown["gflops"], shown["ap_low"], shown["ap_high"], color=BLUE, alpha=0.2, lw=0)
+    axis.plot(shown["gflops"], shown["ap"], color=BLUE, marker="o", ms=3.5, lw=1.5)
+    axis.plot(shown["gflops"], random, color=GREY, ls="--", marker="x", ms=4, lw=1.2)
+    axis.text(0.04, 0.95, "exit by predicted quality", color=BLUE, fontsize=9, transform=axis.transAxes, va="top")
+    axis.text(0.04, 0.88, "as many at random", color=GREY, fontsize=9, transform=axis.transAxes, va="top")
+    return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", "AP, nano tier, %", title)
+
+
+def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
+    """True over predicted quality, a point per tenth of the people; the diagonal would be right."""
+    low = min(bins[["predicted", "true"]].min()) - 0.03
+    axis.plot([low, 1], [low, 1], color=GREY, lw=1, ls="--")
+    axis.annotate(
+        "right", (0.97, 0.97), xytext=(-4, -12), textcoords="offset points", color=GREY, fontsize=8, ha="left"
+    )
+    for key, name, colour, dy in (("true", "coarse", BLUE, -12), ("true_fine", "fine", ORANGE, 16)):
+        axis.plot(bins["predicted"], bins[key], color=colour, marker="o", ms=4, lw=1.5)
+        name_line(axis, bins["predicted"].iloc[0], bins[key].iloc[0], name, colour, dy)
+    return tidy(axis, "predicted quality, mean of a tenth of the people", "true OKS", title)
+
+
+def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:
+    """AP over expected multiply-adds, a line per α with a point per threshold, and what no other point beats."""
+    every = pd.concat([curve.frame.assign(label=curve.label) for curve in curves], ignore_index=True)
+    ends = [curve.frame.sort_values("gflops").iloc[-1] for curve in curves]
+    heights = spread([end["ap"] for end in ends], gap=(every["ap"].max() - every["ap"].min()) / 22)
+    for curve, colour, end, height in zip(curves, COLOURS, ends, heights, strict=False):
+        shown = curve.frame.sort_values("gflops")
+        axis.plot(shown["gflops"], shown["ap"], color=colour, marker="o", ms=3, lw=1.1)
+        name_line(axis, end["gflops"], height, f"α = {curve.label}", colour)
+    best = pareto(every)
+    axis.step(best["gflops"], best["ap"], where="post", color=GREY, lw=4, alpha=0.3, zorder=0)
+    axis.text(
+        0.03,
+        0.96,
+        "grey: no other point is both cheaper and better",
+        color=GREY,
+        fontsize=8.5,
+        transform=axis.transAxes,
+        va="top",
+    )
+    axis.margins(x=0.12)
+    return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", f"AP, {tier} tier, %")
+
+
+def pareto(frame: pd.DataFrame) -> pd.DataFrame:
+    """The points that no other one beats in both cost and AP, from cheap to dear."""
+    ordered = frame.sort_values(["gflops", "ap"], ascending=[True, False])
+    before = ordered["ap"].cummax().shift(fill_value=-np.inf)
+    return ordered[ordered["ap"] > before]

@@ -1,0 +1,52 @@
+"""Colours and axes of every figure."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib.axes import Axes
+
+# readable in print and for colour-blind readers (Okabe and Ito)
+BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#6E6E6E"
+BLACK, YELLOW = "#000000", "#B8A000"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, YELLOW)
+
+
+def tidy(axis: Axes, x: str, y: str, title: str = "") -> Axes:
+    """Axis titles and no frame above and right."""
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    if title:
+        axis.set_title(title, fontsize=10, loc="left")
+    axis.spines[["top", "right"]].set_visible(False)
+    return axis
+
+
+def name_line(axis: Axes, x: float, y: float, text: str, colour: str, dy: float = 0) -> None:
+    """A line's name beside its end, in its colour."""
+    axis.annotate(
+        text,
+        (x, y),
+        xytext=(5, dy),
+        textcoords="offset points",
+        color=colour,
+        fontsize=8.5,
+        va="center",
+        clip_on=False,
+        # other lines may cross the name
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5},
+        zorder=5,
+    )
+
+
+def spread(values: list[float], gap: float) -> list[float]:
+    """The same heights moved apart, so that names of neighbouring lines do not cover each other."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    moved = list(values)
+    for before, after in pairwise(order):
+        moved[after] = max(moved[after], moved[before] + gap)
+    return moved

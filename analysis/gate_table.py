@@ -1,0 +1,102 @@
+"""The tables of kind `gate`: a line per model and quality threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from analysis.footers import cost_text, missing_text, origin
+from analysis.gate import Calibration, Cost, Gate, calibration, curve
+from analysis.lines import Line
+from analysis.predictions import Predictions, read_predictions
+from experiments.spec import LoadedSpec
+
+
+@dataclass(frozen=True)
+class GateCurve:
+    """What a table and its figure show of one row."""
+
+    label: str
+    frame: pd.DataFrame
+    calibration: Calibration
+    predictions: Predictions = field(repr=False)
+
+
+def gate_curves(loaded: LoadedSpec, lines: list[Line]) -> list[GateCurve]:
+    """Every row that has both its predictions and its cost."""
+    curves = []
+    for line in lines:
+        if {"predictions", "cost"} <= line.records.keys():
+            predictions = read_predictions(line.records["predictions"])
+            frame = curve(Gate(predictions), loaded.spec.thresholds, cost_of(line))
+            curves.append(GateCurve(line.row.label, frame, calibration(predictions), predictions))
+    return curves
+
+
+def cost_of(line: Line) -> Cost:
+    """Multiply-adds of the row's stages, by fvcore, of the paper's model."""
+    metrics = line.records["cost"].metrics
+    return Cost(metrics["macs_fvcore_coarse"], metrics["macs_fvcore_fine"])
+
+
+def gate_frame(curves: list[GateCurve]) -> pd.DataFrame:
+    """Raw numbers of every row, for CSV."""
+    named = [one.frame.assign(label=one.label, rank_correlation=one.calibration.rank) for one in curves]
+    frame = pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=["label"])
+    return frame[["label", *frame.columns.drop("label")]]
+
+
+def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.DataFrame:
+    """As it is printed; the first and last threshold of a row refine nobody and everybody."""
+    header = loaded.spec.row_header
+    rows = [
+        {
+            header: one.label,
+            "Q_thres": f"{row.threshold:.3f}",
+            "exit early": f"{row.exited_percent:.1f} %",
+            f"AP ({tier} tier)": f"{row.ap:.1f} [{row.ap_low:.1f}, {row.ap_high:.1f}]",
+            "AP50": f"{row.ap50:.1f}",
+            "AP75": f"{row.ap75:.1f}",
+            "AP − all refined": spread(row.ap_minus_all, row.ap_minus_all_low, row.ap_minus_all_high),
+            "AP − random exits": spread(row.ap_minus_random, row.ap_minus_random_low, row.ap_minus_random_high),
+            "GFLOPs (expected)": f"{row.gflops:.2f}",
+        }
+        for one in curves
+        for row in one.frame.itertuples()
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [header, "Q_thres", f"AP ({tier} tier)"])
+
+
+def spread(value: float, low: float, high: float) -> str:
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) -> list[str]:
+    """How the numbers were made, and what they say about the gate."""
+    records = [line.records["predictions"] for line in lines if "predictions" in line.records]
+    said = []
+    if records:
+        models = ", ".join(dict.fromkeys(str(record.provenance.get("model")) for record in records))
+        first = records[0]
+        said.append(
+            f"AP: {first.tier} tier, {models} on {first.provenance.get('dataset')} ({first.metrics['people']:,} people "
+            f"in {first.metrics['images']:,} images), ground-truth boxes, without flip test; both stages of everybody "
+            "were predicted once, and every threshold chooses between them; [95 % bootstrap interval, 1,000 resamples "
+            f"of images], differences paired; {origin(records)}."
+        )
+        said.append(
+            "GFLOPs (expected) = coarse + share refined × fine, of the paper's model. Random exits: as many people "
+            "leave, drawn at random, which a gate has to beat."
+        )
+    for one in curves:
+        facts = one.calibration
+        better = one.frame.query("ap_minus_random_low > 0")
+        beats = ", ".join(f"{threshold:g}" for threshold in better["threshold"].round(3)) or "none"
+        said.append(
+            f"{one.label}: predicted quality against true OKS of the coarse stage: Spearman's rank correlation "
+            f"{facts.rank:.2f}, mean distance from the diagonal {facts.error:.3f}; quality against the OKS that the "
+            f"fine look gains: {facts.rank_gain:+.2f}. Better than random exits beyond the interval at: "
+            f"{beats}."
+        )
+    return [*said, *cost_text(lines), *missing_text(lines), *loaded.spec.notes]

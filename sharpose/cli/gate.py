@@ -1,0 +1,65 @@
+"""The quality threshold: how good the coarse look must be for a person to leave early."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import typer
+
+from sharpose.cli.app import Json, app, harness, show
+from sharpose.errors import InputError
+
+
+@app.command("choose-threshold")
+def choose_threshold(
+    budget: Annotated[str | None, typer.Option(help="Expected multiply-adds per person, e.g. 12G.")] = None,
+    max_ap_loss: Annotated[
+        float | None, typer.Option(help="Points of AP that may be lost to refining everybody, e.g. 0.3.")
+    ] = None,
+    row: Annotated[str, typer.Option(help="A row of both specs.")] = "256x192",
+    choose_on: Annotated[str, typer.Option(help="A spec of kind gate, on whose people the threshold is picked.")] = (
+        "figure6"
+    ),
+    report_on: Annotated[str, typer.Option(help="A spec of kind gate with other people.")] = "figure6-test",
+    tier: Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")] = "nano",
+    as_json: Json = False,
+) -> None:
+    """Pick a quality threshold on one split and report it on another, from stored predictions.
+
+    Example: sharpose choose-threshold --budget 12G
+    """
+    if (budget is None) == (max_ap_loss is None):
+        raise InputError("give either --budget (e.g. 12G) or --max-ap-loss (e.g. 0.3)")
+    if max_ap_loss is not None and not 0 <= max_ap_loss <= 100:
+        raise InputError(f"--max-ap-loss {max_ap_loss} does not work: it must be points of AP from 0 to 100")
+    choice = harness("analysis.choose").choose_threshold(
+        row,
+        budget=None if budget is None else multiply_adds(budget),
+        max_ap_loss=None if max_ap_loss is None else max_ap_loss / 100,
+        specs=(choose_on, report_on),
+        tier=tier,
+    )
+    facts = choice.as_dict()
+    lines = [f"quality threshold {facts['quality_threshold']:.4f} for {row} (--set quality_threshold=…)"]
+    for key, said in (("chosen_on", "chosen on"), ("reported_on", "reported on")):
+        part = facts[key]
+        lines.append(
+            f"{said} {part['dataset']}: AP {100 * part['ap']:.1f} [{100 * part['ap_low']:.1f}, "
+            f"{100 * part['ap_high']:.1f}], {100 * part['ap_minus_all']:+.1f} [{100 * part['ap_minus_all_low']:+.1f}, "
+            f"{100 * part['ap_minus_all_high']:+.1f}] against refining everybody; {100 * part['exited']:.1f} % exit "
+            f"early; {part['macs'] / 1e9:.2f} GFLOPs (multiply-adds) expected"
+        )
+    show(facts, as_json, "\n".join(lines))
+
+
+def multiply_adds(text: str) -> float:
+    """`12G` or a plain number. Raises InputError for anything else."""
+    number, factor = (text[:-1], 1e9) if text[-1:].upper() == "G" else (text, 1.0)
+    try:
+        value = float(number) * factor
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"--budget {text!r} does not work: it must be multiply-adds per person, e.g. 12G")
+    return value

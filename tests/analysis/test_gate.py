@@ -1,0 +1,206 @@
+"""The gate on people whose answers are known: what a threshold gives, what a good quality is worth, what is picked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.choose import choose_threshold
+from analysis.figures import gate as drawings
+from analysis.gate import Cost, Gate, calibration, candidates, curve, minus_random, pick
+from analysis.gate_table import GateCurve
+from analysis.predictions import Predictions
+from experiments.cells import cells, open_catalog
+from experiments.provenance import local_device
+from experiments.spec import load_spec, load_specs
+from experiments.yamlfile import SpecError
+from results.packed import pack
+from results.store import Record, Store
+from sharpose.cli.gate import multiply_adds
+from sharpose.errors import InputError
+from sharpose.metrics.coco_ap import annotations_of, coco_ap
+
+NAMES = [f"point_{number}" for number in range(8)]
+COST = Cost(6e9, 10e9)
+PEOPLE = 120
+
+
+def make(seed: int = 0) -> Predictions:
+    """Alone in their images; of half of the people the coarse stage is 12 pixels off, and the fine one about 1."""
+    rng = np.random.default_rng(seed)
+    truth = rng.uniform(20, 120, (PEOPLE, 8, 2))
+    hard = rng.random(PEOPLE) < 0.5
+    coarse = truth + rng.normal(0, 1, truth.shape) + np.where(hard, 12.0, 0.0)[:, None, None]
+    fine = truth + rng.normal(0, 1, truth.shape)
+    rows = [
+        {
+            "id": 1 + i, "image_id": 10 + i, "category_id": 1, "iscrowd": 0, "area": 5000.0, "bbox": [20, 20, 100, 100],
+            "keypoints": np.column_stack([truth[i], np.full(8, 2)]).ravel().tolist(),
+        }
+        for i in range(PEOPLE)
+    ]  # fmt: skip
+    images = [{"id": 10 + i, "file_name": "x.jpg"} for i in range(PEOPLE)]
+    category = {"id": 1, "name": "person", "keypoints": NAMES, "sigmas": [0.08] * 8}
+    similar = [
+        np.exp(-((stage - truth) ** 2).sum(-1) / (2 * (2 * 0.08) ** 2 * 5000)).mean(-1) for stage in (coarse, fine)
+    ]
+    return Predictions(
+        keypoints=np.stack([coarse, fine]),
+        scores=np.full((2, PEOPLE, 8), 0.9),
+        oks=np.stack(similar),
+        quality=similar[0].astype(np.float32),
+        image_ids=np.arange(10, 10 + PEOPLE),
+        instance_ids=np.arange(1, 1 + PEOPLE),
+        box_scores=np.ones(PEOPLE),
+        areas=np.full(PEOPLE, 10_000.0),
+        truth=annotations_of({"images": images, "annotations": rows, "categories": [category]}),
+    )
+
+
+@pytest.fixture(scope="module")
+def people() -> Predictions:
+    return make()
+
+
+@pytest.fixture(scope="module")
+def frame(people: Predictions) -> pd.DataFrame:
+    return curve(Gate(people, resamples=200), [0.3, 0.9, 2.0], COST)
+
+
+def test_the_ends_are_the_two_stages(people, frame):
+    for place, everybody in ((0, False), (-1, True)):
+        alone = coco_ap(people.truth, people.choose(np.full(PEOPLE, everybody)), resamples=0)
+        assert frame["ap"].iloc[place] == pytest.approx(100 * alone.ap)
+    assert frame["exited_percent"].iloc[[0, -1]].tolist() == [100.0, 0.0]
+    assert frame["gflops"].iloc[[0, -1]].tolist() == [6.0, 16.0]
+    # thresholds that refine nobody or everybody are the ends already
+    assert len(frame) == 4
+
+
+def test_cost_is_coarse_and_the_refined_share_of_fine(people, frame):
+    middle = frame.iloc[2]
+    share = (people.quality < 0.9).mean()
+    assert middle["exited_percent"] == pytest.approx(100 * (1 - share))
+    assert middle["gflops"] == pytest.approx(6 + 10 * share)
+
+
+def test_a_quality_that_knows_beats_exits_at_random(people):
+    gate = Gate(people, resamples=200)
+    good = gate.point(0.9)
+    assert minus_random(gate, good).low > 0
+    blind = Predictions(**{**vars(people), "quality": np.random.default_rng(1).random(PEOPLE).astype(np.float32)})
+    point = Gate(blind, resamples=200).point(0.5)
+    chance = minus_random(Gate(blind, resamples=200), point)
+    assert chance.low < 0 < chance.high
+    assert good.metrics.ap > point.metrics.ap
+
+
+def test_calibration_of_a_right_and_of_a_reversed_quality(people):
+    right = calibration(people)
+    assert right.rank == pytest.approx(1) and right.error == pytest.approx(0, abs=1e-6) and right.rank_gain < -0.7
+    assert right.bins["people"].sum() == PEOPLE and right.bins["predicted"].is_monotonic_increasing
+    reversed_ = calibration(Predictions(**{**vars(people), "quality": 1 - people.quality}))
+    assert reversed_.rank == pytest.approx(-1) and reversed_.error > 0.2
+
+
+def test_what_is_picked_keeps_to_its_limit_and_is_the_best_that_does(people):
+    gate = Gate(people, resamples=0)
+    points = [gate.point(threshold) for threshold in candidates(people.quality)]
+    assert points[0].refine_rate == 0 and points[-1].refine_rate == 1
+    within = pick(gate, COST, budget=11e9)
+    allowed = [point for point in points if COST.expected(point.refine_rate) <= 11e9]
+    assert within.metrics.ap == max(point.metrics.ap for point in allowed)
+    cheap = pick(gate, COST, max_ap_loss=0.02)
+    assert -cheap.minus_all.value <= 0.02
+    assert all(-point.minus_all.value > 0.02 for point in points if point.refine_rate < cheap.refine_rate)
+    assert pick(gate, COST, budget=5e9) is None
+
+
+def stored(people: Predictions) -> dict:
+    """The record of these people, packed as a measurement packs them."""
+    rows = people.truth.annotations
+    points = np.array([row["keypoints"] for row in rows]).reshape(PEOPLE, -1, 3)
+    whole = np.rint(people.keypoints * 100).astype(int)
+    truth = np.rint(points[..., :2] * 100).astype(int)
+    arrays = {
+        "per_pixel": np.array(100), "per_score": np.array(1000), "truth_rows": np.arange(PEOPLE),
+        "truth_keypoints": truth, "coarse_minus_truth": whole[0] - truth, "fine_minus_coarse": whole[1] - whole[0],
+        "coarse_scores": np.rint(people.scores[0] * 1000), "fine_scores": np.rint(people.scores[1] * 1000),
+        "coarse_oks": people.oks[0], "fine_oks": people.oks[1], "quality": people.quality,
+        "box_scores": people.box_scores, "areas": people.areas, "all_image_ids": people.image_ids,
+        "truth_ids": people.instance_ids, "truth_image_ids": people.image_ids,
+        "truth_bbox_xywh": np.array([row["bbox"] for row in rows]), "truth_areas": np.full(PEOPLE, 5000.0),
+        "truth_crowd": np.zeros(PEOPLE, bool), "truth_num_keypoints": np.full(PEOPLE, -1),
+        "truth_visibility": points[..., 2],
+    }  # fmt: skip
+    return {"arrays": pack(arrays), "category": {"id": 1, "keypoints": NAMES, "sigmas": [0.08] * 8}}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Other people in each of the two specs, and the cost of every row."""
+    kept = Store(tmp_path)
+    for seed, loaded in enumerate(load_specs(["figure6", "figure6-test"])):
+        for cell in cells(loaded, open_catalog(), local_device("cpu")):
+            metrics = stored(make(seed)) if cell.measure == "predictions" else {}
+            metrics = metrics or {"macs_fvcore_coarse": COST.coarse, "macs_fvcore_fine": COST.fine}
+            made = {"dataset": cell.dataset}
+            kept.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, made))
+    return kept
+
+
+def test_a_threshold_is_chosen_on_some_people_and_reported_on_others(store):
+    choice = choose_threshold("256x192", budget=11e9, store=store, resamples=100)
+    assert choice.datasets == ("mannequin-val", "mannequin-test")
+    first, second = Gate(make(0), 0), Gate(make(1), 0)
+    threshold = pick(first, COST, budget=11e9).threshold
+    facts = choice.as_dict()
+    assert facts["quality_threshold"] == threshold
+    assert facts["chosen_on"]["macs"] <= 11e9
+    assert facts["reported_on"]["ap"] == pytest.approx(second.point(threshold).metrics.ap, abs=0.01)
+    assert facts["reported_on"]["exited"] == second.point(threshold).exited != facts["chosen_on"]["exited"]
+    with pytest.raises(SpecError, match=r"the coarse stage alone takes 6\.00 G"):
+        choose_threshold("256x192", budget=1e9, store=store)
+    with pytest.raises(SpecError, match="no row '256x193'; did you mean '256x192'"):
+        choose_threshold("256x193", budget=11e9, store=store)
+    with pytest.raises(SpecError, match="run `sharpose run figure6` first"):
+        choose_threshold("256x192", budget=11e9, store=Store(store.local / "empty"))
+
+
+def test_a_budget_is_read_with_its_unit():
+    assert multiply_adds("12G") == multiply_adds("12e9") == 12e9 and multiply_adds("0.5g") == 5e8
+    for wrong in ("", "G", "12 M", "-1G", "nan", "inf"):
+        with pytest.raises(InputError, match="--budget"):
+            multiply_adds(wrong)
+
+
+def test_predictions_need_their_options(tmp_path):
+    text = Path("experiments/figure6.yaml").read_text() if Path("experiments/figure6.yaml").exists() else ""
+    path = tmp_path / "figure.yaml"
+    path.write_text(text.replace("flip_test: false", "flip_test: true"))
+    with pytest.raises(SpecError, match="predictions need `boxes: ground-truth`, `flip_test: false`"):
+        cells(load_spec(path), open_catalog(), local_device("cpu"))
+
+
+def test_figures_show_the_numbers_of_the_frame(people, frame):
+    shown = [GateCurve("0.3", frame, calibration(people), people), GateCurve("0.4", frame, calibration(people), people)]
+    figure = drawings.gate(shown)
+    left, middle, right = figure.axes[:3]
+    ap = next(line for line in left.lines if line.get_color() == drawings.BLUE)
+    assert ap.get_ydata().tolist() == frame["ap"].tolist()
+    assert middle.lines[0].get_xdata().tolist() == frame["gflops"].tolist()
+    assert right.lines[1].get_ydata().tolist() == shown[0].calibration.bins["true"].tolist()
+    _, axis = plt.subplots()
+    drawings.frontier(shown, axis, "nano")
+    assert {text.get_text() for text in axis.texts} >= {"α = 0.3", "α = 0.4"}
+    plt.close("all")
+
+
+def test_the_frontier_keeps_what_nothing_beats():
+    frame = pd.DataFrame({"gflops": [1.0, 2.0, 3.0, 2.0, 4.0], "ap": [50.0, 60.0, 55.0, 61.0, 62.0]})
+    best = drawings.pareto(frame)
+    assert best[["gflops", "ap"]].to_numpy().tolist() == [[1.0, 50.0], [2.0, 61.0], [4.0, 62.0]]
