@@ -9,6 +9,7 @@ from torch import Tensor
 from sharpose.errors import InputError
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose import SHaRPose
+from sharpose.models.vit import compute_in_full
 from sharpose.models.vitpose import ViTPose
 
 
@@ -22,9 +23,12 @@ def block_heatmaps(model: PoseModel, images: Float[Tensor, "B 3 H W"]) -> dict[s
         raise InputError(f"{type(model).__name__}: intermediate heatmaps are defined for SHaRPose and ViTPose")
     seen: list[Tensor] = []
     handles = [block.register_forward_hook(lambda _, __, result: seen.append(result[0])) for block in model.blocks]
+    # else the last block of a pass works for some tokens alone
+    compute_in_full(model)
     try:
         model.eval()(images)
     finally:
+        compute_in_full(model, False)
         for handle in handles:
             handle.remove()
     depth = len(model.blocks)
