@@ -146,7 +146,7 @@ def measure_throughput(cells: Sequence[Cell], reference: Cell | None, device: De
     metrics = throughput.measure_throughput(
         {cell.row: (cell.model, cell.options) for cell in timed},
         batch_size={cell.row: cell.details["batch_size"] for cell in timed},
-        refine_rate={cell.row: cell.details["refine_rate"] for cell in timed},
+        forced_rates={cell.row: cell.details["refine_rate"] for cell in timed},
         precision=how["precision"],
         rounds=how["rounds"],
         device=device.kind,

@@ -39,7 +39,7 @@ def measure_throughput(
     variants: Mapping[str, tuple[str, Mapping[str, Any]]],
     *,
     batch_size: int | Mapping[str, int],
-    refine_rate: Mapping[str, float | None] | None = None,
+    forced_rates: Mapping[str, float | None] | None = None,
     precision: str = "fp32",
     device: str = "cpu",
     rounds: int = 10,
@@ -51,12 +51,12 @@ def measure_throughput(
     """Metrics of every variant (label: model name and options), measured round by round in random order.
 
     Weights are random: speed does not depend on them where no instance exits early, which the options have to say.
-    batch_size: of all, or by label. refine_rate: by label, the share of the batch that is made to look again (None:
+    batch_size: of all, or by label. forced_rates: by label, the share of the batch that is made to look again (None:
     as the options say); with it every instance runs the quality predictor and takes the early-exit path.
     Raises InputError for a device or precision that is not to be had, or rounds below 1.
     """
     batches = batch_size if isinstance(batch_size, Mapping) else dict.fromkeys(variants, batch_size)
-    rates = refine_rate or {}
+    rates = forced_rates or {}
     if precision not in PRECISIONS:
         raise InputError(f"precision = {precision!r} does not work: it must be one of {', '.join(PRECISIONS)}")
     if min(*batches.values(), rounds) < 1:

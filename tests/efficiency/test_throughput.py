@@ -85,6 +85,6 @@ def test_every_variant_has_its_own_batch_and_rate():
         "all": ("sharpose-nano-128x96", {"quality_threshold": 0.5}),
     }
     found = measure_throughput(
-        variants, batch_size={"none": 2, "all": 4}, refine_rate={"none": 0.0, "all": 1.0}, rounds=1
+        variants, batch_size={"none": 2, "all": 4}, forced_rates={"none": 0.0, "all": 1.0}, rounds=1
     )
     assert {label: row["batch_size"] for label, row in found.items()} == {"none": 2, "all": 4}
