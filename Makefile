@@ -19,7 +19,7 @@ help:
 	@echo "make lint          ruff and mypy"
 	@echo "make bench         time ours, back-ends and peers in one session; once measured, print"
 	@echo "make figures       draw results/figures"
-	@echo "make train-nano    train the weights of the nano tier again (about two hours of two CPU cores)"
+	@echo "make train-nano    train the weights of the nano tier again (about four hours of two CPU cores)"
 	@echo "make lab           JupyterLab"
 	@echo "Options: DEVICE=cuda, TIER=paper (with SHARPOSE_COCO), PYTHON=python3.12"
 
@@ -92,8 +92,10 @@ figures: $(VENV)/harness.stamp
 
 train-nano: $(VENV)/harness.stamp
 	$(SHARPOSE) train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano-128x96 --preload
+	$(SHARPOSE) train --model sharpose-nano-128x96 --recipe nano-longer-centred --data mannequin-train --preload \
+	  --init runs/nano-128x96/sharpose-nano-128x96.safetensors --out runs/nano-128x96-centred
 	$(SHARPOSE) train --model sharpose-nano-128x96 --recipe nano-longer --data mannequin-train --preload \
-	  --init runs/nano-128x96/sharpose-nano-128x96.safetensors --out runs/nano-128x96-longer
+	  --init runs/nano-128x96-centred/sharpose-nano-128x96.safetensors --out runs/nano-128x96-longer
 	$(SHARPOSE) train --model sharpose-nano-192x144 --recipe nano-192x144 --data mannequin-train --preload \
 	  --init runs/nano-128x96/sharpose-nano-128x96.safetensors --out runs/nano-192x144
 	@echo "Copy sharpose-nano-*.{safetensors,json} of runs/nano-128x96-longer and runs/nano-192x144 to results/weights."

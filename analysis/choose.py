@@ -72,9 +72,9 @@ def choose_threshold(
         raise SpecError(
             f"no threshold fits: the coarse stage alone takes {cost.coarse / 1e9:.2f} G multiply-adds; raise --budget"
         )
-    points = (Gate(people, resamples).point(picked.threshold) for people in (first, second))
-    names = tuple(str(line.records["predictions"].provenance.get("dataset")) for line in lines)
-    return Choice(row, *points, cost, names)  # type: ignore[arg-type]
+    chosen, reported = (Gate(people, resamples).point(picked.threshold) for people in (first, second))
+    where, elsewhere = (str(line.records["predictions"].provenance.get("dataset")) for line in lines)
+    return Choice(row, chosen, reported, cost, (where, elsewhere))
 
 
 def find_line(spec: str, row: str, tier: str, coco: Path | None, store: Store) -> Line:

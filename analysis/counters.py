@@ -86,7 +86,7 @@ def counter_text(frame: pd.DataFrame) -> list[str]:
     if frame.empty:
         return []
     total = frame[frame["stage"] == "total"]
-    most = total.loc[total["elements_percent"].idxmax()]
+    most = total.sort_values("elements_percent").iloc[-1]
     return [
         "1e9 multiply-adds of one image. torch's counter sees products and convolutions alone; fvcore adds norms (5 "
         "per element), bilinear (4) and nearest (1) resizing; softmax and GELU are counted by neither.",

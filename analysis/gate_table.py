@@ -53,17 +53,19 @@ def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.Dat
     rows = [
         {
             header: one.label,
-            "Q_thres": f"{row.threshold:.3f}",
-            "exit early": f"{row.exited_percent:.1f} %",
-            f"AP ({tier} tier)": f"{row.ap:.1f} [{row.ap_low:.1f}, {row.ap_high:.1f}]",
-            "AP50": f"{row.ap50:.1f}",
-            "AP75": f"{row.ap75:.1f}",
-            "AP − all refined": spread(row.ap_minus_all, row.ap_minus_all_low, row.ap_minus_all_high),
-            "AP − random exits": spread(row.ap_minus_random, row.ap_minus_random_low, row.ap_minus_random_high),
-            "GFLOPs (expected)": f"{row.gflops:.2f}",
+            "Q_thres": f"{row['threshold']:.3f}",
+            "exit early": f"{row['exited_percent']:.1f} %",
+            f"AP ({tier} tier)": f"{row['ap']:.1f} [{row['ap_low']:.1f}, {row['ap_high']:.1f}]",
+            "AP50": f"{row['ap50']:.1f}",
+            "AP75": f"{row['ap75']:.1f}",
+            "AP − all refined": spread(row["ap_minus_all"], row["ap_minus_all_low"], row["ap_minus_all_high"]),
+            "AP − random exits": spread(
+                row["ap_minus_random"], row["ap_minus_random_low"], row["ap_minus_random_high"]
+            ),
+            "GFLOPs (expected)": f"{row['gflops']:.2f}",
         }
         for one in curves
-        for row in one.frame.itertuples()
+        for row in one.frame.to_dict("records")
     ]
     return pd.DataFrame(rows, columns=None if rows else [header, "Q_thres", f"AP ({tier} tier)"])
 

@@ -96,8 +96,8 @@ def pair_differences(loaded: LoadedSpec, lines: list[Line]) -> list[tuple[str, s
     differences = []
     for first, second in loaded.spec.pairs:
         ours, theirs = found[first], found[second]
-        both = ours is not None and theirs is not None
-        differences.append((first, second, paired_difference(ours.metrics, theirs.metrics) if both else None))
+        known = None if ours is None or theirs is None else paired_difference(ours.metrics, theirs.metrics)
+        differences.append((first, second, known))
     return differences
 
 

@@ -81,11 +81,12 @@ def predict_stages(
     found = {name: np.concatenate(part) for name, part in parts.items()}
     if not all(np.isfinite(values).all() for values in found.values()):
         raise RunFailed("the model's output holds values that are not finite; check its weights")
-    stages = {
-        stage: StagePose(points := found.pop(f"{stage}_keypoints"), found.pop(f"{stage}_scores"), oks(points, dataset))
+    coarse, fine = (
+        StagePose(found[f"{stage}_keypoints"], found[f"{stage}_scores"], oks(found[f"{stage}_keypoints"], dataset))
         for stage in ("coarse", "fine")
-    }
-    return BothStages(**stages, **found)
+    )
+    facts = ("quality", "instance_ids", "image_ids", "box_scores", "areas")
+    return BothStages(coarse, fine, *(found[name] for name in facts))
 
 
 def check_two_stages(model: nn.Module, dataset: CocoTopDown) -> None:

@@ -28,11 +28,9 @@ def switches(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
     errors = [shown["ap"] - shown["ap_low"], shown["ap_high"] - shown["ap"]]
     axis.axvline(shown["ap"].iloc[0], color=GREY, lw=1, ls="--", zorder=0)
     axis.errorbar(shown["ap"], list(places), xerr=errors, color=BLUE, marker="o", ls="", capsize=3)
-    for place, row in zip(places, shown.itertuples(), strict=True):
-        text = f"{row.gflops:.2f} G, {100 * row.refined:.0f} % refined"
-        axis.annotate(
-            text, (row.ap_high, place), xytext=(6, 0), textcoords="offset points", fontsize=8, color=ORANGE, va="center"
-        )
+    for place, row in zip(places, shown.to_dict("records"), strict=True):
+        text, at = f"{row['gflops']:.2f} G, {100 * row['refined']:.0f} % refined", (row["ap_high"], place)
+        axis.annotate(text, at, xytext=(6, 0), textcoords="offset points", fontsize=8, color=ORANGE, va="center")
     axis.set_yticks(list(places), shown["label"])
     axis.margins(x=0.25)
     return tidy(axis, accuracy_title, "")

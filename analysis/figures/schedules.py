@@ -35,8 +35,7 @@ def counters(frame: pd.DataFrame, axis: Axes) -> Axes:
     places = range(len(total))[::-1]
     for key, name, colour, marker in series:
         apart = 100 * (total[key] / total["torch"] - 1)
-        filled = {} if marker in "x+" else {"mfc": "none"}
-        axis.plot(apart, list(places), ls="", marker=marker, color=colour, ms=9, label=name, **filled)
+        axis.plot(apart, list(places), ls="", marker=marker, color=colour, ms=9, label=name, mfc="none")
     axis.axvline(0, color=GREY, lw=1, ls="--", zorder=0)
     labels = [f"{row.label}\n{row.torch:.3f} G by torch" for row in total.itertuples()]
     axis.set_yticks(list(places), labels)
