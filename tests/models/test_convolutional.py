@@ -129,7 +129,15 @@ def test_bad_fields_are_named(name: str, options: dict[str, Any], field: str) ->
 
 def test_hrnet_is_timms_with_its_weights() -> None:
     theirs = randomised(timm.create_model("hrnet_w18_small", pretrained=False))
-    config = HRNetConfig((64, 96), (16, 24), (16, 32, 64, 128), (1, 1, 1), 2, stage1_blocks=1, stage1_planes=32)
+    config = HRNetConfig(
+        image_size=(64, 96),
+        heatmap_size=(16, 24),
+        widths=(16, 32, 64, 128),
+        modules=(1, 1, 1),
+        blocks_per_branch=2,
+        stage1_blocks=1,
+        stage1_planes=32,
+    )
     ours = HRNet(config).eval()
     state = from_layout(theirs.state_dict(), "hrnet", "timm")
     names = {name for name in ours.state_dict() if not name.startswith("head.")}

@@ -62,14 +62,6 @@ def check_sizes(config: Any, *names: str) -> None:
         check(whole, name, sides, "(height, width) in whole pixels")
 
 
-def check_quarter(config: Any, step: int) -> None:
-    """The image's sides are multiples of `step`, and the heatmap's are a quarter of them."""
-    image = config.image_size
-    check(all(side % step == 0 for side in image), "image_size", image, f"two multiples of {step}")
-    quarter = image[0] // 4, image[1] // 4
-    check(config.heatmap_size == quarter, "heatmap_size", config.heatmap_size, f"a quarter of image_size: {quarter}")
-
-
 def check_share(config: Any, *names: str, below_one: bool = False) -> None:
     """These fields lie in [0, 1], or in [0, 1)."""
     for name in names:

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sharpose.models.configs.base import (
-    Entry,
-    Size,
-    check,
-    check_choices,
-    check_heads,
-    check_quarter,
-    check_share,
-    check_sizes,
-    check_whole,
-    check_whole_list,
-)
+from sharpose.models.configs.base import Entry, Size, check_heads, check_share, check_whole
+from sharpose.models.configs.cnn import CnnConfig, check_branches
 
 
-@dataclass(frozen=True)
-class HRFormerConfig:
+@dataclass(frozen=True, kw_only=True)
+class HRFormerConfig(CnnConfig):
     """Sizes are (height, width) in pixels; `modules` counts the modules of stages 2, 3 and 4.
 
     Raises InputError naming the field that is out of range.
     """
 
-    image_size: Size
-    heatmap_size: Size
     widths: tuple[int, ...]
     """Channels of the branches, finest first."""
     num_heads: tuple[int, ...]
@@ -42,25 +30,18 @@ class HRFormerConfig:
     position_bias: bool = False
     """Whether attention adds its table of relative positions: the official pose code has one and leaves it out (its
     numbers show it), mmpose's port adds it."""
-    num_keypoints: int = 17
     drop_path: float = 0.0
-    codec: Literal["msra", "dark", "udp"] = "msra"
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        check_sizes(self, "image_size", "heatmap_size")
+        super().__post_init__()
         check_whole(self, "blocks_per_branch", "window_size", "mlp_ratio", "stage1_blocks", "stage1_planes")
-        check_whole(self, "stem_channels", "num_keypoints")
-        check_whole_list(self, "widths", "num_heads", "modules")
-        branches = len(self.modules) + 1
-        for name in ("widths", "num_heads"):
-            value = getattr(self, name)
-            check(len(value) == branches, name, value, f"{branches} numbers: one more than modules has")
+        check_whole(self, "stem_channels")
+        check_branches(self, "modules", "widths", "num_heads")
         for width, heads in zip(self.widths, self.num_heads, strict=True):
             check_heads(width, heads)
         check_share(self, "drop_path", below_one=True)
         # branches that do not halve evenly are resized where they meet
-        check_quarter(self, step=4)
+        self.check_quarter(step=4)
 
 
 def entry(image: Size, **values: Any) -> Entry:

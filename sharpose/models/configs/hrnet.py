@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sharpose.models.configs.base import (
-    Entry,
-    Size,
-    check,
-    check_choices,
-    check_quarter,
-    check_sizes,
-    check_whole,
-    check_whole_list,
-)
+from sharpose.models.configs.base import Entry, Size, check_whole
+from sharpose.models.configs.cnn import CnnConfig, check_branches
 
 
-@dataclass(frozen=True)
-class HRNetConfig:
+@dataclass(frozen=True, kw_only=True)
+class HRNetConfig(CnnConfig):
     """Sizes are (height, width) in pixels; `modules` counts the modules of stages 2, 3 and 4.
 
     Raises InputError naming the field that is out of range.
     """
 
-    image_size: Size
-    heatmap_size: Size
     widths: tuple[int, ...]
     """Channels of the branches, finest first."""
     modules: tuple[int, ...] = (1, 4, 3)
@@ -33,17 +23,11 @@ class HRNetConfig:
     stage1_blocks: int = 4
     stage1_planes: int = 64
     stem_channels: int = 64
-    num_keypoints: int = 17
-    codec: Literal["msra", "dark", "udp"] = "msra"
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        check_sizes(self, "image_size", "heatmap_size")
-        check_whole(self, "blocks_per_branch", "stage1_blocks", "stage1_planes", "stem_channels", "num_keypoints")
-        check_whole_list(self, "widths", "modules")
-        branches = len(self.modules) + 1
-        check(len(self.widths) == branches, "widths", self.widths, f"{branches} numbers: one more than modules has")
-        check_quarter(self, step=2 ** (branches + 1))
+        super().__post_init__()
+        check_whole(self, "blocks_per_branch", "stage1_blocks", "stage1_planes", "stem_channels")
+        self.check_quarter(step=2 ** (check_branches(self, "modules", "widths") + 1))
 
 
 def entry(image: Size, widths: tuple[int, ...], **values: Any) -> Entry:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sharpose.models.configs.base import Entry, Size, check, check_choices, check_quarter, check_sizes, check_whole
+from sharpose.models.configs.base import Entry, Size, check, check_whole
+from sharpose.models.configs.cnn import CnnConfig
 
 
-@dataclass(frozen=True)
-class OkdhpConfig:
+@dataclass(frozen=True, kw_only=True)
+class OkdhpConfig(CnnConfig):
     """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
 
-    image_size: Size
-    heatmap_size: Size
     stacks: int
     features: int = 256
     depth: int = 4
@@ -22,16 +21,14 @@ class OkdhpConfig:
     """1: a plain net. More: a net for training, whose branches share all stacks but the last two."""
     ensemble_hidden: int = 64
     num_keypoints: int = 16
-    codec: Literal["msra", "dark", "udp"] = "msra"
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        check_sizes(self, "image_size", "heatmap_size")
-        check_whole(self, "stacks", "features", "depth", "branches", "ensemble_hidden", "num_keypoints")
+        super().__post_init__()
+        check_whole(self, "stacks", "features", "depth", "branches", "ensemble_hidden")
         check(self.features % 4 == 0, "features", self.features, "a multiple of 4")
         shares = self.stacks > self.branch_stacks
         check(shares, "stacks", self.stacks, f"more than the {self.branch_stacks} that every branch has of its own")
-        check_quarter(self, step=4 * 2**self.depth)
+        self.check_quarter(step=4 * 2**self.depth)
 
     @property
     def branch_stacks(self) -> int:

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sharpose.models.configs.base import (
-    Entry,
-    Size,
-    check,
-    check_choices,
-    check_quarter,
-    check_sizes,
-    check_whole,
-    check_whole_list,
-)
+from sharpose.models.configs.base import Entry, Size, check, check_whole, check_whole_list
+from sharpose.models.configs.cnn import CnnConfig
 
 # kind of block, and blocks per stage
 RESNETS: dict[int, tuple[str, tuple[int, ...]]] = {
@@ -26,30 +18,25 @@ RESNETS: dict[int, tuple[str, tuple[int, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class SimpleBaselineConfig:
+@dataclass(frozen=True, kw_only=True)
+class SimpleBaselineConfig(CnnConfig):
     """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
 
-    image_size: Size
-    heatmap_size: Size
     resnet_depth: int
     stem_channels: int = 64
     base_channels: int = 64
     """Planes of the first stage; every stage doubles them."""
     deconv_filters: tuple[int, ...] = (256, 256, 256)
-    num_keypoints: int = 17
-    codec: Literal["msra", "dark", "udp"] = "msra"
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        check_sizes(self, "image_size", "heatmap_size")
+        super().__post_init__()
         listed = "one of " + ", ".join(map(str, RESNETS))
         check(self.resnet_depth in RESNETS, "resnet_depth", self.resnet_depth, listed)
-        check_whole(self, "stem_channels", "base_channels", "num_keypoints")
+        check_whole(self, "stem_channels", "base_channels")
         check_whole_list(self, "deconv_filters")
         # 1/32 of the size, doubled three times
         check(len(self.deconv_filters) == 3, "deconv_filters", self.deconv_filters, "three numbers")
-        check_quarter(self, step=32)
+        self.check_quarter(step=32)
 
 
 def entry(image: Size, depth: int, **values: Any) -> Entry:

@@ -6,29 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.configs.base import (
-    Entry,
-    Size,
-    check,
-    check_choices,
-    check_heads,
-    check_sizes,
-    check_whole,
-    check_whole_list,
-)
+from sharpose.models.configs.base import Entry, Size, check, check_heads, check_sizes, check_whole
+from sharpose.models.configs.cnn import CnnConfig, check_branches
 
 STEM_STRIDE = 4
 
 
-@dataclass(frozen=True)
-class TokenPoseConfig:
+@dataclass(frozen=True, kw_only=True)
+class TokenPoseConfig(CnnConfig):
     """Sizes are (height, width); patches are cut from the image, or from the stem's map where there is a stem.
 
     Raises InputError naming the field that is out of range.
     """
 
-    image_size: Size
-    heatmap_size: Size
     patch_size: Size
     depth: int
     """Blocks per stack."""
@@ -44,22 +34,17 @@ class TokenPoseConfig:
     stem_stage1_blocks: int = 4
     stem_stage1_planes: int = 64
     stem_channels: int = 64
-    num_keypoints: int = 17
-    codec: Literal["dark", "msra", "udp"] = "dark"
+    codec: Literal["msra", "dark", "udp"] = "dark"
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        check_sizes(self, "image_size", "heatmap_size", "patch_size")
-        check_whole(self, "depth", "num_heads", "stacks", "embed_dim", "mlp_ratio", "num_keypoints", "stem_channels")
+        super().__post_init__()
+        check_sizes(self, "patch_size")
+        check_whole(self, "depth", "num_heads", "stacks", "embed_dim", "mlp_ratio", "stem_channels")
         check_heads(self.embed_dim, self.num_heads)
         check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
         if self.stem_widths:
             check_whole(self, "stem_blocks_per_branch", "stem_stage1_blocks", "stem_stage1_planes")
-            check_whole_list(self, "stem_widths", "stem_modules")
-            branches = len(self.stem_modules) + 1
-            wanted = f"{branches} numbers: one more than stem_modules has"
-            check(len(self.stem_widths) == branches, "stem_widths", self.stem_widths, wanted)
-            step = 2 ** (branches + 1)
+            step = 2 ** (check_branches(self, "stem_modules", "stem_widths") + 1)
             divisible = all(side % step == 0 for side in self.image_size)
             check(divisible, "image_size", self.image_size, f"two multiples of {step}")
         whole = all(side % patch == 0 for side, patch in zip(self.map_size, self.patch_size, strict=True))

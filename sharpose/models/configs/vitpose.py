@@ -2,70 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.configs.base import (
-    Entry,
-    Size,
-    check,
-    check_choices,
-    check_heads,
-    check_share,
-    check_sizes,
-    check_whole,
-    is_number,
-)
+from sharpose.models.configs.base import Entry, Size, check, check_whole
+from sharpose.models.configs.vit import ViTConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViTPoseConfig:
+class ViTPoseConfig(ViTConfig):
     """Sizes are (height, width) in pixels or patches. Raises InputError naming the field that is out of range.
 
     Heads: `classic` doubles the patch grid with one transposed convolution for each of `deconv_filters`; `simple`
     resizes it `upsample` times.
     """
 
-    image_size: Size
-    embed_dim: int
-    patch_size: int = 16
     patch_padding: int = 2
-    depth: int = 12
-    num_heads: int = 12
-    mlp_ratio: int = 4
-    num_keypoints: int = 17
+    """Less than half a patch on each side, so it adds no patch."""
     head: Literal["classic", "simple"] = "classic"
     deconv_filters: tuple[int, ...] = (256, 256)
     upsample: int = 4
-    norm_eps: float = 1e-6
     drop_path: float = 0.3
-    position_init: Literal["normal", "sincos"] = "normal"
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        check_whole(self, "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "num_keypoints", "upsample")
-        check_sizes(self, "image_size")
-        divisible = all(side % self.patch_size == 0 for side in self.image_size)
-        check(divisible, "image_size", self.image_size, f"two multiples of patch_size = {self.patch_size}")
+        super().__post_init__()
+        check_whole(self, "upsample")
         padding = self.patch_padding
         inside = isinstance(padding, int) and 0 <= padding < self.patch_size / 2
         check(inside, "patch_padding", padding, "whole pixels, from 0 to below half of patch_size")
-        check_heads(self.embed_dim, self.num_heads)
         filters = self.deconv_filters
         whole = isinstance(filters, tuple) and all(isinstance(f, int) and f > 0 for f in filters)
         check(whole, "deconv_filters", filters, "a list of channel counts")
-        check_share(self, "drop_path", below_one=True)
-        check(is_number(self.norm_eps) and self.norm_eps > 0, "norm_eps", self.norm_eps, "a positive number")
-
-    @property
-    def grid(self) -> Size:
-        """The padding is less than half a patch on each side, so it adds no patch."""
-        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
-
-    @property
-    def num_patches(self) -> int:
-        return math.prod(self.grid)
 
     @property
     def heatmap_size(self) -> Size:
