@@ -30,7 +30,19 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = call(capsys, "--help")
-    for command in ("models", "cost", "conformance", "data", "train", "evaluate", "bench", "run", "table", "status"):
+    for command in (
+        "models",
+        "cost",
+        "conformance",
+        "data",
+        "train",
+        "evaluate",
+        "bench",
+        "run",
+        "fill",
+        "table",
+        "status",
+    ):
         assert command in out
         arguments = [command, "mannequin"] if command == "data" else [command]
         code, text, _ = call(capsys, *arguments, "--help")
@@ -60,6 +72,8 @@ def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "--model", "sharpose-base-256x192", "--data", "mannequin-tiny"], "no trained weights"),
         (["bench", "sharpose-nano-128x96", "--precision", "fp7"], "fp7"),
         (["status", "--tier", "pico"], "pico"),
+        (["fill", "--budget", "25x"], "25m, 90s or 1h30m"),
+        (["fill", "--measure", "beauty"], "beauty"),
         (["data", "mannequin", "--difficulty", "7"], "difficulty"),
         (["data", "mannequin", "--name", "mannequin-trian"], "mannequin-train"),
     ],
