@@ -188,7 +188,9 @@ def export(
 
 @app.command()
 def figures(
-    example: Annotated[bool, typer.Option("--example", help="First run the model on the concept's person.")] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="First run the model on the people that figures and report show.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Draw results/figures from the store and the stored example.
@@ -197,8 +199,24 @@ def figures(
     """
     if example:
         harness("experiments.example").save_example()
+        harness("experiments.gallery").save_gallery()
     paths = [str(path) for path in harness("analysis.figures").save_all()]
     show(paths, as_json, "\n".join(paths))
+
+
+@app.command()
+def report(
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default: results/report.html.")] = None,
+    tier: Tier = "nano",
+    as_json: Json = False,
+) -> None:
+    """One HTML file that works offline: every table beside the paper's, the frontier, a gallery, and how it was made.
+
+    Example: sharpose report --out results/report.html
+    """
+    path = harness("analysis.report").save_report(out, tier=tier)
+    size = path.stat().st_size
+    show({"path": str(path), "bytes": size}, as_json, f"{path} ({size / 1e6:.1f} MB)")
 
 
 @app.command()
