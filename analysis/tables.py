@@ -6,7 +6,7 @@ A cell is a measurement or a dash. A column never mixes devices or data sets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ from analysis.lines import (
 from analysis.statistics import ap_interval
 from experiments.cells import Catalog, cells, open_catalog
 from experiments.provenance import Device, choose_device
-from experiments.spec import LoadedSpec, load_specs
+from experiments.spec import LoadedSpec, Measure, load_specs
 from results.store import Store
 
 SCORES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR", "pckh": "PCKh@.5"}
@@ -59,16 +59,24 @@ AMOUNTS = {
 }
 
 
+class Source(NamedTuple):
+    """Where a printed column comes from: its column in `frame`, and the measure, None for the paper's values."""
+
+    key: str
+    measure: Measure | None = None
+
+
 @dataclass(frozen=True)
 class Table:
     """`frame`: raw numbers, one row per spec row, for CSV and notebooks. `shown`: as text under printed headers.
-    `footer`: what has to be known to read it."""
+    `footer`: what has to be known to read it. `sources`: what stands behind a printed column, by its header."""
 
     id: str
     title: str
     frame: pd.DataFrame
     shown: pd.DataFrame
     footer: list[str]
+    sources: dict[str, Source] = field(default_factory=dict)
 
 
 def build_tables(
@@ -98,16 +106,18 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
         line.row.label + (f" {superscript(marked.index(i) + 1)}" if i in marked else "") for i, line in enumerate(lines)
     ]
     shown: dict[str, list[str]] = {loaded.spec.row_header: labels}
+    sources: dict[str, Source] = {}
     for column in printed_columns(loaded, lines, catalog.name, device):
         texts = [column.text(line) for line in lines]
         if any(texts) or not column.optional:
             shown[column.header] = [text or DASH for text in texts]
+            sources[column.header] = column.source
     frame = pd.DataFrame([raw_numbers(loaded, lines, index, device) for index in range(len(lines))])
     footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
     footer += [*accuracy_text(lines), *paired_text(loaded, lines), *cost_text(lines)]
     footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
     footer += [*missing_text(lines), *loaded.spec.notes]
-    return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer)
+    return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer, sources)
 
 
 def superscript(number: int) -> str:
@@ -121,6 +131,7 @@ class Column:
 
     header: str
     text: Callable[[Line], str | None]
+    source: Source
     optional: bool = False
 
 
@@ -128,22 +139,25 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
     """The columns a spec asks for, each with the paper's beside it."""
     spec = loaded.spec
     for name in spec.columns:
+        paper = Source(f"{name}_paper")
         if name in SCORES:
-            yield Column(f"{SCORES[name]} ({tier} tier)", partial(score_text, key=name))
-            yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True)
+            yield Column(f"{SCORES[name]} ({tier} tier)", partial(score_text, key=name), Source(name, "accuracy"))
+            yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), paper, optional=True)
         elif name in AMOUNTS:
             title, unit = AMOUNTS[name].title, AMOUNTS[name].unit
-            yield Column(f"{title}{unit}", partial(amount_text, key=name))
-            yield Column(f"{title} (paper)", partial(paper_text, key=name), optional=True)
-            yield Column("Δ %" if name == "gflops" else f"{title} Δ %", partial(delta_text, key=name), optional=True)
+            delta, difference = Source(f"{name}_delta_percent", "cost"), "Δ %" if name == "gflops" else f"{title} Δ %"
+            yield Column(f"{title}{unit}", partial(amount_text, key=name), Source(name, "cost"))
+            yield Column(f"{title} (paper)", partial(paper_text, key=name), paper, optional=True)
+            yield Column(difference, partial(delta_text, key=name), delta, optional=True)
         elif name == "images_per_s":
-            here = device == choose_device(device.kind)[0]
-            yield Column("images/s on this device" if here else f"images/s on {device}", speed_per_second_text)
-            yield Column("FPS (paper)", partial(paper_text, key=name), optional=True)
+            place = "this device" if device == choose_device(device.kind)[0] else str(device)
+            yield Column(f"images/s on {place}", speed_per_second_text, Source(name, "throughput"))
+            yield Column("FPS (paper)", partial(paper_text, key=name), paper, optional=True)
         else:
             title, reference = f"speed relative to {spec.row_header} = {spec.compare_with}", compared_row(loaded, lines)
-            yield Column(title, partial(relative_text, reference=reference))
-            yield Column("relative (paper)", partial(paper_relative_text, reference=reference), optional=True)
+            theirs = partial(paper_relative_text, reference=reference)
+            yield Column(title, partial(relative_text, reference=reference), Source("speed_relative", "throughput"))
+            yield Column("relative (paper)", theirs, Source("speed_relative_paper"), optional=True)
 
 
 def score_text(line: Line, key: str) -> str | None:

@@ -18,11 +18,30 @@ from results.store import Busy, Store
 from sharpose.errors import InputError, RunFailed
 
 Clock = Callable[[], float]
+# when a measurement has done this share, its pace tells; it is given up when it would take so many times what is left
+EARLY, LENIENCE = 0.25, 1.25
 BUSY = "another process was measuring"
 
 
 class OutOfTime(Exception):
     """A measurement took longer than the budget allows; nothing of it is stored."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Ends a measurement that is over its time, or so slow that it will be."""
+
+    clock: Clock
+    began: float
+    deadline: float
+
+    def tick(self, done: int, total: int) -> None:
+        """Raises OutOfTime."""
+        now = self.clock()
+        # the first part is slower: modules load, caches fill
+        left = (now - self.began) / max(done, 1) * (total - done) if done > EARLY * total else 0.0
+        if now + left / LENIENCE > self.deadline:
+            raise OutOfTime
 
 
 @dataclass(frozen=True)
@@ -83,14 +102,10 @@ def fill(
     every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in measures]
     queue = Queue(missing_jobs(every, store), specs, every, store, chosen)
     filled = Filled()
-
-    def tick() -> None:
-        if clock() > deadline:
-            raise OutOfTime
-
     while (job := queue.take(deadline - clock())) is not None:
+        watch = Watch(clock, clock(), deadline)
         spare = max(0.0, deadline - clock() - job.expected_s)
-        runner = Runner(store, catalog, chosen, say, f"[{deadline - clock():.0f} s left]", spare, tick, clock)
+        runner = Runner(store, catalog, chosen, say, f"[{deadline - clock():.0f} s left]", spare, watch.tick, clock)
         try:
             filled.measured += runner.run(job.cells, queue.reference(job.cells), again=False)
         except OutOfTime:

@@ -175,8 +175,8 @@ def alongside(job: Sequence[Cell], specs: Sequence[LoadedSpec], every: Sequence[
     return next((c for c in every if (c.spec, c.measure, c.row) == (job[0].spec, "throughput", label)), None)
 
 
-def do_nothing() -> None:
-    pass
+def go_on(done: int, total: int) -> None:
+    """Nothing stops a measurement."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Runner:
     say: Say
     prefix: str
     wait_s: float | None = None
-    tick: Callable[[], None] = do_nothing
+    tick: Callable[[int, int], None] = go_on
     clock: Callable[[], float] = time.monotonic
 
     def run(self, job: Sequence[Cell], reference: Cell | None, again: bool) -> int:
@@ -227,7 +227,7 @@ class Runner:
             began = self.clock()
 
             def progress(done: int, total: int) -> None:
-                self.tick()
+                self.tick(done, total)
                 report.progress(done, total)
 
             for cell, metrics in measure(todo, reference, self.catalog, self.device, progress):

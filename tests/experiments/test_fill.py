@@ -93,6 +93,18 @@ def test_what_runs_over_is_given_up_and_the_rest_stays(measured, spec_path, stor
     assert not list(store.local.glob("leases/*.lease")) and not list(store.local.rglob("*.tmp"))
 
 
+def test_what_cannot_end_in_time_is_given_up_early(clock):
+    watch = module.Watch(clock, clock(), clock() + 100)
+    clock.now += 40
+    watch.tick(2, 20)
+    watch.tick(8, 20)
+    with pytest.raises(module.OutOfTime):
+        watch.tick(6, 20)
+    clock.now += 61
+    with pytest.raises(module.OutOfTime):
+        watch.tick(20, 20)
+
+
 def test_a_failure_does_not_stop_the_rest(measured, spec_path, store, clock, monkeypatch):
     whole = run.measure
 
