@@ -15,13 +15,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.frontier import points
+from analysis.gallery import EXAMPLES, load_gallery
 from analysis.lines import stored_devices
 from analysis.tables import DASH, Table, build_tables
-from results.store import ROOT, Record, Store, StoreError, write
+from results.store import ROOT, Record, Store, write
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = ROOT / "report.html"
-FIGURES, EXAMPLES = ROOT / "figures", ROOT / "examples"
+FIGURES = ROOT / "figures"
+LONG = 40
 GALLERY_COST = ("SHaRPose", [256, 192], 768)
 """The paper-size model whose multiply-adds the gallery shows: system, picture size, width."""
 
@@ -84,18 +86,19 @@ def table_context(table: Table) -> dict[str, Any]:
         {"label": table.shown.loc[index, labels], "cells": [cell(table, header, index) for header in headers]}
         for index in range(len(table.shown))
     ]
-    columns = [
-        {"text": header.partition(" on ")[0], "paper": table.sources[header].measure is None} for header in headers
-    ]
+    columns = [{"text": header.partition(" on ")[0], "paper": "(paper)" in header} for header in headers]
     return {"label_header": labels, "columns": columns, "rows": rows, "footer": table.footer}
 
 
 def cell(table: Table, header: str, index: int) -> dict[str, Any]:
     """One printed number with what is behind it; a dash has neither number nor run."""
-    text, (key, measure) = table.shown.loc[index, header], table.sources[header]
-    run = table.frame.loc[index].get(f"{measure}_run_id") if measure and text != DASH else None
+    text = str(table.shown.loc[index, header])
+    if text == DASH or header not in table.sources:
+        return {"text": text, "value": "" if text == DASH else None, "run": None}
+    key, measure = table.sources[header]
     value: Any = table.frame.loc[index, key]
-    return {"text": text, "value": "" if text == DASH or pd.isna(value) else float(value), "run": run}
+    run = table.frame.loc[index].get(f"{measure}_run_id") if measure else None
+    return {"text": text, "value": "" if pd.isna(value) else float(value), "run": run}
 
 
 def row_of(record: Record) -> dict[str, Any]:
@@ -114,26 +117,24 @@ def row_of(record: Record) -> dict[str, Any]:
 
 def facts(record: Record) -> dict[str, Any]:
     """All that a record says but its long lists of samples and replicates, which are counted."""
-    metrics = {
-        key: f"{len(value)} values in the record" if isinstance(value, list) else value
-        for key, value in record.metrics.items()
-    }
+    metrics = {key: brief(value) for key, value in record.metrics.items()}
     whose = {"spec": record.spec, "row": record.row, "measure": record.measure, "tier": record.tier}
     folder = f"results/{'published' if record.published else 'local'}/{record.measure}/{record.run_id}.json"
     return {**whose, "file": folder, "provenance": record.provenance, "metrics": metrics, "identity": record.identity}
 
 
+def brief(value: Any) -> Any:
+    """A metric, or its size where it is long."""
+    if isinstance(value, list | str | dict) and len(value) > LONG:
+        return f"{len(value):,} {'characters' if isinstance(value, str) else 'values'}, in the record"
+    return value
+
+
 def gallery(folder: Path = EXAMPLES) -> dict[str, Any]:
     """The stored people with their crops as data addresses. Raises StoreError when a file is missing or damaged."""
-    path = folder / "gallery.json"
-    try:
-        content = json.loads(path.read_text())
-        for number, person in enumerate(content["people"], 1):
-            person["picture"] = data_address(folder / f"gallery-{number}.png", "image/png")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path}: cannot be used ({error}); `git checkout` it, or sharpose figures --example"
-        ) from error
+    content = load_gallery(folder)
+    for person in content["people"]:
+        person["picture"] = data_address(person.pop("file"), "image/png")
     return content
 
 

@@ -42,7 +42,8 @@ function compare(a, b, sign) {
 
 function keyOf(cell) {
   const value = cell.dataset.value;
-  if (value === undefined) return cell.textContent.trim();
+  const text = cell.textContent.trim();
+  if (value === undefined) return /^[+-]?\d+(\.\d+)?(?![\w.-])/.test(text) && !cell.matches("th") ? parseFloat(text) : text;
   return value === "" ? null : Number(value);
 }
 
@@ -153,13 +154,27 @@ function drawFrontier() {
   drawAxes(svg, x, y, width, height, xName[0], yName[0]);
   const front = points.filter((p) => p.unbeaten).sort((a, b) => a.x - b.x);
   svg.append(shape("polyline", { class: "front", points: front.map((p) => `${x.place(p.x)},${y.place(p.y)}`).join(" ") }));
-  [...points].sort((a, b) => a.x - b.x).forEach((point) => svg.append(drawPoint(point, x, y, width)));
+  const marks = [...points].sort((a, b) => a.x - b.x).map((point) => drawPoint(point, x, y, width));
+  svg.append(...marks);
   box.replaceChildren(svg);
+  dropCoveredLabels(marks);
   at("frontier-said").textContent = `${points.length} points; beaten by none: ${front.map((p) => p.label).join(", ")}.`;
 }
 
+/* Labels of the front come first; one that would cover another label or point stays in its tip alone. */
+function dropCoveredLabels(marks) {
+  const boxes = marks.map((mark) => mark.querySelector("circle").getBoundingClientRect());
+  const order = [...marks.filter((mark) => mark.matches(".unbeaten")), ...marks.filter((mark) => !mark.matches(".unbeaten"))];
+  for (const mark of order) {
+    const label = mark.querySelector("text"), box = label.getBoundingClientRect();
+    const covers = boxes.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
+    if (covers) label.remove();
+    else boxes.push(box);
+  }
+}
+
 function drawAxes(svg, x, y, width, height, xTitle, yTitle) {
-  for (const tick of x.ticks(Math.floor(width / 110))) {
+  for (const tick of x.ticks(Math.max(4, Math.floor(width / 110)))) {
     const px = x.place(tick);
     svg.append(shape("line", { class: "grid", x1: px, x2: px, y1: 12, y2: height - 44 }));
     svg.append(shape("text", { x: px, y: height - 26, "text-anchor": "middle" }, String(tick)));
