@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -135,6 +132,8 @@ def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
 
 def save_all(folder: Path = FOLDER) -> list[Path]:
     """Every figure that the store can show, as SVG and PNG."""
+    # to files, with no window; notebooks keep the backend that shows in them
+    matplotlib.use("Agg")
     figures = {"concept": concept(load_example())}
     for table in build_tables(["6"]):
         figure, axis = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
