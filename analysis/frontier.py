@@ -16,10 +16,10 @@ RUNS = ["accuracy_run_id", "cost_run_id", "throughput_run_id"]
 
 
 def points(tables: Iterable[Table]) -> pd.DataFrame:
-    """One line per table row that has any cost: `table`, `label`, `device` of its speed, AP with its interval in
-    percent, GFLOPs, images/s, the paper's values beside them, and run ids; NaN or None where nothing was measured."""
+    """One line per row with a cost, of tables that have AP: `table`, `label`, `device` of its speed, AP with its
+    interval in percent, GFLOPs, images/s, the paper's values, run ids; NaN or None where nothing was measured."""
     rows = []
-    for table in tables:
+    for table in (one for one in tables if {"label", "ap"} <= set(one.frame.columns)):
         for row in table.frame.to_dict("records"):
             found = {key: row.get(key) for key in ["label", "device", *COLUMNS, *RUNS]}
             if pd.notna(found["gflops"]) or pd.notna(found["gflops_paper"]):

@@ -23,7 +23,7 @@ from results.store import ROOT, Record, Store, write
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = ROOT / "report.html"
 FIGURES = ROOT / "figures"
-LONG = 40
+LONG = 100
 GALLERY_COST = ("SHaRPose", [256, 192], 768)
 """The paper-size model whose multiply-adds the gallery shows: system, picture size, width."""
 

@@ -111,7 +111,8 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
         texts = [column.text(line) for line in lines]
         if any(texts) or not column.optional:
             shown[column.header] = [text or DASH for text in texts]
-            sources[column.header] = column.source
+            if column.source is not None:
+                sources[column.header] = column.source
     frame = pd.DataFrame([raw_numbers(loaded, lines, index, device) for index in range(len(lines))])
     footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
     footer += [*accuracy_text(lines), *paired_text(loaded, lines), *cost_text(lines)]
@@ -131,8 +132,8 @@ class Column:
 
     header: str
     text: Callable[[Line], str | None]
-    source: Source
     optional: bool = False
+    source: Source | None = None
 
 
 def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: Device) -> Iterator[Column]:
@@ -141,23 +142,27 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
     for name in spec.columns:
         paper = Source(f"{name}_paper")
         if name in SCORES:
-            yield Column(f"{SCORES[name]} ({tier} tier)", partial(score_text, key=name), Source(name, "accuracy"))
-            yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), paper, optional=True)
+            yield Column(
+                f"{SCORES[name]} ({tier} tier)", partial(score_text, key=name), source=Source(name, "accuracy")
+            )
+            yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True, source=paper)
         elif name in AMOUNTS:
             title, unit = AMOUNTS[name].title, AMOUNTS[name].unit
             delta, difference = Source(f"{name}_delta_percent", "cost"), "Δ %" if name == "gflops" else f"{title} Δ %"
-            yield Column(f"{title}{unit}", partial(amount_text, key=name), Source(name, "cost"))
-            yield Column(f"{title} (paper)", partial(paper_text, key=name), paper, optional=True)
-            yield Column(difference, partial(delta_text, key=name), delta, optional=True)
+            yield Column(f"{title}{unit}", partial(amount_text, key=name), source=Source(name, "cost"))
+            yield Column(f"{title} (paper)", partial(paper_text, key=name), optional=True, source=paper)
+            yield Column(difference, partial(delta_text, key=name), optional=True, source=delta)
         elif name == "images_per_s":
             place = "this device" if device == choose_device(device.kind)[0] else str(device)
-            yield Column(f"images/s on {place}", speed_per_second_text, Source(name, "throughput"))
-            yield Column("FPS (paper)", partial(paper_text, key=name), paper, optional=True)
+            yield Column(f"images/s on {place}", speed_per_second_text, source=Source(name, "throughput"))
+            yield Column("FPS (paper)", partial(paper_text, key=name), optional=True, source=paper)
         else:
             title, reference = f"speed relative to {spec.row_header} = {spec.compare_with}", compared_row(loaded, lines)
             theirs = partial(paper_relative_text, reference=reference)
-            yield Column(title, partial(relative_text, reference=reference), Source("speed_relative", "throughput"))
-            yield Column("relative (paper)", theirs, Source("speed_relative_paper"), optional=True)
+            yield Column(
+                title, partial(relative_text, reference=reference), source=Source("speed_relative", "throughput")
+            )
+            yield Column("relative (paper)", theirs, optional=True, source=Source("speed_relative_paper"))
 
 
 def score_text(line: Line, key: str) -> str | None:

@@ -104,7 +104,7 @@ function chosenDevice() {
 function chosenPoints() {
   const [table, x, y] = ["frontier-table", "frontier-x", "frontier-y"].map((id) => at(id).value);
   const device = chosenDevice();
-  const rows = data.points.filter((point) => point.table === table && (!device || point.device === device));
+  const rows = data.points.filter((point) => point.table === table && (!device || !point.device || point.device === device));
   return rows.filter((point) => point[x] !== null && point[y] !== null)
     .map((point) => ({ ...point, x: point[x], y: point[y], low: y === "ap" ? point.ap_low : null, high: y === "ap" ? point.ap_high : null }));
 }
@@ -154,22 +154,29 @@ function drawFrontier() {
   drawAxes(svg, x, y, width, height, xName[0], yName[0]);
   const front = points.filter((p) => p.unbeaten).sort((a, b) => a.x - b.x);
   svg.append(shape("polyline", { class: "front", points: front.map((p) => `${x.place(p.x)},${y.place(p.y)}`).join(" ") }));
-  const marks = [...points].sort((a, b) => a.x - b.x).map((point) => drawPoint(point, x, y, width));
+  const marks = [...points].sort((a, b) => a.x - b.x).map((point) => drawPoint(point, x, y));
   svg.append(...marks);
   box.replaceChildren(svg);
-  dropCoveredLabels(marks);
+  placeLabels(marks, svg.getBoundingClientRect());
   at("frontier-said").textContent = `${points.length} points; beaten by none: ${front.map((p) => p.label).join(", ")}.`;
 }
 
-/* Labels of the front come first; one that would cover another label or point stays in its tip alone. */
-function dropCoveredLabels(marks) {
-  const boxes = marks.map((mark) => mark.querySelector("circle").getBoundingClientRect());
+/* Labels of the front come first; one that finds no free place beside its point stays in its tip alone. */
+const PLACES = [[9, -8, "start"], [-9, -8, "end"], [9, 17, "start"], [-9, 17, "end"]];
+
+function placeLabels(marks, frame) {
+  const taken = marks.map((mark) => mark.querySelector("circle").getBoundingClientRect());
+  const free = (box) => box.left >= frame.left && box.right <= frame.right
+    && !taken.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
   const order = [...marks.filter((mark) => mark.matches(".unbeaten")), ...marks.filter((mark) => !mark.matches(".unbeaten"))];
   for (const mark of order) {
-    const label = mark.querySelector("text"), box = label.getBoundingClientRect();
-    const covers = boxes.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
-    if (covers) label.remove();
-    else boxes.push(box);
+    const label = mark.querySelector("text"), [cx, cy] = ["cx", "cy"].map((key) => Number(mark.querySelector("circle").getAttribute(key)));
+    const found = PLACES.some(([dx, dy, anchor]) => {
+      for (const [key, value] of [["x", cx + dx], ["y", cy + dy], ["text-anchor", anchor]]) label.setAttribute(key, value);
+      return free(label.getBoundingClientRect());
+    });
+    if (found) taken.push(label.getBoundingClientRect());
+    else label.remove();
   }
 }
 
@@ -188,7 +195,7 @@ function drawAxes(svg, x, y, width, height, xTitle, yTitle) {
   svg.append(shape("text", { transform: `translate(12 ${height / 2 - 16}) rotate(-90)`, "text-anchor": "middle" }, yTitle));
 }
 
-function drawPoint(point, x, y, width) {
+function drawPoint(point, x, y) {
   const [px, py] = [x.place(point.x), y.place(point.y)];
   const run = point.accuracy_run_id && at("frontier-y").value === "ap" ? point.accuracy_run_id : point.cost_run_id;
   const group = shape("g", { class: point.unbeaten ? "point unbeaten" : "point", tabindex: 0, role: "button",
@@ -196,8 +203,7 @@ function drawPoint(point, x, y, width) {
   if (point.low !== null)
     group.append(shape("line", { class: "interval", x1: px, x2: px, y1: y.place(point.low), y2: y.place(point.high) }));
   group.append(shape("circle", { cx: px, cy: py, r: 6 }));
-  const right = px > width * 0.7;
-  group.append(shape("text", { x: px + (right ? -9 : 9), y: py - 8, "text-anchor": right ? "end" : "start" }, point.label));
+  group.append(shape("text", {}, point.label));
   for (const event of ["pointerenter", "focus"]) group.addEventListener(event, () => showTip(group, point));
   for (const event of ["pointerleave", "blur"]) group.addEventListener(event, () => { at("tip").hidden = true; });
   group.addEventListener("keydown", (event) => { if (event.key === "Enter" && run) showRecord(run); });
@@ -213,7 +219,8 @@ function showTip(group, point) {
 }
 
 function startFrontier() {
-  const counts = Object.keys(data.titles).map((id) => [id, data.points.filter((p) => p.table === id && p.ap !== null).length]);
+  const shown = Object.keys(data.titles).filter((id) => data.points.some((p) => p.table === id));
+  const counts = shown.map((id) => [id, data.points.filter((p) => p.table === id && p.ap !== null).length]);
   const most = counts.reduce((best, one) => (one[1] > best[1] ? one : best), counts[0]);
   for (const [id] of counts)
     at("frontier-table").append(node("option", { value: id, ...(id === most[0] ? { selected: "" } : {}) }, data.titles[id]));
