@@ -2,25 +2,28 @@
 PYTHON ?= python3
 DEVICE ?= cpu
 TIER ?= nano
+BUDGET ?= 25m
 VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv test test-slow fuzz soak lint format train-nano figures bench lab clean-local
+.PHONY: help tables csv fill test test-slow fuzz soak lint format train-nano figures bench report lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv; so table1 … table8"
 	@echo "make figure6       the quality threshold; also figure6-test, semantics, frontier, schedules, batch, exits, counters"
 	@echo "make tables        print every table from the store; nothing is measured"
 	@echo "make csv           the raw numbers of every table to results/csv, from the store"
+	@echo "make fill          measure what the tables lack, within BUDGET (25m)"
 	@echo "make test          the test suite"
 	@echo "make fuzz          100,000 broken files on every reader (CASES, SEED)"
 	@echo "make soak          half an hour of training, evaluating, killing and going on (MINUTES, SEED)"
 	@echo "make lint          ruff and mypy"
 	@echo "make bench         time ours, back-ends and peers in one session; once measured, print"
 	@echo "make figures       draw results/figures"
+	@echo "make report        results/report.html: everything in one file that works offline"
 	@echo "make train-nano    train the weights of the nano tier again (about four hours of two CPU cores)"
-	@echo "make lab           JupyterLab"
+	@echo "make lab           JupyterLab on notebooks/"
 	@echo "Options: DEVICE=cuda, TIER=paper (with SHARPOSE_COCO), PYTHON=python3.12"
 
 $(VENV)/bin/python:
@@ -54,6 +57,9 @@ tables: $(VENV)/harness.stamp
 
 csv: $(VENV)/harness.stamp
 	@$(SHARPOSE) export --format csv --out results/csv --device $(DEVICE) --tier $(TIER)
+
+fill: $(VENV)/harness.stamp
+	@$(SHARPOSE) fill --budget $(BUDGET) --device $(DEVICE) --tier $(TIER)
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest
@@ -89,6 +95,9 @@ bench: $(VENV)/bench.stamp
 
 figures: $(VENV)/harness.stamp
 	@$(SHARPOSE) figures
+
+report: $(VENV)/harness.stamp
+	@$(SHARPOSE) report --tier $(TIER)
 
 train-nano: $(VENV)/harness.stamp
 	$(SHARPOSE) train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano-128x96 --preload

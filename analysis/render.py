@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from analysis.latex import latex
 from analysis.tables import Table
 from experiments.yamlfile import SpecError
 from results.store import ROOT, write
@@ -36,9 +37,7 @@ def render(table: Table, form: Format = "text", width: int | None = None) -> str
         lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
         return "\n".join([f"**{table.title}**", "", *lines, "", *(f"- {line}" for line in table.footer)]) + "\n"
     if form == "latex":
-        styler = table.shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-        notes = "\n".join(f"% {line}" for line in [table.title, *table.footer])
-        return f"{notes}\n{styler.to_latex(hrules=True, column_format='l' + 'r' * (len(table.shown.columns) - 1))}"
+        return latex(table)
     if form != "text":
         raise SpecError(f"format {form!r} is not known; use one of {', '.join(FORMATS)}")
     return text_of(table, width or shutil.get_terminal_size((140, 24)).columns)

@@ -6,7 +6,7 @@ A cell is a measurement or a dash. A column never mixes devices or data sets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -46,7 +46,7 @@ from analysis.statistics import score_interval
 from analysis.tokens import token_frame, token_shown
 from experiments.cells import Catalog, cells, open_catalog
 from experiments.provenance import Device, choose_device
-from experiments.spec import SETTINGS_SHOWN, LoadedSpec, load_specs
+from experiments.spec import SETTINGS_SHOWN, LoadedSpec, Measure, load_specs
 from results.store import Store
 
 if TYPE_CHECKING:
@@ -81,10 +81,18 @@ AMOUNTS = {
 }
 
 
+class Source(NamedTuple):
+    """Where a printed column comes from: its column in `frame`, and the measure, None for the paper's values."""
+
+    key: str
+    measure: Measure | None = None
+
+
 @dataclass(frozen=True)
 class Table:
     """`frame`: raw numbers, one row per spec row, for CSV and notebooks. `shown`: as text under printed headers.
-    `footer`: what has to be known to read it. `curves`: of kind gate, what its figure shows of every row."""
+    `footer`: what has to be known to read it. `curves`: of kind gate, what its figure shows of every row. `sources`:
+    what stands behind a printed column, by its header."""
 
     id: str
     title: str
@@ -92,6 +100,7 @@ class Table:
     shown: pd.DataFrame
     footer: list[str]
     curves: tuple[GateCurve, ...] = ()
+    sources: dict[str, Source] = field(default_factory=dict)
 
 
 def build_tables(
@@ -126,17 +135,20 @@ def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
         line.row.label + (f" {superscript(marked.index(i) + 1)}" if i in marked else "") for i, line in enumerate(lines)
     ]
     shown: dict[str, list[str]] = {loaded.spec.row_header: labels}
+    sources: dict[str, Source] = {}
     for column in printed_columns(loaded, lines, catalog.name, device):
         texts = [column.text(line) for line in lines]
         if any(texts) or not column.optional:
             shown[column.header] = [text or DASH for text in texts]
+            if column.source is not None:
+                sources[column.header] = column.source
     frame = pd.DataFrame([raw_numbers(loaded, lines, index, device) for index in range(len(lines))])
     footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
     footer += [*accuracy_text(lines), *budget_text(lines), *paired_text(loaded, lines)]
     footer += [*pairs_text(loaded, lines), *seeds_text(loaded, lines), *cost_text(lines)]
     footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
     footer += [*missing_text(lines), *loaded.spec.notes]
-    return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer)
+    return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer, sources=sources)
 
 
 def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
@@ -178,15 +190,19 @@ class Column:
     header: str
     text: Callable[[Line], str | None]
     optional: bool = False
+    source: Source | None = None
 
 
 def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: Device) -> Iterator[Column]:
     """The columns a spec asks for, each with the paper's beside it."""
     spec = loaded.spec
     for name in spec.columns:
+        paper = Source(f"{name}_paper")
         if name in SCORES:
-            yield Column(f"{SCORES[name]} ({tier} tier)", partial(score_text, key=name))
-            yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True)
+            yield Column(
+                f"{SCORES[name]} ({tier} tier)", partial(score_text, key=name), source=Source(name, "accuracy")
+            )
+            yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True, source=paper)
         elif name == "ap_seeds":
             yield Column(f"AP, mean ± sd over trainings ({tier} tier)", seeds_score_text, optional=True)
         elif name == "refined":
@@ -195,17 +211,21 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
             yield Column(SETTINGS_TITLES[name], partial(setting_text, key=name))
         elif name in AMOUNTS:
             title, unit = AMOUNTS[name].title, AMOUNTS[name].unit
-            yield Column(f"{title}{unit}", partial(amount_text, key=name))
-            yield Column(f"{title} (paper)", partial(paper_text, key=name), optional=True)
-            yield Column("Δ %" if name == "gflops" else f"{title} Δ %", partial(delta_text, key=name), optional=True)
+            delta, difference = Source(f"{name}_delta_percent", "cost"), "Δ %" if name == "gflops" else f"{title} Δ %"
+            yield Column(f"{title}{unit}", partial(amount_text, key=name), source=Source(name, "cost"))
+            yield Column(f"{title} (paper)", partial(paper_text, key=name), optional=True, source=paper)
+            yield Column(difference, partial(delta_text, key=name), optional=True, source=delta)
         elif name == "images_per_s":
-            here = device == choose_device(device.kind)[0]
-            yield Column("images/s on this device" if here else f"images/s on {device}", speed_per_second_text)
-            yield Column("FPS (paper)", partial(paper_text, key=name), optional=True)
+            place = "this device" if device == choose_device(device.kind)[0] else str(device)
+            yield Column(f"images/s on {place}", speed_per_second_text, source=Source(name, "throughput"))
+            yield Column("FPS (paper)", partial(paper_text, key=name), optional=True, source=paper)
         else:
             title, reference = f"speed relative to {spec.row_header} = {spec.compare_with}", compared_row(loaded, lines)
-            yield Column(title, partial(relative_text, reference=reference))
-            yield Column("relative (paper)", partial(paper_relative_text, reference=reference), optional=True)
+            theirs = partial(paper_relative_text, reference=reference)
+            yield Column(
+                title, partial(relative_text, reference=reference), source=Source("speed_relative", "throughput")
+            )
+            yield Column("relative (paper)", theirs, optional=True, source=Source("speed_relative_paper"))
 
 
 def score_text(line: Line, key: str) -> str | None:

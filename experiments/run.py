@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -48,6 +49,41 @@ class CellStatus:
             "state": self.state,
             **kept,
         }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One table's cells of one measure, counted by state."""
+
+    spec: str
+    measure: Measure
+    stored: int
+    missing: int
+    blocked: int
+
+    def __str__(self) -> str:
+        total = self.stored + self.missing + self.blocked
+        parts = {"missing": self.missing, "cannot be measured here": self.blocked}
+        rest = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+        return f"{self.spec:9} {self.measure:10} {self.stored:3} of {total:3} stored" + (f"; {rest}" if rest else "")
+
+
+def standings(statuses: Iterable[CellStatus]) -> list[Standing]:
+    """How far every table is, measure by measure."""
+    counts: dict[tuple[str, Measure], Counter[State]] = {}
+    for status in statuses:
+        counts.setdefault((status.cell.spec, status.cell.measure), Counter())[status.state] += 1
+    ordered = sorted(counts.items(), key=lambda item: (item[0][0], ORDER.index(item[0][1])))
+    return [Standing(*key, count["stored"], count["missing"], count["blocked"]) for key, count in ordered]
+
+
+def reasons(statuses: Iterable[CellStatus]) -> list[tuple[str, list[CellStatus]]]:
+    """Why cells cannot be measured here, the reason of most cells first."""
+    found: dict[str, list[CellStatus]] = {}
+    for status in statuses:
+        if status.state == "blocked":
+            found.setdefault(status.reason or "", []).append(status)
+    return sorted(found.items(), key=lambda item: -len(item[1]))
 
 
 @dataclass(frozen=True)
@@ -174,18 +210,29 @@ def alongside(job: Sequence[Cell], specs: Sequence[LoadedSpec], every: Sequence[
     return next((c for c in every if (c.spec, c.measure, c.row) == (job[0].spec, "throughput", label)), None)
 
 
+def go_on(done: int, total: int) -> None:
+    """Nothing stops a measurement."""
+
+
 @dataclass(frozen=True)
 class Runner:
-    """Measures one group of cells and stores their records."""
+    """Measures one group of cells and stores their records.
+
+    With `wait_s` it waits no longer than that for other processes, and `tick` may end a measurement by raising.
+    """
 
     store: Store
     catalog: Catalog
     device: Device
     say: Say
     prefix: str
+    wait_s: float | None = None
+    tick: Callable[[int, int], None] = go_on
+    clock: Callable[[], float] = time.monotonic
 
     def run(self, job: Sequence[Cell], reference: Cell | None, again: bool) -> int:
         """Measure `job`; wait for the cells that another process has taken, and take over those it gave up."""
+        end = None if self.wait_s is None else self.clock() + self.wait_s
         left, measured, told = list(job), 0, False
         while left:
             with ExitStack() as leases:
@@ -201,6 +248,8 @@ class Runner:
             if left and not told:
                 self.say(f"{self.prefix} waiting for another process that measures {', '.join(c.name for c in left)}")
                 told = True
+            if left and end is not None and self.clock() >= end:
+                break
             if left:
                 time.sleep(POLL_S)
         return measured
@@ -209,9 +258,17 @@ class Runner:
         first, alone = todo[0], todo[0].measure == "throughput"
         title = first.name if len(todo) == 1 else f"{first.spec}: {first.measure} of {len(todo)} rows"
         self.say(f"{self.prefix} {title}")
-        with self.store.quiet(alone=alone), Reporter(title, 1) as report:
-            for cell, metrics in measure(todo, reference, self.catalog, self.device, report.progress):
-                self.store.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, self.origin(cell)))
+        with self.store.quiet(alone=alone, within_s=self.wait_s), Reporter(title, 1) as report:
+            began = self.clock()
+
+            def progress(done: int, total: int) -> None:
+                self.tick(done, total)
+                report.progress(done, total)
+
+            for cell, metrics in measure(todo, reference, self.catalog, self.device, progress):
+                # what is measured together shares its time
+                made = {**self.origin(cell), "seconds": round((self.clock() - began) / len(todo), 3)}
+                self.store.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, made))
 
     def origin(self, cell: Cell) -> dict[str, Any]:
         """The record's provenance, with the names behind the hashes."""

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent
 FORMAT = 1
@@ -30,8 +30,15 @@ RUN_ID_LENGTH = 16
 LEASE_S = 300.0
 
 
+POLL_S = 0.2
+
+
 class StoreError(ValueError):
     """A record or the store folder is unusable; the message is one line that names the file and what to do."""
+
+
+class Busy(StoreError):
+    """Another process kept its turn for longer than one wanted to wait."""
 
 
 @dataclass(frozen=True)
@@ -161,10 +168,11 @@ class Store:
                 path.unlink()
         os.close(handle)
 
-    def quiet(self, *, alone: bool) -> contextlib.AbstractContextManager[None]:
-        """Wait for a turn on this machine: timings run `alone`, anything else may share it."""
+    def quiet(self, *, alone: bool, within_s: float | None = None) -> contextlib.AbstractContextManager[None]:
+        """Wait for a turn on this machine: timings run `alone`, anything else may share it. Busy after `within_s`."""
         # machines that share the folder do not disturb each other
-        return locked(self.local / f"machine-{socket.gethostname()}.lock", shared=not alone)
+        lock = self.local / f"machine-{socket.gethostname()}.lock"
+        return locked(lock, shared=not alone, within_s=within_s)
 
 
 def encode(record: Record) -> bytes:
@@ -245,16 +253,32 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold an advisory lock on `path`; it ends with the process, however that ends."""
+def locked(path: Path, *, shared: bool = False, within_s: float | None = None) -> Iterator[None]:
+    """Hold an advisory lock on `path`; it ends with the process, however that ends. Busy after `within_s`, if given."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}); allow writing there") from None
     with file:
-        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        if within_s is None:
+            fcntl.flock(file, kind)
+        else:
+            take_turn(file, kind, within_s)
         yield
+
+
+def take_turn(file: IO[str], kind: int, within_s: float) -> None:
+    """Lock `file`, or raise Busy when nobody gave it back within `within_s` seconds."""
+    end = time.monotonic() + within_s
+    while True:
+        try:
+            return fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise Busy(f"{file.name}: another process is measuring; wait for it, or try again later") from None
+            time.sleep(POLL_S)
 
 
 @contextlib.contextmanager

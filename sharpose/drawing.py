@@ -22,7 +22,7 @@ LIMB, JOINT, PATCH, TEXT = (80, 200, 60), (40, 40, 230), (255, 190, 60), (255, 2
 
 def draw(pixels: UInt8[np.ndarray, "H W 3"], people: Sequence[Person], skeleton: Skeleton | None) -> np.ndarray:
     """The picture (RGB) with selected patches, skeletons and a line of text per person."""
-    canvas = np.ascontiguousarray(pixels)
+    canvas = pixels.copy(order="C")
     unit = max(1, round(max(canvas.shape[:2]) / 400))
     for person in people:
         cv2.polylines(canvas, list(person.patches.round().astype(np.int32)), True, PATCH, unit)

@@ -41,6 +41,7 @@ def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]
         "evaluate",
         "bench",
         "run",
+        "fill",
         "table",
         "status",
     ):
@@ -78,6 +79,8 @@ def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--oks-threshold", "0"], "oks_threshold"),
         (["bench", "sharpose-nano-128x96", "--precision", "fp7"], "fp7"),
         (["status", "--tier", "pico"], "pico"),
+        (["fill", "--budget", "25x"], "25m, 90s or 1h30m"),
+        (["fill", "--measure", "beauty"], "beauty"),
         (["data", "mannequin", "--difficulty", "7"], "difficulty"),
         (["data", "mannequin", "--name", "mannequin-trian"], "mannequin-train"),
     ],

@@ -10,10 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from sharpose.data.skeleton import known_skeleton
+from sharpose.drawing import draw
 from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
-from sharpose.predict import find_inputs, load_boxes, predict_people, predict_pictures
+from sharpose.predict import Person, find_inputs, load_boxes, predict_people, predict_pictures
 
 SIDE = 16
 
@@ -110,3 +112,9 @@ def test_wrong_inputs_are_one_line(tmp_path: Path) -> None:
         boxes.write_text(content)
         with pytest.raises(InputError, match=message):
             load_boxes(boxes, [picture])
+
+
+def test_drawing_leaves_the_picture_as_it_was() -> None:
+    pixels = np.zeros((128, 96, 3), dtype=np.uint8)
+    person = Person([0.0, 0.0, 96.0, 128.0], np.full((17, 3), 40.0), 1.0, 0.5, True, np.zeros((0, 4, 2)))
+    assert draw(pixels, [person], known_skeleton(17)).any() and not pixels.any()

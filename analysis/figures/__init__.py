@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -43,6 +44,8 @@ def save_all(
     folder: Path = FOLDER, *, tier: str = "nano", device: str = "cpu", store: Store | None = None
 ) -> list[Path]:
     """Every figure that the store and the stored examples can show, as SVG and PNG; what lacks numbers is left out."""
+    # to files, with no window; notebooks keep the backend that shows in them
+    matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in all_figures(tier, device, store):

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 from matplotlib.axes import Axes
 
 # readable in print and for colour-blind readers (Okabe and Ito)

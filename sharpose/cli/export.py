@@ -18,7 +18,7 @@ def export(
     weights: Weights = None,
     settings: Settings = None,
     name: Annotated[str, typer.Option("--table", help="A table's number or name, or all.")] = "all",
-    format: Annotated[str, typer.Option(help="markdown, csv, latex or text.")] = "csv",
+    format: Annotated[str, typer.Option(help="markdown, csv, latex or text; or all, into a folder.")] = "csv",
     out: Annotated[Path | None, typer.Option(help="A file for one table, or a folder; default: print.")] = None,
     tier: Tier = "nano",
     device: Device = "cpu",
@@ -47,17 +47,19 @@ def export(
 
 def export_tables(name: str, format: str, out: Path | None, tier: str, device: str, as_json: bool) -> None:
     tables, rendering = harness("analysis.tables"), harness("analysis.render")
+    formats = list(rendering.FORMATS) if format == "all" else [format]
     built = tables.build_tables([name], tier=tier, device=device)
-    texts = [rendering.render(one, format) for one in built]
+    texts = {(one.id, form): rendering.render(one, form) for one in built for form in formats}
     if out is None:
-        show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
+        show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts.values()))
         return
     into_file = out.suffix != "" and not out.is_dir()
-    if into_file and len(built) > 1:
-        raise InputError(f"--out {out}: {name!r} means {len(built)} tables; name a folder, or one table")
-    paths = [out if into_file else out / f"{one.id}.{rendering.SUFFIXES[format]}" for one in built]
+    if into_file and len(texts) > 1:
+        what = f"{name!r} means {len(built)} tables" if len(built) > 1 else f"--format all means {len(formats)} files"
+        raise InputError(f"--out {out}: {what}; name a folder, or choose one")
+    paths = [out if into_file else out / f"{id_}.{rendering.SUFFIXES[form]}" for id_, form in texts]
     store = harness("results.store")
-    for path, text in zip(paths, texts, strict=True):
+    for path, text in zip(paths, texts.values(), strict=True):
         store.write(path, text.encode())
     show([str(path) for path in paths], as_json, "\n".join(map(str, paths)))
 

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sharpose.cli.app import Device, Json, Tier, app, harness, parse_settings, show
-from sharpose.errors import InputError
+from sharpose.errors import InputError, RunFailed
 
 Specs = Annotated[list[str] | None, typer.Argument(metavar="SPEC…", help="Spec files or names; default: all.")]
+Measures = Annotated[
+    list[str] | None, typer.Option("--measure", help="cost, accuracy, predictions or throughput; repeat.")
+]
 Coco = Annotated[Path | None, typer.Option(help="The COCO folder, for the paper tier (or SHARPOSE_COCO).")]
+
+
+def chosen_measures(measures: list[str] | None) -> list[str]:
+    """`--measure` options, all of them by default. Raises InputError for an unknown one."""
+    known = list(harness("experiments.run").ORDER)
+    for measure in measures or known:
+        if measure not in known:
+            raise InputError(f"--measure {measure!r} does not work: it must be one of {', '.join(known)}")
+    return measures or known
+
+
+def parse_budget(text: str) -> float:
+    """Seconds of `25m`, `90s` or `1h30m`. Raises InputError for anything else."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
+    if match is None or not any(match.groups()):
+        raise InputError(f"--budget {text!r} does not work: it must be a duration such as 25m, 90s or 1h30m")
+    return sum(float(amount or 0) * unit for amount, unit in zip(match.groups(), (3600, 60, 1), strict=True))
 
 
 @app.command()
@@ -21,9 +42,7 @@ def run(
     tier: Tier = "nano",
     device: Device = "cpu",
     coco: Coco = None,
-    measures: Annotated[
-        list[str] | None, typer.Option("--measure", help="cost, accuracy, predictions or throughput; repeat.")
-    ] = None,
+    measures: Measures = None,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what the rows need at the paper tier: data, weights, hours.")
@@ -45,11 +64,7 @@ def run(
         needs = planning.plan(specs or (), tier=tier, device=device, coco=coco)
         show(planning.as_dict(needs), as_json, "\n".join(planning.lines(needs)))
         return
-    running = harness("experiments.run")
-    chosen = measures or list(running.ORDER)
-    for measure in chosen:
-        if measure not in running.ORDER:
-            raise InputError(f"--measure {measure!r} does not work: it must be one of {', '.join(running.ORDER)}")
+    running, chosen = harness("experiments.run"), chosen_measures(measures)
     how = {"tier": tier, "device": device, "coco": coco, "measures": chosen, "again": again}
     if launcher:
         jobs = {"launcher": launcher, "at_once": at_once, "options": parse_settings(slurm)}
@@ -70,22 +85,70 @@ def run(
 
 
 @app.command()
-def status(
-    specs: Specs = None, tier: Tier = "nano", device: Device = "cpu", coco: Coco = None, as_json: Json = False
+def fill(
+    specs: Specs = None,
+    budget: Annotated[str, typer.Option(help="How long to measure: 25m, 90s, 1h30m.")] = "25m",
+    tier: Tier = "nano",
+    device: Device = "cpu",
+    coco: Coco = None,
+    measures: Measures = None,
+    as_json: Json = False,
 ) -> None:
-    """Every cell of every table: stored, missing, or why it cannot be measured here.
+    """Measure missing cells within a budget of time: what shows most per second first.
+
+    Nothing is started that is not expected to end in time; what is left is listed.
+
+    Example: sharpose fill --budget 25m --device cuda
+    """
+    chosen, seconds = chosen_measures(measures), parse_budget(budget)
+    filled = harness("experiments.fill").fill(
+        specs or (), budget_s=seconds, tier=tier, device=device, coco=coco, measures=chosen
+    )
+    stored = sum(status.state == "stored" for status in filled.statuses)
+    lines = [f"{filled.measured} cells measured in {filled.seconds:.0f} s, {stored} of {len(filled.statuses)} stored"]
+    lines += [f"left: {job.name} (should take {job.expected_s:.0f} s): {job.reason}" for job in filled.left]
+    lines += [f"failed: {job.name}: {job.reason}" for job in filled.failures]
+    lines.append(f"{len(filled.blocked)} cells cannot be measured here (sharpose status says why)")
+    parts: dict[str, Any] = {part: [job.as_dict() for job in getattr(filled, part)] for part in ("left", "failures")}
+    cells = [status.as_dict() for status in filled.statuses]
+    show({"measured": filled.measured, "seconds": filled.seconds, **parts, "cells": cells}, as_json, "\n".join(lines))
+    if filled.failures:
+        raise RunFailed(f"{len(filled.failures)} measurements failed; the first: {filled.failures[0].reason}")
+
+
+@app.command()
+def status(
+    specs: Specs = None,
+    tier: Tier = "nano",
+    device: Device = "cpu",
+    coco: Coco = None,
+    brief: Annotated[bool, typer.Option("--brief", help="The summary alone.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every cell of every table: stored, missing, or why it cannot be measured here; then how far each table is.
 
     Example: sharpose status table6a
     """
-    cells = harness("experiments.run").status(specs or (), tier=tier, device=device, coco=coco)
-    lines = [
-        f"{cell.state:8} {cell.cell.name:40} "
-        + (cell.reason or ("" if cell.record is None else "published" if cell.record.published else "local"))
-        for cell in cells
+    running = harness("experiments.run")
+    cells = running.status(specs or (), tier=tier, device=device, coco=coco)
+    room = max((len(cell.cell.name) for cell in cells), default=0)
+    lines = [] if brief else [f"{cell.state:8} {cell.cell.name:{room}} {where(cell)}" for cell in cells] + [""]
+    lines += map(str, running.standings(cells))
+    lines += [
+        "",
+        *(f"{len(those):3} cell{'s' if len(those) > 1 else ' '} {reason}" for reason, those in running.reasons(cells)),
     ]
     counts = {state: sum(cell.state == state for cell in cells) for state in ("stored", "missing", "blocked")}
-    lines.append(", ".join(f"{count} {state}" for state, count in counts.items()))
+    lines.append(
+        f"{len(cells)} cells: {counts['stored']} stored, {counts['missing']} missing (sharpose fill measures them), "
+        f"{counts['blocked']} cannot be measured here"
+    )
     show([cell.as_dict() for cell in cells], as_json, "\n".join(line.rstrip() for line in lines))
+
+
+def where(status: Any) -> str:
+    """Whose record a cell has, or why it can have none here."""
+    return status.reason or ("" if status.record is None else "published" if status.record.published else "local")
 
 
 @app.command()
@@ -115,7 +178,9 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
 
 @app.command()
 def figures(
-    example: Annotated[bool, typer.Option("--example", help="First run the model on the people shown.")] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="First run the model on the people that figures and report show.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Draw results/figures from the store and the stored examples.
@@ -124,8 +189,24 @@ def figures(
     """
     if example:
         harness("experiments.example").save_examples()
+        harness("experiments.gallery").save_gallery()
     paths = [str(path) for path in harness("analysis.figures").save_all()]
     show(paths, as_json, "\n".join(paths))
+
+
+@app.command()
+def report(
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default: results/report.html.")] = None,
+    tier: Tier = "nano",
+    as_json: Json = False,
+) -> None:
+    """One HTML file that works offline: every table beside the paper's, the frontier, a gallery, and how it was made.
+
+    Example: sharpose report --out results/report.html
+    """
+    path = harness("analysis.report").save_report(out, tier=tier)
+    size = path.stat().st_size
+    show({"path": str(path), "bytes": size}, as_json, f"{path} ({size / 1e6:.1f} MB)")
 
 
 @app.command()

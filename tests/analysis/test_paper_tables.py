@@ -179,4 +179,9 @@ def test_tables_are_exported_to_files(monkeypatch, capsys, tmp_path):
     assert code == 0 and len(json.loads(said.out)) == 2 and (tmp_path / "all" / "table6b.md").is_file()
     code, said = run_cli(monkeypatch, capsys, "export", "--table", "6", "--out", str(tmp_path / "six.csv"))
     assert code == 2 and "means 2 tables" in said.err
+    code, said = run_cli(
+        monkeypatch, capsys, "export", "--table", "6", "--format", "all", "--out", str(tmp_path / "x"), "--json"
+    )
+    names = [path.rpartition("/")[2] for path in json.loads(said.out)]
+    assert code == 0 and names == [f"table6{part}.{suffix}" for part in "ab" for suffix in ("txt", "md", "csv", "tex")]
     assert run_cli(monkeypatch, capsys, "export", "--format", "html", "--out", str(tmp_path))[0] == 2

@@ -187,7 +187,7 @@ def test_markdown_latex_and_json(store, catalog):
     assert markdown[0] == "**Table 6a: effect of alpha, SHaRPose-Base 256x192**" and markdown[3].startswith("| --- |")
     assert markdown[5].startswith("| 0.0 ² | 40.0 [")
     latex = render(table, "latex")
-    assert r"\toprule" in latex and r"\bottomrule" in latex and r"Δ \%" in latex
+    assert r"\toprule" in latex and r"\bottomrule" in latex and r"$\Delta$ \%" in latex
     text = render(table, "text", width=150)
     assert "24.72" in text and max(map(len, text.splitlines())) <= 150
     rows = json.loads(json.dumps(as_dict(table)))["rows"]

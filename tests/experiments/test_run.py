@@ -133,6 +133,11 @@ def test_status_says_what_is_stored_missing_and_blocked(measured, spec_path, sto
         ("mean pose", "accuracy"): "missing",
     }
     assert "no weights" in states["0.3", "accuracy"].as_dict()["reason"]
+    assert [(s.measure, s.stored, s.missing, s.blocked) for s in run.standings(states.values())] == [
+        ("cost", 2, 0, 0), ("accuracy", 0, 1, 2), ("throughput", 0, 2, 0)
+    ]  # fmt: skip
+    ((reason, those),) = run.reasons(states.values())
+    assert "no weights" in reason and [status.cell.row for status in those] == ["0.3", "1.0"]
 
 
 def test_without_a_gpu_its_speeds_are_blocked(measured, spec_path, store, monkeypatch):

@@ -1,0 +1,39 @@
+"""Multiply-adds of SHaRPose by stage and by counter, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from analysis import closed_form
+from results.store import Record, Store
+
+COUNTERS = {"torch": "torch", "fvcore": "fvcore", "products": "products alone"}
+STAGES = ("coarse", "fine")
+
+
+def cost_by_stage(records: Iterable[Record] | None = None) -> pd.DataFrame:
+    """One line per stored cost of a SHaRPose of two stages, stage and counter.
+
+    Columns: `size` (256x192), `width`, `alpha`, `stage` with its head, `counter` and `gmacs` (1e9 multiply-adds).
+    The closed form is given in both conventions: products alone as torch counts, with norms and resizing as fvcore.
+    """
+    chosen = Store().records("cost") if records is None else records
+    return pd.DataFrame([line for record in chosen for line in lines(record)])
+
+
+def lines(record: Record) -> list[dict[str, object]]:
+    model = record.identity["model"]
+    if model["system"] != "SHaRPose" or model["stages"] != "coarse-fine":
+        return []
+    height, width = model["image_size"]
+    named = {"size": f"{height}x{width}", "width": model["embed_dim"], "alpha": model["alpha"]}
+    found = []
+    for stage in STAGES:
+        counts = {title: record.metrics[f"macs_{name}_{stage}"] for name, title in COUNTERS.items()}
+        formula = closed_form.macs(model)
+        both = formula[stage] + formula[f"{stage}_head"]
+        counts |= {"closed form": both.macs, "closed form, as fvcore": both.fvcore}
+        found += [{**named, "stage": stage, "counter": name, "gmacs": macs / 1e9} for name, macs in counts.items()]
+    return found

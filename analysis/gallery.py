@@ -1,0 +1,71 @@
+"""The stored people: what the model sees, where it looks again and what it says, at every α of Table 6."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.concept import draw_kept, draw_pose, extent
+from analysis.figures.examples import Example
+from results.store import ROOT, StoreError
+
+EXAMPLES = ROOT / "examples"
+
+
+def load_gallery(folder: Path = EXAMPLES) -> dict[str, Any]:
+    """`gallery.json`, with the file of every person's crop. Raises StoreError when something is missing or damaged."""
+    path = folder / "gallery.json"
+    try:
+        content = json.loads(path.read_text())
+        for number, person in enumerate(content["people"], 1):
+            person["file"] = folder / f"gallery-{number}.png"
+            person["file"].stat()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path}: cannot be used ({error}); `git checkout` it, or sharpose figures --example"
+        ) from error
+    return content
+
+
+def example(gallery: dict[str, Any], index: int, alpha: float) -> Example:
+    """One person at one α, as the drawing functions of figures take it."""
+    person = gallery["people"][index]
+    fine = person["fine"][f"{alpha:.1f}"]
+    facts = {**gallery, **person, "alpha": alpha, **fine, "fine_keypoints": fine["keypoints"]}
+    return Example(plt.imread(person["file"]), facts)
+
+
+def regions(gallery: dict[str, Any], alphas: Sequence[float] = (0.3, 0.5)) -> Figure:
+    """Figure 5 on the stored people: input, accumulated attention, the patches kept at each α, and the keypoints."""
+    people, columns = len(gallery["people"]), len(alphas) + 3
+    figure, axes = plt.subplots(people, columns, figsize=(1.7 * columns, 2.2 * people), squeeze=False)
+    for index, row in enumerate(axes):
+        draw_person(gallery, index, alphas, row)
+    titles = ["input", "attention", *(f"kept at α = {alpha}" for alpha in alphas), f"keypoints, α = {alphas[-1]}"]
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def draw_person(gallery: dict[str, Any], index: int, alphas: Sequence[float], row: Sequence[Axes]) -> None:
+    """One row of `regions`."""
+    shown = example(gallery, index, alphas[-1])
+    for axis in row:
+        axis.imshow(shown.picture, extent=extent(shown.picture))
+        axis.set_axis_off()
+    grid = np.reshape(shown.facts["relevance"], shown.facts["coarse_grid"])
+    row[1].imshow(grid, cmap="viridis", alpha=0.7, extent=extent(shown.picture), interpolation="nearest")
+    for axis, alpha in zip(row[2:-1], alphas, strict=True):
+        draw_kept(axis, example(gallery, index, alpha))
+    draw_pose(row[-1], shown.facts["fine_keypoints"], shown.facts["limbs"])
+    for axis in row:
+        axis.set_xlim(0, shown.picture.shape[1])
+        axis.set_ylim(shown.picture.shape[0], 0)

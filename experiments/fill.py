@@ -1,0 +1,157 @@
+"""Measure missing cells within a budget of time: what shows most per second first, and nothing that cannot be done."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from experiments.cells import Cell, cells, open_catalog
+from experiments.durations import Durations
+from experiments.provenance import Device, local_device
+from experiments.run import ORDER, CellStatus, Runner, Say, alongside, cell_status, groups, print_line
+from experiments.spec import LoadedSpec, Measure, load_specs
+from results.store import Busy, Store
+from sharpose.errors import InputError, RunFailed
+
+Clock = Callable[[], float]
+# when a measurement has done this share, its pace tells; it is given up when it would take so many times what is left
+EARLY, LENIENCE = 0.25, 1.25
+BUSY = "another process was measuring"
+
+
+class OutOfTime(Exception):
+    """A measurement took longer than the budget allows; nothing of it is stored."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Ends a measurement that is over its time, or so slow that it will be."""
+
+    clock: Clock
+    began: float
+    deadline: float
+
+    def tick(self, done: int, total: int) -> None:
+        """Raises OutOfTime."""
+        now = self.clock()
+        # the first part is slower: modules load, caches fill
+        left = (now - self.began) / max(done, 1) * (total - done) if done > EARLY * total else 0.0
+        if now + left / LENIENCE > self.deadline:
+            raise OutOfTime
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cells that are measured in one go, the seconds that should take, and why it was not done."""
+
+    cells: list[Cell]
+    expected_s: float
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        first = self.cells[0]
+        return first.name if len(self.cells) == 1 else f"{first.spec}: {first.measure} of {len(self.cells)} rows"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        rows = [{"spec": cell.spec, "row": cell.row, "measure": cell.measure} for cell in self.cells]
+        return {"cells": rows, "expected_s": round(self.expected_s, 1), "reason": self.reason}
+
+
+@dataclass
+class Filled:
+    """What a fill did."""
+
+    measured: int = 0
+    seconds: float = 0.0
+    left: list[Job] = field(default_factory=list)
+    failures: list[Job] = field(default_factory=list)
+    statuses: list[CellStatus] = field(default_factory=list)
+
+    @property
+    def blocked(self) -> list[CellStatus]:
+        return [status for status in self.statuses if status.state == "blocked"]
+
+
+def fill(
+    names: Iterable[str | Path] = (),
+    *,
+    budget_s: float,
+    tier: str = "nano",
+    device: str = "cpu",
+    coco: Path | None = None,
+    measures: Sequence[Measure] = ORDER,
+    store: Store | None = None,
+    say: Say | None = None,
+    clock: Clock = time.monotonic,
+) -> Filled:
+    """Measure missing cells of the specs until `budget_s` seconds are over or nothing is left that fits.
+
+    The order is that of most cells shown per second. What runs over its time is given up without a trace in the store;
+    what fails is reported, and the rest goes on. Raises InputError for bad specs, data or devices before anything.
+    """
+    began = clock()
+    deadline = began + budget_s
+    catalog, store, say = open_catalog(tier, coco), store or Store(), say or print_line
+    chosen, specs = local_device(device), load_specs(names)
+    every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in measures]
+    queue = Queue(missing_jobs(every, store), specs, every, store, chosen)
+    filled = Filled()
+    while (job := queue.take(deadline - clock())) is not None:
+        watch = Watch(clock, clock(), deadline)
+        spare = max(0.0, deadline - clock() - job.expected_s)
+        runner = Runner(store, catalog, chosen, say, f"[{deadline - clock():.0f} s left]", spare, watch.tick, clock)
+        try:
+            filled.measured += runner.run(job.cells, queue.reference(job.cells), again=False)
+        except OutOfTime:
+            filled.left.append(replace(job, reason="took longer than expected and was given up"))
+        except Busy:
+            filled.left.append(replace(job, reason=BUSY))
+        except (InputError, RunFailed) as error:
+            filled.failures.append(replace(job, reason=str(error)))
+        else:
+            if any(store.find(cell.identity or {}) is None for cell in job.cells):
+                filled.left.append(replace(job, reason=BUSY))
+    filled.left += [replace(job, reason=f"more than the {max(0.0, deadline - clock()):.0f} s left") for job in queue]
+    filled.seconds = clock() - began
+    filled.statuses = [cell_status(cell, store) for cell in every]
+    return filled
+
+
+def missing_jobs(every: Sequence[Cell], store: Store) -> list[list[Cell]]:
+    """What can be measured here and is not stored, each once, in the groups that are measured in one go."""
+    wanted = {cell.run_id: cell for cell in reversed(every) if cell.identity is not None}
+    return groups([c for c in every if c is wanted.get(c.run_id) and store.find(c.identity or {}) is None])
+
+
+@dataclass
+class Queue:
+    """What is still to be measured."""
+
+    groups: list[list[Cell]]
+    specs: Sequence[LoadedSpec]
+    every: Sequence[Cell]
+    store: Store
+    device: Device
+
+    def __iter__(self) -> Iterator[Job]:
+        """What is left, with the durations that the store teaches by now."""
+        known = Durations(self.store, self.device)
+        return (Job(group, known.expected(group, self.reference(group))) for group in self.groups)
+
+    def take(self, remaining: float) -> Job | None:
+        """The job that shows most cells per second, among those expected to end within `remaining` seconds."""
+        shown = Counter(cell.run_id for cell in self.every)
+        fitting = [job for job in self if job.expected_s <= remaining]
+        best = max(fitting, key=lambda job: sum(shown[c.run_id] for c in job.cells) / job.expected_s, default=None)
+        if best is not None:
+            self.groups.remove(best.cells)
+        return best
+
+    def reference(self, group: list[Cell]) -> Cell | None:
+        return alongside(group, self.specs, self.every)

@@ -1,0 +1,29 @@
+"""Points of the frontier are the tables' own numbers, and a point is on it when no other beats it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from analysis.frontier import points, unbeaten
+from analysis.tables import build_tables
+
+
+def test_unbeaten_points():
+    cost = pd.Series([1.0, 2.0, 2.0, 3.0, 4.0, None])
+    accuracy = pd.Series([10.0, 20.0, 15.0, 20.0, 30.0, 99.0])
+    assert unbeaten(cost, accuracy).tolist() == [True, True, False, False, True, False]
+    # equal points beat nobody
+    assert unbeaten(pd.Series([1.0, 1.0]), pd.Series([5.0, 5.0])).tolist() == [True, True]
+    # of speeds the larger is better
+    assert unbeaten(-pd.Series([5.0, 9.0]), pd.Series([1.0, 1.0])).tolist() == [False, True]
+
+
+def test_points_are_the_numbers_of_the_tables():
+    (table,) = build_tables(["6a"])
+    frame = points([table]).set_index("label")
+    assert frame.loc["0.4", "gflops"] == pytest.approx(17.06, abs=0.01)
+    assert frame.loc["0.4", "ap_paper"] == 75.5
+    assert frame.loc["0.4", "ap_low"] < frame.loc["0.4", "ap"] < frame.loc["0.4", "ap_high"]
+    # controls have no cost, so they are no points
+    assert "mean pose" not in frame.index and set(frame["table"]) == {"table6a"}

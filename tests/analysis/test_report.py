@@ -1,0 +1,188 @@
+"""The report stands alone, says what the store says, and works in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis import report as module
+from analysis.report import embedded, gallery, report, save_report
+from analysis.tables import build_tables
+from results.store import Store, StoreError
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    return save_report(tmp_path_factory.mktemp("report") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def html(path) -> str:
+    return path.read_text()
+
+
+@pytest.fixture(scope="module")
+def data(html) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
+
+
+def test_nothing_is_fetched(html):
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert addresses and all(one.startswith(("data:", "#")) for one in addresses)
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|import\(", html)
+    assert len(html) < 6_000_000
+
+
+def test_every_table_of_every_device_and_every_record_is_there(html, data):
+    for table in build_tables():
+        assert f'<article id="{table.id}">' in html
+    assert set(data["records"]) == {record.run_id for record in Store().records()}
+    shown = set(re.findall(r'data-run="(\w+)"', html))
+    assert shown and shown <= set(data["records"])
+
+
+def test_points_and_costs_are_the_stores_numbers(data):
+    (point,) = [p for p in data["points"] if p["table"] == "table6a" and p["label"] == "0.4"][:1]
+    record = next(r for r in Store().records("accuracy") if r.run_id == point["accuracy_run_id"])
+    assert point["ap"] == pytest.approx(100 * record.metrics["ap"])
+    assert data["costs"]["0.3"]["coarse"] + data["costs"]["0.3"]["fine"] == pytest.approx(15.72, abs=0.01)
+    assert [len(person["fine"]["0.3"]["keep_indices"]) for person in data["gallery"]["people"]] == [15] * 6
+
+
+def test_embedded_json_cannot_end_its_script_and_holds_no_nan():
+    text = embedded({"a": "</script>", "b": float("nan"), "c": "\u2028"})
+    assert "<" not in text and json.loads(text) == {"a": "</script>", "b": None, "c": "\u2028"}
+
+
+def test_a_damaged_example_is_one_line(tmp_path):
+    with pytest.raises(StoreError, match=r"gallery.json: cannot be used .*`git checkout` it"):
+        gallery(tmp_path)
+
+
+def test_without_speeds_it_is_still_written(tmp_path, monkeypatch):
+    text = report(store=Store(tmp_path / "empty"))
+    assert '<select id="device">' not in text and '<article id="table6a">' in text
+
+
+def test_html_of_labels_is_escaped(monkeypatch):
+    monkeypatch.setattr(module, "figures", lambda: [{"name": "<b>", "address": "data:,"}])
+    assert "<b>" not in report()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Headless Chromium in a folder of its own."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium here")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("no chromium and chromedriver here")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}", "--window-size=1280,900"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def page(browser, path):
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.get(path.as_uri())
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def column(page, table: str, number: int) -> list[str]:
+    script = """return [...document.querySelectorAll(`#${arguments[0]} [data-device]:not([hidden]) tbody tr`)]
+      .map((row) => row.cells[arguments[1]].textContent.trim())"""
+    return page.execute_script(script, table, number)
+
+
+def test_tables_sort_by_number_with_dashes_last(page):
+    before = column(page, "table6a", 3)
+    header = page.find_element("css selector", "#table6a [data-device]:not([hidden]) thead th:nth-child(4)")
+    header.find_element("tag name", "button").click()
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert column(page, "table6a", 3) == ["11.75", "15.72", "17.06", "18.14", "24.72", "–", "–"]
+    header.find_element("tag name", "button").click()
+    assert header.get_attribute("aria-sort") == "descending"
+    assert column(page, "table6a", 3) == ["24.72", "18.14", "17.06", "15.72", "11.75", "–", "–"]
+    header.find_element("tag name", "button").click()
+    assert column(page, "table6a", 3) == before
+
+
+def slide(page, name: str, value: float) -> str:
+    script = """const slider = document.getElementById(arguments[0]); slider.value = arguments[1];
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+      return document.getElementById("gallery-said").textContent"""
+    return page.execute_script(script, name, value)
+
+
+def test_sliders_change_patches_keypoints_and_who_is_refined(page, data):
+    people = data["gallery"]["people"]
+    assert slide(page, "threshold", 0).startswith("0 of 6 refined")
+    threshold = sorted(person["quality"] for person in people)[2] + 0.005
+    assert slide(page, "threshold", threshold).startswith("3 of 6 refined")
+    assert slide(page, "threshold", 1).startswith("6 of 6 refined")
+    kept = "return document.querySelectorAll('#people .person:first-child .fine').length"
+    joints = "return document.querySelector('#people .person:first-child .joint').getAttribute('cx')"
+    slide(page, "alpha", 1)
+    assert (page.execute_script(kept), float(page.execute_script(joints))) == (
+        15, people[0]["fine"]["0.3"]["keypoints"][0][0]
+    )  # fmt: skip
+    slide(page, "alpha", 4)
+    assert page.execute_script(kept) == 48
+    assert float(page.execute_script(joints)) == people[0]["fine"]["1.0"]["keypoints"][0][0]
+
+
+def test_a_number_says_how_it_was_made(page, data):
+    button = page.find_element("css selector", "#table6a [data-device]:not([hidden]) td button")
+    page.execute_script("arguments[0].focus()", button)
+    button.send_keys("\n")
+    said = page.find_element("id", "made").text
+    record = data["records"][button.get_attribute("data-run")]
+    for fact in (record["provenance"]["command"], record["provenance"]["git_commit"], record["provenance"]["device"]):
+        assert fact in said
+    assert page.execute_script("return document.getElementById('made').open")
+    page.find_element("css selector", "#made form button").click()
+    assert not page.execute_script("return document.getElementById('made').open")
+
+
+def test_the_frontier_has_points_with_tips_and_follows_its_choices(page, data):
+    count = "return document.querySelectorAll('#frontier .point').length"
+    page.execute_script("document.getElementById('frontier-table').value = 'table6a'; drawFrontier()")
+    assert page.execute_script(count) == 5
+    page.execute_script("document.querySelector('#frontier .point').focus()")
+    assert "AP, ours" in page.find_element("id", "tip").text
+    page.execute_script("document.getElementById('frontier-y').value = 'ap_paper'")
+    page.execute_script("document.getElementById('frontier-table').value = 'table3'; drawFrontier()")
+    assert page.execute_script(count) == 13
+
+
+def test_a_phone_scrolls_down_only(page):
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    page.refresh()
+    assert page.execute_script("return [document.documentElement.scrollWidth, innerWidth]") == [390, 390]
+
+
+def test_a_screen_reader_finds_names(page):
+    nameless = page.execute_script(
+        """return [...document.querySelectorAll("button, select, input, [role=img], [role=region], [role=button]")]
+        .filter((one) => !(one.textContent.trim() || one.getAttribute("aria-label") || one.labels?.length))
+        .map((one) => one.outerHTML.slice(0, 80))"""
+    )
+    assert nameless == []
+    assert page.execute_script("return [...document.querySelectorAll('table')].every((one) => one.caption)")
+    assert page.execute_script("return [...document.images].every((one) => one.alt)")
