@@ -19,8 +19,8 @@ TARGETS = targets()
 def test_broken_files_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     outcomes = try_cases(TARGETS[name], tmp_path / "case", 40, 12345)
     many = try_many(TARGETS[name], tmp_path / "case", 12345, 60)
-    # commands turn what they refuse into an exit code
-    assert outcomes["refused"] > 0 < many["refused"] or name in ("doctor", "status")
+    # commands turn what they refuse into an exit code; a damaged checkpoint is skipped for the one before it
+    assert outcomes["refused"] > 0 < many["refused"] or name in ("doctor", "status", "training manifest")
 
 
 def test_hostile_pickles_run_nothing(tmp_path: Path) -> None:
