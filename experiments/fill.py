@@ -18,8 +18,8 @@ from results.store import Busy, Store
 from sharpose.errors import InputError, RunFailed
 
 Clock = Callable[[], float]
-# when a measurement has done this share, its pace tells; it is given up when it would take so many times what is left
-EARLY, LENIENCE = 0.25, 1.25
+# a measurement is given up when at its pace it would take so many times what is left; after this share pace tells more
+EARLY, EARLY_LENIENCE, LENIENCE = 0.25, 5.0, 1.25
 BUSY = "another process was measuring"
 
 
@@ -38,9 +38,10 @@ class Watch:
     def tick(self, done: int, total: int) -> None:
         """Raises OutOfTime."""
         now = self.clock()
+        left = (now - self.began) / max(done, 1) * (total - done)
         # the first part is slower: modules load, caches fill
-        left = (now - self.began) / max(done, 1) * (total - done) if done > EARLY * total else 0.0
-        if now + left / LENIENCE > self.deadline:
+        lenience = LENIENCE if done > EARLY * total else EARLY_LENIENCE
+        if now + left / lenience > self.deadline:
             raise OutOfTime
 
 

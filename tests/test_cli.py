@@ -79,7 +79,7 @@ def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--oks-threshold", "0"], "oks_threshold"),
         (["bench", "sharpose-nano-128x96", "--precision", "fp7"], "fp7"),
         (["status", "--tier", "pico"], "pico"),
-        (["fill", "--budget", "25x"], "25m, 90s or 1h30m"),
+        (["fill", "--budget", "25x"], "90s, 60m or 1.5h"),
         (["fill", "--measure", "beauty"], "beauty"),
         (["data", "mannequin", "--difficulty", "7"], "difficulty"),
         (["data", "mannequin", "--name", "mannequin-trian"], "mannequin-train"),

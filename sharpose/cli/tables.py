@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,14 +25,6 @@ def chosen_measures(measures: list[str] | None) -> list[str]:
         if measure not in known:
             raise InputError(f"--measure {measure!r} does not work: it must be one of {', '.join(known)}")
     return measures or known
-
-
-def parse_budget(text: str) -> float:
-    """Seconds of `25m`, `90s` or `1h30m`. Raises InputError for anything else."""
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
-    if match is None or not any(match.groups()):
-        raise InputError(f"--budget {text!r} does not work: it must be a duration such as 25m, 90s or 1h30m")
-    return sum(float(amount or 0) * unit for amount, unit in zip(match.groups(), (3600, 60, 1), strict=True))
 
 
 @app.command()
@@ -87,7 +78,7 @@ def run(
 @app.command()
 def fill(
     specs: Specs = None,
-    budget: Annotated[str, typer.Option(help="How long to measure: 25m, 90s, 1h30m.")] = "25m",
+    budget: Annotated[str, typer.Option(help="How long to measure: 90s, 25m, 1.5h.")] = "25m",
     tier: Tier = "nano",
     device: Device = "cpu",
     coco: Coco = None,
@@ -100,7 +91,7 @@ def fill(
 
     Example: sharpose fill --budget 25m --device cuda
     """
-    chosen, seconds = chosen_measures(measures), parse_budget(budget)
+    chosen, seconds = chosen_measures(measures), harness("experiments.train_missing").parse_duration(budget)
     filled = harness("experiments.fill").fill(
         specs or (), budget_s=seconds, tier=tier, device=device, coco=coco, measures=chosen
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,7 @@ from experiments.durations import MARGIN, Durations
 from experiments.fill import fill
 from experiments.provenance import Device, local_device
 from experiments.spec import load_spec
-from results.store import Record
+from results.store import Busy, Record
 from sharpose.errors import RunFailed
 
 TAKES = {"cost": 5.0, "accuracy": 100.0, "throughput": 50.0}
@@ -96,8 +95,10 @@ def test_what_runs_over_is_given_up_and_the_rest_stays(measured, spec_path, stor
 def test_what_cannot_end_in_time_is_given_up_early(clock):
     watch = module.Watch(clock, clock(), clock() + 100)
     clock.now += 40
-    watch.tick(2, 20)
+    watch.tick(5, 20)
     watch.tick(8, 20)
+    with pytest.raises(module.OutOfTime):
+        watch.tick(2, 20)
     with pytest.raises(module.OutOfTime):
         watch.tick(6, 20)
     clock.now += 61
@@ -131,24 +132,21 @@ def test_cells_of_many_tables_come_first(measured, spec_path, store, clock, tmp_
     assert measured[0] == ("cost", "1.0")
 
 
-def test_another_process_that_measures_is_not_waited_for_beyond_the_budget(measured, spec_path, store):
-    taken, release = threading.Event(), threading.Event()
+def test_another_process_that_measures_is_not_waited_for_beyond_the_budget(
+    measured, spec_path, store, clock, monkeypatch
+):
+    waits = []
 
-    def hold() -> None:
-        with store.quiet(alone=True):
-            taken.set()
-            release.wait(30)
+    def quiet(*, alone, within_s):
+        waits.append(within_s)
+        clock.now += within_s
+        raise Busy("another process is measuring")
 
-    other = threading.Thread(target=hold)
-    other.start()
-    taken.wait(30)
-    try:
-        found = fill([spec_path], budget_s=10.5, measures=["cost"], store=store, say=silent)
-    finally:
-        release.set()
-        other.join(30)
-    assert measured == [] and found.left[0].reason == module.BUSY
-    assert "more than the 10 s left" in found.left[1].reason and found.seconds < 5
+    monkeypatch.setattr(store, "quiet", quiet)
+    found = fill([spec_path], budget_s=15, measures=["cost"], store=store, say=silent, clock=clock)
+    # what the first may wait is the budget but for its own time; then there is too little left for the second
+    assert waits == [pytest.approx(15 - MARGIN * 8)] and measured == []
+    assert [job.reason for job in found.left] == [module.BUSY, "more than the 10 s left"]
 
 
 def test_a_speed_is_expected_by_multiply_adds_and_the_devices_slowest_rate(spec_path, catalog, store):

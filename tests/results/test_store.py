@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from results import store as module
-from results.store import Record, Store, StoreError, run_id
+from results.store import Busy, Record, Store, StoreError, run_id
 
 ROOT = Path(__file__).resolve().parents[2]
 IDENTITY = {"measure": "cost", "version": 1, "model": {"system": "SHaRPose", "alpha": 0.4}}
@@ -251,3 +251,15 @@ def test_the_lease_of_a_hanging_process_expires_and_stays_with_who_took_it_over(
         other.send_signal(signal.SIGCONT)
         other.kill()
         other.wait()
+
+
+def test_a_turn_is_waited_for_only_so_long(tmp_path):
+    store = Store(tmp_path)
+    with (
+        store.quiet(alone=True),
+        pytest.raises(Busy, match="another process is measuring"),
+        Store(tmp_path).quiet(alone=False, within_s=0.05),
+    ):
+        pytest.fail("two measured at once")
+    with store.quiet(alone=False), Store(tmp_path).quiet(alone=False, within_s=0):
+        pass
