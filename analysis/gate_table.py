@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -23,15 +24,29 @@ class GateCurve:
     predictions: Predictions = field(repr=False)
 
 
+# a curve takes seconds, and of the same records it is always the same
+_KNOWN: dict[tuple[object, ...], GateCurve] = {}
+# enough for the intervals of a curve; `sharpose choose-threshold` draws more
+CURVE_RESAMPLES = 200
+
+
 def gate_curves(loaded: LoadedSpec, lines: list[Line]) -> list[GateCurve]:
     """Every row that has both its predictions and its cost."""
     curves = []
     for line in lines:
         if {"predictions", "cost"} <= line.records.keys():
-            predictions = read_predictions(line.records["predictions"])
-            frame = curve(Gate(predictions), loaded.spec.thresholds, cost_of(line))
-            curves.append(GateCurve(line.row.label, frame, calibration(predictions), predictions))
+            cost = cost_of(line)
+            key = (line.row.label, line.records["predictions"].run_id, tuple(loaded.spec.thresholds), cost)
+            if key not in _KNOWN:
+                _KNOWN[key] = gate_curve(line, loaded.spec.thresholds, cost)
+            curves.append(_KNOWN[key])
     return curves
+
+
+def gate_curve(line: Line, thresholds: Sequence[float], cost: Cost) -> GateCurve:
+    predictions = read_predictions(line.records["predictions"])
+    frame = curve(Gate(predictions, CURVE_RESAMPLES), thresholds, cost)
+    return GateCurve(line.row.label, frame, calibration(predictions), predictions)
 
 
 def cost_of(line: Line) -> Cost:
@@ -84,8 +99,8 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
         said.append(
             f"AP: {first.tier} tier, {models} on {first.provenance.get('dataset')} ({first.metrics['people']:,} people "
             f"in {first.metrics['images']:,} images), ground-truth boxes, without flip test; both stages of everybody "
-            "were predicted once, and every threshold chooses between them; [95 % bootstrap interval, 1,000 resamples "
-            f"of images], differences paired; {origin(records)}."
+            f"were predicted once, and every threshold chooses between them; [95 % bootstrap interval, {CURVE_RESAMPLES} "
+            f"resamples of images], differences paired; {origin(records)}."
         )
         said.append(
             "GFLOPs (expected) = coarse + share refined × fine, of the paper's model. Random exits: as many people "
