@@ -99,8 +99,8 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
         said.append(
             f"AP: {first.tier} tier, {models} on {first.provenance.get('dataset')} ({first.metrics['people']:,} people "
             f"in {first.metrics['images']:,} images), ground-truth boxes, without flip test; both stages of everybody "
-            f"were predicted once, and every threshold chooses between them; [95 % bootstrap interval, {CURVE_RESAMPLES} "
-            f"resamples of images], differences paired; {origin(records)}."
+            "were predicted once, and every threshold chooses between them; [95 % bootstrap interval, "
+            f"{CURVE_RESAMPLES} resamples of images], differences paired; {origin(records)}."
         )
         said.append(
             "GFLOPs (expected) = coarse + share refined × fine, of the paper's model. Random exits: as many people "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sharpose.data.annotations import read_json
+from sharpose.data.annotations import LARGEST, read_json
 from sharpose.data.images import read_image
 from sharpose.errors import InputError
 
@@ -171,7 +170,7 @@ def twice(values: Iterable[object]) -> list[str]:
 
 def finite(values: object) -> bool:
     return isinstance(values, list) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST for value in values
     )
 
 

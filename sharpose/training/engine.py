@@ -63,6 +63,15 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     Raises InputError before the first step where the folder cannot hold its checkpoints, RunFailed at a loss that is
     not finite or diverges (the last good checkpoint stays), Interrupted after SIGTERM, and OutOfTime at the deadline.
     """
+    # tiny gradients of a well fitted heatmap become denormal numbers, which a CPU computes many times slower
+    torch.set_flush_denormal(True)
+    try:
+        return train_to_the_end(run)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     if run.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device = 'cuda' does not work: there is no CUDA device here; leave it out, or use cpu")
     if run.deterministic:
@@ -74,8 +83,6 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     torch.manual_seed(run.seed)
-    # tiny gradients of a well fitted heatmap become denormal numbers, which a CPU computes many times slower
-    torch.set_flush_denormal(True)
     model = create_model(run.model_name, **run.recipe.model_options)
     if run.init is not None:
         print(f"starting from {run.init}: {start_from(model, read_weights(run.init)).line}", file=sys.stderr)

@@ -15,6 +15,18 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGETS = targets()
 
 
+def test_some_hundreds_of_broken_files(tmp_path: Path) -> None:
+    """In a process of its own, whose memory is bounded."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.fuzz.fuzz", "--cases", "300", "--seed", "12345"]
+    for target in ("specs", "annotations", "detections", "records"):
+        command += ["--target", target]
+    done = subprocess.run(
+        [*command, "--log", str(tmp_path / "log.jsonl")], cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_broken_files_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     outcomes = try_cases(TARGETS[name], tmp_path / "case", 40, 12345)
@@ -23,6 +35,7 @@ def test_broken_files_are_refused_in_one_line(name: str, tmp_path: Path) -> None
     assert outcomes["refused"] > 0 < many["refused"] or name in ("doctor", "status", "training manifest")
 
 
+@pytest.mark.slow
 def test_hostile_pickles_run_nothing(tmp_path: Path) -> None:
     target = TARGETS["pickled checkpoints"]
     with bounds():
@@ -32,6 +45,7 @@ def test_hostile_pickles_run_nothing(tmp_path: Path) -> None:
     assert not Path("/tmp/sharpose-escaped").exists()
 
 
+@pytest.mark.slow
 def test_the_net_catches_a_traceback(tmp_path: Path) -> None:
     def careless(path: Path) -> None:
         raise KeyError("x")
