@@ -250,7 +250,9 @@ class SHaRPose(PoseModel):
         else:
             # fine patches come in groups, each in the order of `keep`
             reused = self.reuse(self.patch_outputs(coarse, keep)).repeat(1, config.refine_ratio**2, 1)
-            chosen = self.patch_embed.some(images, where) + self.fine_pos_embed[0][where] + reused
+            # gathered, as gradients of indexing are added up in no fixed order
+            positions = gather_tokens(self.fine_pos_embed.expand(len(images), -1, -1), where)
+            chosen = self.patch_embed.some(images, where) + positions + reused
         if config.unselected_tokens == "input":
             return torch.cat([chosen, gather_tokens(coarse.patch_inputs, rest)], dim=1), keep
         return torch.cat([chosen, self.patch_outputs(coarse, rest)], dim=1), keep
