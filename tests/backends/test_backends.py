@@ -22,6 +22,9 @@ from sharpose.models.output import PoseModel
 from sharpose.models.sharpose import SHaRPoseOutput
 from tests.backends.exported import other, parting, some_images
 
+# exports take seconds each, and runtimes bring threads of their own into the process
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
