@@ -49,7 +49,7 @@ def test_switched_off_is_no_change() -> None:
     ("recipe", "shift", "shifted", "half_body", "scale", "rotation"),
     [
         ("vitpose-base", 0.2, 0.3, 0.3, 0.5, 40),
-        ("sharpose-base-256x192", 0.16, 0.3, 0.3, 0.5, 40),
+        ("sharpose-base", 0.16, 0.3, 0.3, 0.5, 40),
         ("hrnet", 0.0, 0.0, 0.3, 0.35, 45),
         ("simple-baseline", 0.0, 0.0, 0.0, 0.3, 40),
         ("okdhp", 0.0, 0.0, 0.0, 0.25, 30),
