@@ -42,6 +42,7 @@ def test_every_table_is_ascii_and_rectangular():
         assert unescaped.count("{") == unescaped.count("}"), table.id
 
 
+@pytest.mark.slow
 def test_an_engine_sets_every_table(tmp_path):
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex here")
