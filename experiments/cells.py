@@ -99,12 +99,13 @@ class DataSet(Strict):
 
 class SharedSystem(Strict):
     """How a system differs from the others that share a budget: its model (default: the name of its weights), its data
-    (other labels of the same people), changes to the recipe, whether it begins with the tier's `start`, and whose
-    shared weights teach it."""
+    (other labels of the same people), changes to the recipe, the seed, whether it begins with the tier's `start`, and
+    whose shared weights teach it."""
 
     model: str | None = None
     data: str | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
+    seed: int = Field(0, ge=0)
     start: bool = False
     teacher: str | None = None
 

@@ -124,6 +124,7 @@ def train_system(name: str, shared: SharedBudget, catalog: Catalog, how: Trainin
         changes=changes,
         data=[system.data or shared.data],
         out=how.out / name,
+        seed=system.seed,
         init=catalog.weights(shared.start, "shared") if system.start else None,
         workers=how.workers,
         preload=how.preload,

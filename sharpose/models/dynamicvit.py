@@ -58,8 +58,10 @@ def policy_softmax(
     visible = policy[:, None, None, :]
     own = torch.eye(policy.shape[1], dtype=policy.dtype, device=policy.device)
     visible = visible + (1 - visible) * own
-    weights = (logits - logits.amax(dim=-1, keepdim=True)).float().exp() * visible
-    return ((weights + eps / policy.shape[1]) / (weights.sum(dim=-1, keepdim=True) + eps)).type_as(logits)
+    # the shift changes nothing but the range, so no gradient need go through it; a product with the reciprocal of each
+    # row's sum has a cheaper gradient than a quotient of the whole map
+    weights = (logits - logits.detach().amax(dim=-1, keepdim=True)).float().exp() * visible
+    return ((weights + eps / policy.shape[1]) * (weights.sum(dim=-1, keepdim=True) + eps).reciprocal()).type_as(logits)
 
 
 def masked_block(block: Block, tokens: Float[Tensor, "B N D"], policy: Float[Tensor, "B N"]) -> Float[Tensor, "B N D"]:
