@@ -34,8 +34,10 @@ def test_unknown_strength_names_file_and_field(tmp_path: Path) -> None:
         ("vitpose-base-simple-256x192", "vitpose-base"),
         ("simple-baseline-r152-256x192", "simple-baseline"),
         ("simple-baseline-r50-384x288", "simple-baseline-384x288"),
-        ("hrnet-w48-256x256", "hrnet"),
-        ("hrformer-base-384x288", "hrformer-384x288"),
+        ("hrnet-w48-256x256", "hrnet-256x256"),
+        ("simple-baseline-r152-256x256", "simple-baseline-256x256"),
+        ("hrformer-base-384x288", "hrformer-base-384x288"),
+        ("hrformer-small-384x288", "hrformer-384x288"),
         ("tokenpose-l-d24-384x288", "tokenpose-l-384x288"),
         ("tokenpose-t-256x256", "tokenpose-t-256x256"),
         ("okdhp-hourglass-4-256x256", "okdhp"),
@@ -79,11 +81,44 @@ def test_published_recipes(name: str, values: tuple[object, ...]) -> None:
     assert (*ours, r.gradient_clip, r.loss_factor, r.sigma) == values
 
 
+@pytest.mark.parametrize(
+    ("name", "batch"),
+    [
+        ("sharpose-base", 4 * 64),
+        ("sharpose-small-256x192", 4 * 128),
+        ("vitpose-base", 8 * 64),
+        ("simple-baseline", 32),
+        ("simple-baseline-384x288", 32),
+        ("hrnet", 4 * 32),
+        ("hrnet-384x288", 4 * 24),
+        ("hrnet-256x256", 4 * 32),
+        ("hrformer", 8 * 32),
+        ("hrformer-base-384x288", 8 * 8),
+        ("tokenpose-t", 4 * 32),
+        ("tokenpose-l", 4 * 16),
+        ("tokenpose-l-256x256", 4 * 16),
+        ("tokenpose-l-384x288", 8 * 32),
+        ("okdhp", 16),
+    ],
+)
+def test_published_batches(name: str, batch: int) -> None:
+    assert load_recipe(name).batch_size == batch
+
+
+def test_a_published_recipe_says_which_of_its_values_are_our_own_choice() -> None:
+    for path in FOLDER.glob("*.yaml"):
+        comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
+        assert "nano" in path.stem or any("Ours: " in line for line in comment), path.stem
+
+
 def test_published_random_crops() -> None:
     assert load_recipe("vitpose-base").augmentation == Augmentation(shift=0.2, shift_of="box")
     assert load_recipe("sharpose-base").augmentation == Augmentation()
     hrnet = load_recipe("hrnet").augmentation
     assert hrnet == Augmentation(shift_probability=0, half_body_probability=0.3, scale=0.35, rotation=45)
+    for name in ("hrnet-256x256", "simple-baseline-256x256", "tokenpose-l-256x256", "okdhp"):
+        mpii = Augmentation(shift_probability=0, half_body_probability=0, scale=0.25, rotation=30)
+        assert load_recipe(name).augmentation == mpii, name
     assert load_recipe("hrnet-dark").model_options == {"codec": "dark"}
 
 
