@@ -19,6 +19,23 @@ CODECS: dict[str, type[UdpCodec] | type[DarkCodec] | type[MsraCodec]] = {
 }
 
 
+# the blur before decoding, in heatmap pixels: of targets with a sigma of 2, and of those with 3 (heatmaps of 96 rows)
+KERNEL, LARGE_KERNEL, LARGE_HEIGHT = 11, 17, 96
+
+
 def codec_of(config: Any, sigma: float = 2.0) -> HeatmapCodec:
     """The codec of a model's configuration: its `codec` field, UDP for systems that have none."""
-    return CODECS[getattr(config, "codec", "udp")](config.image_size, config.heatmap_size, sigma)
+    codec = CODECS[getattr(config, "codec", "udp")]
+    if codec in (UdpCodec, DarkCodec):
+        return codec(config.image_size, config.heatmap_size, sigma, blur_kernel(config))
+    return codec(config.image_size, config.heatmap_size, sigma)
+
+
+def blur_kernel(config: Any) -> int:
+    """The published kernel of UDP and DARK: 11, but 17 where they replace the plain codec of a network at 384x288.
+
+    That is mmpose's and UDP's own choice for HRNet. Systems that come with one of them keep 11 at every size: SHaRPose
+    and TokenPose by their public configurations, ViTPose, which has none for 384x288, by the one for 256x192.
+    """
+    replaced = getattr(type(config), "codec", None) == "msra"
+    return LARGE_KERNEL if replaced and config.heatmap_size[0] >= LARGE_HEIGHT else KERNEL
