@@ -92,10 +92,10 @@ def score_pck(
 
 
 def pck_summary(result: Pck, bootstrap: Bootstrap) -> dict[str, Any]:
-    """Flat figures of PCK, as fractions."""
-    low, high = bootstrap.interval()
+    """Flat figures of PCK, as fractions; None where nobody could be measured."""
+    value, low, high = (result.value, *bootstrap.interval()) if result.people else (None, None, None)
     measured = {"pck_measure": result.measure, "pck_threshold": result.threshold, "pck_people": result.people}
-    return {"pck": result.value, "pck_low": low, "pck_high": high, **measured}
+    return {"pck": value, "pck_low": low, "pck_high": high, **measured}
 
 
 def fraction(percent: float) -> float | None:

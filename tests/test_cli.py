@@ -10,23 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sharpose import cli
 from sharpose.data.mannequin import annotations_path, detections_path, images_path
 from sharpose.files import sha256_of
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of one command."""
-    before, sys.argv = sys.argv, ["sharpose", *arguments]
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
-    finally:
-        sys.argv = before
-    out = capsys.readouterr()
-    return code, out.out, out.err
+from tests.command_line import call
 
 
 def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from PIL import Image
 
 from sharpose.data.coco import CocoTopDown
-from sharpose.data.skeleton import COCO
+from sharpose.data.skeleton import COCO, COCO_CATEGORY
 from sharpose.errors import InputError, RunFailed
 from sharpose.evaluate import Predictions, score
-from sharpose.evaluate_points import score_pck, score_pckh
+from sharpose.evaluate_points import pck_summary, score_pck, score_pckh
 from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.metrics.point_pck import torso_lengths
 
@@ -49,8 +50,6 @@ def mpii_set(folder: Path, people: int = 3) -> tuple[CocoTopDown, Path]:
         }
         for n, (j, v) in enumerate(zip(joints, visible, strict=True))
     ]
-    from PIL import Image
-
     for name in {row["image"] for row in rows}:
         Image.new("RGB", (240, 240)).save(folder / str(name))
     (folder / "mpii_val.json").write_text(json.dumps(rows))
@@ -86,6 +85,16 @@ def test_other_truths_and_partial_predictions_are_refused(tmp_path: Path) -> Non
     part = dataclasses.replace(whole, keypoints=whole.keypoints[:1], instance_ids=whole.instance_ids[:1])
     with pytest.raises(RunFailed, match="were not predicted"):
         score_pckh(part, dataset, truth)
+
+
+def test_nobody_who_can_be_measured_is_no_number(tmp_path: Path) -> None:
+    row = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 40, 50], "keypoints": [20.0, 20.0, 2] * 17}
+    content = {"images": [{"id": 1, "file_name": "1.png"}], "annotations": [row], "categories": [COCO_CATEGORY]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    Image.new("RGB", (60, 80)).save(tmp_path / "1.png")
+    dataset = CocoTopDown(tmp_path / "a.json", tmp_path, image_size=(64, 64))
+    summary = pck_summary(*score_pck(known(dataset), dataset))
+    assert (summary["pck"], summary["pck_low"], summary["pck_people"]) == (None, None, 0)
 
 
 def test_leeds_sports_poses_with_their_own_14_keypoints(shared: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharpose import cli
 from sharpose.data.annotations import load_pose_file
 from sharpose.errors import InputError
 from sharpose.submission import split_of, write_submission
+from tests.command_line import call
 
 RESULT = {"image_id": 7, "category_id": 1, "keypoints": [1.5, 2.0, 0.9] * 17, "score": 0.5}
 
@@ -76,19 +75,6 @@ def test_names_are_checked(info: Path, tmp_path: Path) -> None:
         write_submission([], load_pose_file(info), "x", tmp_path)
 
 
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    before, sys.argv = sys.argv, ["sharpose", "submit", *arguments]
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
-    finally:
-        sys.argv = before
-    out = capsys.readouterr()
-    return code, out.out, out.err
-
-
 def test_from_model_to_zip(capsys: pytest.CaptureFixture[str], info: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     for number in (7, 8):
@@ -98,7 +84,7 @@ def test_from_model_to_zip(capsys: pytest.CaptureFixture[str], info: Path, tmp_p
     boxes.write_text(json.dumps(rows))
     common = ["--image-info", str(info), "--name", "nano", "--out", str(tmp_path / "out")]
     model = ["--model", "sharpose-nano-128x96", "--images", str(tmp_path), "--boxes", str(boxes)]
-    code, out, err = call(capsys, *common, *model, "--json")
+    code, out, err = call(capsys, "submit", *common, *model, "--json")
     assert code == 0, err
     made = json.loads(out)
     assert (made["results"], made["images"], made["images_without_results"]) == (2, 2, 0)
@@ -106,7 +92,7 @@ def test_from_model_to_zip(capsys: pytest.CaptureFixture[str], info: Path, tmp_p
         results = json.loads(archive.read(archive.namelist()[0]))
     saved = tmp_path / "results.json"
     saved.write_text(json.dumps(results))
-    code, out, err = call(capsys, *common, "--results", str(saved), "--json")
+    code, out, err = call(capsys, "submit", *common, "--results", str(saved), "--json")
     assert code == 0 and json.loads(out)["sha256"] == made["sha256"], err
 
 
@@ -121,5 +107,6 @@ def test_from_model_to_zip(capsys: pytest.CaptureFixture[str], info: Path, tmp_p
 def test_bad_input_is_one_line(
     capsys: pytest.CaptureFixture[str], info: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    code, _, err = call(capsys, "--image-info", str(info), "--name", "x", "--out", str(tmp_path / "o"), *arguments)
+    common = ["--image-info", str(info), "--name", "x", "--out", str(tmp_path / "o")]
+    code, _, err = call(capsys, "submit", *common, *arguments)
     assert code == 2 and message in err and len(err.strip().splitlines()) == 1

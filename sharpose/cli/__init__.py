@@ -5,6 +5,7 @@ One file per group of commands; importing it adds them to the application.
 
 from __future__ import annotations
 
+import errno
 import sys
 
 # in the order of `sharpose --help`
@@ -23,6 +24,10 @@ def main() -> None:
         fail(str(error), 2)
     except RunFailed as error:
         fail(str(error), error.exit_code)
+    except OSError as error:
+        # a path that cannot be made or written is bad input; a full disk is not the user's mistake
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE)
+        fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1 if full else 2)
     except KeyboardInterrupt:
         fail("interrupted; what was complete is kept", 130)
 

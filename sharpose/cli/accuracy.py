@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,7 +132,7 @@ def predict(
         str, typer.Option(help="A detector of torchvision that finds people, e.g. fasterrcnn_resnet50_fpn_v2.")
     ] = "",
     detector_weights: Annotated[
-        Path | None, typer.Option(help="Its weights, a local .pth or .safetensors file.")
+        Path | None, typer.Option(help="Its weights, a .pth or .safetensors file that you downloaded.")
     ] = None,
     min_score: Annotated[float, typer.Option(min=0, max=1, help="People below it are not taken.")] = 0.5,
     settings: Settings = None,
@@ -140,7 +143,12 @@ def predict(
 ) -> None:
     """Keypoints of the people in pictures and videos: JSON in COCO's results format, and drawings.
 
-    What cannot be used (broken pictures, boxes without area or outside) is listed; then the exit code is 1.
+    Without --boxes and --detector the whole picture is the box of one person. Nothing is downloaded: torchvision's own
+    weights of a detector, trained on COCO, are the file at the address that python -c "from torchvision.models import
+    get_model_weights as w; print(w('NAME').DEFAULT.url)" prints.
+
+    What cannot be used (broken pictures and videos, boxes without area or outside) is listed and the rest is done; then
+    the exit code is 1, or 2 where nothing could be used.
 
     Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
     """
@@ -149,7 +157,7 @@ def predict(
     from sharpose.backends.deploy import deploy
     from sharpose.detect import PersonDetector
     from sharpose.models import create_model
-    from sharpose.predict import find_inputs, predict_pictures, whole
+    from sharpose.predict import Summary, find_inputs, predict_pictures, whole
     from sharpose.progress import Reporter
     from sharpose.video import predict_video
 
@@ -165,18 +173,24 @@ def predict(
     network = create_model(model, **parse_settings(settings))
     load_chosen(network, model, weights)
     network = deploy(network, backend, precision=precision)
-    summaries = []
+    jobs: list[tuple[str, int, Callable[..., Summary]]] = []
     if pictures:
-        with Reporter("Predicting", len(pictures)) as report:
-            how: dict[str, Any] = {"device": device, "progress": report.progress, "find": find}
-            summaries.append(predict_pictures(network, pictures, out, boxes=boxes, **how))
-    for video in videos:
-        with Reporter(f"Predicting {video.name}", 1) as report:
-            how = {"device": device, "progress": report.progress, "find": find}
-            summaries.append(predict_video(network, video, out, **how))
+        jobs.append(("Predicting", len(pictures), partial(predict_pictures, network, pictures, out, boxes=boxes)))
+    jobs += [(f"Predicting {video.name}", 1, partial(predict_video, network, video, out)) for video in videos]
+    summaries, unusable = list[Summary](), list[InputError]()
+    for title, length, job in jobs:
+        try:
+            with Reporter(title, length) as report:
+                summaries.append(job(device=device, progress=report.progress, find=find))
+        except InputError as error:
+            unusable.append(error)
+    if not summaries:
+        raise unusable[0]
+    source = detector or ("the whole picture, one person each" if boxes is None else str(boxes))
     lines = [f"{one.path}: {len(one.rows)} people, {len(one.drawings)} drawn" for one in summaries]
-    show([vars(one) for one in summaries], as_json, "\n".join(lines))
-    skipped = [line for one in summaries for line in one.skipped]
+    lines.append(f"boxes: {source}" + ("" if detector or boxes else "; several people need --boxes or --detector"))
+    show([{**vars(one), "boxes": source} for one in summaries], as_json, "\n".join(lines))
+    skipped = [*map(str, unusable), *(line for one in summaries for line in one.skipped)]
     if skipped:
         raise RunFailed(f"{len(skipped)} left out: {'; '.join(skipped)}")
 
@@ -200,9 +214,19 @@ def pckh(
     rows: dict[str, Any] = {}
     for threshold in (0.5, 0.1):
         result = score(points, truth, threshold)
-        per_joint = [None if value != value else float(value) for value in result.per_joint]
-        rows[f"pckh@{threshold}"] = {**result.groups, "mean": result.mean, "per_joint": per_joint}
+        values = {**result.groups, "mean": result.mean}
+        rows[f"pckh@{threshold}"] = {name: number(value) for name, value in values.items()}
+        rows[f"pckh@{threshold}"]["per_joint"] = [number(value) for value in result.per_joint]
     groups = [name for name in rows["pckh@0.5"] if name != "per_joint"]
     lines = [" " * 10 + "".join(f"{name:>10}" for name in groups)]
-    lines += [f"{name:10}" + "".join(f"{row[group]:10.3f}" for group in groups) for name, row in rows.items()]
+    lines += [f"{name:10}" + "".join(f"{column(row[group]):>10}" for group in groups) for name, row in rows.items()]
     show({"people": len(points), **rows}, as_json, "\n".join(lines))
+
+
+def number(value: float) -> float | None:
+    """None for what nobody has, as JSON knows no NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+def column(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

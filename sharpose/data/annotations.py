@@ -131,6 +131,8 @@ def load_detections(path: Path, pose_file: PoseFile) -> list[tuple[int, dict[str
                 "use the detections of that split"
             )
         _numbers(row.get("bbox"), 4, f"{where}.bbox")
+        if min(row["bbox"][2:]) < 0:
+            raise InputError(f"{where}.bbox {row['bbox']}: width and height (its last two) cannot be negative")
         _numbers([row.get("score")], 1, f"{where}.score")
         kept.append((number, row))
     if not kept:

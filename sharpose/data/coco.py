@@ -48,7 +48,9 @@ class CocoTopDown(Dataset[Sample]):
     """Crops of the people in `annotations` (COCO's or MPII's layout), or of the boxes in a detections file.
 
     boxes: "ground-truth" takes every annotation that is no crowd, has a labelled keypoint and a box with positive area
-    inside the image (clipped to it), box score 1; a path takes every detection of the keypoint category, unclipped.
+    inside the image (clipped to it), box score 1; a path takes every detection of the keypoint category, unclipped, as
+    COCO's protocol has it: also those without area or outside, but a negative width or height is an error, as the rule
+    that widens the shorter side would silently make another box of it.
     augmentation: random crops for training; draws depend on (seed, epoch, instance id) alone, not on order or workers.
     warp: "udp" crops for the UDP codecs, "affine" for the plain and DARK ones.
     by_name: take the keypoints of this layout, found by name in the file's; the others stay unlabelled.
@@ -93,7 +95,6 @@ class CocoTopDown(Dataset[Sample]):
         if not self.instances:
             raise InputError(f"{self.annotations}: holds no person with labelled keypoints and a box")
         self._check_images()
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._decoded: dict[int, np.ndarray] = {}
         self._latest: tuple[int, np.ndarray] | None = None
         if preload:
@@ -107,13 +108,9 @@ class CocoTopDown(Dataset[Sample]):
         """Ids of the images that hold at least one of the crops, ascending."""
         return sorted({instance.image_id for instance in self.instances})
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the random draws of an epoch; seen by workers that already run."""
-        self._epoch.fill_(epoch)
-
     def __getitem__(self, index: int) -> Sample:
-        """`sample` with the draws of the epoch that `set_epoch` chose."""
-        return self.sample(index, int(self._epoch))
+        """`sample` with the draws of the first epoch."""
+        return self.sample(index, epoch=0)
 
     def sample(self, index: int, epoch: int) -> Sample:
         """One crop, with the random draws of an epoch.
@@ -242,7 +239,8 @@ def _detected_instances(path: Path, pose_file: PoseFile) -> list[Instance]:
     instances = []
     for number, row in load_detections(path, pose_file):
         box = np.asarray(row["bbox"], dtype=np.float64)
-        # every box is kept; one without area is looked at as a single pixel
-        box[2:] = np.maximum(box[2:], 1.0)
+        # every box is kept; one smaller than a pixel on both sides is looked at as a single pixel
+        if box[2:].max() < 1:
+            box[2:] = 1.0
         instances.append(Instance(number, row["image_id"], box, *nothing, float(box[2] * box[3]), float(row["score"])))
     return instances

@@ -157,6 +157,8 @@ def examine_detections(content: Any, data: dict[str, Any], path: Path, found: Ex
         found.blame("detections for another split", [share])
     rows = list(enumerate(content))
     found.blame("detection without a box of four numbers", (f"[{i}]" for i, row in rows if not is_box(row.get("bbox"))))
+    negative = (f"[{i}]" for i, row in rows if is_box(row.get("bbox")) and min(row["bbox"][2:]) < 0)
+    found.blame("detection with a negative width or height", negative)
     found.blame("detection without a finite score", (f"[{i}]" for i, row in rows if not finite([row.get("score")])))
 
 

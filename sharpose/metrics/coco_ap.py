@@ -179,7 +179,9 @@ def _counts(row: Mapping[str, Any]) -> bool:
 def _bootstrap(matches: Matches, resamples: int, seed: int) -> Bootstrap | None:
     if not matches.image_ids:
         return None
-    return Bootstrap(matches.resampled_ap(resamples, seed), tuple(matches.image_ids), seed)
+    replicates = matches.resampled_ap(resamples, seed)
+    # nobody to find: there is no AP, and no interval either
+    return None if np.isnan(replicates).all() else Bootstrap(replicates, tuple(matches.image_ids), seed)
 
 
 def _truth_row(row: Mapping[str, Any], pose_file: PoseFile) -> dict[str, Any]:

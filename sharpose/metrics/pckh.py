@@ -45,7 +45,10 @@ class Pckh:
 
 
 def load_mpii_truth(path: Path | str) -> MpiiTruth:
-    """The official `mpii_gt_val.mat` (jnt_missing, pos_gt_src, headboxes_src). Raises InputError."""
+    """The official `mpii_gt_val.mat` (jnt_missing, pos_gt_src, headboxes_src).
+
+    Raises InputError where it is none, and for visible joints without a place or heads without a size.
+    """
     try:
         content = scipy.io.loadmat(str(path))
         keypoints, missing, boxes = content["pos_gt_src"], content["jnt_missing"], content["headboxes_src"]
@@ -59,7 +62,11 @@ def load_mpii_truth(path: Path | str) -> MpiiTruth:
     people = keypoints.shape[-1]
     if keypoints.shape != (16, 2, people) or missing.shape != (16, people) or boxes.shape != (2, 2, people):
         raise InputError(f"{path}: pos_gt_src, jnt_missing and headboxes_src must be 16x2xN, 16xN and 2x2xN")
-    return mpii_truth(keypoints, missing, boxes)
+    truth = mpii_truth(keypoints, missing, boxes)
+    visible = ~truth.missing
+    if not (np.isfinite(truth.keypoints[visible]).all() and (head_sizes(truth)[visible.any(axis=1)] > 0).all()):
+        raise InputError(f"{path}: visible joints must be finite, and the head boxes of their people have a size")
+    return truth
 
 
 def mpii_truth(
@@ -94,6 +101,10 @@ def pckh(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: fl
 
 def within(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: float) -> Bool[np.ndarray, "N 16"]:
     """Which visible joints lie within `threshold` of the head's size."""
-    head = HEAD_FACTOR * np.linalg.norm(truth.head_boxes[:, 1] - truth.head_boxes[:, 0], axis=-1)
-    error = np.linalg.norm(predicted - truth.keypoints, axis=-1) / head[:, None]
+    error = np.linalg.norm(predicted - truth.keypoints, axis=-1) / head_sizes(truth)[:, None]
     return (error <= threshold) & ~truth.missing
+
+
+def head_sizes(truth: MpiiTruth) -> Float[np.ndarray, " N"]:
+    """The measure of every person, in pixels."""
+    return HEAD_FACTOR * np.linalg.norm(truth.head_boxes[:, 1] - truth.head_boxes[:, 0], axis=-1)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from sharpose.data.coco import sample_batches
 from sharpose.distributed import any_of, mean_of
-from sharpose.errors import Interrupted, OutOfTime, RunFailed
+from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed
 from sharpose.progress import Reporter
 from sharpose.training.checkpoints import save_checkpoint
 from sharpose.training.divergence import Watch
@@ -88,7 +88,8 @@ class Loop:
     """The time.monotonic() at which to stop with a checkpoint."""
 
     def run(self, loader: DataLoader[Any]) -> None:
-        """Train; raises RunFailed at a bad loss, Interrupted after SIGTERM and OutOfTime at the deadline.
+        """Train; raises InputError at a picture that cannot be read, RunFailed at a bad loss, Interrupted after SIGTERM
+        and OutOfTime at the deadline.
 
         The last good checkpoint is kept in each case.
         """
@@ -101,9 +102,15 @@ class Loop:
             self.accelerator.scaler.load_state_dict(state.scaler)
         self.model.train()
         with Reporter(self.title, self.stop, start=self.first) as report, StopOnSignal() as stopping:
-            for batch in sample_batches(loader):
-                self.step(batch, report)
-                self.take_turn(stopping.asked)
+            try:
+                for batch in sample_batches(loader):
+                    self.step(batch, report)
+                    self.take_turn(stopping.asked)
+            except InputError:
+                # a picture that cannot be read; the other processes of several would not come to save as well
+                if self.accelerator.num_processes == 1 and state.step > self.saved_at:
+                    self.save()
+                raise
             if state.step > self.saved_at:
                 self.save()
             if state.step > self.first:

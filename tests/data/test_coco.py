@@ -18,6 +18,7 @@ from sharpose.data.coco import CocoTopDown, sample_batches
 from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO, COCO_CATEGORY
 from sharpose.errors import InputError
+from sharpose.training.order import ByEpoch, TrainingOrder
 
 SIZE = (128, 96)
 
@@ -73,8 +74,7 @@ def test_keypoints_follow_the_pixels(tmp_path: Path) -> None:
     rows, columns = np.mgrid[:128, :96]
     seen = 0
     for epoch in range(30):
-        dataset.set_epoch(epoch)
-        sample = dataset[0]
+        sample = dataset.sample(0, epoch)
         brightness = sample["image"][0].double().numpy()
         x, y = sample["keypoints"][0].tolist()
         if not (6 < x < 89 and 6 < y < 121):
@@ -119,13 +119,32 @@ def test_every_detection_of_the_category_is_kept_as_it_is(tmp_path: Path) -> Non
     assert samples[1]["visible"].sum() == 0 and samples[1]["area"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("box", "taken"),
+    [
+        ([7.0, 8.0, 0.0, 40.0], [7.0, 8.0, 0.0, 40.0]),
+        ([7.0, 8.0, 0.25, 0.5], [7.0, 8.0, 1.0, 1.0]),
+        ([900.0, 8.0, 20.0, 40.0], [900.0, 8.0, 20.0, 40.0]),
+    ],
+)
+def test_detections_are_changed_only_where_they_are_smaller_than_a_pixel(
+    tmp_path: Path, box: list[float], taken: list[float]
+) -> None:
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps([{"image_id": 0, "category_id": 1, "bbox": box, "score": 0.9}]))
+    dataset = CocoTopDown(write_set(tmp_path, [person(1, 0)]), tmp_path, image_size=SIZE, boxes=boxes)
+    assert dataset.instances[0].bbox_xywh.tolist() == taken
+    sample = dataset[0]
+    assert (sample["scale"] > 0).all() and sample["scale"].isfinite().all()
+
+
 def test_augmentation_depends_on_seed_epoch_and_person_alone(tmp_path: Path) -> None:
     path = write_set(tmp_path, [person(i, i % 3) for i in range(6)])
 
     def samples(order: list[int], epoch: int, **options: Any) -> dict[int, torch.Tensor]:
         dataset = CocoTopDown(path, tmp_path, image_size=SIZE, augmentation=Augmentation(), **options)
-        dataset.set_epoch(epoch)
-        return {dataset[index]["instance_id"]: dataset[index]["image"] for index in order}
+        drawn = [dataset.sample(index, epoch) for index in order]
+        return {sample["instance_id"]: sample["image"] for sample in drawn}
 
     forwards = samples(list(range(6)), 3)
     for other in (samples([5, 3, 1, 0, 2, 4], 3), samples(list(range(6)), 3, preload=True)):
@@ -134,14 +153,15 @@ def test_augmentation_depends_on_seed_epoch_and_person_alone(tmp_path: Path) -> 
         assert not all(torch.equal(forwards[key], other[key]) for key in forwards)
 
 
-def test_running_workers_see_the_epoch(tmp_path: Path) -> None:
+def test_running_workers_draw_what_each_epoch_has(tmp_path: Path) -> None:
     path = write_set(tmp_path, [person(i, i % 3) for i in range(6)])
     dataset = CocoTopDown(path, tmp_path, image_size=SIZE, augmentation=Augmentation())
-    loader = DataLoader(dataset, batch_size=3, num_workers=1, persistent_workers=True)
-    for epoch in (0, 1):
-        dataset.set_epoch(epoch)
-        images = torch.cat([batch["image"] for batch in sample_batches(loader)])
-        assert torch.equal(images, torch.stack([dataset[index]["image"] for index in range(6)]))
+    assert torch.equal(dataset[2]["image"], dataset.sample(2, 0)["image"])
+    order = TrainingOrder(people=6, batch_size=3, seed=0, start=0, stop=4)
+    loader = DataLoader(ByEpoch(dataset), batch_sampler=order, num_workers=1, persistent_workers=True)
+    for batch, keys in zip(sample_batches(loader), order, strict=True):
+        expected = [dataset.sample(index, epoch)["image"] for epoch, index in keys]
+        assert torch.equal(batch["image"], torch.stack(expected))
 
 
 def test_a_broken_image_is_one_line_even_from_a_worker(tmp_path: Path) -> None:

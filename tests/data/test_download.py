@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sharpose import cli
 from sharpose.data import coco_files
 from sharpose.data.coco_files import Part, fetch_part, state
 from sharpose.data.download import RemoteFile, WrongFile, fetch
 from sharpose.errors import InputError, RunFailed
+from tests.command_line import call
 
 
 def archive() -> bytes:
@@ -202,28 +201,15 @@ def test_a_part_is_unpacked_and_a_cut_off_unpacking_is_finished(server: tuple[st
     assert (tmp_path / "val2017" / "1.jpg").stat().st_size == 102_400
 
 
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    before, sys.argv = sys.argv, ["sharpose", "data", "coco", *arguments]
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
-    finally:
-        sys.argv = before
-    out = capsys.readouterr()
-    return code, out.out, out.err
-
-
 @pytest.mark.usefixtures("small_part")
 def test_command_explains_then_fetches(
     capsys: pytest.CaptureFixture[str], server: tuple[str, Behaviour], tmp_path: Path
 ) -> None:
-    code, out, _ = call(capsys, "--out", str(tmp_path / "coco"))
+    code, out, _ = call(capsys, "data", "coco", "--out", str(tmp_path / "coco"))
     assert code == 0 and "19,336.9 MB  missing" in out and "AP_H_56" in out and "--fetch" in out
     assert not (tmp_path / "coco").exists() and server[1].requests == []
     fetching = ["--out", str(tmp_path / "coco"), "--part", "val", "--fetch", "--base-url", server[0], "--json"]
-    code, out, err = call(capsys, *fetching)
+    code, out, err = call(capsys, "data", "coco", *fetching)
     assert code == 0, err
     assert json.loads(out)["parts"]["val"]["state"] == "there"
     assert "Fetching val" in err
@@ -240,5 +226,5 @@ def test_command_explains_then_fetches(
 def test_bad_input_is_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    code, _, err = call(capsys, "--out", str(tmp_path), *arguments)
+    code, _, err = call(capsys, "data", "coco", "--out", str(tmp_path), *arguments)
     assert code == 2 and message in err and "Traceback" not in err

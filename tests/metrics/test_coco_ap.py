@@ -133,7 +133,8 @@ def test_no_results_score_zero_and_no_people_score_nothing() -> None:
     metrics = coco_ap(truth, [], resamples=5)
     assert metrics.ap == 0.0 and metrics.num_results == 0
     nobody = {**truth, "annotations": []}
-    assert coco_ap(nobody, [], resamples=5).ap is None
+    metrics = coco_ap(nobody, [], resamples=5)
+    assert metrics.ap is None and metrics.bootstrap is None
 
 
 def test_own_sigmas_change_the_score() -> None:

@@ -102,6 +102,22 @@ def test_sigterm_leaves_a_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert [path.name for path in run.folder.glob("step-*")] == ["step-000000004"]
 
 
+def test_a_broken_picture_costs_no_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, seen = CocoTopDown.sample, 0
+
+    def sample(people: CocoTopDown, index: int, epoch: int) -> dict[str, object]:
+        nonlocal seen
+        seen += 1
+        if seen > 3 * 8:
+            raise InputError("7.jpg: cannot be decoded")
+        return original(people, index, epoch)
+
+    monkeypatch.setattr(CocoTopDown, "sample", sample)
+    with pytest.raises(InputError, match=r"7\.jpg"):
+        train(run)
+    assert [path.name for path in run.folder.glob("step-*")] == ["step-000000003"]
+
+
 def test_another_run_is_not_resumed(run: Run) -> None:
     train(replace(run, max_steps=1))
     with pytest.raises(InputError, match="seed was 3 and is 4 now"):
