@@ -130,6 +130,10 @@ def turn(path: Path) -> None:
     Image.open(path).save(path, exif=exif)
 
 
+def no_video(path: Path) -> None:
+    path.write_text("not a video")
+
+
 def first(change: dict[str, Any]) -> Callable[[Path], None]:
     """The first row of a file of annotations, boxes or results, changed."""
 
@@ -161,6 +165,7 @@ DEFECTS: dict[str, Callable[[Path], None]] = {
     "16 bits": deepen,
     "EXIF rotation": turn,
     "bomb": explode,
+    "no video": no_video,
     "no area": first({"bbox": [10, 10, 0, 0]}),
     "negative side": first({"bbox": [10, 10, -30, 50]}),
     "outside": first({"bbox": [500, 10, 30, 50]}),
@@ -175,6 +180,7 @@ GOOD = [(command, "nothing", "", 0, "") for command in COMMANDS if command != "p
 BAD = [
     # pictures: what cannot be decoded is named; other colours, depths and turned pictures are read by rule
     *[("predict", defect, PHOTO, 1, "1 left out: FOLDER/photos/1.jpg") for defect in ("truncated JPEG", "bomb")],
+    ("predict", "no video", "photos/4.mp4", 1, "1 left out: FOLDER/photos/4.mp4: not a video"),
     *[(command, defect, PHOTO, 2, "FOLDER/photos/1.jpg: ")
       for command in ("evaluate", "train", "submit model") for defect in ("truncated JPEG", "bomb")],
     *[("doctor", defect, PHOTO, 1, "image that cannot be read: 1.jpg") for defect in ("truncated JPEG", "bomb")],
@@ -260,4 +266,23 @@ def test_bad_input_is_one_line_or_a_rule(
         assert all(path.read_text() == "earlier" for path in earlier.values())
         assert {path.name for path in (folder / "out").iterdir()} <= {*earlier, ".lock"}
     if command.startswith("predict") and code == 1:
-        assert len(json.loads((folder / "out" / "keypoints.json").read_text())) == (2 if command == "predict" else 1)
+        rows = json.loads((folder / "out" / "keypoints.json").read_text())
+        assert len(rows) == {"photos/1.jpg": 2, "photos/4.mp4": 3, "boxes.json": 1}[target]
+
+
+@pytest.mark.parametrize("command", ["predict", "submit"])
+def test_an_out_that_is_a_file_is_one_line(
+    capsys: pytest.CaptureFixture[str], good: Path, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    arguments = [part.replace("FOLDER/out", str(tmp_path / "file")) for part in COMMANDS[command]]
+    code, _, err = call(capsys, *[part.replace("FOLDER", str(good)) for part in arguments])
+    assert code == 2 and err.splitlines()[-1] == f"sharpose: {tmp_path / 'file'}: File exists"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_predict_says_where_its_boxes_come_from(capsys: pytest.CaptureFixture[str], good: Path, tmp_path: Path) -> None:
+    for command, source in (("predict", "the whole picture, one person each"), ("predict boxes", f"{good}/boxes.json")):
+        arguments = [part.replace("FOLDER/out", str(tmp_path / "out")) for part in COMMANDS[command]]
+        code, out, _ = call(capsys, *[part.replace("FOLDER", str(good)) for part in arguments])
+        assert code == 0 and f"boxes: {source}" in out

@@ -72,6 +72,22 @@ def doctor(
 ) -> None:
     """Look a data set over before hours are lost; exit code 1 when something is wrong.
 
+    \b
+    What the other commands do with it:
+      broken or missing picture,    train, evaluate and submit stop and name it; predict lists
+      over 100 megapixels           it and does the rest
+      CMYK, grey, 16-bit picture    becomes RGB, 16 bits divided by 257
+      EXIF rotation                 not applied, as annotations and boxes count stored pixels;
+                                    predict applies it where it is given no boxes
+      annotated box without area,   train and evaluate leave the person out
+      negative, outside the image
+      detected box without area     evaluate and submit look at it, as COCO's protocol does;
+      or outside the image          predict lists it and does the rest
+      negative detected box         evaluate and submit stop and name the row; predict lists it
+      number that is not finite,    every command stops and names the field or line
+      file cut in half
+      weights with code in them     refused; nothing in them is executed
+
     Example: sharpose data doctor person_keypoints_val2017.json --images val2017
     """
     from sharpose.data.doctor import examine
