@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torchvision
 from safetensors.torch import load_file, save_file
 
+from sharpose.checkpoints.cnn import from_layout
 from sharpose.checkpoints.importing import import_weights
 from sharpose.conformance.case import Case, load_case
 from sharpose.conformance.models import sharpose_config
@@ -23,6 +26,7 @@ from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.weights import load_weights
 
+State = dict[str, torch.Tensor]
 TINY = {"embed_dim": 48, "num_heads": 4, "depth": 2, "patch_size": 16}
 
 
@@ -35,6 +39,9 @@ def options_of(case: Case) -> tuple[str, dict[str, Any]]:
         return "tokenpose-t-256x192", asdict(tokenpose_config(case.config))
     if "hrformer" in case.folder.name:
         return "hrformer-small-256x192", asdict(hrformer_config(case))
+    if "simplebaseline" in case.folder.name:
+        fields = ("image_size", "heatmap_size", "resnet_depth", "stem_channels", "base_channels", "deconv_filters")
+        return "simple-baseline-r50-256x192", {name: case.config[name] for name in fields}
     return "hrnet-w32-256x192", asdict(hrnet_config(case))
 
 
@@ -45,6 +52,7 @@ def options_of(case: Case) -> tuple[str, dict[str, Any]]:
         ("sharpose_two_layer_head", "out.v0.final_heatmaps"),
         ("vitpose_classic", "out.heatmaps"),
         ("vitpose_simple", "out.heatmaps"),
+        ("simplebaseline_resnet50", "out.heatmaps"),
         ("hrnet", "out.heatmaps"),
         ("hrformer", "out.heatmaps"),
         ("tokenpose_t", "out.heatmaps"),
@@ -71,6 +79,92 @@ def test_reference_weights_give_the_reference_heatmaps(
     assert (ours - expected).abs().max() <= 1e-4 * expected.abs().max()
     manifest = json.loads(out.with_suffix(".json").read_text())
     assert manifest["kind"] == "complete" and len(manifest["imported_from"]["sha256"]) == 64
+
+
+def as_original(state: State) -> State:
+    """Names of HRNet's and SimpleBaseline's own repositories."""
+    return {name.removeprefix("backbone.").removeprefix("keypoint_head."): value for name, value in state.items()}
+
+
+def as_mmpose_1(state: State) -> State:
+    return {name.replace("keypoint_head.", "head."): value for name, value in state.items()}
+
+
+def as_hrformer_port(state: State) -> State:
+    """Names of mmpose's HRFormer, whose query, key and value are one layer."""
+    ported = {}
+    for name, value in state.items():
+        if ".q_proj." in name:
+            parts = [state[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"]
+            ported[name.replace(".q_proj.", ".qkv.")] = torch.cat(parts)
+        elif ".k_proj." not in name and ".v_proj." not in name:
+            ported[name.replace(".out_proj.", ".proj.").replace(".mlp.", ".ffn.")] = value
+    return ported
+
+
+@pytest.mark.parametrize(
+    ("name", "relabel", "layout"),
+    [
+        ("hrnet", as_original, "original"),
+        ("simplebaseline_resnet50", as_original, "original"),
+        ("hrnet", as_mmpose_1, "mmpose"),
+        ("hrformer", as_hrformer_port, "mmpose"),
+    ],
+)
+def test_other_names_of_the_same_weights_give_the_same_heatmaps(
+    shared: Path, tmp_path: Path, name: str, relabel: Callable[[State], State], layout: str
+) -> None:
+    case = load_case(shared / "golden" / name)
+    model_name, options = options_of(case)
+    torch.save(relabel(dict(case.weights)), tmp_path / "theirs.pth")
+    report, _ = import_weights(str(tmp_path / "theirs.pth"), model_name, tmp_path / "o.safetensors", options=options)
+    assert report.layout.endswith(layout) and not (
+        report.missing or report.unexpected or report.resized or report.start
+    )
+    model = create_model(model_name, **options).eval()
+    load_weights(model, tmp_path / "o.safetensors")
+    with torch.inference_mode():
+        ours, expected = model(case.inputs("image")).heatmaps, case.tensor("out.heatmaps")
+    assert (ours - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("name", "model_name", "extra"),
+    [
+        ("dynamicvit", "dynamicvit-base-256x192", {"reduction_blocks": (1, 2, 3)}),
+        ("evit_fuse", "evit-base-256x192", {"reduction_blocks": (1, 3, 4), "keep_rates": (0.7, 0.7, 0.7)}),
+    ],
+)
+def test_reducing_classifiers_start_our_pose_models(
+    shared: Path, tmp_path: Path, name: str, model_name: str, extra: dict[str, Any]
+) -> None:
+    """Their weights are DeiT's, with DynamicViT's predictors beside them; `conformance` checks what they compute."""
+    case = load_case(shared / "golden" / name)
+    options = {key: case.config[key] for key in ("patch_size", "embed_dim", "depth", "num_heads")} | extra
+    out = tmp_path / "start.safetensors"
+    report, facts = import_weights(str(case.folder / "weights.safetensors"), model_name, out, options=options)
+    taken, theirs = load_file(out), case.weights
+    assert report.start and facts["kind"] == "start" and report.resized == ["pos_embed"]
+    assert {"cls_token", "head.weight", "head.bias"} == set(report.left_out)
+    for key in theirs.keys() - {*report.left_out, "pos_embed"}:
+        assert torch.equal(taken[key.replace("score_predictor.", "predictors.")], theirs[key]), key
+    assert any(key.startswith("predictors.") for key in taken) == (name == "dynamicvit")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "system", "layout", "model_name"),
+    [
+        (lambda: timm.create_model("hrnet_w48"), "hrnet", "timm", "hrnet-w48-256x192"),
+        (lambda: torchvision.models.resnet152(), "simple_baseline", "torchvision", "simple-baseline-r152-256x192"),
+    ],
+)
+def test_classifiers_have_every_name_and_shape_of_our_trunks(
+    theirs: Callable[[], torch.nn.Module], system: str, layout: str, model_name: str
+) -> None:
+    with torch.device("meta"):
+        public, ours = from_layout(theirs().state_dict(), system, layout), create_model(model_name).state_dict()
+    trunk = {name: value.shape for name, value in ours.items() if name.startswith("backbone.")}
+    assert {name: value.shape for name, value in public.items()} == trunk
 
 
 def save_vit(path: Path, **more: Any) -> dict[str, torch.Tensor]:
