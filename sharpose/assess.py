@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -142,8 +143,11 @@ def predict_unlabelled(
 
 
 def check_device(device: str) -> None:
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: there is no CUDA device here; use --device cpu")
+    """Raise InputError unless `device` is cpu, cuda or cuda:NUMBER, and is here."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise InputError(f"--device {device!r} does not work: it must be cpu or cuda")
+    if device != "cpu" and torch.cuda.device_count() <= int(device.partition(":")[2] or 0):
+        raise InputError(f"--device {device}: there is no such CUDA device here; use --device cpu")
 
 
 def check_keypoints(dataset: CocoTopDown, model_name: str, predicted: int) -> None:

@@ -63,6 +63,11 @@ def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--nms", "harder"], "hard, soft, none"),
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--evaluator", "best"], "pycocotools, hotcoco"),
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--oks-threshold", "0"], "oks_threshold"),
+        (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--device", "gpu"], "it must be cpu or cuda"),
+        (
+            ["predict", ".", "--model", "sharpose-nano-128x96", "--out", "x", "--device", "cuda:99"],
+            "no such CUDA device",
+        ),
         (["bench", "sharpose-nano-128x96", "--precision", "fp7"], "fp7"),
         (["status", "--tier", "pico"], "pico"),
         (["fill", "--budget", "25x"], "90s, 60m or 1.5h"),

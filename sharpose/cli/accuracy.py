@@ -152,7 +152,7 @@ def predict(
 
     Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
     """
-    from sharpose.assess import load_chosen
+    from sharpose.assess import check_device, load_chosen
     from sharpose.backends.choice import EAGER, check_backend
     from sharpose.backends.deploy import deploy
     from sharpose.detect import PersonDetector
@@ -161,6 +161,7 @@ def predict(
     from sharpose.progress import Reporter
     from sharpose.video import predict_video
 
+    check_device(device)
     check_backend(backend, precision, device)
     if backend == EAGER and precision != "fp32":
         raise InputError(f"--precision {precision!r} does not work: predicting with torch is in fp32")
