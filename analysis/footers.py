@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from analysis import closed_forms
 from analysis.lines import (
@@ -15,6 +17,7 @@ from analysis.lines import (
     timed_together,
 )
 from analysis.statistics import replicates_of, score_of
+from experiments.cells import Cell
 from experiments.provenance import Device
 from experiments.spec import LoadedSpec
 from results.store import Record, Store
@@ -50,18 +53,12 @@ def accuracy_text(lines: list[Line]) -> list[str]:
 
 def budget_text(lines: list[Line]) -> list[str]:
     """What the weights of the shared budget have in common, and what those have that start from trained blocks."""
-    made = {}
-    for line in lines:
-        cell = line.cells.get("accuracy")
-        if cell is not None and cell.weights is not None and cell.weights.parent.name == SHARED:
-            made[cell.weights.stem] = json.loads(cell.weights.with_suffix(".json").read_bytes())
+    made = shared_manifests(line.cells.get("accuracy") for line in lines)
     if not made:
         return []
-    seen = sorted({facts["steps"] * facts["recipe"]["batch_size"] for facts in made.values()})
-    crops = f"{seen[0]:,} crops each" if len(seen) == 1 else f"{seen[0]:,} to {seen[-1]:,} crops, NOT the same for all"
     started = [name for name, facts in made.items() if facts["init"] is not None]
     scratch = [name for name, facts in made.items() if facts["init"] is None]
-    said = [f"Shared training budget: {crops}, the same recipe and augmentation, one seed."]
+    said = [f"Shared training budget: {crops_text(made.values())}, the same recipe and augmentation; each row, seed 0."]
     if started:
         said.append(
             f"From the weights of one trained nano SHaRPose, as far as they have the same parts (so SHaRPose itself "
@@ -73,6 +70,20 @@ def budget_text(lines: list[Line]) -> list[str]:
             "their AP says little beside that of the others."
         )
     return [" ".join(said)]
+
+
+def shared_manifests(cells: Iterable[Cell | None]) -> dict[str, Any]:
+    """The manifests of those weights that were trained with the shared budget, by name."""
+    weights = [cell.weights for cell in cells if cell is not None and cell.weights is not None]
+    return {
+        path.stem: json.loads(path.with_suffix(".json").read_bytes()) for path in weights if path.parent.name == SHARED
+    }
+
+
+def crops_text(manifests: Iterable[Mapping[str, Any]]) -> str:
+    """How many crops trainings have seen."""
+    seen = sorted({facts["steps"] * facts["recipe"]["batch_size"] for facts in manifests})
+    return f"{seen[0]:,} crops each" if len(seen) == 1 else f"{seen[0]:,} to {seen[-1]:,} crops, NOT the same for all"
 
 
 def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
@@ -109,18 +120,35 @@ def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 
 def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """How many trainings stand behind the mean, and which are missing."""
-    if not loaded.spec.seeds:
+    """Which trainings stand behind mean and deviation, and which are missing."""
+    seeds = [(line, seed) for line in lines for seed in line.seeds]
+    if not seeds:
         return []
-    missing: dict[str, list[str]] = {}
-    for line in lines:
-        for seed in line.seeds:
-            if seed.record is None:
-                why = seed.cell.blocked or f"not measured yet (sharpose run {seed.cell.spec})"
-                missing.setdefault(why, []).append(f"{line.row.label} seed {seed.cell.seed}")
-    wanted = 1 + len(loaded.spec.seeds)
-    text = f"Trainings: mean ± sample standard deviation over those present of {wanted} seeds, their number in brackets"
-    return [f"{text}."] + [f"{DASH} training missing: {', '.join(rows)}: {why}." for why, rows in missing.items()]
+    made = shared_manifests(seed.cell for _, seed in seeds)
+    own = shared_manifests(line.cells["accuracy"] for line, _ in seeds)
+    budget = f"the shared training budget{f' ({crops_text(made.values())})' if made else ''}"
+    text = (
+        f"AP, mean ± sd: the row's own system, options and α trained with {budget}, seeds "
+        f"{', '.join(map(str, loaded.spec.seeds))}; sample standard deviation over those present, n of "
+        f"{len(loaded.spec.seeds)} in brackets."
+    )
+    apart = [] if own else ["The AP column is of other weights, not of these trainings."]
+    missing = [
+        f"{DASH} training with seed {number} of {said}"
+        for number in loaded.spec.seeds
+        for said in why_missing(
+            (line.row.label, seed.cell)
+            for line, seed in seeds
+            # what the row lacks itself is said of the row
+            if seed.cell.seed == number and seed.record is None and not same_cell(seed.cell, line.cells["accuracy"])
+        )
+    ]
+    return [" ".join([text, *apart]), *missing]
+
+
+def same_cell(first: Cell, second: Cell) -> bool:
+    """Whether two cells are one number, or lack the same."""
+    return (first.identity, first.blocked) == (second.identity, second.blocked)
 
 
 def cost_text(lines: list[Line]) -> list[str]:
@@ -191,20 +219,30 @@ def named(models: list[str], most: int = 4) -> str:
 
 def missing_text(lines: list[Line]) -> list[str]:
     """Why there are dashes."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    lacking: dict[tuple[str, str], list[str]] = {}
-    for line in lines:
-        for measure, cell in line.cells.items():
-            if measure not in line.records:
-                why = cell.blocked or f"not measured yet (sharpose run {cell.spec})"
-                missing = NO_WEIGHTS.fullmatch(why)
-                if missing:
-                    # one line for all models that are not trained yet
-                    why = f"no {missing[1] or ''}weights of … ({missing[3]})"
-                    lacking.setdefault((measure, why), []).append(missing[2])
-                reasons.setdefault((measure, why), []).append(line.row.label)
+    measures = dict.fromkeys(measure for line in lines for measure in line.cells)
     return [
-        f"{DASH} {measure} of {', '.join(labels)}: "
-        f"{why.replace('…', ', '.join(dict.fromkeys(lacking.get((measure, why), []))))}."
-        for (measure, why), labels in reasons.items()
+        f"{DASH} {measure} of {said}"
+        for measure in measures
+        for said in why_missing(
+            (line.row.label, line.cells[measure])
+            for line in lines
+            if measure in line.cells and measure not in line.records
+        )
+    ]
+
+
+def why_missing(lacking: Iterable[tuple[str, Cell]]) -> list[str]:
+    """Cells and their names: those that lack the same as one text, and all models that are not trained yet as one."""
+    labels: dict[str, list[str]] = {}
+    models: dict[str, list[str]] = {}
+    for label, cell in lacking:
+        why = cell.blocked or f"not measured yet (sharpose run {cell.spec})"
+        found = NO_WEIGHTS.fullmatch(why)
+        if found:
+            why = f"no {found[1] or ''}weights of … ({found[3]})"
+            models.setdefault(why, []).append(found[2])
+        labels.setdefault(why, []).append(label)
+    return [
+        f"{', '.join(those)}: {why.replace('…', ', '.join(dict.fromkeys(models.get(why, []))))}."
+        for why, those in labels.items()
     ]

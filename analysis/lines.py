@@ -22,7 +22,7 @@ SAME_IN_A_COLUMN = {
 
 @dataclass(frozen=True)
 class Seed:
-    """The accuracy of another training of a row's model; None where there is none yet."""
+    """The accuracy of one of a row's trainings with the shared budget; None where there is none yet."""
 
     cell: Cell
     record: Record | None
@@ -102,9 +102,9 @@ def pair_differences(loaded: LoadedSpec, lines: list[Line]) -> list[tuple[str, s
 
 
 def seed_scores(line: Line, key: str = "ap") -> list[float]:
-    """A metric of the main training and of every other one that is stored."""
-    records = [line.records.get("accuracy"), *(seed.record for seed in line.seeds)]
-    return [record.metrics[key] for record in records if record is not None and record.metrics.get(key) is not None]
+    """A metric of every training with the shared budget that is stored, whatever weights the row itself has."""
+    records = [seed.record for seed in line.seeds if seed.record is not None]
+    return [record.metrics[key] for record in records if record.metrics.get(key) is not None]
 
 
 def compared_row(loaded: LoadedSpec, lines: list[Line]) -> Line:

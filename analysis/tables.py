@@ -204,7 +204,8 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
             )
             yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True, source=paper)
         elif name == "ap_seeds":
-            yield Column(f"AP, mean ± sd over trainings ({tier} tier)", seeds_score_text, optional=True)
+            title = f"AP, mean ± sd over trainings with the shared budget ({tier} tier)"
+            yield Column(title, seeds_score_text, optional=True)
         elif name == "refined":
             yield Column("looked at again", refined_text)
         elif name in SETTINGS_SHOWN:
@@ -237,11 +238,11 @@ def score_text(line: Line, key: str) -> str | None:
 
 
 def seeds_score_text(line: Line) -> str | None:
-    """Mean and sample standard deviation over the trainings that are there, and how many those are."""
+    """Mean and sample standard deviation over the trainings that are there, and how many of all those are."""
     scores = [100 * score for score in seed_scores(line)]
     if len(scores) < 2:
         return None
-    return f"{mean(scores):.1f} ± {stdev(scores):.1f} ({len(scores)})"
+    return f"{mean(scores):.1f} ± {stdev(scores):.1f} ({len(scores)} of {len(line.seeds)})"
 
 
 def refined_text(line: Line) -> str | None:

@@ -165,7 +165,7 @@ class Cell:
     not even known what would be.
 
     `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy and
-    predictions. `seed` is that of a training beside the main one.
+    predictions. `seed` is that of a training with the shared budget, of which a table says mean and deviation.
     """
 
     spec: str
@@ -304,8 +304,10 @@ class Catalog:
         """
         path = self.weights_path(model, kind)
         manifest = path.with_suffix(".json")
-        if not path.exists() and kind == "shared":
-            raise Blocked(f"no shared weights of {model} (sharpose train-missing --tier {self.name})")
+        if not path.exists() and kind == "shared" and self.tier.shared is not None:
+            train = f"sharpose train-missing --tier {self.name}"
+            add = f"the shared budget trains none; add it to {self.places.tiers.name}"
+            raise Blocked(f"no shared weights of {model} ({train if model in self.tier.shared.systems else add})")
         if not path.exists():
             raise Blocked(f"no weights of {model} (train them to {brief(path.parent)}/)")
         try:
@@ -321,8 +323,9 @@ class Catalog:
         return path
 
     def weights_path(self, model: str, kind: str = "best") -> Path:
-        """Where the weights of a model are, or would be."""
-        folder = self.places.weights if kind == "best" else self.places.weights / kind
+        """Where the weights of a model are, or would be. A tier that shares no budget has the best alone."""
+        best = kind == "best" or (kind == "shared" and self.tier.shared is None)
+        folder = self.places.weights if best else self.places.weights / kind
         return folder / f"{model}.safetensors"
 
     def sha256(self, path: Path) -> str:
@@ -369,9 +372,10 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
     for measure in loaded.measures(row):
         if measure == "accuracy":
             yield accuracy_cell(loaded, row, settings, catalog)
-            # a control is not trained, so it has no seeds
-            for seed in () if settings.model == MEAN_POSE else loaded.spec.seeds:
-                yield accuracy_cell(loaded, row, settings, catalog, seed)
+            # a control is not trained, so it has no seeds; of shared weights, seed 0 is the row's own cell once more
+            trained = settings.model != MEAN_POSE and catalog.tier.shared is not None
+            for seed in loaded.spec.seeds if trained else ():
+                yield accuracy_cell(loaded, row, replace(settings, weights="shared"), catalog, seed)
             continue
         if measure == "predictions":
             yield predictions_cell(loaded, row, settings, catalog)
@@ -398,7 +402,7 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
 
 
 def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog, seed: int | None = None) -> Cell:
-    """The accuracy of a row at the catalog's tier; with `seed`, of another training of the same model."""
+    """The accuracy of a row at the catalog's tier; with `seed`, of one of several trainings of the same model."""
     cell = Cell(loaded.id, row.label, "accuracy", catalog.name, settings.model, settings.options, seed=seed)
     control = settings.model == MEAN_POSE
     try:
@@ -461,7 +465,7 @@ def weights_name(model: str, options: dict[str, Any], seed: int | None = None) -
     """The name of a row's weights: a network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one
     that learnt with another choice of patches (`…-quality`) or another seed (`…-seed1`)."""
     own = [options.get("stages", "coarse-fine"), options.get("relevance_rows", "")]
-    seeds = [] if seed is None else [f"seed{seed}"]
+    seeds = [f"seed{seed}"] if seed else []
     return "-".join([model, *(word for word in own if word in ("coarse", "fine", "quality")), *seeds])
 
 

@@ -128,8 +128,9 @@ class Spec(Strict):
     row_header: str = Field("row", description="what the labels are")
     columns: list[Column] = Field(default_factory=list, description="of kind rows; the other kinds have their own")
     thresholds: list[float] = Field(default_factory=list, description="of the predicted quality, for kind gate")
-    seeds: list[Annotated[int, Field(ge=1)]] = Field(
-        default_factory=list, description="also measure the weights NAME-seedN, for the column ap_seeds"
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        default_factory=list,
+        description="also measure shared-budget trainings, NAME (seed 0) and NAME-seedN, for the column ap_seeds",
     )
     compare_with: str | None = Field(
         None, description="the label of the row that others' speed and AP are compared with"

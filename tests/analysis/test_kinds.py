@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,7 +56,7 @@ title: t
 base: {model: sharpose-base-256x192, dataset: coco-val}
 measure: [accuracy]
 columns: [ap, ap_seeds]
-seeds: [1, 2]
+seeds: [0, 1, 2]
 pairs: [[A, B], [B, A], [A, C]]
 rows: [{label: A}, {label: B}, {label: C}]
 """
@@ -69,11 +71,13 @@ def loaded(tmp_path) -> LoadedSpec:
 
 def lines(loaded: LoadedSpec) -> list[Line]:
     scores = {"A": record(0.8), "B": record(0.7)}
-    cell = Cell("small", "A", "accuracy", "nano", "m", {}, seed=1)
-    missing = Cell("small", "A", "accuracy", "nano", "m", {}, seed=2, blocked="no weights of m-seed2")
-    seeds = {"A": (Seed(cell, record(0.84)), Seed(missing, None))}
+    own = {"accuracy": Cell("small", "A", "accuracy", "nano", "m", {})}
+    trainings = [
+        replace(own["accuracy"], seed=seed, blocked=f"no weights of m-seed{seed} (train them)") for seed in range(3)
+    ]
+    seeds = {"A": tuple(map(Seed, trainings, [record(0.76), record(0.84), None]))}
     return [
-        Line(row, {}, {"accuracy": scores[row.label]} if row.label in scores else {}, seeds.get(row.label, ()))
+        Line(row, own, {"accuracy": scores[row.label]} if row.label in scores else {}, seeds.get(row.label, ()))
         for row in loaded.spec.rows
     ]
 
@@ -86,18 +90,21 @@ def test_pairs_say_which_row_is_higher(loaded):
 
 def test_seeds_give_mean_and_deviation_and_say_who_is_missing(loaded):
     first, second, _ = lines(loaded)
-    assert seed_scores(first) == [0.8, 0.84]
-    assert seeds_score_text(first) == "82.0 ± 2.8 (2)" and seeds_score_text(second) is None
+    # of the trainings alone: the row's own AP of 80 is of other weights
+    assert seed_scores(first) == [0.76, 0.84]
+    assert seeds_score_text(first) == "80.0 ± 5.7 (2 of 3)" and seeds_score_text(second) is None
     said = seeds_text(loaded, lines(loaded))
-    assert "of 3 seeds" in said[0] and said[1] == "– training missing: A seed 2: no weights of m-seed2."
+    assert "trained with the shared training budget, seeds 0, 1, 2; sample standard deviation" in said[0]
+    assert said[0].endswith("n of 3 in brackets. The AP column is of other weights, not of these trainings.")
+    assert said[1:] == ["– training with seed 2 of A: no weights of m-seed2 (train them)."]
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (("pairs: [[A, B]", "pairs: [[A, D]"), "pairs: no row is labelled 'D'"),
-        (("seeds: [1, 2]\n", ""), "`seeds` and the column ap_seeds need each other"),
-        (("columns: [ap, ap_seeds]\nseeds: [1, 2]\n", ""), "kind rows needs `columns`"),
+        (("seeds: [0, 1, 2]\n", ""), "`seeds` and the column ap_seeds need each other"),
+        (("columns: [ap, ap_seeds]\nseeds: [0, 1, 2]\n", ""), "kind rows needs `columns`"),
         (("title: t\n", "title: t\nkind: tokens\n"), "kind tokens cannot use `columns`"),
         (("title: t\n", "title: t\nkind: gates\n"), "kind = 'gates' does not work"),
         (("title: t\n", "title: t\nthresholds: [0.5]\n"), "kind rows cannot use `thresholds`"),

@@ -126,6 +126,40 @@ def test_best_and_shared_weights_never_stand_for_each_other(spec_path, tmp_path,
     assert len(ids) == 1
 
 
+def test_several_trainings_are_of_the_shared_budget_whatever_the_row_has(spec_path, tmp_path, write_weights):
+    places = Places(weights=tmp_path / "both")
+    write_weights(places.weights, "sharpose-nano-128x96", b"best")
+    for name in ("sharpose-nano-128x96", "sharpose-nano-128x96-seed1", "sharpose-nano-128x96-coarse-seed1"):
+        write_weights(places.weights / "shared", name, name.encode())
+    text = spec_path.read_text().replace("columns: [ap,", "seeds: [0, 1, 3]\ncolumns: [ap, ap_seeds,")
+    spec_path.write_text(text.replace("rows:\n", "rows:\n  - {label: one, set: {model.stages: coarse}}\n"))
+
+    def trainings(tier: str = "nano") -> dict:
+        found = cells(load_spec(spec_path), Catalog(tier, places), CPU)
+        return {(cell.row, cell.seed): cell for cell in found if cell.measure == "accuracy"}
+
+    found = trainings()
+    assert [key for key in found if key[1] is not None] == [
+        (row, seed) for row in ("one", "0.3", "1.0") for seed in (0, 1, 3)
+    ]
+    names = {key: cell.weights.parent.name + "/" + cell.weights.stem for key, cell in found.items() if cell.weights}
+    assert names["0.3", None] == "both/sharpose-nano-128x96"
+    assert names["0.3", 0] == "shared/sharpose-nano-128x96" and names["0.3", 1] == "shared/sharpose-nano-128x96-seed1"
+    assert names["one", 1] == "shared/sharpose-nano-128x96-coarse-seed1"
+    assert found["0.3", 1].identity["model"]["alpha"] == 0.3 and found["1.0", 1].identity["model"]["alpha"] == 1.0
+    assert "no shared weights of sharpose-nano-128x96-coarse (sharpose train-missing" in found["one", 0].blocked
+    assert found["0.3", 3].blocked.endswith("-seed3 (the shared budget trains none; add it to tiers.yaml)")
+    # of shared weights, seed 0 is the row's own number
+    spec_path.write_text(spec_path.read_text().replace("dataset: coco-val", "dataset: coco-val, weights: shared"))
+    found = trainings()
+    assert found["0.3", None].run_id == found["0.3", 0].run_id != found["0.3", 1].run_id
+    # what shares no budget has neither shared weights nor trainings with it
+    write_weights(places.weights, "sharpose-base-256x192")
+    at_paper = trainings("paper")
+    assert {seed for _, seed in at_paper} == {None}
+    assert at_paper["0.3", None].blocked.startswith("no coco-val here")
+
+
 def test_a_model_without_a_stand_in_blocks_accuracy(spec_path, catalog):
     spec_path.write_text(spec_path.read_text().replace("sharpose-base-256x192", "sharpose-small-384x288"))
     assert "tier nano has no model that stands for" in by_measure(spec_path, catalog)["0.3", "accuracy"].blocked
