@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.gate import RESAMPLES, Cost, Gate, Point, pick
+from analysis.derived import columns_of, derive, frame_of
+from analysis.gate import RESAMPLES, Cost, Gate, Point, pick, sweep
 from analysis.gate_table import cost_of
 from analysis.lines import Line, pick_device, read_lines
 from analysis.predictions import read_predictions
@@ -63,16 +64,25 @@ def choose_threshold(
     budget: expected multiply-adds per person; max_ap_loss: a fraction of 1, below refining everybody. Raises SpecError
     when a row or its predictions are missing, or no threshold fits.
     """
-    lines = [find_line(spec, row, tier, coco, store or Store()) for spec in specs]
+    store = store or Store()
+    lines = [find_line(spec, row, tier, coco, store) for spec in specs]
     first, second = (read_predictions(line.records["predictions"]) for line in lines)
     cost = cost_of(lines[0])
     # the intervals of candidates are not looked at, so choosing needs no bootstrap
-    picked = pick(Gate(first, resamples=0), cost, budget=budget, max_ap_loss=max_ap_loss)
-    if picked is None:
+    known = derive(
+        "sweep",
+        {},
+        lines[0].records["predictions"],
+        lambda: columns_of(sweep(Gate(first, resamples=0))),
+        asked_by=(specs[0], row),
+        store=store,
+    )
+    threshold = pick(frame_of(known.metrics), cost, budget=budget, max_ap_loss=max_ap_loss)
+    if threshold is None:
         raise SpecError(
             f"no threshold fits: the coarse stage alone takes {cost.coarse / 1e9:.2f} G multiply-adds; raise --budget"
         )
-    chosen, reported = (Gate(people, resamples).point(picked.threshold) for people in (first, second))
+    chosen, reported = (Gate(people, resamples).point(threshold) for people in (first, second))
     where, elsewhere = (str(line.records["predictions"].provenance.get("dataset")) for line in lines)
     return Choice(row, chosen, reported, cost, (where, elsewhere))
 

@@ -177,15 +177,26 @@ def calibration(predictions: Predictions, bins: int = BINS) -> Calibration:
     )
 
 
-def pick(gate: Gate, cost: Cost, *, budget: float | None = None, max_ap_loss: float | None = None) -> Point | None:
-    """The best threshold on these people; None where none is allowed.
+def sweep(gate: Gate) -> pd.DataFrame:
+    """Candidate thresholds from cheap to dear: `threshold`, `refine_rate`, `ap` as a fraction; the last refines all."""
+    points = [gate.point(threshold) for threshold in candidates(gate.predictions.quality)]
+    return pd.DataFrame(
+        {"threshold": one.threshold, "refine_rate": one.refine_rate, "ap": one.metrics.ap or 0.0} for one in points
+    )
+
+
+def pick(
+    found: pd.DataFrame, cost: Cost, *, budget: float | None = None, max_ap_loss: float | None = None
+) -> float | None:
+    """The best threshold of a `sweep`; None where none is allowed.
 
     budget: the highest AP at no more than so many expected multiply-adds per person. max_ap_loss: the cheapest whose AP
     is at most so much (a fraction) below that of refining everybody. Equal ones: the cheaper.
     """
-    points = [gate.point(threshold) for threshold in candidates(gate.predictions.quality)]
     if budget is not None:
-        allowed = [point for point in points if cost.expected(point.refine_rate) <= budget]
-        return max(allowed, key=lambda point: (point.metrics.ap or 0.0, -point.refine_rate), default=None)
-    allowed = [point for point in points if -point.minus_all.value <= (max_ap_loss or 0.0)]
-    return min(allowed, key=lambda point: (point.refine_rate, -(point.metrics.ap or 0.0)), default=None)
+        allowed = found[found["refine_rate"].map(cost.expected) <= budget]
+        best = allowed.sort_values(["ap", "refine_rate"], ascending=[False, True])
+    else:
+        allowed = found[found["ap"].iloc[-1] - found["ap"] <= (max_ap_loss or 0.0)]
+        best = allowed.sort_values(["refine_rate", "ap"], ascending=[True, False])
+    return None if best.empty else float(best["threshold"].iloc[0])

@@ -2,51 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from analysis.derived import columns_of, derive, frame_of
 from analysis.footers import cost_text, missing_text, origin
 from analysis.gate import Calibration, Cost, Gate, calibration, curve
 from analysis.lines import Line
-from analysis.predictions import Predictions, read_predictions
+from analysis.predictions import read_predictions
 from experiments.spec import LoadedSpec
+from results.store import Record, Store
 
-
-@dataclass(frozen=True)
-class GateCurve:
-    """What a table and its figure show of one row."""
-
-    label: str
-    frame: pd.DataFrame
-    calibration: Calibration
-    predictions: Predictions = field(repr=False)
-
-
-# a curve takes seconds, and of the same records it is always the same
-_KNOWN: dict[tuple[object, ...], GateCurve] = {}
 # enough for the intervals of a curve; `sharpose choose-threshold` draws more
 CURVE_RESAMPLES = 200
 
 
-def gate_curves(loaded: LoadedSpec, lines: list[Line]) -> list[GateCurve]:
+@dataclass(frozen=True)
+class GateCurve:
+    """What a table and its figure show of one row; `run_id`: of the record that the curve is kept in."""
+
+    label: str
+    frame: pd.DataFrame
+    calibration: Calibration
+    run_id: str | None = None
+
+
+def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[GateCurve]:
     """Every row that has both its predictions and its cost."""
-    curves = []
-    for line in lines:
-        if {"predictions", "cost"} <= line.records.keys():
-            cost = cost_of(line)
-            key = (line.row.label, line.records["predictions"].run_id, tuple(loaded.spec.thresholds), cost)
-            if key not in _KNOWN:
-                _KNOWN[key] = gate_curve(line, loaded.spec.thresholds, cost)
-            curves.append(_KNOWN[key])
-    return curves
+    complete = [line for line in lines if {"predictions", "cost"} <= line.records.keys()]
+    return [read_curve(line.row.label, curve_record(loaded, line, store)) for line in complete]
 
 
-def gate_curve(line: Line, thresholds: Sequence[float], cost: Cost) -> GateCurve:
-    predictions = read_predictions(line.records["predictions"])
-    frame = curve(Gate(predictions, CURVE_RESAMPLES), thresholds, cost)
-    return GateCurve(line.row.label, frame, calibration(predictions), predictions)
+def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
+    """The curve of a row, computed where it is not stored: 20 evaluations with bootstrap take seconds."""
+    source, cost = line.records["predictions"], cost_of(line)
+
+    def compute() -> dict[str, Any]:
+        predictions = read_predictions(source)
+        facts = calibration(predictions)
+        return {
+            "curve": columns_of(curve(Gate(predictions, CURVE_RESAMPLES), loaded.spec.thresholds, cost)),
+            "rank": facts.rank,
+            "rank_gain": facts.rank_gain,
+            "error": facts.error,
+            "bins": columns_of(facts.bins),
+        }
+
+    how = {"thresholds": loaded.spec.thresholds, "resamples": CURVE_RESAMPLES, "macs": [cost.coarse, cost.fine]}
+    return derive("curve", how, source, compute, asked_by=(loaded.id, line.row.label), store=store)
+
+
+def read_curve(label: str, record: Record) -> GateCurve:
+    """A row's curve from its record."""
+    numbers = record.metrics
+    facts = Calibration(numbers["rank"], numbers["rank_gain"], numbers["error"], frame_of(numbers["bins"]))
+    return GateCurve(label, frame_of(numbers["curve"]), facts, record.run_id)
 
 
 def cost_of(line: Line) -> Cost:

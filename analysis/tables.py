@@ -156,7 +156,7 @@ def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     # scipy and pycocotools take a second to load, which the other tables need not wait for
     from analysis import gate_table
 
-    curves = gate_table.gate_curves(loaded, lines)
+    curves = gate_table.gate_curves(loaded, lines, store)
     shown = gate_table.gate_shown(loaded, curves, catalog.name)
     footer = gate_table.gate_footer(loaded, lines, curves)
     return Table(loaded.id, loaded.spec.title, gate_table.gate_frame(curves), shown, footer, tuple(curves))

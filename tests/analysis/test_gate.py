@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import gate_table
 from analysis.choose import choose_threshold
 from analysis.figures import gate as drawings
-from analysis.gate import Cost, Gate, calibration, candidates, curve, minus_random, pick
+from analysis.gate import Cost, Gate, calibration, candidates, curve, minus_random, pick, sweep
 from analysis.gate_table import GateCurve
+from analysis.lines import read_lines
 from analysis.predictions import Predictions
 from experiments.cells import cells, open_catalog
 from experiments.provenance import local_device
@@ -109,15 +112,16 @@ def test_calibration_of_a_right_and_of_a_reversed_quality(people):
 
 def test_what_is_picked_keeps_to_its_limit_and_is_the_best_that_does(people):
     gate = Gate(people, resamples=0)
-    points = [gate.point(threshold) for threshold in candidates(people.quality)]
-    assert points[0].refine_rate == 0 and points[-1].refine_rate == 1
-    within = pick(gate, COST, budget=11e9)
-    allowed = [point for point in points if COST.expected(point.refine_rate) <= 11e9]
+    points = {point.threshold: point for point in map(gate.point, candidates(people.quality))}
+    found = sweep(gate)
+    assert found["threshold"].tolist() == list(points) and found["refine_rate"].iloc[[0, -1]].tolist() == [0, 1]
+    within = points[pick(found, COST, budget=11e9)]
+    allowed = [point for point in points.values() if COST.expected(point.refine_rate) <= 11e9]
     assert within.metrics.ap == max(point.metrics.ap for point in allowed)
-    cheap = pick(gate, COST, max_ap_loss=0.02)
+    cheap = points[pick(found, COST, max_ap_loss=0.02)]
     assert -cheap.minus_all.value <= 0.02
-    assert all(-point.minus_all.value > 0.02 for point in points if point.refine_rate < cheap.refine_rate)
-    assert pick(gate, COST, budget=5e9) is None
+    assert all(-point.minus_all.value > 0.02 for point in points.values() if point.refine_rate < cheap.refine_rate)
+    assert pick(found, COST, budget=5e9) is None
 
 
 def stored(people: Predictions) -> dict:
@@ -157,7 +161,7 @@ def test_a_threshold_is_chosen_on_some_people_and_reported_on_others(store):
     choice = choose_threshold("256x192", budget=11e9, store=store, resamples=100)
     assert choice.datasets == ("mannequin-val", "mannequin-test")
     first, second = Gate(make(0), 0), Gate(make(1), 0)
-    threshold = pick(first, COST, budget=11e9).threshold
+    threshold = pick(sweep(first), COST, budget=11e9)
     facts = choice.as_dict()
     assert facts["quality_threshold"] == threshold
     assert facts["chosen_on"]["macs"] <= 11e9
@@ -169,6 +173,38 @@ def test_a_threshold_is_chosen_on_some_people_and_reported_on_others(store):
         choose_threshold("256x193", budget=11e9, store=store)
     with pytest.raises(SpecError, match="run `sharpose run figure6` first"):
         choose_threshold("256x192", budget=11e9, store=Store(store.local / "empty"))
+
+
+def test_a_curve_is_computed_once_and_again_only_where_it_must(store, monkeypatch):
+    asked = []
+    monkeypatch.setattr(gate_table, "CURVE_RESAMPLES", 20)
+    monkeypatch.setattr(gate_table, "curve", lambda *given: asked.append(1) or curve(*given))
+
+    (loaded,) = load_specs(["figure6-test"])
+    found = cells(loaded, open_catalog(), local_device("cpu"))
+
+    def built() -> pd.DataFrame:
+        return gate_table.gate_frame(gate_table.gate_curves(loaded, read_lines(loaded, found, store), store))
+
+    first, rows = built(), len(asked)
+    pd.testing.assert_frame_equal(built(), first)
+    kept = store.records("curve")
+    assert len(asked) == rows == len(kept) > 0 and kept[0].identity["resamples"] == 20
+    predictions = {record.run_id: record for record in store.records("predictions")}
+    source = predictions[kept[0].identity["source"]]
+    assert (kept[0].spec, kept[0].row, kept[0].provenance["dataset"]) == (source.spec, source.row, "mannequin-test")
+    # a damaged file is written anew
+    path = store.local / "curve" / f"{kept[0].run_id}.json"
+    path.write_bytes(path.read_bytes()[:-40])
+    pd.testing.assert_frame_equal(built(), first)
+    assert len(asked) == rows + 1 and len(store.records("curve")) == rows
+    # the same predictions measured again, with other numbers
+    store.save(replace(source, metrics=stored(make(7))))
+    assert not built().equals(first) and len(asked) == rows + 2
+    # where nothing can be written, everything is computed
+    (store.local / "curve").rename(store.local / "away")
+    (store.local / "curve").write_text("in the way")
+    assert len(built()) == len(first) and len(asked) == 2 * rows + 2
 
 
 def test_a_budget_is_read_with_its_unit():
@@ -187,7 +223,7 @@ def test_predictions_need_their_options(tmp_path):
 
 
 def test_figures_show_the_numbers_of_the_frame(people, frame):
-    shown = [GateCurve("0.3", frame, calibration(people), people), GateCurve("0.4", frame, calibration(people), people)]
+    shown = [GateCurve("0.3", frame, calibration(people)), GateCurve("0.4", frame, calibration(people))]
     figure = drawings.gate(shown)
     left, middle, right = figure.axes[:3]
     ap = next(line for line in left.lines if line.get_color() == drawings.BLUE)
