@@ -25,10 +25,13 @@ __all__ = ["Example", "alpha_curve", "concept", "load_example", "save_all"]
 FOLDER = ROOT / "figures"
 DPI = 160
 
+# how many different batch sizes or shares make a curve
+CURVE_POINTS = 3
+
 # by a spec's `figure`: the columns without which there is nothing to draw, the size in inches, and how
 DRAWN: dict[str, tuple[tuple[str, ...], tuple[float, float], Callable[[Any, Axes, str], Axes]]] = {
     "alpha-curve": (("ap", "gflops"), (5.6, 3.6), lambda frame, axis, tier: alpha.alpha_curve(frame, axis, ap(tier))),
-    "semantics": (("ap", "gflops"), (7.2, 3.8), lambda frame, axis, tier: alpha.switches(frame, axis, ap(tier))),
+    "semantics": (("ap",), (7.2, 3.8), lambda frame, axis, tier: alpha.switches(frame, axis, ap(tier))),
     "tokens": (("tokens",), (7.6, 4.0), lambda frame, axis, tier: schedules.tokens(frame, axis)),
     "counters": (("torch",), (6.4, 3.4), lambda frame, axis, tier: schedules.counters(frame, axis)),
     "batch": (("images_per_s",), (6.4, 3.8), lambda frame, axis, tier: schedules.batches(frame, axis)),
@@ -80,6 +83,9 @@ def draw(loaded: LoadedSpec, table: Table, tier: str) -> Figure | None:
         return draw_gate(kind, table, tier)
     needed, size, function = DRAWN[str(kind)]
     if not all(name in table.frame for name in needed) or table.frame.dropna(subset=list(needed)).empty:
+        return None
+    along = {"batch": "batch_size", "refine-rates": "refine_rate"}.get(str(kind))
+    if along and table.frame.dropna(subset=list(needed))[along].nunique() < CURVE_POINTS:
         return None
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     function(table.frame, axis, tier).set_title(table.title, fontsize=10, loc="left")

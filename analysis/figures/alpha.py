@@ -18,6 +18,7 @@ def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
         text = f"α = {row.label}" if number == 0 else str(row.label)
         at = row.gflops, row.ap_high
         axis.annotate(text, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9)
+    axis.margins(x=0.09, y=0.1)
     return tidy(axis, "GFLOPs (multiply-adds), paper-size model, every person refined", accuracy_title)
 
 
@@ -29,7 +30,8 @@ def switches(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
     axis.axvline(shown["ap"].iloc[0], color=GREY, lw=1, ls="--", zorder=0)
     axis.errorbar(shown["ap"], list(places), xerr=errors, color=BLUE, marker="o", ls="", capsize=3)
     for place, row in zip(places, shown.to_dict("records"), strict=True):
-        text, at = f"{row['gflops']:.2f} G, {100 * row['refined']:.0f} % refined", (row["ap_high"], place)
+        cost = "" if pd.isna(row["gflops"]) else f"{row['gflops']:.2f} G, "
+        text, at = f"{cost}{100 * row['refined']:.0f} % refined", (row["ap_high"], place)
         axis.annotate(text, at, xytext=(6, 0), textcoords="offset points", fontsize=8, color=ORANGE, va="center")
     axis.set_yticks(list(places), shown["label"])
     axis.margins(x=0.25)

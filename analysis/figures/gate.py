@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, ORANGE, SKY, name_line, spread, tidy
+from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, ORANGE, SKY, name_line, tidy
 from analysis.gate_table import GateCurve
 
 
@@ -38,10 +38,9 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str) -> Axes:
     axis.fill_between(places, frame["ap_low"], frame["ap_high"], color=BLUE, alpha=0.25, lw=0)
     for key, name, colour in (("ap50", "AP50", GREEN), ("ap75", "AP75", ORANGE), ("ap", "AP", BLUE)):
         axis.plot(places, frame[key], color=colour, marker="o", ms=3.5, lw=1.5)
-        middle = len(frame) // 2
-        axis.annotate(
-            name, (middle, frame[key].iloc[middle]), xytext=(0, 8), textcoords="offset points", color=colour, fontsize=9
-        )
+        # lines rise to the right
+        start = (0, frame[key].iloc[0])
+        axis.annotate(name, start, xytext=(-4, 9), textcoords="offset points", color=colour, fontsize=9)
     inner = [f"{value:.2f}" for value in frame["threshold"].iloc[1:-1]]
     axis.set_xticks(places, ["none\nrefined", *inner, "all\nrefined"], rotation=90, fontsize=8)
     axis.margins(y=0.12)
@@ -65,23 +64,26 @@ def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
     low = min(bins[["predicted", "true"]].min()) - 0.03
     axis.plot([low, 1], [low, 1], color=GREY, lw=1, ls="--")
     axis.annotate(
-        "right", (0.97, 0.97), xytext=(-4, -12), textcoords="offset points", color=GREY, fontsize=8, ha="left"
+        "ideal", (0.97, 0.97), xytext=(-4, -14), textcoords="offset points", color=GREY, fontsize=8.5, ha="left"
     )
-    for key, name, colour, dy in (("true", "coarse", BLUE, -12), ("true_fine", "fine", ORANGE, 16)):
+    for key, name, colour, dy in (("true", "coarse", BLUE, -12), ("true_fine", "fine", ORANGE, 24)):
         axis.plot(bins["predicted"], bins[key], color=colour, marker="o", ms=4, lw=1.5)
-        name_line(axis, bins["predicted"].iloc[0], bins[key].iloc[0], name, colour, dy)
+        name_line(axis, bins["predicted"].iloc[0], bins[key].iloc[0], name, colour, dy=dy)
     return tidy(axis, "predicted quality, mean of a tenth of the people", "true OKS", title)
 
 
 def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:
     """AP over expected multiply-adds, a line per α with a point per threshold, and what no other point beats."""
     every = pd.concat([curve.frame.assign(label=curve.label) for curve in curves], ignore_index=True)
-    ends = [curve.frame.sort_values("gflops").iloc[-1] for curve in curves]
-    heights = spread([end["ap"] for end in ends], gap=(every["ap"].max() - every["ap"].min()) / 22)
-    for curve, colour, end, height in zip(curves, COLOURS, ends, heights, strict=False):
+    for number, (curve, colour) in enumerate(zip(curves, COLOURS, strict=False)):
         shown = curve.frame.sort_values("gflops")
-        axis.plot(shown["gflops"], shown["ap"], color=colour, marker="o", ms=3, lw=1.1)
-        name_line(axis, end["gflops"], height, f"α = {curve.label}", colour)
+        axis.plot(shown["gflops"], shown["ap"], color=colour, marker="o", ms=3, lw=1.3)
+        # above its dearest point; short, as those of neighbours are close together
+        end, text = shown.iloc[-1], f"α = {curve.label}" if number == 0 else curve.label
+        at = end["gflops"], end["ap"]
+        axis.annotate(
+            text, at, xytext=(0, 5), textcoords="offset points", color=colour, fontsize=9.5, ha="center", va="bottom"
+        )
     best = pareto(every)
     axis.step(best["gflops"], best["ap"], where="post", color=GREY, lw=4, alpha=0.3, zorder=0)
     axis.text(
@@ -93,7 +95,7 @@ def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:
         transform=axis.transAxes,
         va="top",
     )
-    axis.margins(x=0.12)
+    axis.margins(x=0.06, y=0.1)
     return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", f"AP, {tier} tier, %")
 
 

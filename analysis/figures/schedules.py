@@ -12,11 +12,13 @@ def tokens(frame: pd.DataFrame, axis: Axes) -> Axes:
     """The tokens that enter every block, a line per model."""
     parts = list(frame.groupby("label", sort=False))
     ends = [(part["block"].iloc[-1], part["tokens"].iloc[-1]) for _, part in parts]
+    last = frame["block"].max()
     heights = spread([float(count) for _, count in ends], gap=9)
     for (name, part), colour, (block, _), height in zip(parts, COLOURS, ends, heights, strict=False):
         axis.step(part["block"], part["tokens"], where="mid", color=colour, lw=1.8)
         axis.plot(part["block"].iloc[-1], part["tokens"].iloc[-1], "o", color=colour, ms=4)
-        name_line(axis, block, height, str(name), colour)
+        # those that end early are named right of the step that others make there, and below their level
+        name_line(axis, block, height, str(name), colour, *((5, 0) if block == last else (14, -3)))
     axis.set_ylim(bottom=0)
     axis.set_xticks(range(1, int(frame["block"].max()) + 1))
     axis.tick_params(axis="x", labelsize=8)

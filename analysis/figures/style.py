@@ -22,17 +22,19 @@ def tidy(axis: Axes, x: str, y: str, title: str = "") -> Axes:
     return axis
 
 
-def name_line(axis: Axes, x: float, y: float, text: str, colour: str, dy: float = 0) -> None:
-    """A line's name beside its end, in its colour."""
+def name_line(axis: Axes, x: float, y: float, text: str, colour: str, dx: float = 5, dy: float = 0) -> None:
+    """A line's name beside its end, in its colour; `dx` and `dy` in points."""
     axis.annotate(
         text,
         (x, y),
-        xytext=(5, dy),
+        xytext=(dx, dy),
         textcoords="offset points",
         color=colour,
         fontsize=8.5,
         va="center",
         clip_on=False,
+        # a name that was moved out of the axes is a name all the same
+        annotation_clip=False,
         # other lines may cross the name
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5},
         zorder=5,

@@ -7,7 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures import Example, alpha_curve, concept, load_example
+from analysis.figures import Example, alpha_curve, concept, draw, load_example
+from analysis.figures.alpha import switches
+from analysis.figures.schedules import tokens
+from analysis.tables import Table
+from experiments.spec import load_specs
 from results.store import StoreError
 
 
@@ -27,6 +31,35 @@ def test_curve_shows_complete_rows_with_their_intervals() -> None:
     bars = axis.collections[0].get_segments()
     assert [segment[:, 1].tolist() for segment in bars] == [[49.0, 52.0], [58.0, 61.0]]
     assert [text.get_text() for text in axis.texts] == ["α = 0.0", "0.3"]
+    plt.close("all")
+
+
+def test_switches_are_drawn_without_a_cost_too() -> None:
+    frame = pd.DataFrame(
+        {"label": ["release", "paper"], "ap": [80.0, 66.0], "ap_low": [79.0, 65.0], "ap_high": [81.0, 67.0]}
+    ).assign(gflops=[17.06, None], refined=[1.0, 0.5])
+    _, axis = plt.subplots()
+    switches(frame, axis, "AP")
+    assert [text.get_text() for text in axis.texts] == ["17.06 G, 100 % refined", "50 % refined"]
+    plt.close("all")
+
+
+def test_two_batch_sizes_are_no_curve() -> None:
+    (loaded,) = load_specs(["batch"])
+    frame = pd.DataFrame({"label": ["M, 1", "M, 2", "M, 4"], "batch_size": [1, 2, 4], "images_per_s": [4.0, 5.0, None]})
+    assert draw(loaded, Table("batch", "t", frame, frame, []), "nano") is None
+    assert draw(loaded, Table("batch", "t", frame.fillna(6.0), frame, []), "nano") is not None
+    plt.close("all")
+
+
+def test_every_line_of_the_token_schedules_has_its_name_beside_it() -> None:
+    rows = [("long", block, 100) for block in range(1, 5)] + [("short", block, 99) for block in (1, 2)]
+    _, axis = plt.subplots()
+    tokens(pd.DataFrame(rows, columns=["label", "block", "tokens"]), axis)
+    named = {text.get_text(): text.xy for text in axis.texts}
+    # neighbours are moved apart, and no name is lost where it leaves the axes
+    assert named == {"long": (4, 108), "short": (2, 99)}
+    assert all(text.get_annotation_clip() is False for text in axis.texts)
     plt.close("all")
 
 

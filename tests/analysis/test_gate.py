@@ -232,7 +232,7 @@ def test_figures_show_the_numbers_of_the_frame(people, frame):
     assert right.lines[1].get_ydata().tolist() == shown[0].calibration.bins["true"].tolist()
     _, axis = plt.subplots()
     drawings.frontier(shown, axis, "nano")
-    assert {text.get_text() for text in axis.texts} >= {"α = 0.3", "α = 0.4"}
+    assert {text.get_text() for text in axis.texts} >= {"α = 0.3", "0.4"}
     plt.close("all")
 
 
