@@ -43,9 +43,9 @@ def derive(
         found = store.find(identity)
         if found is not None:
             return found
-    names = {key: source.provenance[key] for key in ("model", "dataset") if key in source.provenance}
+    names: dict[str, Any] = {key: source.provenance[key] for key in ("model", "dataset") if key in source.provenance}
     spec, row = asked_by
-    record = Record(identity, compute(), spec, row, source.tier, {**provenance(local_device("cpu")), **names})
+    record = Record(identity, compute(), spec, row, source.tier, provenance(local_device("cpu")) | names)
     # where nothing can be written, it is computed every time
     with suppress(StoreError):
         store.save(record)

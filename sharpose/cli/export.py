@@ -49,7 +49,12 @@ def export_tables(name: str, format: str, out: Path | None, tier: str, device: s
     tables, rendering = harness("analysis.tables"), harness("analysis.render")
     formats = list(rendering.FORMATS) if format == "all" else [format]
     built = tables.build_tables([name], tier=tier, device=device)
-    texts = {(one.id, form): rendering.render(one, form) for one in built for form in formats}
+    raw = harness("analysis.raw").for_files(built, [name], tier=tier, device=device) if "csv" in formats else built
+    texts = {
+        (one.id, form): rendering.render(numbers if form == "csv" else one, form)
+        for one, numbers in zip(built, raw, strict=True)
+        for form in formats
+    }
     if out is None:
         show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts.values()))
         return

@@ -162,7 +162,7 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
     tables, rendering = harness("analysis.tables"), harness("analysis.render")
     built = tables.build_tables(names, tier=tier, device=device)
     texts = [rendering.render(one, format) for one in built]
-    for one in built:
+    for one in harness("analysis.raw").for_files(built, names, tier=tier, device=device):
         rendering.write_csv(one)
     show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
 

@@ -8,9 +8,10 @@ import json
 from dataclasses import asdict, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from analysis import closed_form
+from analysis import closed_form, raw
 from analysis.render import as_dict, render, write_csv
 from analysis.tables import build, pick_device
 from experiments.cells import Catalog, Places, cells
@@ -139,6 +140,40 @@ def test_speeds_of_another_device_are_never_shown_as_this_ones(store, catalog):
     assert set(there.frame["device"]) == {str(GPU)}
     with pytest.raises(SpecError, match=r"device 'tpu' means 0 devices .* NVIDIA Test 9000"):
         pick_device("tpu", store)
+
+
+def test_a_file_keeps_the_speeds_of_a_device_that_is_not_here(store, catalog, monkeypatch):
+    published, spec = Device("cpu", "Some Published CPU", 8), load_spec(FOLDER / "table6a.yaml")
+    fill(store, catalog, published)
+    fill(store, catalog, GPU)
+    monkeypatch.setattr(raw, "build_tables", lambda names, *, tier, device, store: [other(device)])
+
+    def other(device: str):
+        return table6a(store, catalog, pick_device(device, store))
+
+    def numbers(chosen: str = "cpu"):
+        built = [table6a(store, catalog, pick_device(chosen, store))]
+        return raw.for_files(built, ["6a"], device=chosen, store=store)[0].frame.set_index("label")
+
+    # nothing was timed here: what the printed table cannot show, the file has under its device's name
+    assert set(table6a(store, catalog).shown["images/s on this device"]) == {"–"}
+    frame = numbers()
+    assert frame["images_per_s"].dropna().to_dict() == SPEED and frame.loc["0.3", "speed_relative"] == 1.6
+    timed = frame.loc[list(SPEED)]
+    assert set(timed["device"]) == {str(published)} and timed["throughput_run_id"].notna().all()
+    assert frame.loc[["coarse only", "mean pose"], ["device", "throughput_run_id"]].isna().all(axis=None)
+    assert frame["images_per_s"].dtype == float
+    # a row timed here has this device, and the others keep theirs
+    here = local_device("cpu")
+    cell = next(c for c in cells(spec, catalog, here) if (c.row, c.measure) == ("0.4", "throughput"))
+    store.save(Record(cell.identity, {"images_per_s": 99.0, "samples_ms": [1.0]}, "x", "x", "paper-size"))
+    mixed = numbers()
+    assert mixed.loc["0.4", ["images_per_s", "device"]].tolist() == [99.0, str(here)]
+    # and no ratio of two devices' speeds
+    assert pd.isna(mixed.loc["0.4", "speed_relative"]) and mixed.loc["0.3", "speed_relative"] == 1.6
+    assert mixed.loc["0.3", "device"] == str(published)
+    # who names a device gets that one alone
+    assert set(numbers("nvidia test")["device"].dropna()) == {str(GPU)}
 
 
 def test_a_speed_timed_in_another_session_is_marked(store, catalog):
