@@ -11,6 +11,15 @@ from analysis.lines import Line
 from experiments.spec import LoadedSpec
 
 STAGES = ("coarse", "fine")
+COUNTS = {
+    "torch": "torch (products)",
+    "products": "fvcore (products)",
+    "formula": "closed form (products)",
+    "fvcore": "fvcore (all)",
+    "formula_all": "closed form (all)",
+}
+"""The counts, and how they are printed."""
+DIFFERENCES = {"spread_percent": "products apart by", "elements_percent": "norms and resizing"}
 
 
 def counter_frame(lines: list[Line]) -> pd.DataFrame:
@@ -20,8 +29,8 @@ def counter_frame(lines: list[Line]) -> pd.DataFrame:
     norms and resizing; `spread_percent` is how far the first three are apart.
     """
     rows = [row for line in lines if "cost" in line.records for row in counted(line)]
-    frame = pd.DataFrame(rows, columns=["label", "stage", "torch", "products", "formula", "fvcore", "formula_all"])
-    numbers = frame.columns[2:]
+    frame = pd.DataFrame(rows, columns=["label", "stage", *COUNTS, "cost_run_id"])
+    numbers = list(COUNTS)
     frame[numbers] = frame[numbers].astype(float) / 1e9
     products = frame[["torch", "products", "formula"]]
     frame["spread_percent"] = 100 * (products.max(axis=1) / products.min(axis=1) - 1)
@@ -46,6 +55,7 @@ def counted(line: Line) -> Iterator[dict[str, object]]:
             "formula": macs,
             "fvcore": metrics[f"macs_fvcore{suffix}"],
             "formula_all": everything,
+            "cost_run_id": record.run_id,
         }
 
 
@@ -67,17 +77,10 @@ def counter_shown(loaded: LoadedSpec, frame: pd.DataFrame, dash: str) -> pd.Data
     def number(value: float, form: str) -> str:
         return dash if pd.isna(value) else format(value, form)
 
-    headers = {
-        "torch": "torch (products)",
-        "products": "fvcore (products)",
-        "formula": "closed form (products)",
-        "fvcore": "fvcore (all)",
-        "formula_all": "closed form (all)",
-    }
     shown = {loaded.spec.row_header: frame["label"], "stage": frame["stage"]}
-    shown |= {header: frame[key].map(lambda value: number(value, ".4f")) for key, header in headers.items()}
-    shown["products apart by"] = frame["spread_percent"].map(lambda value: number(value, ".4f") + " %")
-    shown["norms and resizing"] = frame["elements_percent"].map(lambda value: f"+{number(value, '.2f')} %")
+    shown |= {header: frame[key].map(lambda value: number(value, ".4f")) for key, header in COUNTS.items()}
+    shown[DIFFERENCES["spread_percent"]] = frame["spread_percent"].map(lambda value: number(value, ".4f") + " %")
+    shown[DIFFERENCES["elements_percent"]] = frame["elements_percent"].map(lambda value: f"+{number(value, '.2f')} %")
     return pd.DataFrame(shown)
 
 

@@ -16,12 +16,17 @@ RUNS = ["accuracy_run_id", "cost_run_id", "throughput_run_id"]
 
 
 def points(tables: Iterable[Table]) -> pd.DataFrame:
-    """One line per row with a cost, of tables that have AP: `table`, `label`, `device` of its speed, AP with its
-    interval in percent, GFLOPs, images/s, the paper's values, run ids; NaN or None where nothing was measured."""
+    """One line per row with a cost, or per quality threshold of a row, of tables that have AP: `table`, `label`,
+    `device` of its speed, AP with its interval in percent, GFLOPs, images/s, the paper's values, run ids; NaN or None
+    where nothing was measured."""
     rows = []
     for table in (one for one in tables if {"label", "ap"} <= set(one.frame.columns)):
         for row in table.frame.to_dict("records"):
             found = {key: row.get(key) for key in ["label", "device", *COLUMNS, *RUNS]}
+            if "threshold" in row:
+                found["label"] = f"{row['label']}, Q {row['threshold']:.2f}"
+            # the AP of a threshold comes from stored predictions
+            found["accuracy_run_id"] = found["accuracy_run_id"] or row.get("predictions_run_id")
             if pd.notna(found["gflops"]) or pd.notna(found["gflops_paper"]):
                 rows.append({"table": table.id, **found})
     frame = pd.DataFrame(rows, columns=["table", "label", "device", *COLUMNS, *RUNS])

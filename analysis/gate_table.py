@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -21,18 +22,18 @@ CURVE_RESAMPLES = 200
 
 @dataclass(frozen=True)
 class GateCurve:
-    """What a table and its figure show of one row; `run_id`: of the record that the curve is kept in."""
+    """What a table and its figure show of one row; `runs`: ids of the records behind it, by measure."""
 
     label: str
     frame: pd.DataFrame
     calibration: Calibration
-    run_id: str | None = None
+    runs: Mapping[str, str] = field(default_factory=dict)
 
 
 def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[GateCurve]:
     """Every row that has both its predictions and its cost."""
     complete = [line for line in lines if {"predictions", "cost"} <= line.records.keys()]
-    return [read_curve(line.row.label, curve_record(loaded, line, store)) for line in complete]
+    return [read_curve(line, curve_record(loaded, line, store)) for line in complete]
 
 
 def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
@@ -54,11 +55,12 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
     return derive("curve", how, source, compute, asked_by=(loaded.id, line.row.label), store=store)
 
 
-def read_curve(label: str, record: Record) -> GateCurve:
+def read_curve(line: Line, record: Record) -> GateCurve:
     """A row's curve from its record."""
     numbers = record.metrics
     facts = Calibration(numbers["rank"], numbers["rank_gain"], numbers["error"], frame_of(numbers["bins"]))
-    return GateCurve(label, frame_of(numbers["curve"]), facts, record.run_id)
+    runs = {measure: line.records[measure].run_id for measure in ("predictions", "cost")}
+    return GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs)
 
 
 def cost_of(line: Line) -> Cost:
@@ -69,7 +71,14 @@ def cost_of(line: Line) -> Cost:
 
 def gate_frame(curves: list[GateCurve]) -> pd.DataFrame:
     """Raw numbers of every row, for CSV."""
-    named = [one.frame.assign(label=one.label, rank_correlation=one.calibration.rank) for one in curves]
+    named = [
+        one.frame.assign(
+            label=one.label,
+            rank_correlation=one.calibration.rank,
+            **{f"{measure}_run_id": run for measure, run in one.runs.items()},
+        )
+        for one in curves
+    ]
     frame = pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=["label"])
     return frame[["label", *frame.columns.drop("label")]]
 
@@ -95,6 +104,21 @@ def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.Dat
         for row in one.frame.to_dict("records")
     ]
     return pd.DataFrame(rows, columns=None if rows else [header, "Q_thres", f"AP ({tier} tier)"])
+
+
+def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
+    """The column of the frame and the measure behind every printed one."""
+    predicted = {
+        "Q_thres": "threshold",
+        "exit early": "exited_percent",
+        f"AP ({tier} tier)": "ap",
+        "AP50": "ap50",
+        "AP75": "ap75",
+        "AP − all refined": "ap_minus_all",
+        "AP − random exits": "ap_minus_random",
+    }
+    found = {header: (key, "predictions") for header, key in predicted.items()}
+    return found | {"GFLOPs (expected)": ("gflops", "cost")}
 
 
 def spread(value: float, low: float, high: float) -> str:

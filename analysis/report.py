@@ -18,6 +18,7 @@ from analysis.frontier import points
 from analysis.gallery import EXAMPLES, load_gallery
 from analysis.lines import stored_devices
 from analysis.tables import DASH, Table, build_tables
+from experiments.provenance import local_device, provenance
 from results.store import ROOT, Record, Store, write
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -61,6 +62,7 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
                 "points": json.loads(pd.concat(frames).drop_duplicates().to_json(orient="records")),
                 "titles": {table.id: table.title for table in by_device[0]},
                 "records": {record.run_id: facts(record) for record in records},
+                "computed": computed(by_device[0]),
                 "gallery": gallery(),
                 "costs": gallery_costs(records),
             }
@@ -87,18 +89,38 @@ def table_context(table: Table) -> dict[str, Any]:
         for index in range(len(table.shown))
     ]
     columns = [{"text": header.partition(" on ")[0], "paper": "(paper)" in header} for header in headers]
-    return {"label_header": labels, "columns": columns, "rows": rows, "footer": table.footer}
+    timed = any(source.measure == "throughput" for source in table.sources.values())
+    return {"label_header": labels, "columns": columns, "rows": rows, "footer": table.footer, "timed": timed}
 
 
 def cell(table: Table, header: str, index: int) -> dict[str, Any]:
-    """One printed number with what is behind it; a dash has neither number nor run."""
+    """One printed number with what is behind it; a dash has neither number nor run.
+    Several runs are separated by spaces."""
     text = str(table.shown.loc[index, header])
+    if table.computed:
+        return {"text": text, "value": None, "run": computed_id(table, index)}
     if text == DASH or header not in table.sources:
         return {"text": text, "value": "" if text == DASH else None, "run": None}
     key, measure = table.sources[header]
     value: Any = table.frame.loc[index, key]
     run = table.frame.loc[index].get(f"{measure}_run_id") if measure else None
     return {"text": text, "value": "" if pd.isna(value) else float(value), "run": run}
+
+
+def computed_id(table: Table, index: int) -> str:
+    """What stands for a run id where nothing was measured."""
+    return f"{table.id}-{index}"
+
+
+def computed(tables: Iterable[Table]) -> dict[str, dict[str, Any]]:
+    """What rows follow from that were computed and not measured, by their ids, with the commit of the code."""
+    origin = provenance(local_device("cpu"))
+    code = {key: origin[key] for key in ("git_commit", "git_dirty", "utc")}
+    return {
+        computed_id(table, index): {**facts, "provenance": {**code, **facts["provenance"]}}
+        for table in tables
+        for index, facts in enumerate(table.computed)
+    }
 
 
 def row_of(record: Record) -> dict[str, Any]:

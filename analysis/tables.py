@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from analysis.counters import counter_frame, counter_shown, counter_text
+from analysis.counters import COUNTS, DIFFERENCES, counter_frame, counter_shown, counter_text
 from analysis.footers import (
     APART,
     DASH,
@@ -43,10 +43,10 @@ from analysis.lines import (
 )
 from analysis.statistics import SCORES as RESAMPLED
 from analysis.statistics import score_interval
-from analysis.tokens import token_frame, token_shown
+from analysis.tokens import token_frame, token_origin, token_shown
 from experiments.cells import Catalog, cells, open_catalog
 from experiments.provenance import Device, choose_device
-from experiments.spec import SETTINGS_SHOWN, LoadedSpec, Measure, load_specs
+from experiments.spec import SETTINGS_SHOWN, LoadedSpec, load_specs
 from results.store import Store
 
 if TYPE_CHECKING:
@@ -82,17 +82,19 @@ AMOUNTS = {
 
 
 class Source(NamedTuple):
-    """Where a printed column comes from: its column in `frame`, and the measure, None for the paper's values."""
+    """Where a printed column comes from: its column in `frame`, and what names the column with the run ids behind it (a
+    measure, as a rule); None for the paper's values."""
 
     key: str
-    measure: Measure | None = None
+    measure: str | None = None
 
 
 @dataclass(frozen=True)
 class Table:
     """`frame`: raw numbers, one row per spec row, for CSV and notebooks. `shown`: as text under printed headers.
     `footer`: what has to be known to read it. `curves`: of kind gate, what its figure shows of every row. `sources`:
-    what stands behind a printed column, by its header."""
+    what stands behind a printed column, by its header. `computed`: of a kind that measures nothing, what each
+    printed row follows from."""
 
     id: str
     title: str
@@ -101,6 +103,7 @@ class Table:
     footer: list[str]
     curves: tuple[GateCurve, ...] = ()
     sources: dict[str, Source] = field(default_factory=dict)
+    computed: tuple[dict[str, Any], ...] = ()
 
 
 def build_tables(
@@ -159,20 +162,29 @@ def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     curves = gate_table.gate_curves(loaded, lines, store)
     shown = gate_table.gate_shown(loaded, curves, catalog.name)
     footer = gate_table.gate_footer(loaded, lines, curves)
-    return Table(loaded.id, loaded.spec.title, gate_table.gate_frame(curves), shown, footer, tuple(curves))
+    sources = {header: Source(*source) for header, source in gate_table.gate_sources(catalog.name).items()}
+    return Table(loaded.id, loaded.spec.title, gate_table.gate_frame(curves), shown, footer, tuple(curves), sources)
 
 
 def build_tokens(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
     """A line per row, of its tokens; the raw numbers have one per block."""
     frame = token_frame(loaded)
-    return Table(loaded.id, loaded.spec.title, frame, token_shown(loaded, frame), list(loaded.spec.notes))
+    return Table(
+        loaded.id,
+        loaded.spec.title,
+        frame,
+        token_shown(loaded, frame),
+        list(loaded.spec.notes),
+        computed=token_origin(loaded),
+    )
 
 
 def build_counters(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
     """A line per row and stage."""
     frame = counter_frame(lines)
     footer = [*counter_text(frame), *cost_text(lines), *missing_text(lines), *loaded.spec.notes]
-    return Table(loaded.id, loaded.spec.title, frame, counter_shown(loaded, frame, DASH), footer)
+    sources = {header: Source(key, "cost") for key, header in {**COUNTS, **DIFFERENCES}.items()}
+    return Table(loaded.id, loaded.spec.title, frame, counter_shown(loaded, frame, DASH), footer, sources=sources)
 
 
 BUILDERS = {"rows": build_rows, "gate": build_gate, "tokens": build_tokens, "counters": build_counters}
@@ -205,7 +217,7 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
             yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True, source=paper)
         elif name == "ap_seeds":
             title = f"AP, mean ± sd over trainings with the shared budget ({tier} tier)"
-            yield Column(title, seeds_score_text, optional=True)
+            yield Column(title, seeds_score_text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
         elif name == "refined":
             yield Column("looked at again", refined_text)
         elif name in SETTINGS_SHOWN:
@@ -321,7 +333,8 @@ def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Devic
             scores = [100 * score for score in seed_scores(line)]
             enough = len(scores) > 1
             raw |= {"ap_seed_mean": mean(scores) if enough else None, "ap_seed_sd": stdev(scores) if enough else None}
-            raw |= {"ap_seeds": len(scores)}
+            runs = [seed.record.run_id for seed in line.seeds if seed.record is not None]
+            raw |= {"ap_seeds": len(scores), "ap_seeds_run_id": " ".join(runs) or None}
         if name == "refined":
             raw |= {name: line.metric("accuracy", "refine_rate")}
         if name in SETTINGS_SHOWN and "throughput" in line.cells:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 import pandas as pd
 
 from experiments.spec import LoadedSpec
-from sharpose.models.registry import resolve_config, tokens_per_block
+from sharpose.models.registry import describe, resolve_config, tokens_per_block
 
 MOST_RUNS = 4
 
@@ -22,6 +23,23 @@ def token_frame(loaded: LoadedSpec) -> pd.DataFrame:
             raise loaded.row_error(row, f"{settings.model} does not work on tokens")
         rows += [{"label": row.label, "block": block, "tokens": count} for block, count in enumerate(tokens, 1)]
     return pd.DataFrame(rows)
+
+
+def token_origin(loaded: LoadedSpec) -> tuple[dict[str, Any], ...]:
+    """What the tokens of every row follow from: its configuration, as nothing is measured."""
+    settings = [(row, loaded.settings(row)) for row in loaded.spec.rows]
+    return tuple(
+        {
+            "spec": loaded.id,
+            "row": row.label,
+            "measure": "computed from the configuration; nothing is measured",
+            "file": f"experiments/{loaded.path.name}",
+            "provenance": {"command": f"sharpose table {loaded.id}", "model": one.model, "options": one.options},
+            "metrics": {},
+            "identity": describe(resolve_config(one.model, **one.options)),
+        }
+        for row, one in settings
+    )
 
 
 def token_shown(loaded: LoadedSpec, frame: pd.DataFrame) -> pd.DataFrame:

@@ -108,8 +108,16 @@ def provenance(device: Device) -> dict[str, Any]:
         "threads": device.threads,
         "load": [round(value, 2) for value in os.getloadavg()],
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(sys.argv),
     }
+
+
+def command(words: list[str]) -> str:
+    """What was called, without the folder that it lies in: a program, or `python -m` and a module."""
+    program = Path(words[0])
+    # python -m sharpose.cli runs …/sharpose/cli/__main__.py
+    module = ["python", "-m", ".".join(program.parent.parts[-2:])] if program.name == "__main__.py" else [program.name]
+    return shlex.join([*module, *words[1:]])
 
 
 @cache

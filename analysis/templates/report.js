@@ -68,18 +68,23 @@ function facts(title, content) {
   return [node("h3", {}, title), list];
 }
 
-function showRecord(run) {
-  const record = data.records[run];
-  if (!record) return;
-  const { spec, row, measure, tier, file, provenance, metrics, identity } = record;
+function madeBy(run) {
+  const { spec, row, measure, tier, file, provenance, metrics, identity } = data.records[run] ?? data.computed[run];
   const { command, git_commit, git_dirty, device, utc, ...more } = provenance;
   const commit = git_commit ? git_commit + (git_dirty ? " (with changes)" : "") : null;
-  at("made-facts").replaceChildren(
-    ...facts("Asked by", { spec, row, measure, tier, "run id": run, file }),
+  return [
+    ...facts("Asked by", { spec, row, measure, tier, ...(run in data.records ? { "run id": run } : {}), file }),
     ...facts("Made by", { command, commit, device, date: utc, ...more }),
-    ...facts("Numbers", metrics),
+    ...(Object.keys(metrics).length ? facts("Numbers", metrics) : []),
     ...facts("All that determines them", identity),
-  );
+  ];
+}
+
+/* One run, or several separated by spaces. */
+function showRecord(runs) {
+  const known = runs.split(" ").filter((run) => run in data.records || run in data.computed);
+  if (!known.length) return;
+  at("made-facts").replaceChildren(...known.flatMap(madeBy));
   at("made").showModal();
 }
 
@@ -158,7 +163,7 @@ function drawFrontier() {
   svg.append(...marks);
   box.replaceChildren(svg);
   placeLabels(marks, svg.getBoundingClientRect());
-  at("frontier-said").textContent = `${points.length} points; beaten by none: ${front.map((p) => p.label).join(", ")}.`;
+  at("frontier-said").textContent = `${points.length} points; beaten by none: ${front.map((p) => p.label).join("; ")}.`;
 }
 
 /* Labels of the front come first; one that finds no free place beside its point stays in its tip alone. */

@@ -28,3 +28,11 @@ def test_points_are_the_numbers_of_the_tables():
     pd.testing.assert_series_equal(frame["ap"], own["ap"].astype(float))
     # controls have no cost, so they are no points
     assert "mean pose" not in frame.index and set(frame["table"]) == {"table6a"}
+
+
+def test_every_threshold_is_a_point_of_its_own_with_the_run_behind_it():
+    (table,) = build_tables(["figure6"])
+    frame = points([table])
+    assert len(frame) == len(table.frame) and frame["label"].is_unique
+    assert frame["label"].iloc[1] == f"256x192, Q {table.frame['threshold'].iloc[1]:.2f}"
+    assert frame["accuracy_run_id"].tolist() == table.frame["predictions_run_id"].tolist()

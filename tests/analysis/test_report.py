@@ -46,8 +46,32 @@ def test_every_table_of_every_device_and_every_record_is_there(html, data):
     for table in build_tables():
         assert f'<article id="{table.id}">' in html
     assert set(data["records"]) == {record.run_id for record in Store().records()}
-    shown = set(re.findall(r'data-run="(\w+)"', html))
-    assert shown and shown <= set(data["records"])
+    shown = {run for runs in re.findall(r'data-run="([^"]+)"', html) for run in runs.split()}
+    assert shown and shown <= set(data["records"]) | set(data["computed"])
+
+
+def buttons(html: str, table: str) -> list[list[tuple[str, str]]]:
+    """Of every row of a table's first variant, the texts that have a dialog, and its runs."""
+    article = re.search(rf'<article id="{table}">.*?</table>', html, re.DOTALL)
+    rows = re.findall(r"<tr><th scope=.row.*?</tr>", article[0] if article else "", re.DOTALL)
+    return [re.findall(r'data-run="([^"]+)">([^<]+)<', row) for row in rows]
+
+
+def test_every_number_of_thresholds_counters_and_schedules_says_how_it_was_made(html, data):
+    gate, counted = {"predictions", "cost"}, {"cost"}
+    for table, measures in (("figure6", gate), ("frontier", gate), ("counters", counted)):
+        rows = buttons(html, table)
+        # a stage alone is no number; everything else has its dialog
+        assert len(rows) > 5 and {len(row) for row in rows} == {8 if table != "counters" else 7}
+        assert {data["records"][run]["measure"] for row in rows for run, _ in row} == measures
+    (first, *_) = buttons(html, "figure6")
+    assert [text for _, text in first] == build_tables(["figure6"])[0].shown.iloc[0, 1:].tolist()
+    assert data["records"][first[2][0]]["provenance"]["command"]
+    rows = buttons(html, "schedules")
+    assert rows[0] == [("schedules-0", text) for text in ("12", "192 × 12", "2,304", "192", "192")]
+    origin = data["computed"]["schedules-0"]
+    assert origin["identity"]["embed_dim"] == 768 and origin["provenance"]["command"] == "sharpose table schedules"
+    assert len(origin["provenance"]["git_commit"]) == 40 and "nothing is measured" in origin["measure"]
 
 
 def test_points_and_costs_are_the_stores_numbers(data):
@@ -157,6 +181,21 @@ def test_a_number_says_how_it_was_made(page, data):
     assert page.execute_script("return document.getElementById('made').open")
     page.find_element("css selector", "#made form button").click()
     assert not page.execute_script("return document.getElementById('made').open")
+
+
+def test_a_number_that_was_computed_says_from_what(page):
+    page.execute_script("showRecord('schedules-0')")
+    said = page.find_element("id", "made").text
+    assert "sharpose table schedules" in said and "computed from the configuration" in said and "Numbers" not in said
+    page.execute_script("document.getElementById('made').close()")
+
+
+def test_a_number_of_several_runs_shows_each(page, data):
+    runs = list(data["records"])[:2]
+    page.execute_script("showRecord(arguments[0])", " ".join(runs))
+    said = page.find_element("id", "made").text
+    assert all(run in said for run in runs) and said.count("Asked by") == 2
+    page.execute_script("document.getElementById('made').close()")
 
 
 def test_the_frontier_has_points_with_tips_and_follows_its_choices(page, data):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.cells import VERSIONS, Catalog, Places, cells, model_identity, open_catalog
-from experiments.provenance import Device, cpu_name, local_device, provenance, usable_cores
+from experiments.provenance import Device, command, cpu_name, local_device, provenance, usable_cores
 from experiments.spec import FOLDER, SpecError, load_spec
 from results.store import Record, Store
 from sharpose.data import cache
@@ -245,5 +245,7 @@ def test_this_machine_has_a_name_and_a_record_says_where_it_was_made():
     made = provenance(device)
     assert made["device"] == str(device) and made["versions"]["torch"] and made["utc"].endswith("+00:00")
     json.dumps(made)
+    assert command(["/home/one/.venv/bin/sharpose", "table", "6 a"]) == "sharpose table '6 a'"
+    assert command(["/home/one/sharpose/cli/__main__.py", "run"]) == "python -m sharpose.cli run"
     with pytest.raises(InputError, match="use cpu or cuda"):
         local_device("tpu")
