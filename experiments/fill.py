@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,12 +48,35 @@ class Watch:
             raise OutOfTime
 
 
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """Raise OutOfTime inside the block after so many seconds, also where nothing calls `tick`: a model that is built or
+    warmed up. Only the main thread can be told; elsewhere, and off Unix, `tick` is all there is."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def over(number: int, frame: object) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, over)
+    # someone else's alarm rings when ours is done
+    left, _ = signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.signal(signal.SIGALRM, before)
+
+
 @dataclass(frozen=True)
 class Job:
-    """Cells that are measured in one go, the seconds that should take, and why it was not done."""
+    """Cells that are measured in one go, the seconds that should take, how many cells of tables they fill (a number may
+    stand in several), and why it was not done."""
 
     cells: list[Cell]
     expected_s: float
+    shows: int
     reason: str = ""
 
     @property
@@ -61,7 +87,7 @@ class Job:
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         rows = [{"spec": cell.spec, "row": cell.row, "measure": cell.measure} for cell in self.cells]
-        return {"cells": rows, "expected_s": round(self.expected_s, 1), "reason": self.reason}
+        return {"cells": rows, "expected_s": round(self.expected_s, 1), "shows": self.shows, "reason": self.reason}
 
 
 @dataclass
@@ -93,7 +119,7 @@ def fill(
 ) -> Filled:
     """Measure missing cells of the specs until `budget_s` seconds are over or nothing is left that fits.
 
-    The order is that of most cells shown per second. What runs over its time is given up without a trace in the store;
+    The order is that of most cells filled per second. What runs over its time is given up without a trace in the store;
     what fails is reported, and the rest goes on. Raises InputError for bad specs, data or devices before anything.
     """
     began = clock()
@@ -106,9 +132,12 @@ def fill(
     while (job := queue.take(deadline - clock())) is not None:
         watch = Watch(clock, clock(), deadline)
         spare = max(0.0, deadline - clock() - job.expected_s)
-        runner = Runner(store, catalog, chosen, say, f"[{deadline - clock():.0f} s left]", spare, watch.tick, clock)
+        worth = f"[{deadline - clock():.0f} s left; fills {job.shows}, should take {job.expected_s:.0f} s]"
+        runner = Runner(store, catalog, chosen, say, worth, spare, watch.tick, clock)
         try:
-            filled.measured += runner.run(job.cells, queue.reference(job.cells), again=False)
+            # a clock of its own runs at its own pace
+            with ended_after(deadline - clock()) if clock is time.monotonic else nullcontext():
+                filled.measured += runner.run(job.cells, queue.reference(job.cells), again=False)
         except OutOfTime:
             filled.left.append(replace(job, reason="took longer than expected and was given up"))
         except Busy:
@@ -126,7 +155,7 @@ def fill(
 
 def missing_jobs(every: Sequence[Cell], store: Store) -> list[list[Cell]]:
     """What can be measured here and is not stored, each once, in the groups that are measured in one go."""
-    wanted = {cell.run_id: cell for cell in reversed(every) if cell.identity is not None}
+    wanted = {cell.run_id: cell for cell in reversed(every) if cell.blocked is None}
     return groups([c for c in every if c is wanted.get(c.run_id) and store.find(c.identity or {}) is None])
 
 
@@ -141,15 +170,17 @@ class Queue:
     device: Device
 
     def __iter__(self) -> Iterator[Job]:
-        """What is left, with the durations that the store teaches by now."""
-        known = Durations(self.store, self.device)
-        return (Job(group, known.expected(group, self.reference(group))) for group in self.groups)
+        """What is left, with the durations that the store teaches by now; what fills most cells per second first."""
+        known, shown = Durations(self.store, self.device), Counter(cell.run_id for cell in self.every)
+        jobs = [
+            Job(group, known.expected(group, self.reference(group)), sum(shown[cell.run_id] for cell in group))
+            for group in self.groups
+        ]
+        return iter(sorted(jobs, key=lambda job: -job.shows / job.expected_s))
 
     def take(self, remaining: float) -> Job | None:
-        """The job that shows most cells per second, among those expected to end within `remaining` seconds."""
-        shown = Counter(cell.run_id for cell in self.every)
-        fitting = [job for job in self if job.expected_s <= remaining]
-        best = max(fitting, key=lambda job: sum(shown[c.run_id] for c in job.cells) / job.expected_s, default=None)
+        """The job that fills most cells per second, among those expected to end within `remaining` seconds."""
+        best = next((job for job in self if job.expected_s <= remaining), None)
         if best is not None:
             self.groups.remove(best.cells)
         return best

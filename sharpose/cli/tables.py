@@ -85,7 +85,7 @@ def fill(
     measures: Measures = None,
     as_json: Json = False,
 ) -> None:
-    """Measure missing cells within a budget of time: what shows most per second first.
+    """Measure missing cells within a budget of time: what fills most cells per second first.
 
     Nothing is started that is not expected to end in time; what is left is listed.
 
@@ -97,7 +97,9 @@ def fill(
     )
     stored = sum(status.state == "stored" for status in filled.statuses)
     lines = [f"{filled.measured} cells measured in {filled.seconds:.0f} s, {stored} of {len(filled.statuses)} stored"]
-    lines += [f"left: {job.name} (should take {job.expected_s:.0f} s): {job.reason}" for job in filled.left]
+    lines += [
+        f"left: {job.name} (fills {job.shows}, should take {job.expected_s:.0f} s): {job.reason}" for job in filled.left
+    ]
     lines += [f"failed: {job.name}: {job.reason}" for job in filled.failures]
     lines.append(f"{len(filled.blocked)} cells cannot be measured here (sharpose status says why)")
     parts: dict[str, Any] = {part: [job.as_dict() for job in getattr(filled, part)] for part in ("left", "failures")}

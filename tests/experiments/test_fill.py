@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -104,6 +106,43 @@ def test_what_cannot_end_in_time_is_given_up_early(clock):
     clock.now += 61
     with pytest.raises(module.OutOfTime):
         watch.tick(20, 20)
+
+
+def test_time_is_up_also_where_nothing_tells_how_far_it_is(measured, spec_path, store, monkeypatch):
+    def building(todo, *others):
+        time.sleep(30)
+        yield from ()
+
+    monkeypatch.setattr(run, "measure", building)
+    rings = signal.setitimer(signal.ITIMER_REAL, 300)
+    began = time.monotonic()
+    try:
+        # short enough to be begun
+        monkeypatch.setattr("experiments.durations.COST_S", 0.1)
+        filled = fill([spec_path], budget_s=0.5, measures=["cost"], store=store, say=silent)
+        assert time.monotonic() - began < 5
+        assert filled.left[0].reason == "took longer than expected and was given up"
+        # the alarm of who called goes on
+        assert 200 < signal.setitimer(signal.ITIMER_REAL, 0)[0] <= 300
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *rings)
+    assert store.records() == [] and not list(store.local.glob("leases/*.lease"))
+
+
+def test_what_has_no_data_here_is_not_tried(measured, spec_path, store, clock, monkeypatch):
+    blocked = replace(
+        cells(load_spec(spec_path), Catalog("nano"), local_device("cpu"))[0], blocked="no photographs here"
+    )
+    assert blocked.identity is not None
+    assert module.missing_jobs([blocked], store) == []
+
+
+def test_what_is_left_stands_in_order_of_its_worth(measured, spec_path, store, clock):
+    said = []
+    filled = fill([spec_path], budget_s=12, store=store, say=said.append, clock=clock)
+    assert said[0].startswith("[12 s left; fills 1, should take 10 s] small 0.3: cost")
+    worth = [job.shows / job.expected_s for job in filled.left]
+    assert worth == sorted(worth, reverse=True) and filled.left[0].as_dict()["shows"] == 2
 
 
 def test_a_failure_does_not_stop_the_rest(measured, spec_path, store, clock, monkeypatch):
