@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from analysis.derived import columns_of, derive, frame_of
-from analysis.gate import RESAMPLES, Cost, Gate, Point, pick, sweep
+from analysis.gate import RESAMPLES, Candidate, Cost, Gate, Point, pick, sweep
 from analysis.gate_table import cost_of
 from analysis.lines import Line, pick_device, read_lines
-from analysis.predictions import read_predictions
+from analysis.predictions import Predictions, read_predictions
 from experiments.cells import cells, open_catalog
 from experiments.spec import load_specs
 from experiments.yamlfile import SpecError, nearest
-from results.store import Store
+from results.store import Record, Store
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,26 @@ def choose_threshold(
     lines = [find_line(spec, row, tier, coco, store) for spec in specs]
     first, second = (read_predictions(line.records["predictions"]) for line in lines)
     cost = cost_of(lines[0])
-    # the intervals of candidates are not looked at, so choosing needs no bootstrap
-    known = derive(
-        "sweep",
-        {},
-        lines[0].records["predictions"],
-        lambda: columns_of(sweep(Gate(first, resamples=0))),
-        asked_by=(specs[0], row),
-        store=store,
-    )
-    threshold = pick(frame_of(known.metrics), cost, budget=budget, max_ap_loss=max_ap_loss)
-    if threshold is None:
+    found = stored_sweep(lines[0].records["predictions"], first, (specs[0], row), store)
+    picked = pick(found, cost, budget=budget, max_ap_loss=max_ap_loss)
+    if picked is None:
         raise SpecError(
             f"no threshold fits: the coarse stage alone takes {cost.coarse / 1e9:.2f} G multiply-adds; raise --budget"
         )
-    chosen, reported = (Gate(people, resamples).point(threshold) for people in (first, second))
+    chosen, reported = (Gate(people, resamples).point(picked.threshold) for people in (first, second))
     where, elsewhere = (str(line.records["predictions"].provenance.get("dataset")) for line in lines)
     return Choice(row, chosen, reported, cost, (where, elsewhere))
+
+
+def stored_sweep(record: Record, people: Predictions, asked_by: tuple[str, str], store: Store) -> list[Candidate]:
+    """Every candidate threshold on the people of a record, computed where it is not stored."""
+
+    def compute() -> dict[str, Any]:
+        # the intervals of candidates are not looked at, so choosing needs no bootstrap
+        return columns_of(pd.DataFrame(sweep(Gate(people, resamples=0))))
+
+    numbers = derive("sweep", {}, record, compute, asked_by=asked_by, store=store).metrics
+    return [Candidate(*row) for row in frame_of(numbers).itertuples(index=False)]
 
 
 def find_line(spec: str, row: str, tier: str, coco: Path | None, store: Store) -> Line:

@@ -3,8 +3,9 @@ whether the predicted quality is right."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -177,26 +178,30 @@ def calibration(predictions: Predictions, bins: int = BINS) -> Calibration:
     )
 
 
-def sweep(gate: Gate) -> pd.DataFrame:
-    """Candidate thresholds from cheap to dear: `threshold`, `refine_rate`, `ap` as a fraction; the last refines all."""
-    points = [gate.point(threshold) for threshold in candidates(gate.predictions.quality)]
-    return pd.DataFrame(
-        {"threshold": one.threshold, "refine_rate": one.refine_rate, "ap": one.metrics.ap or 0.0} for one in points
-    )
+class Candidate(NamedTuple):
+    """A threshold that may be picked; `ap` as a fraction."""
+
+    threshold: float
+    refine_rate: float
+    ap: float
+
+
+def sweep(gate: Gate) -> list[Candidate]:
+    """Candidate thresholds from cheap to dear; the last refines everybody."""
+    points = map(gate.point, candidates(gate.predictions.quality))
+    return [Candidate(point.threshold, point.refine_rate, point.metrics.ap or 0.0) for point in points]
 
 
 def pick(
-    found: pd.DataFrame, cost: Cost, *, budget: float | None = None, max_ap_loss: float | None = None
-) -> float | None:
+    found: Sequence[Candidate], cost: Cost, *, budget: float | None = None, max_ap_loss: float | None = None
+) -> Candidate | None:
     """The best threshold of a `sweep`; None where none is allowed.
 
-    budget: the highest AP at no more than so many expected multiply-adds per person. max_ap_loss: the cheapest whose AP
-    is at most so much (a fraction) below that of refining everybody. Equal ones: the cheaper.
+    budget: the highest AP at no more than so much expected cost per person. max_ap_loss: the cheapest whose AP is at
+    most so much (a fraction) below that of refining everybody. Equal ones: the cheaper.
     """
     if budget is not None:
-        allowed = found[found["refine_rate"].map(cost.expected) <= budget]
-        best = allowed.sort_values(["ap", "refine_rate"], ascending=[False, True])
-    else:
-        allowed = found[found["ap"].iloc[-1] - found["ap"] <= (max_ap_loss or 0.0)]
-        best = allowed.sort_values(["refine_rate", "ap"], ascending=[True, False])
-    return None if best.empty else float(best["threshold"].iloc[0])
+        allowed = [one for one in found if cost.expected(one.refine_rate) <= budget]
+        return max(allowed, key=lambda one: (one.ap, -one.refine_rate), default=None)
+    allowed = [one for one in found if found[-1].ap - one.ap <= (max_ap_loss or 0.0)]
+    return min(allowed, key=lambda one: (one.refine_rate, -one.ap), default=None)

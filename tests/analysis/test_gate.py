@@ -114,11 +114,12 @@ def test_what_is_picked_keeps_to_its_limit_and_is_the_best_that_does(people):
     gate = Gate(people, resamples=0)
     points = {point.threshold: point for point in map(gate.point, candidates(people.quality))}
     found = sweep(gate)
-    assert found["threshold"].tolist() == list(points) and found["refine_rate"].iloc[[0, -1]].tolist() == [0, 1]
-    within = points[pick(found, COST, budget=11e9)]
+    assert [one.threshold for one in found] == list(points)
+    assert (found[0].refine_rate, found[-1].refine_rate) == (0, 1)
+    within = points[pick(found, COST, budget=11e9).threshold]
     allowed = [point for point in points.values() if COST.expected(point.refine_rate) <= 11e9]
     assert within.metrics.ap == max(point.metrics.ap for point in allowed)
-    cheap = points[pick(found, COST, max_ap_loss=0.02)]
+    cheap = points[pick(found, COST, max_ap_loss=0.02).threshold]
     assert -cheap.minus_all.value <= 0.02
     assert all(-point.minus_all.value > 0.02 for point in points.values() if point.refine_rate < cheap.refine_rate)
     assert pick(found, COST, budget=5e9) is None
@@ -161,7 +162,7 @@ def test_a_threshold_is_chosen_on_some_people_and_reported_on_others(store):
     choice = choose_threshold("256x192", budget=11e9, store=store, resamples=100)
     assert choice.datasets == ("mannequin-val", "mannequin-test")
     first, second = Gate(make(0), 0), Gate(make(1), 0)
-    threshold = pick(sweep(first), COST, budget=11e9)
+    threshold = pick(sweep(first), COST, budget=11e9).threshold
     facts = choice.as_dict()
     assert facts["quality_threshold"] == threshold
     assert facts["chosen_on"]["macs"] <= 11e9
