@@ -14,7 +14,7 @@ from analysis.lines import pick_device
 from analysis.statistics import ap_interval, paired_difference
 from analysis.tables import Table
 from experiments.bench_spec import Bench, BenchRow, deployments, load_bench, timings
-from experiments.cells import open_catalog
+from experiments.catalog import open_catalog
 from experiments.provenance import Device
 from results.store import Record, Store
 

@@ -14,7 +14,8 @@ from analysis.gate import RESAMPLES, Candidate, Cost, Gate, Point, pick, sweep
 from analysis.gate_table import cost_of
 from analysis.lines import Line, pick_device, read_lines
 from analysis.predictions import Predictions, read_predictions
-from experiments.cells import cells, open_catalog
+from experiments.catalog import open_catalog
+from experiments.cells import cells
 from experiments.spec import load_specs
 from experiments.yamlfile import SpecError, nearest
 from results.store import Record, Store

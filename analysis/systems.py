@@ -8,7 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from analysis import closed_forms
-from experiments.cells import VERSIONS, Catalog, model_identity, open_catalog, weights_name
+from experiments.catalog import Catalog, open_catalog
+from experiments.cells import VERSIONS, model_identity, weights_name
 from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
 from results.store import Record, Store
 

@@ -44,7 +44,8 @@ from analysis.lines import (
 from analysis.statistics import SCORES as RESAMPLED
 from analysis.statistics import score_interval
 from analysis.tokens import token_frame, token_origin, token_shown
-from experiments.cells import Catalog, cells, open_catalog
+from experiments.catalog import Catalog, open_catalog
+from experiments.cells import cells
 from experiments.provenance import Device, choose_device
 from experiments.spec import SETTINGS_SHOWN, LoadedSpec, load_specs
 from results.store import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bench_spec import BENCH, DEPLOYED, Bench, Deployment, Timing, deployments, load_bench, timings
-from experiments.cells import open_catalog
+from experiments.catalog import open_catalog
 from experiments.measures import accuracy_metrics
 from experiments.provenance import Device, local_device, provenance
 from experiments.run import Say, print_line

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from experiments.cells import Catalog, model_identity
+from experiments.catalog import Catalog
+from experiments.cells import model_identity
 from experiments.provenance import Device
 from experiments.spec import FOLDER, Strict
 from experiments.yamlfile import YamlFile, nearest

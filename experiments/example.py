@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cells import Blocked, open_catalog
+from experiments.catalog import Blocked, open_catalog
 from results.store import ROOT, write
 from sharpose.data.cache import ensure_named
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, cells, open_catalog
+from experiments.catalog import open_catalog
+from experiments.cells import Cell, cells
 from experiments.durations import Durations
 from experiments.provenance import Device, local_device
 from experiments.run import ORDER, CellStatus, Runner, Say, alongside, cell_status, groups, print_line

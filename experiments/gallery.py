@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cells import open_catalog
+from experiments.catalog import open_catalog
 from results.store import ROOT, write
 from sharpose.data.cache import ensure_named
 

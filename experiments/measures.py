@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cells import Catalog, Cell
+from experiments.catalog import Catalog
+from experiments.cells import Cell
 from experiments.packing import category, packed_arrays
 from experiments.provenance import Device
 from results.packed import pack

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Catalog, brief, model_identity, open_catalog, weights_name
+from experiments.catalog import Catalog, brief, open_catalog
+from experiments.cells import model_identity, weights_name
 from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
 from results.store import Store, canonical
 from sharpose.errors import InputError

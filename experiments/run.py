@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.cells import Catalog, Cell, cells, open_catalog
+from experiments.catalog import Catalog, open_catalog
+from experiments.cells import Cell, cells
 from experiments.jobs import latest_notes
 from experiments.measures import measure
 from experiments.provenance import Device, choose_device, local_device, provenance

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.cells import Catalog, SharedBudget, SharedSystem, brief, open_catalog
+from experiments.catalog import Catalog, brief, open_catalog
 from experiments.provenance import REPOSITORY
+from experiments.tiers import SharedBudget, SharedSystem
 from experiments.yamlfile import nearest
 from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed
 from sharpose.files import write_atomically, write_json

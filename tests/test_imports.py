@@ -22,6 +22,7 @@ ALLOWED = {
         "experiments.spec",
         "experiments.bench_spec",
         "experiments.yamlfile",
+        "experiments.catalog",
         "experiments.cells",
         "experiments.provenance",
         "sharpose.metrics.coco_ap",
@@ -72,7 +73,8 @@ def test_a_run_with_everything_stored_loads_no_torch(tmp_path):
     program = f"""
 import sys
 from pathlib import Path
-from experiments.cells import cells, open_catalog
+from experiments.catalog import open_catalog
+from experiments.cells import cells
 from experiments.provenance import local_device
 from experiments.run import run_specs
 from experiments.spec import load_specs

@@ -10,7 +10,7 @@ import pytest
 from analysis.bench import bench_tables
 from analysis.bench_figure import save_bench_figure
 from experiments.bench_spec import deployments, load_bench, timings
-from experiments.cells import open_catalog
+from experiments.catalog import open_catalog
 from experiments.provenance import local_device
 from results.store import Record, Store
 

@@ -17,7 +17,8 @@ from analysis.gate import Cost, Gate, calibration, candidates, curve, minus_rand
 from analysis.gate_table import GateCurve
 from analysis.lines import read_lines
 from analysis.predictions import Predictions
-from experiments.cells import cells, open_catalog
+from experiments.catalog import open_catalog
+from experiments.cells import cells
 from experiments.provenance import local_device
 from experiments.spec import load_spec, load_specs
 from experiments.yamlfile import SpecError

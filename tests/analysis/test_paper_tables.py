@@ -10,7 +10,8 @@ import pytest
 from analysis import closed_forms
 from analysis.render import FORMATS, SUFFIXES, blocks, render
 from analysis.tables import build, superscript
-from experiments.cells import Catalog, Places, cells
+from experiments.catalog import Catalog, Places
+from experiments.cells import cells
 from experiments.provenance import local_device
 from experiments.spec import FOLDER, load_spec, load_specs
 from results.store import Record, Store

@@ -9,7 +9,7 @@ import pytest
 
 from analysis import systems
 from analysis.systems import BEGIN, END, Model
-from experiments.cells import Catalog, Places
+from experiments.catalog import Catalog, Places
 from experiments.conformance import digest, save_verdicts
 from results.store import Record, Store
 from sharpose import cli

@@ -14,7 +14,8 @@ import pytest
 from analysis import closed_form, raw
 from analysis.render import as_dict, render, write_csv
 from analysis.tables import build, pick_device
-from experiments.cells import Catalog, Places, cells
+from experiments.catalog import Catalog, Places
+from experiments.cells import cells
 from experiments.provenance import Device, local_device
 from experiments.spec import FOLDER, SpecError, load_spec
 from results.store import Record, Store, StoreError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cells import Catalog, Places
+from experiments.catalog import Catalog, Places
 from results.store import Store
 from sharpose.files import sha256_of
 

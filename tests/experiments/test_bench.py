@@ -11,7 +11,7 @@ import pytest
 from experiments import bench as recording
 from experiments.bench import heatmap_error, run_bench
 from experiments.bench_spec import Bench, DeployedRow, deployments, load_bench
-from experiments.cells import open_catalog
+from experiments.catalog import open_catalog
 from results.store import Store
 from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.data.mannequin.generate import generate

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import bench_spec
 from experiments.bench_spec import deployments, load_bench, timings
-from experiments.cells import open_catalog
+from experiments.catalog import open_catalog
 from experiments.provenance import Device
 from experiments.spec import FOLDER, find_specs
 from experiments.yamlfile import SpecError

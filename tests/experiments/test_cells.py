@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.cells import VERSIONS, Catalog, Places, cells, model_identity, open_catalog
+from experiments.catalog import Catalog, Places, open_catalog
+from experiments.cells import VERSIONS, cells, model_identity
 from experiments.provenance import Device, command, cpu_name, local_device, provenance, usable_cores
 from experiments.spec import FOLDER, SpecError, load_spec
 from results.store import Record, Store
@@ -76,7 +77,7 @@ def test_the_data_set_and_its_generator_are_part_of_accuracy(spec_path, catalog,
     monkeypatch.setitem(cache.NAMED_SETS, "mannequin-val", larger)
     after = by_measure(spec_path, catalog)
     assert {key[1] for key in before if before[key].run_id != after[key].run_id} == {"accuracy"}
-    monkeypatch.setattr("experiments.cells.MANNEQUIN_VERSION", 1_000)
+    monkeypatch.setattr("experiments.catalog.MANNEQUIN_VERSION", 1_000)
     assert by_measure(spec_path, catalog)["mean pose", "accuracy"].run_id != after["mean pose", "accuracy"].run_id
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from experiments import fill as module
 from experiments import run
-from experiments.cells import Catalog, cells
+from experiments.catalog import Catalog
+from experiments.cells import cells
 from experiments.durations import MARGIN, Durations
 from experiments.fill import fill
 from experiments.provenance import Device, local_device

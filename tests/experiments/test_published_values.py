@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.cells import Catalog, Places, cells
+from experiments.catalog import Catalog, Places
+from experiments.cells import cells
 from experiments.provenance import Device
 from experiments.spec import FOLDER, NO_TABLES, find_specs, load_spec, load_specs
 from experiments.yamlfile import SpecError

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from experiments import run
-from experiments.cells import Catalog
+from experiments.catalog import Catalog
 from experiments.measures import accuracy_metrics, measure_throughput
 from experiments.provenance import Device
 from experiments.spec import load_spec

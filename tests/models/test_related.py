@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from experiments.cells import Catalog, weights_name
+from experiments.catalog import Catalog
+from experiments.cells import weights_name
 from experiments.spec import FOLDER, load_spec
 from sharpose.codecs.choice import codec_of
 from sharpose.codecs.drawn import DrawnCodec

@@ -1,0 +1,116 @@
+"""What `tiers.yaml` holds: data sets by name, stand-ins for models at a tier, and the budget that systems share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from experiments.spec import Strict
+from experiments.yamlfile import nearest
+from sharpose.data.cache import MannequinSet, named_set
+from sharpose.models.registry import list_models
+
+
+class DataSet(Strict):
+    """A data set by name: generated people, or files inside a folder that --coco or SHARPOSE_<FOLDER> names.
+
+    `mannequin` is a named set of `sharpose.data.cache`, or its `first_images`. `training` names what models learn from.
+    `ground_truth` is MPII's file with head boxes; people in its layout are scored by PCKh.
+    With `annotations_sha256`, what was measured elsewhere is found without the files.
+    `unavailable` says why accuracy on a set cannot be measured anywhere.
+    """
+
+    mannequin: str | None = None
+    first_images: int | None = Field(None, ge=1)
+    layout: Literal["coco", "mpii"] = Field("coco", description="of generated people's annotations")
+    folder: str = Field("coco", pattern="^[a-z][a-z0-9_]*$")
+    annotations: str | None = None
+    annotations_sha256: str | None = Field(None, description="of a file that the repository cannot hold")
+    images: str | None = None
+    detections: str | None = None
+    ground_truth: str | None = None
+    by_name: Literal["coco", "mpii"] | None = Field(None, description="the layout onto which keypoints are matched")
+    training: str | None = None
+    unavailable: str | None = None
+
+    @model_validator(mode="after")
+    def one_source(self) -> DataSet:
+        on_disk = self.annotations is not None and self.images is not None
+        if on_disk + (self.mannequin is not None) + (self.unavailable is not None) != 1:
+            raise ValueError("give either mannequin, or annotations and images, or unavailable")
+        if self.mannequin is not None:
+            named_set(self.mannequin)
+        return self
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The files of a set on disk, inside its folder."""
+        parts = {"annotations": self.annotations, "images": self.images, "detections": self.detections}
+        parts |= {"ground_truth": self.ground_truth}
+        return {part: path for part, path in parts.items() if path is not None}
+
+    @property
+    def is_mpii(self) -> bool:
+        """Whether people are scored by PCKh."""
+        return self.layout == "mpii" or self.ground_truth is not None
+
+    @property
+    def people(self) -> MannequinSet | None:
+        """The generated set; image i is the same however many there are."""
+        if self.mannequin is None:
+            return None
+        whole = named_set(self.mannequin)
+        return whole if self.first_images is None else replace(whole, images=self.first_images)
+
+
+class SharedSystem(Strict):
+    """How a system differs from the others that share a budget: its model (default: the name of its weights), its data
+    (other labels of the same people), changes to the recipe, the seed, whether it begins with the tier's `start`, and
+    whose shared weights teach it."""
+
+    model: str | None = None
+    data: str | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    seed: int = Field(0, ge=0)
+    start: bool = False
+    teacher: str | None = None
+
+
+class SharedBudget(Strict):
+    """One recipe and data set for all `systems` (names of weights), the most valuable first; `start`: where those that
+    can begin with trained blocks do, a name in the folder of shared weights."""
+
+    recipe: str
+    data: str
+    start: str
+    systems: dict[str, SharedSystem]
+
+    @model_validator(mode="after")
+    def known_names(self) -> SharedBudget:
+        for name, system in self.systems.items():
+            model = system.model or name
+            if model not in list_models():
+                raise ValueError(f"systems.{name}: no model is called {model!r}{nearest(model, list_models())}")
+            if system.teacher is not None and system.teacher not in self.systems:
+                close = nearest(system.teacher, self.systems)
+                raise ValueError(f"systems.{name}.teacher: no system is called {system.teacher!r}{close}")
+        return self
+
+
+class Tier(Strict):
+    """What stands for a spec's models and data sets; None: they stand for themselves.
+
+    `without`: models and data sets that nothing stands for, and why. `shared`: the budget of `weights: shared`.
+    """
+
+    models: dict[str, str] | None = None
+    datasets: dict[str, str] | None = None
+    without: dict[str, str] = Field(default_factory=dict)
+    shared: SharedBudget | None = None
+
+
+class Tiers(Strict):
+    tiers: dict[str, Tier]
+    datasets: dict[str, DataSet]
