@@ -179,7 +179,8 @@ def scores(
         facts = {"ground_truth": str(truth), "ground_truth_sha256": sha256_of(truth)}
         return score_pckh(predictions, dataset, load_mpii_truth(truth)), facts
     results = predictions.results(dataset, cleaning)
-    evaluation = score(dataset, results, refine_rate=predictions.refine_rate, evaluator=evaluator)
+    how = {"refine_rate": predictions.refine_rate, "kept_patches": predictions.kept_patches}
+    evaluation = score(dataset, results, evaluator=evaluator, **how)  # type: ignore[arg-type]
     return evaluation, pck_summary(*score_pck(predictions, dataset)) if dataset.boxes == "ground-truth" else {}
 
 

@@ -86,8 +86,18 @@ def evaluate(
     if facts["boxes_ap"] is not None:
         lines.append(f"AP of the boxes themselves: {percent(facts['boxes_ap'])}")
     if result["refine_rate"] is not None:
-        lines.append(f"refined: {percent(result['refine_rate'])} % of the people")
+        lines.append(f"refined: {percent(result['refine_rate'])} % of the people{kept_text(result)}")
     show(result, as_json, "\n".join(lines))
+
+
+def kept_text(result: dict[str, Any]) -> str:
+    """How many of their patches, where that was chosen."""
+    kept = {int(number): people for number, people in (result.get("kept_patches") or {}).items()}
+    if not kept:
+        return ""
+    mean = sum(number * people for number, people in kept.items()) / sum(kept.values())
+    several = f" ({min(kept)} to {max(kept)})" if len(kept) > 1 else ""
+    return f", {mean:.1f} patches each{several}"
 
 
 def percent(value: float | None) -> str:
