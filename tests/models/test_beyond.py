@@ -109,7 +109,7 @@ def test_a_compiled_model_has_a_fine_graph_per_number(images: torch.Tensor, monk
     torch.testing.assert_close(found.heatmaps, expected.heatmaps, rtol=1e-4, atol=1e-5)
     assert torch.equal(found.keep_indices, expected.keep_indices)
     with pytest.raises(InputError, match="compiled for"):
-        model.fine(images, model.coarse(images), 0.05)
+        model.fine(images, model.coarse(images), 4 / 48)
 
 
 # ---- merging in the fine stage
