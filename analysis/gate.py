@@ -183,9 +183,13 @@ def pick(gate: Gate, cost: Cost, *, budget: float | None = None, max_ap_loss: fl
     budget: the highest AP at no more than so many expected multiply-adds per person. max_ap_loss: the cheapest whose AP
     is at most so much (a fraction) below that of refining everybody. Equal ones: the cheaper.
     """
-    points = [gate.point(threshold) for threshold in candidates(gate.predictions.quality)]
+    quality = gate.predictions.quality
+    thresholds = candidates(quality)
     if budget is not None:
-        allowed = [point for point in points if cost.expected(point.refine_rate) <= budget]
+        # scoring takes its time, and what is refined is known before
+        cheap = [one for one in thresholds if cost.expected(float((quality < one).mean())) <= budget]
+        allowed = [gate.point(threshold) for threshold in cheap]
         return max(allowed, key=lambda point: (point.metrics.ap or 0.0, -point.refine_rate), default=None)
+    points = [gate.point(threshold) for threshold in thresholds]
     allowed = [point for point in points if -point.minus_all.value <= (max_ap_loss or 0.0)]
     return min(allowed, key=lambda point: (point.refine_rate, -(point.metrics.ap or 0.0)), default=None)

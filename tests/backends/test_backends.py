@@ -131,7 +131,7 @@ def test_eager_is_the_model_itself(model: PoseModel) -> None:
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (("tensorrt", "fp32", "cpu"), "eager, onnxruntime, openvino"),
+        (("tensorrt", "fp32", "cpu"), "eager, compiled, onnxruntime, openvino"),
         (("onnxruntime", "bf16", "cpu"), "onnxruntime: fp32, int8"),
         (("openvino", "fp32", "cuda"), "--device cpu"),
     ],
