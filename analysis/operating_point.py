@@ -36,11 +36,9 @@ def frontier_rows(spec: str = "frontier") -> tuple[str, dict[float, str]]:
     """A frontier's model and its rows by their α. Raises SpecError where rows differ in something else."""
     (loaded,) = load_specs([spec])
     settings = {row.label: loaded.settings(row) for row in loaded.spec.rows}
-    models, rows = (
-        {one.model for one in settings.values()},
-        {one.options.get("alpha"): label for label, one in settings.items()},
-    )
-    if loaded.spec.kind != "gate" or len(models) > 1 or None in rows or len(rows) < len(settings):
+    models = {one.model for one in settings.values()}
+    rows = {float(one.options["alpha"]): label for label, one in settings.items() if "alpha" in one.options}
+    if loaded.spec.kind != "gate" or len(models) > 1 or len(rows) < len(settings):
         raise SpecError(
             f"{spec}: not a spec of kind gate whose rows are one model's at several α; name one as frontier"
         )

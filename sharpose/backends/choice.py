@@ -14,6 +14,12 @@ PRECISIONS = {
 """By back-end. int8: weights and, as they come, activations of linear layers; the rest stays in fp32."""
 
 
+def split_backend(named: str, precision: str) -> tuple[str, str]:
+    """`openvino:bf16` is a back-end with its precision; one without takes `precision`."""
+    backend, _, own = named.partition(":")
+    return backend, own or precision
+
+
 def check_backend(backend: str, precision: str, device: str) -> None:
     """Raise InputError for a back-end that is not known, or cannot do this precision or device."""
     if backend not in PRECISIONS:

@@ -163,17 +163,18 @@ def predict(
     Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
     """
     from sharpose.assess import check_device, load_chosen
-    from sharpose.backends.choice import EAGER, check_backend
+    from sharpose.backends.choice import COMPILED, EAGER, check_backend, split_backend
     from sharpose.backends.deploy import deploy
     from sharpose.detect import PersonDetector
     from sharpose.models import create_model
-    from sharpose.predict import Summary, find_inputs, predict_pictures, whole
+    from sharpose.predict import BATCH, Summary, find_inputs, predict_pictures, whole
     from sharpose.progress import Reporter
     from sharpose.video import predict_video
 
     check_device(device)
+    backend, precision = split_backend(backend, precision)
     check_backend(backend, precision, device)
-    if backend == EAGER and precision != "fp32":
+    if backend in (EAGER, COMPILED) and precision != "fp32":
         raise InputError(f"--precision {precision!r} does not work: predicting with torch is in fp32")
     pictures, videos = find_inputs(inputs)
     if boxes is not None and (videos or detector):
@@ -183,7 +184,7 @@ def predict(
     find = PersonDetector(detector, detector_weights, device=device, min_score=min_score) if detector_weights else whole
     network = create_model(model, **parse_settings(settings))
     load_chosen(network, model, weights)
-    network = deploy(network, backend, precision=precision)
+    network = deploy(network, backend, precision=precision, batch_size=BATCH, device=device)
     jobs: list[tuple[str, int, Callable[..., Summary]]] = []
     if pictures:
         jobs.append(("Predicting", len(pictures), partial(predict_pictures, network, pictures, out, boxes=boxes)))
