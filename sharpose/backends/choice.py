@@ -9,7 +9,7 @@ PRECISIONS = {
     EAGER: ("fp32", "bf16", "fp16"),
     COMPILED: ("fp32", "bf16", "fp16"),
     "onnxruntime": ("fp32", "int8"),
-    "openvino": ("fp32", "bf16"),
+    "openvino": ("fp32", "bf16", "int8"),
 }
 """By back-end. int8: weights and, as they come, activations of linear layers; the rest stays in fp32."""
 
