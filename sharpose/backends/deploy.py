@@ -69,15 +69,15 @@ def deploy(
     model's own interface.
 
     threads: of the runtime; None for as many as torch uses. batch_size, device: of the batches that will come, which
-    only `compiled` must know; it makes a second graph for the few of a batch that an early exit leaves. The weights are
-    copied for other runtimes: later changes do not show. Raises InputError for what the back-end cannot do, or a
-    package that is missing.
+    only `compiled` must know; smaller graphs are made for one person and for the few that an early exit leaves, when they
+    come. The weights are copied for other runtimes: later changes do not show. Raises InputError for what the back-end
+    cannot do, or a package that is missing.
     """
     check_backend(backend, precision, device)
     if backend == EAGER:
         return model
     if backend == COMPILED:
-        compile_model(model.eval(), [max(1, batch_size // 4), batch_size], device)
+        compile_model(model.eval(), [1, max(1, batch_size // 4), batch_size], device)
         return model
     compile_graph = import_module(MODULES[backend]).compile_graph
     model, runs = model.cpu().eval(), {}

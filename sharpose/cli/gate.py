@@ -79,8 +79,11 @@ def choose_operating_point(
     choosing = harness("analysis.operating_point")
     theirs, labels = choosing.frontier_rows(rows)
     name, alphas = model or theirs, list(labels)
+    from sharpose.assess import check_device
     from sharpose.efficiency.stages import measure_stages
     from sharpose.progress import Reporter
+
+    check_device(device)
 
     with Reporter(f"Timing {name}", rounds) as report:
         times = measure_stages(name, alphas, batch_size=batch, rounds=rounds, device=device, progress=report.progress)

@@ -34,8 +34,6 @@ def measure_stages(
     progress: Callable[[int, int], None] | None = None,
 ) -> StageTimes:
     """Random weights, everything interleaved. Raises InputError for a model without two stages."""
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device = {device!r}: there is no CUDA device here; use --device cpu")
     model = create_model(name, **(options or {})).eval().to(device)
     if not isinstance(model, SHaRPose) or model.config.stages != "coarse-fine":
         raise InputError(f"{name}: has no coarse and fine stage to choose between; name a SHaRPose")
