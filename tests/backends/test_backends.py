@@ -29,7 +29,7 @@ def model() -> PoseModel:
 @pytest.mark.slow
 def test_what_runtimes_compute() -> None:
     """In a process of its own; exports take seconds each."""
-    command = [sys.executable, "-m", "pytest", "-m", "", "tests/backends/runtimes.py"]
+    command = [sys.executable, "-m", "pytest", "-m", "", "--timeout", "3600", "tests/backends/runtimes.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
