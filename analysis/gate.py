@@ -177,14 +177,16 @@ def calibration(predictions: Predictions, bins: int = BINS) -> Calibration:
     )
 
 
-def pick(gate: Gate, cost: Cost, *, budget: float | None = None, max_ap_loss: float | None = None) -> Point | None:
+def pick(
+    gate: Gate, cost: Cost, *, budget: float | None = None, max_ap_loss: float | None = None, steps: int = 40
+) -> Point | None:
     """The best threshold on these people; None where none is allowed.
 
     budget: the highest AP at no more than so many expected multiply-adds per person. max_ap_loss: the cheapest whose AP
-    is at most so much (a fraction) below that of refining everybody. Equal ones: the cheaper.
+    is at most so much (a fraction) below that of refining everybody. Equal ones: the cheaper. steps: see `candidates`.
     """
     quality = gate.predictions.quality
-    thresholds = candidates(quality)
+    thresholds = candidates(quality, steps)
     if budget is not None:
         # scoring takes its time, and what is refined is known before
         cheap = [one for one in thresholds if cost.expected(float((quality < one).mean())) <= budget]

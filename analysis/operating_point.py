@@ -14,6 +14,10 @@ from experiments.yamlfile import SpecError
 from results.store import Store
 
 
+# thresholds per α: a tenth of the people apart, as times are not exact either and scoring takes its own
+STEPS = 10
+
+
 @dataclass(frozen=True)
 class OperatingPoint:
     """AP as fractions; milliseconds per person: expected, and of somebody who is refined."""
@@ -64,7 +68,8 @@ def choose_operating_point(
     for alpha, label in frontier_rows(spec)[1].items():
         records[alpha] = find_line(spec, label, tier, coco, store).records["predictions"]
         # the intervals of candidates are not looked at, so choosing needs no bootstrap
-        point = pick(Gate(read_predictions(records[alpha]), resamples=0), times[alpha], budget=latency_ms)
+        gate = Gate(read_predictions(records[alpha]), resamples=0)
+        point = pick(gate, times[alpha], budget=latency_ms, steps=STEPS)
         found += [] if point is None else [(alpha, point)]
     if not found:
         fastest = min(time.coarse for time in times.values())
