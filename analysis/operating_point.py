@@ -13,7 +13,6 @@ from experiments.spec import load_specs
 from experiments.yamlfile import SpecError
 from results.store import Store
 
-
 # thresholds per α: a tenth of the people apart, as times are not exact either and scoring takes its own
 STEPS = 10
 
