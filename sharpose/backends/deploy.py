@@ -69,7 +69,7 @@ def deploy(
     model's own interface.
 
     threads: of the runtime; None for as many as torch uses. batch_size, device: of the batches that will come, which
-    only `compiled` must know; smaller graphs, for one person and for the few that an early exit leaves, are made when they
+    only `compiled` must know; smaller graphs, for one person and for the few an early exit leaves, are made when they
     come. The weights are copied for other runtimes: later changes do not show. Raises InputError for what the back-end
     cannot do, or a package that is missing.
     """
