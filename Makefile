@@ -47,7 +47,7 @@ TABLES := table1 table2 table3 table4 table5 table6 table6a table6b table7 table
 $(TABLES): table%: $(VENV)/harness.stamp
 	@$(SHARPOSE) run $* --table --device $(DEVICE) --tier $(TIER)
 
-OWN := figure6 figure6-test semantics frontier schedules batch exits counters
+OWN := figure6 figure6-test semantics frontier schedules batch exits counters beyond
 .PHONY: $(OWN)
 $(OWN): $(VENV)/harness.stamp
 	@$(SHARPOSE) run $@ --table --device $(DEVICE) --tier $(TIER)

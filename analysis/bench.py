@@ -143,7 +143,8 @@ def speed_notes(timed: list[Timed], others: Mapping[str, Timed], device: Device)
         notes.append(
             f"Matmul rate: a large fp32 product in the same rounds, {statistics.median(peaks):.1f} G multiply-adds/s; "
             "roof: the lower of it and what a large copy's bandwidth allows for weights, input and heatmaps. "
-            "Multiply-adds are products as published, so work left out, or done in fewer bits, shows as a higher share."
+            "Multiply-adds are the products that are executed; "
+            "the rate is that of fp32, so fewer bits show as a higher share."
         )
     if any(one.metric("noisy") for one in timed):
         notes.append(f"{NOISY} noisy: the samples spread too widely to rank this row.")

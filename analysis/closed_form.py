@@ -51,15 +51,19 @@ class Sizes:
     keep: int
     single_head: bool
     output_stands_in: bool
+    heads: int
+    merges: int
     stages: tuple[str, ...]
 
 
-def sizes(config: Mapping[str, Any]) -> Sizes:
-    """Derive every size from the configuration; KeyError names a field it lacks."""
+def sizes(config: Mapping[str, Any], keep: int | None = None) -> Sizes:
+    """Derive every size from the configuration; KeyError names a field it lacks. `keep` goes before its α."""
     height, width = config["image_size"]
     patch, ratio, dim = config["patch_size"], config["refine_ratio"], config["embed_dim"]
     coarse_patches = (height // ratio // patch) * (width // ratio // patch)
     wanted = config["alpha"] * coarse_patches
+    if keep is None:
+        keep = math.ceil(wanted) if config["keep_rounding"] == "ceil" else math.floor(wanted)
     pixels = math.prod(config["heatmap_size"])
     return Sizes(
         dim=dim,
@@ -72,21 +76,25 @@ def sizes(config: Mapping[str, Any]) -> Sizes:
         fine_patches=(height // patch) * (width // patch),
         coarse_pixels=CHANNELS * (height // ratio) * (width // ratio),
         heatmap_pixels=pixels,
-        keep=math.ceil(wanted) if config["keep_rounding"] == "ceil" else math.floor(wanted),
+        keep=keep,
         single_head=config["head"] == "single" or (config["head"] == "auto" and dim >= pixels / 4),
         output_stands_in=config["unselected_tokens"] == "output",
+        heads=config["num_heads"],
+        # left out where it is off
+        merges=config.get("fine_merge", 0),
         stages=tuple(config["stages"].split("-")),
     )
 
 
-def macs(config: Mapping[str, Any], executed: bool = False) -> dict[str, Count]:
+def macs(config: Mapping[str, Any], executed: bool = False, keep: int | None = None) -> dict[str, Count]:
     """Multiply-adds per image of the stages `coarse`, `fine`, `coarse_head`, `fine_head` and their `total`.
 
     Every image is refined, as in the paper's tables: an early exit saves `fine` and `fine_head` of its image. As
     published, every patch is embedded and every token goes through every block; `executed` leaves out what no result
-    depends on. (There, the coarse outputs of patches belong to `fine`, which asks for them.)
+    depends on. (There, the coarse outputs of patches belong to `fine`, which asks for them.) `keep`: how many patches
+    are refined, in place of what α says.
     """
-    s = sizes(config)
+    s = sizes(config, keep)
     if executed:
         stages = {"coarse": coarse_executed(s), "fine": fine_executed(s), "coarse_head": head(s), "fine_head": head(s)}
         if "fine" in s.stages:
@@ -95,6 +103,17 @@ def macs(config: Mapping[str, Any], executed: bool = False) -> dict[str, Count]:
         stages = {"coarse": coarse_stage(s), "fine": fine_stage(s), "coarse_head": head(s), "fine_head": head(s)}
     stages = {stage: count for stage, count in stages.items() if stage.split("_")[0] in s.stages}
     return {**stages, "total": sum(stages.values(), start=Count(0))}
+
+
+def expected(config: Mapping[str, Any], kept: Mapping[int, int], people: int) -> float:
+    """Multiply-adds per person as published, by fvcore's convention, where of `people` so many (`kept`: people by their
+    number of refined patches) are looked at again and everybody else leaves after the coarse stage."""
+    once = macs(config)
+    fine = 0
+    for keep, count in kept.items():
+        stages = macs(config, keep=keep)
+        fine += count * (stages["fine"] + stages["fine_head"]).fvcore
+    return (once["coarse"] + once["coarse_head"]).fvcore + fine / people
 
 
 def disagreement(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> float:
@@ -120,11 +139,10 @@ def fine_stage(s: Sizes) -> Count:
     """Embed the full picture, then all blocks: over the mixed sequence, with the coarse outputs reused (Section 3.4),
     or over all fine patches where there is no coarse stage."""
     if "coarse" not in s.stages:
-        return patch_embed(s, s.fine_patches) + encoder(s, s.keypoints + s.fine_patches)
-    tokens = s.keypoints + s.ratio**2 * s.keep + s.coarse_patches - s.keep
+        return patch_embed(s, s.fine_patches) + fine_encoder(s)
     mlp = Count(2 * s.mlp_ratio * s.dim**2 * s.coarse_patches)
     reuse = norm(s.coarse_patches, s.dim) + mlp + Count(0, NEAREST * s.fine_patches * s.dim)
-    return patch_embed(s, s.fine_patches) + reuse + encoder(s, tokens)
+    return patch_embed(s, s.fine_patches) + reuse + fine_encoder(s)
 
 
 def coarse_executed(s: Sizes) -> Count:
@@ -139,18 +157,41 @@ def fine_executed(s: Sizes) -> Count:
     """Kept patches alone are embedded and reused (and only for them, and for all that stand in for themselves by their
     output, the coarse stage's last block is completed); the last block computes the keypoint tokens alone."""
     if "coarse" not in s.stages:
-        return patch_embed(s, s.fine_patches) + thrifty_encoder(s, s.keypoints + s.fine_patches, s.keypoints)
-    tokens = s.keypoints + s.ratio**2 * s.keep + s.coarse_patches - s.keep
+        return patch_embed(s, s.fine_patches) + fine_encoder(s, executed=True)
     asked = s.coarse_patches if s.output_stands_in else s.keep
     completed = read(s, 1 + s.keypoints + s.coarse_patches, asked) + norm(asked, s.dim)
     reuse = norm(s.keep, s.dim) + Count(2 * s.mlp_ratio * s.dim**2 * s.keep)
-    return completed + reuse + patch_embed(s, s.ratio**2 * s.keep) + thrifty_encoder(s, tokens, s.keypoints)
+    return completed + reuse + patch_embed(s, s.ratio**2 * s.keep) + fine_encoder(s, executed=True)
+
+
+def fine_encoder(s: Sizes, executed: bool = False) -> Count:
+    """All blocks of the fine stage; between attention and MLP of each, pairs of similar patches may be merged.
+
+    As executed the last block computes the output of the keypoint tokens alone, and merges nothing.
+    """
+    mixed = s.ratio**2 * s.keep + s.coarse_patches - s.keep
+    patches, cost = mixed if "coarse" in s.stages else s.fine_patches, Count(0)
+    for _ in range(s.depth - executed):
+        half = patches // 2
+        left = patches - min(s.merges, half)
+        # half of the patches are compared with the others, by the mean of their heads' keys
+        comparing = Count(half * (patches - half) * s.dim // s.heads if left < patches else 0)
+        cost += comparing + block(s, s.keypoints + patches, s.keypoints + left)
+        patches = left
+    tokens = s.keypoints + patches
+    if executed:
+        return cost + last_block(s, tokens, s.keypoints) + norm(s.keypoints, s.dim)
+    return cost + norm(tokens, s.dim)
 
 
 def thrifty_encoder(s: Sizes, tokens: int, wanted: int) -> Count:
     """All blocks over `tokens` tokens, the last one and the final norm for the output of `wanted` of them."""
-    last = norm(tokens, s.dim) + Count(2 * s.dim**2 * tokens) + read(s, tokens, wanted)
-    return block(s, tokens) * (s.depth - 1) + last + norm(wanted, s.dim)
+    return block(s, tokens) * (s.depth - 1) + last_block(s, tokens, wanted) + norm(wanted, s.dim)
+
+
+def last_block(s: Sizes, tokens: int, wanted: int) -> Count:
+    """Keys and values of all `tokens`, everything else for `wanted` of them."""
+    return norm(tokens, s.dim) + Count(2 * s.dim**2 * tokens) + read(s, tokens, wanted)
 
 
 def read(s: Sizes, tokens: int, wanted: int) -> Count:
@@ -168,11 +209,12 @@ def encoder(s: Sizes, tokens: int) -> Count:
     return block(s, tokens) * s.depth + norm(tokens, s.dim)
 
 
-def block(s: Sizes, tokens: int) -> Count:
-    """qkv, q·kᵀ, attention·v, projection, MLP."""
-    linear = (4 + 2 * s.mlp_ratio) * s.dim**2 * tokens
+def block(s: Sizes, tokens: int, leaving: int | None = None) -> Count:
+    """qkv, q·kᵀ, attention·v, projection, MLP; where some merge before the MLP, `leaving` tokens go through it."""
+    left = tokens if leaving is None else leaving
+    linear = 4 * s.dim**2 * tokens + 2 * s.mlp_ratio * s.dim**2 * left
     attention = 2 * tokens**2 * s.dim
-    return Count(linear + attention) + norm(tokens, s.dim) * 2
+    return Count(linear + attention) + norm(tokens, s.dim) + norm(left, s.dim)
 
 
 def head(s: Sizes) -> Count:

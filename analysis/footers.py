@@ -168,6 +168,16 @@ def cost_text(lines: list[Line]) -> list[str]:
     ]
 
 
+def expected_cost_text(loaded: LoadedSpec) -> list[str]:
+    """How an expected cost is made."""
+    if "gflops_expected" not in loaded.spec.columns:
+        return []
+    return [
+        "GFLOPs (expected): multiply-adds per person by the closed form, from how many people were refined, and with "
+        "how many patches, when AP was measured."
+    ]
+
+
 def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Store) -> list[str]:
     """What stands behind the speed columns; where nothing does, which devices have stored speeds."""
     if not any("throughput" in line.cells for line in lines):

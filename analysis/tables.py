@@ -22,6 +22,7 @@ from analysis.footers import (
     accuracy_text,
     budget_text,
     cost_text,
+    expected_cost_text,
     missing_text,
     paired_text,
     pairs_text,
@@ -29,6 +30,7 @@ from analysis.footers import (
     seeds_text,
     speed_text,
 )
+from analysis.kept import expected_macs, kept_people, mean_kept
 from analysis.lines import (
     Line,
     compared_row,
@@ -149,7 +151,7 @@ def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     frame = pd.DataFrame([raw_numbers(loaded, lines, index, device) for index in range(len(lines))])
     footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
     footer += [*accuracy_text(lines), *budget_text(lines), *paired_text(loaded, lines)]
-    footer += [*pairs_text(loaded, lines), *seeds_text(loaded, lines), *cost_text(lines)]
+    footer += [*pairs_text(loaded, lines), *seeds_text(loaded, lines), *cost_text(lines), *expected_cost_text(loaded)]
     footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
     footer += [*missing_text(lines), *loaded.spec.notes]
     return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer, sources=sources)
@@ -221,6 +223,10 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
             yield Column(title, seeds_score_text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
         elif name == "refined":
             yield Column("looked at again", refined_text)
+        elif name == "kept":
+            yield Column("patches refined", kept_text, source=Source(name, "accuracy"))
+        elif name == "gflops_expected":
+            yield Column("GFLOPs (expected)", partial(expected_text, loaded), source=Source(name, "accuracy"))
         elif name in SETTINGS_SHOWN:
             yield Column(SETTINGS_TITLES[name], partial(setting_text, key=name))
         elif name in AMOUNTS:
@@ -261,6 +267,19 @@ def seeds_score_text(line: Line) -> str | None:
 def refined_text(line: Line) -> str | None:
     rate = line.metric("accuracy", "refine_rate")
     return None if rate is None else f"{100 * rate:.1f} %"
+
+
+def kept_text(line: Line) -> str | None:
+    """Of a person who is looked at again, on average; and the range where people differ."""
+    kept, mean_number = kept_people(line), mean_kept(line)
+    if kept is None:
+        return None
+    return f"{mean_number:.1f}" + (f" ({min(kept)} to {max(kept)})" if len(kept) > 1 else "")
+
+
+def expected_text(loaded: LoadedSpec, line: Line) -> str | None:
+    macs = expected_macs(loaded, line)
+    return None if macs is None else f"{macs / 1e9:#.3g}"
 
 
 def setting_text(line: Line, key: str) -> str | None:
@@ -338,6 +357,11 @@ def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Devic
             raw |= {"ap_seeds": len(scores), "ap_seeds_run_id": " ".join(runs) or None}
         if name == "refined":
             raw |= {name: line.metric("accuracy", "refine_rate")}
+        if name == "kept":
+            raw |= {name: mean_kept(line)}
+        if name == "gflops_expected":
+            macs = expected_macs(loaded, line)
+            raw |= {name: None if macs is None else macs / 1e9}
         if name in SETTINGS_SHOWN and "throughput" in line.cells:
             raw |= {name: identity(line, "throughput").get(name)}
         if name in AMOUNTS:

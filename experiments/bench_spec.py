@@ -141,7 +141,7 @@ def timings(bench: Bench, catalog: Catalog, device: Device) -> list[Timing]:
         }
         if row.scope == "end-to-end":
             identity["dataset"] = catalog.data_identity(bench.data)
-        lacking = missing_package(row.model) if row.model in PEERS else missing_extra(row.backend)
+        lacking = missing_package(row.model) if row.model in PEERS else missing_extra(row.backend, row.precision)
         if row.backend != EAGER and device.kind != "cpu":
             lacking = f"backend {row.backend} runs on the CPU here"
         found.append(Timing(row, identity, lacking))
@@ -164,15 +164,18 @@ def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:
             row,
             weights,
             {**shared, "backend": row.backend, "precision": row.precision},
-            missing_extra(row.backend),
+            missing_extra(row.backend, row.precision),
         )
         for row in chosen.rows
     ]
 
 
-def missing_extra(backend: str) -> str | None:
+def missing_extra(backend: str, precision: str) -> str | None:
     """Why a back-end is not to be had here; None where it is."""
     extra, modules = PACKAGES.get(backend, ("", ()))
+    if precision == "int8" and backend != "onnxruntime":
+        # ONNX Runtime quantises the graphs of others as well
+        extra, modules = f"{extra},onnx", (*modules, "onnxruntime")
     if any(find_spec(module) is None for module in modules):
         return f"backend {backend} is not installed: pip install 'sharpose[{extra}]'"
     return None

@@ -80,7 +80,8 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
             replicates = replicate_metrics(scored.bootstrap, "pckh")
             return {**scored.summary(), **replicates, "annotations_sha256": sha256_of(files.annotations)}
         predictions = predict(model, dataset, codec, **run)
-        evaluation = score(dataset, predictions.results(dataset), refine_rate=predictions.refine_rate)
+        results, kept = predictions.results(dataset), predictions.kept_patches
+        evaluation = score(dataset, results, refine_rate=predictions.refine_rate, kept_patches=kept)
         more = pck_summary(*score_pck(predictions, dataset)) if boxes == "ground-truth" else {}
     facts = {"annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
     return {**accuracy_metrics(evaluation), **more, **facts}

@@ -22,7 +22,8 @@ Kind = Literal["rows", "gate", "tokens", "counters"]
 """What is made of the rows: a line each; a line per quality threshold, block of tokens, or stage and counter."""
 Figure = Literal["alpha-curve", "gate", "frontier", "semantics", "tokens", "counters", "batch", "refine-rates"]
 Column = Literal[
-    "ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pck", "pckh", "ap_seeds", "refined", "params", "gflops",
+    "ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pck", "pckh", "ap_seeds", "refined", "kept", "params", "gflops",
+    "gflops_expected",
     "batch_size", "refine_rate", "images_per_s", "speed",
 ]  # fmt: skip
 SETTINGS_SHOWN = ("batch_size", "refine_rate")

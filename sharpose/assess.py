@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sharpose.backends.choice import EAGER, check_backend
+from sharpose.backends.choice import COMPILED, EAGER, check_backend, split_backend
 from sharpose.backends.deploy import deploy
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
@@ -64,6 +64,7 @@ def assess(
     if (data is None) == (annotations is None):
         raise InputError("give either --annotations FILE with --images DIR, or --data NAME")
     check_device(device)
+    backend, precision = split_backend(backend, precision)
     check_backend(backend, precision, device)
     check_evaluator(evaluator)
     if deterministic:
@@ -71,7 +72,7 @@ def assess(
     join(device)
     model = create_model(model_name, **options)
     digest = load_chosen(model, model_name, weights)
-    model = deploy(model, backend, precision=precision)
+    model = deploy(model, backend, precision=precision, batch_size=batch_size, device=device)
     path, folder, _ = find_data(data or str(annotations), images)
     config = model.config
     codec = codec_of(config)
@@ -89,8 +90,8 @@ def assess(
             batch_size=batch_size,
             flip_test=flip_test,
             device=device,
-            # another back-end takes and gives fp32, whatever it computes in
-            precision=precision if backend == EAGER else "fp32",  # type: ignore[arg-type]
+            # another runtime takes and gives fp32, whatever it computes in
+            precision=precision if backend in (EAGER, COMPILED) else "fp32",  # type: ignore[arg-type]
             num_workers=workers,
             progress=report.progress,
         )
@@ -179,7 +180,8 @@ def scores(
         facts = {"ground_truth": str(truth), "ground_truth_sha256": sha256_of(truth)}
         return score_pckh(predictions, dataset, load_mpii_truth(truth)), facts
     results = predictions.results(dataset, cleaning)
-    evaluation = score(dataset, results, refine_rate=predictions.refine_rate, evaluator=evaluator)
+    how = {"refine_rate": predictions.refine_rate, "kept_patches": predictions.kept_patches}
+    evaluation = score(dataset, results, evaluator=evaluator, **how)  # type: ignore[arg-type]
     return evaluation, pck_summary(*score_pck(predictions, dataset)) if dataset.boxes == "ground-truth" else {}
 
 

@@ -6,6 +6,7 @@ Batches of other sizes are padded to the next one ("bucket") and cut afterwards,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -76,26 +77,33 @@ def compile_model(model: PoseModel, buckets: Sequence[int], device: str = "cpu")
 
 
 def compile_stages(model: SHaRPose, buckets: Sequence[int], cuda: bool) -> None:
-    """Replace `coarse` and `fine`, so that all that calls them, the model's `forward` and streaming, gains."""
-    run_coarse, run_fine = model.coarse, model.fine
+    """Replace `coarse` and `refine`, so that all that calls them, the model's `forward` and streaming, gains.
+
+    With `alpha_mass` there is a fine graph for every number of kept patches that occurs.
+    """
+    run_coarse, run_fine, config = model.coarse, model.refine, model.config
+    allowed = [config.num_keep()] if config.alpha_mass is None else config.keep_sizes
 
     def coarse_tensors(images: Tensor) -> Tensors:
         return tuple(run_coarse(images).tensors().values())
 
-    def fine_tensors(images: Tensor, *stage: Tensor) -> Tensors:
-        found = run_fine(images, CoarseStage(*stage) if stage else None)
-        return tuple(value for value in vars(found).values() if value is not None)
+    @cache
+    def second(num_keep: int) -> Bucketed:
+        def fine_tensors(images: Tensor, *stage: Tensor) -> Tensors:
+            found = run_fine(images, CoarseStage(*stage) if stage else None, num_keep)
+            return tuple(value for value in vars(found).values() if value is not None)
 
-    first, second = Bucketed(coarse_tensors, buckets, cuda), Bucketed(fine_tensors, buckets, cuda)
+        return Bucketed(fine_tensors, buckets, cuda)
 
-    def fine(images: Tensor, coarse: CoarseStage | None, alpha: float | None = None) -> FineStage:
-        if alpha is not None and alpha != model.config.alpha:
-            raise InputError(f"alpha = {alpha}: this model is compiled for {model.config.alpha}; make another one")
-        found = second(images, *([] if coarse is None else coarse.tensors().values()))
+    def refine(images: Tensor, coarse: CoarseStage | None, num_keep: int) -> FineStage:
+        if num_keep not in allowed:
+            raise InputError(f"{num_keep} patches: this model is compiled for α = {config.alpha}; make another one")
+        found = second(num_keep)(images, *([] if coarse is None else coarse.tensors().values()))
         return FineStage(found[0], found[1], None if coarse is None else found[2])
 
+    first = Bucketed(coarse_tensors, buckets, cuda)
     model.coarse = lambda images: CoarseStage(*first(images))  # type: ignore[method-assign]
-    model.fine = fine  # type: ignore[method-assign]
+    model.refine = refine  # type: ignore[method-assign]
 
 
 def compile_blocks(model: PoseModel) -> None:

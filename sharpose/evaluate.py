@@ -54,11 +54,21 @@ class Predictions:
     image_ids: Int[np.ndarray, " N"]
     instance_ids: Int[np.ndarray, " N"]
     needs_refinement: Bool[np.ndarray, " N"] | None = None
+    num_kept: Int[np.ndarray, " N"] | None = None
 
     @property
     def refine_rate(self) -> float | None:
         """Share of people that went through the fine stage; None for models without early exit."""
         return None if self.needs_refinement is None else float(self.needs_refinement.mean())
+
+    @property
+    def kept_patches(self) -> dict[str, int] | None:
+        """How many people went through the fine stage with how many refined patches; None where nobody chose any."""
+        if self.num_kept is None or self.needs_refinement is None or not self.needs_refinement.any():
+            return None
+        numbers, people = np.unique(self.num_kept[self.needs_refinement], return_counts=True)
+        # as in the JSON of a record
+        return {str(number): count for number, count in zip(numbers.tolist(), people.tolist(), strict=True)}
 
     def results(self, dataset: CocoTopDown, cleaning: Cleaning = PROTOCOL) -> list[dict[str, Any]]:
         """COCO's results format: near-duplicates removed, score = box score x mean keypoint score above .2."""
@@ -94,15 +104,17 @@ class Evaluation:
     images_with_boxes: int
     images: int
     refine_rate: float | None
+    kept_patches: dict[str, int] | None = None
 
-    def summary(self) -> dict[str, float | int | None]:
-        """Flat figures for a record: the ten COCO figures, the AP interval, coverage, refine rate."""
+    def summary(self) -> dict[str, Any]:
+        """Figures for a record: the ten COCO figures, the AP interval, coverage, refine rate and patches refined."""
         interval = self.metrics.bootstrap.interval() if self.metrics.bootstrap else (None, None)
         return {
             **self.metrics.values(),
             "ap_low": interval[0],
             "ap_high": interval[1],
             "refine_rate": self.refine_rate,
+            **({} if self.kept_patches is None else {"kept_patches": self.kept_patches}),
             "people": self.people,
             "annotated_people": self.metrics.num_people,
             "images": self.images,
@@ -147,6 +159,7 @@ def evaluate(
         dataset,
         predictions.results(dataset, cleaning),
         refine_rate=predictions.refine_rate,
+        kept_patches=predictions.kept_patches,
         evaluator=evaluator,
         resamples=resamples,
         seed=seed,
@@ -158,6 +171,7 @@ def score(
     results: list[dict[str, Any]],
     *,
     refine_rate: float | None = None,
+    kept_patches: dict[str, int] | None = None,
     evaluator: Evaluator = "pycocotools",
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -171,6 +185,7 @@ def score(
         images_with_boxes=len(dataset.image_ids),
         images=metrics.num_images,
         refine_rate=refine_rate,
+        kept_patches=kept_patches,
     )
 
 
@@ -208,7 +223,7 @@ def predict(
     done = 0
     with _evaluating(model.to(device)):
         for batch in sample_batches(loader):
-            heatmaps, refined = _forward(
+            heatmaps, chosen = _forward(
                 model, batch["image"].to(device, non_blocking=True), codec, dataset, flip_test, precision, output
             )
             points, scores = codec.decode(heatmaps)
@@ -217,7 +232,7 @@ def predict(
                 batch,
                 codec.to_image(points, batch["center"].to(device), batch["scale"].to(device)),
                 scores,
-                refined,
+                chosen,
             )
             done += len(batch["image"])
             if progress is not None:
@@ -304,7 +319,8 @@ def _forward(
     flip_test: bool,
     precision: Precision,
     output: str,
-) -> tuple[Float[Tensor, "B C h w"], Bool[Tensor, " B"] | None]:
+) -> tuple[Float[Tensor, "B C h w"], dict[str, Tensor]]:
+    """Heatmaps, and what the model says of who was refined and how."""
     images = normalise(pixels)
     with torch.autocast(pixels.device.type, dtype=_AUTOCAST.get(precision), enabled=precision != "fp32"):
         result = model(images)
@@ -313,7 +329,8 @@ def _forward(
             mirrored = getattr(model(images.flip(-1)), output).float()
             pairs, offsets = dataset.skeleton.flip_pairs, codec.maps_per_keypoint == 3
             heatmaps = 0.5 * (heatmaps + flip_back(mirrored, pairs, shift=codec.flip_shift, offsets=offsets))
-    return heatmaps, getattr(result, "needs_refinement", None)
+    said = {name: getattr(result, name, None) for name in ("needs_refinement", "num_kept")}
+    return heatmaps, {name: value for name, value in said.items() if value is not None}
 
 
 def _collect(
@@ -321,7 +338,7 @@ def _collect(
     batch: dict[str, Tensor],
     points: Tensor,
     scores: Tensor,
-    refined: Tensor | None,
+    chosen: dict[str, Tensor],
 ) -> None:
     rows = {
         "keypoints": points.double(),
@@ -330,8 +347,7 @@ def _collect(
         "areas": batch["scale"].double().prod(dim=1),
         "image_ids": batch["image_id"],
         "instance_ids": batch["instance_id"],
+        **chosen,
     }
-    if refined is not None:
-        rows["needs_refinement"] = refined
     for name, values in rows.items():
         parts.setdefault(name, []).append(values.cpu().numpy())

@@ -218,7 +218,8 @@ def selected_patches(output: Any, config: Any, matrices: Sequence[np.ndarray]) -
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     rows = output.needs_refinement.nonzero()[:, 0].tolist()
     found = {}
-    for row, indices in zip(rows, keep.cpu().numpy(), strict=True):
+    for row, padded in zip(rows, keep.cpu().numpy(), strict=True):
+        indices = padded[padded >= 0]
         cells = np.column_stack([indices % columns, indices // columns])
         # the first pixel's middle is at 0, so its edge is half a pixel before
         edges = (cells[:, None] + corners) * side - 0.5

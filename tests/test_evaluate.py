@@ -20,7 +20,15 @@ from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.skeleton import COCO, COCO_CATEGORY
 from sharpose.errors import InputError, RunFailed
-from sharpose.evaluate import box_facts, check_complete, evaluate, mean_pose_control, predict, save_results, score
+from sharpose.evaluate import (
+    box_facts,
+    check_complete,
+    evaluate,
+    mean_pose_control,
+    predict,
+    save_results,
+    score,
+)
 from sharpose.files import sha256_of
 
 SIZE, MAPS = (128, 96), (32, 24)
@@ -106,6 +114,18 @@ def test_a_perfect_model_scores_near_one(dataset: CocoTopDown) -> None:
 def test_evaluating_twice_gives_the_same_bits(dataset: CocoTopDown) -> None:
     first, second = (evaluate(oracle(dataset), dataset, CODEC, batch_size=size) for size in (8, 8))
     assert first.results == second.results and first.summary() == second.summary()
+
+
+def test_people_are_counted_by_their_refined_patches(dataset: CocoTopDown) -> None:
+    predictions = predict(oracle(dataset), dataset, CODEC)
+    assert (
+        predictions.kept_patches is None and "kept_patches" not in evaluate(oracle(dataset), dataset, CODEC).summary()
+    )
+    refined, kept = np.arange(8) < 5, np.array([24, 21, 24, 0, 24, 0, 0, 0])
+    chosen = dataclasses.replace(predictions, needs_refinement=refined, num_kept=kept)
+    assert chosen.kept_patches == {"0": 1, "21": 1, "24": 3}
+    summary = score(dataset, chosen.results(dataset), kept_patches=chosen.kept_patches).summary()
+    assert json.loads(json.dumps(summary))["kept_patches"] == {"0": 1, "21": 1, "24": 3}
 
 
 def test_another_stage_can_be_scored(dataset: CocoTopDown) -> None:

@@ -9,9 +9,15 @@ PRECISIONS = {
     EAGER: ("fp32", "bf16", "fp16"),
     COMPILED: ("fp32", "bf16", "fp16"),
     "onnxruntime": ("fp32", "int8"),
-    "openvino": ("fp32", "bf16"),
+    "openvino": ("fp32", "bf16", "int8"),
 }
 """By back-end. int8: weights and, as they come, activations of linear layers; the rest stays in fp32."""
+
+
+def split_backend(named: str, precision: str) -> tuple[str, str]:
+    """`openvino:bf16` is a back-end with its precision; one without takes `precision`."""
+    backend, _, own = named.partition(":")
+    return backend, own or precision
 
 
 def check_backend(backend: str, precision: str, device: str) -> None:

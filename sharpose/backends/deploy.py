@@ -14,6 +14,7 @@ from torch import Tensor
 from sharpose.backends.choice import COMPILED, EAGER, check_backend
 from sharpose.backends.graphs import COARSE, Run, coarse_stage, graphs_of, present
 from sharpose.backends.onnx_export import write_graph
+from sharpose.compiled import compile_model
 from sharpose.errors import InputError
 from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.sharpose import CoarseStage, FineStage, SHaRPose
@@ -55,17 +56,29 @@ class DeployedSHaRPose(SHaRPose):
         return FineStage(found["heatmaps"], found["keypoint_tokens"], found.get("keep_indices"))
 
 
-def deploy(model: PoseModel, backend: str = EAGER, *, precision: str = "fp32", threads: int | None = None) -> PoseModel:
-    """`model` itself for `eager`; else its graphs, compiled by a runtime, behind the model's own interface.
+def deploy(
+    model: PoseModel,
+    backend: str = EAGER,
+    *,
+    precision: str = "fp32",
+    threads: int | None = None,
+    batch_size: int = 1,
+    device: str = "cpu",
+) -> PoseModel:
+    """`model` itself for `eager`, compiled in place for `compiled`; else its graphs, compiled by a runtime, behind the
+    model's own interface.
 
-    threads: of the runtime; None for as many as torch uses. The weights are copied: later changes do not show.
-    Raises InputError for what the back-end cannot do, or a package that is missing.
+    threads: of the runtime; None for as many as torch uses. batch_size, device: of the batches that will come, which
+    only `compiled` must know; smaller graphs, for one person and for the few an early exit leaves, are made when they
+    come. The weights are copied for other runtimes: later changes do not show. Raises InputError for what the back-end
+    cannot do, or a package that is missing.
     """
-    check_backend(backend, precision, "cpu")
+    check_backend(backend, precision, device)
     if backend == EAGER:
         return model
     if backend == COMPILED:
-        raise InputError("backend = 'compiled' does not work here: only `sharpose bench` times compiled models so far")
+        compile_model(model.eval(), [1, max(1, batch_size // 4), batch_size], device)
+        return model
     compile_graph = import_module(MODULES[backend]).compile_graph
     model, runs = model.cpu().eval(), {}
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from sharpose.errors import InputError
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose import CoarseStage, FineStage, SHaRPose
 
@@ -72,7 +73,12 @@ class Fine(Part):
 
 @torch.no_grad()
 def graphs_of(model: PoseModel) -> list[Graph]:
-    """The static graphs of a model, in the order in which they run. α is the configured one."""
+    """The static graphs of a model, in the order in which they run. α is the configured one.
+
+    Raises InputError with `alpha_mass`, where every image may take another number of tokens.
+    """
+    if getattr(model.config, "alpha_mass", None) is not None:
+        raise InputError("alpha_mass: a static graph refines a fixed number of patches; leave it out and give alpha")
     images = torch.randn(EXAMPLES, 3, *model.config.image_size, generator=torch.Generator().manual_seed(0))
     if not isinstance(model, SHaRPose):
         return [Graph("whole", Whole(model), {"images": images}, ("heatmaps",))]

@@ -37,6 +37,7 @@ def compile_graph(path: Path, precision: str, threads: int) -> Run:
 def quantise(path: Path) -> Path:
     """Linear layers in int8: weights per output channel, activations by their range in every call."""
     need("onnx", "onnx")
+    need("onnx", "onnxruntime")
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantised = path.with_suffix(".int8.onnx")

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, in fp32 or, where the processor has it, bf16."""
+"""OpenVINO on the CPU: in fp32, where the processor has it in bf16, or with linear layers quantised by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from torch import Tensor
 
 from sharpose.backends.extras import need
 from sharpose.backends.graphs import Run
+from sharpose.backends.onnx_runtime import quantise
 from sharpose.errors import InputError
 
-PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Of what is not quantised."""
 
 
 def compile_graph(path: Path, precision: str, threads: int) -> Run:
     """The graph of an ONNX file, ready to run.
 
-    Raises InputError without the extra `openvino`, or for bf16 on a processor without it.
+    Raises InputError without the extra `openvino` (int8: and `onnx`), or for bf16 on a processor without it.
     """
     runtime = need("openvino", "openvino")
     core = runtime.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise InputError("precision = 'bf16': this processor has no bf16 instructions; use fp32")
+    if precision == "int8":
+        path = quantise(path)
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         "INFERENCE_NUM_THREADS": threads,

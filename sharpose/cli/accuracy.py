@@ -86,8 +86,18 @@ def evaluate(
     if facts["boxes_ap"] is not None:
         lines.append(f"AP of the boxes themselves: {percent(facts['boxes_ap'])}")
     if result["refine_rate"] is not None:
-        lines.append(f"refined: {percent(result['refine_rate'])} % of the people")
+        lines.append(f"refined: {percent(result['refine_rate'])} % of the people{kept_text(result)}")
     show(result, as_json, "\n".join(lines))
+
+
+def kept_text(result: dict[str, Any]) -> str:
+    """How many of their patches, where that was chosen."""
+    kept = {int(number): people for number, people in (result.get("kept_patches") or {}).items()}
+    if not kept:
+        return ""
+    mean = sum(number * people for number, people in kept.items()) / sum(kept.values())
+    several = f" ({min(kept)} to {max(kept)})" if len(kept) > 1 else ""
+    return f", {mean:.1f} patches each{several}"
 
 
 def percent(value: float | None) -> str:
@@ -153,17 +163,18 @@ def predict(
     Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
     """
     from sharpose.assess import check_device, load_chosen
-    from sharpose.backends.choice import EAGER, check_backend
+    from sharpose.backends.choice import COMPILED, EAGER, check_backend, split_backend
     from sharpose.backends.deploy import deploy
     from sharpose.detect import PersonDetector
     from sharpose.models import create_model
-    from sharpose.predict import Summary, find_inputs, predict_pictures, whole
+    from sharpose.predict import BATCH, Summary, find_inputs, predict_pictures, whole
     from sharpose.progress import Reporter
     from sharpose.video import predict_video
 
     check_device(device)
+    backend, precision = split_backend(backend, precision)
     check_backend(backend, precision, device)
-    if backend == EAGER and precision != "fp32":
+    if backend in (EAGER, COMPILED) and precision != "fp32":
         raise InputError(f"--precision {precision!r} does not work: predicting with torch is in fp32")
     pictures, videos = find_inputs(inputs)
     if boxes is not None and (videos or detector):
@@ -173,7 +184,7 @@ def predict(
     find = PersonDetector(detector, detector_weights, device=device, min_score=min_score) if detector_weights else whole
     network = create_model(model, **parse_settings(settings))
     load_chosen(network, model, weights)
-    network = deploy(network, backend, precision=precision)
+    network = deploy(network, backend, precision=precision, batch_size=BATCH, device=device)
     jobs: list[tuple[str, int, Callable[..., Summary]]] = []
     if pictures:
         jobs.append(("Predicting", len(pictures), partial(predict_pictures, network, pictures, out, boxes=boxes)))

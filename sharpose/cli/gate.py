@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Json, app, harness, show
+from sharpose.cli.app import Device, Json, app, harness, show
 from sharpose.errors import InputError
 
 
@@ -50,6 +50,57 @@ def choose_threshold(
             f"{100 * part['ap_minus_all_high']:+.1f}] against refining everybody; {100 * part['exited']:.1f} % exit "
             f"early; {part['macs'] / 1e9:.2f} GFLOPs (multiply-adds) expected"
         )
+    show(facts, as_json, "\n".join(lines))
+
+
+@app.command("choose-operating-point")
+def choose_operating_point(
+    latency_ms: Annotated[float, typer.Option(help="Expected milliseconds per person, at most.")],
+    model: Annotated[
+        str | None, typer.Option(help="Whose stages are timed, with random weights; default: the model of --rows.")
+    ] = None,
+    rows: Annotated[str, typer.Option(help="A spec of kind gate with a row per α, whose predictions are stored.")] = (
+        "frontier"
+    ),
+    batch: Annotated[int, typer.Option(min=1, help="People at a time.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1)] = 20,
+    device: Device = "cpu",
+    tier: Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")] = "nano",
+    as_json: Json = False,
+) -> None:
+    """Pick the α and the quality threshold with the best AP within a latency.
+
+    The stages are timed here and now, interleaved; AP is that of stored predictions of every α.
+
+    Example: sharpose choose-operating-point --latency-ms 300
+    """
+    if not (math.isfinite(latency_ms) and latency_ms > 0):
+        raise InputError(f"--latency-ms {latency_ms} does not work: it must be milliseconds per person, e.g. 300")
+    choosing = harness("analysis.operating_point")
+    theirs, labels = choosing.frontier_rows(rows)
+    name, alphas = model or theirs, list(labels)
+    from sharpose.assess import check_device
+    from sharpose.efficiency.stages import measure_stages
+    from sharpose.progress import Reporter
+
+    check_device(device)
+
+    with Reporter(f"Timing {name}", rounds) as report:
+        times = measure_stages(name, alphas, batch_size=batch, rounds=rounds, device=device, progress=report.progress)
+    costs = {alpha: harness("analysis.gate").Cost(times.coarse, times.fine[alpha]) for alpha in alphas}
+    point = choosing.choose_operating_point(latency_ms, costs, spec=rows, tier=tier)
+    facts = {**point.as_dict(), "model": name, "batch_size": batch, "device": device}
+    facts |= {"coarse_ms": times.coarse, "fine_ms": {str(alpha): one for alpha, one in times.fine.items()}}
+    fine = ", ".join(f"{one:.3g} (α = {alpha:g})" for alpha, one in times.fine.items())
+    lines = [
+        f"α = {point.alpha:g}, quality threshold {point.quality_threshold:.4f} "
+        f"(--set alpha={point.alpha:g} --set quality_threshold={point.quality_threshold:.4f})",
+        f"expected {point.latency_ms:.3g} ms per person: {100 * point.refine_rate:.1f} % are refined, who take "
+        f"{point.latency_ms_refined:.3g} ms",
+        f"AP {100 * point.ap:.1f} [{100 * point.ap_low:.1f}, {100 * point.ap_high:.1f}] on {point.dataset} ({tier} "
+        "tier, chosen on these people)",
+        f"timed: {name}, batch {batch}, {device}: coarse {times.coarse:.3g} ms per person, fine {fine}",
+    ]
     show(facts, as_json, "\n".join(lines))
 
 

@@ -72,7 +72,9 @@ def bench(
     from sharpose.progress import Reporter
 
     people = find_people(data, images) if "end-to-end" in (scopes or []) else None
-    chosen = [(name, own) for name, _, own in (one.partition(":") for one in backends or ["eager"])]
+    from sharpose.backends.choice import split_backend
+
+    chosen = [split_backend(one, precision) for one in backends or ["eager"]]
     wanted = variants(names, options, peers, chosen, scopes or ["model"], batches or [4], precision, people)
     with Reporter("Timing", rounds) as report:
         results = measure_bench(
@@ -154,7 +156,7 @@ def variants(
     for scope, batch in product(scopes, batches):
         places = {"batch_size": batch, "scope": scope, "people": people}
         for name, (backend, own) in product(names, backends):
-            one = Variant(name, supported(name, options), backend=backend, precision=own or precision, **places)
+            one = Variant(name, supported(name, options), backend=backend, precision=own, **places)
             found[label(one)] = one
         others = dict.fromkeys(peer for name in names if peers for peer in peers_of(name))
         for peer in others:

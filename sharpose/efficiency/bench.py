@@ -37,7 +37,7 @@ def measure_bench(
     """Metrics by label: speed and latencies of a batch, place under the roofline, peak memory, energy; every sample.
 
     A variant's samples are in the order of the rounds, so that those of two variants in one `session` can be paired.
-    Multiply-adds are those of one image that goes through every stage, products alone, as published; over the scope
+    Multiply-adds are those of one image that goes through every stage, products alone, as executed; over the scope
     `model-flip-decode` and beyond they are twice the model's. Weights are random. Raises InputError for anything that
     cannot be measured, before anything is.
     """
@@ -118,12 +118,12 @@ def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:
 
 
 def count_model(variant: Variant) -> tuple[int, int]:
-    """Parameters and multiply-adds (products alone) of one image."""
+    """Parameters and multiply-adds (products alone) of one image, those that are computed: what a rate is made of."""
     from sharpose.efficiency.cost import count_torch, measure_cost
 
     if variant.model not in PEERS:
         cost = measure_cost(variant.model, variant.options)
-        return cost["params"], cost["macs_torch"]
+        return cost["params"], cost["macs_torch_executed"]
     with torch.device("meta"):
         model = build_peer(variant.model, explicit_attention=True).eval()
     config: Any = model.config

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sharpose.errors import RunFailed
+from sharpose.errors import InputError, RunFailed
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose import CoarseStage, SHaRPose
@@ -71,10 +71,15 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
     computed. Of SHaRPose they have `_coarse` and `_fine` parts; a `_head` part is inside each stage. The first two
     count matrix products and convolutions alone, by torch and by fvcore, and agree; `macs_fvcore` adds what fvcore
     counts for normalisation and resizing, and is the paper's convention. Raises RunFailed when a counter met a matrix
-    product that it cannot count.
+    product that it cannot count, InputError for `alpha_mass`, with which every image has its own cost.
     """
     with torch.device("meta"):
         model = create_model(name, **(options or {})).eval()
+    if getattr(model.config, "alpha_mass", None) is not None:
+        raise InputError(
+            "alpha_mass: how many patches are refined, and so the cost, depends on the image; count with alpha instead "
+            "(`sharpose evaluate` measures how many patches people take)"
+        )
     use_explicit_attention(model)
     compute_in_full(model)
     metrics = {"params": sum(parameter.numel() for parameter in model.parameters()), **count(model, "")}

@@ -21,6 +21,8 @@ def block_heatmaps(model: PoseModel, images: Float[Tensor, "B 3 H W"]) -> dict[s
     """
     if not isinstance(model, SHaRPose | ViTPose):
         raise InputError(f"{type(model).__name__}: intermediate heatmaps are defined for SHaRPose and ViTPose")
+    if isinstance(model, SHaRPose) and (model.config.fine_merge or model.config.alpha_mass is not None):
+        raise InputError("intermediate heatmaps: need the same tokens in every block, so no fine_merge and alpha_mass")
     seen: list[Tensor] = []
     handles = [block.register_forward_hook(lambda _, __, result: seen.append(result[0])) for block in model.blocks]
     # else the last block of a pass works for some tokens alone

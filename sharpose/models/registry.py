@@ -69,8 +69,15 @@ def resolve_config(name: str, *, semantics: str | None = None, **options: Any) -
 
 
 def describe(config: Any) -> dict[str, Any]:
-    """A configuration as plain data: its `system` and every field."""
-    return {"system": type(config).__name__.removesuffix("Config"), **asdict(config)}
+    """A configuration as plain data: its `system` and every field, but for extensions that are off.
+
+    So what was measured before an extension was there keeps its identity.
+    """
+    off = [
+        one.name for one in fields(config) if "extension" in one.metadata and getattr(config, one.name) == one.default
+    ]
+    known = {name: value for name, value in asdict(config).items() if name not in off}
+    return {"system": type(config).__name__.removesuffix("Config"), **known}
 
 
 def tokens_per_block(config: Any) -> list[int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,11 +16,14 @@ from torch import Tensor, nn
 from sharpose.models.configs.sharpose import SHaRPoseConfig
 from sharpose.models.heads import KeypointTokenHead
 from sharpose.models.output import PoseModel, PoseOutput
+from sharpose.models.token_merging import merging_blocks
 from sharpose.models.tokens import (
     accumulate_attention,
     fine_indices,
     gather_tokens,
+    mass_counts,
     patch_relevance,
+    round_up_to,
     select_patches,
     upsample_tokens,
 )
@@ -54,7 +58,10 @@ class CoarseStage:
 
 @dataclass(frozen=True)
 class FineStage:
-    """What the fine look gives, for the R instances that were refined; without a coarse look nothing is selected."""
+    """What the fine look gives, for the R instances that were refined; without a coarse look nothing is selected.
+
+    Where instances keep different numbers of patches, rows of `keep_indices` end in -1.
+    """
 
     heatmaps: Float[Tensor, "R K h w"]
     keypoint_tokens: Float[Tensor, "R K D"]
@@ -65,7 +72,8 @@ class FineStage:
 class SHaRPoseOutput(PoseOutput):
     """`heatmaps` are the fine ones where an instance was refined, else the coarse ones.
 
-    `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none.
+    `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none. With
+    `alpha_mass` rows of `keep_indices` end in -1 where others keep more patches.
     What the coarse stage gives is None for a model without it. `coarse_heatmaps` of all instances are decoded by
     `head` when they are asked for, since those of refined instances are seldom wanted.
     """
@@ -78,6 +86,16 @@ class SHaRPoseOutput(PoseOutput):
     needs_refinement: Bool[Tensor, " B"]
     head: KeypointTokenHead = field(repr=False)
 
+    @property
+    def num_kept(self) -> Int[Tensor, " B"] | None:
+        """How many patches of each instance were refined, 0 for those who left early; None without a coarse stage."""
+        if self.coarse_tokens is None:
+            return None
+        counts = self.needs_refinement.long()
+        if self.keep_indices is not None:
+            counts[self.needs_refinement] = (self.keep_indices >= 0).sum(dim=1)
+        return counts
+
     @cached_property
     def coarse_heatmaps(self) -> Float[Tensor, "B K h w"] | None:
         if self.coarse_tokens is None:
@@ -85,6 +103,18 @@ class SHaRPoseOutput(PoseOutput):
         # tokens made in inference mode can be used in no other
         with torch.inference_mode() if self.coarse_tokens.is_inference() else nullcontext():
             return self.head(self.coarse_tokens)
+
+
+def in_order(parts: Sequence[FineStage], rows: Int[Tensor, " R"]) -> FineStage:
+    """Parts of a batch as one; `rows` says where in it their instances, one part after the other, belong."""
+    place = rows.argsort()
+    kept = [part.keep_indices for part in parts if part.keep_indices is not None]
+    widest = max(indices.shape[1] for indices in kept)
+    return FineStage(
+        heatmaps=torch.cat([part.heatmaps for part in parts])[place],
+        keypoint_tokens=torch.cat([part.keypoint_tokens for part in parts])[place],
+        keep_indices=torch.cat([F.pad(own, (0, widest - own.shape[1]), value=-1) for own in kept])[place],
+    )
 
 
 class QualityPredictor(nn.Module):
@@ -224,24 +254,42 @@ class SHaRPose(PoseModel):
     def fine(
         self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, alpha: float | None = None
     ) -> FineStage:
-        """The picture at full resolution; after a coarse look, only its relevant patches (Section 3.4)."""
+        """The picture at full resolution; after a coarse look, only its relevant patches (Section 3.4).
+
+        With `alpha_mass` every instance keeps as many as it needs, and those that keep as many share a batch, so that
+        no result depends on who else is there.
+        """
+        share = self.config.alpha_mass
+        if coarse is None or alpha is not None or share is None or len(images) == 0:
+            return self.refine(images, coarse, self.config.num_keep(alpha))
+        counts = round_up_to(mass_counts(coarse.relevance, share), self.config.keep_sizes)
+        rows = [(counts == size).nonzero().squeeze(1) for size in counts.unique()]
+        parts = [self.refine(images[own], coarse.rows(own), int(counts[own[0]])) for own in rows]
+        return in_order(parts, torch.cat(rows))
+
+    def refine(self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, num_keep: int) -> FineStage:
+        """The fine look of instances that keep the same number of patches; without a coarse look, all of them."""
         keep: Tensor | None = None
         if coarse is None:
             patches = self.patch_embed(images) + self.fine_pos_embed
         else:
-            patches, keep = self.select(images, coarse, alpha)
+            patches, keep = self.select(images, coarse, num_keep)
         tokens = torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), patches], dim=1)
         first_patch = self.config.num_keypoints
-        tokens = self.blocks(tokens, None if self.in_full else first_patch)
+        if self.config.fine_merge:
+            schedule = self.config.merge_schedule
+            tokens, _, _ = merging_blocks(self.blocks, tokens, schedule, first_patch, last_in_full=self.in_full)
+        else:
+            tokens = self.blocks(tokens, None if self.in_full else first_patch)
         keypoints = self.norm(tokens)[:, :first_patch]
         return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep)
 
     def select(
-        self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage, alpha: float | None
+        self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage, num_keep: int
     ) -> tuple[Float[Tensor, "R mixed D"], Int[Tensor, "R kept"]]:
         """Relevant patches fine and with what the coarse look learnt, every other one still coarse."""
         config = self.config
-        keep, rest = select_patches(coarse.relevance, config.num_keep(alpha))
+        keep, rest = select_patches(coarse.relevance, num_keep)
         where = fine_indices(keep, config.coarse_grid, config.refine_ratio)
         if self.in_full:
             reused = self.reuse(coarse.patch_states)

@@ -1,14 +1,18 @@
-"""Bipartite soft matching as pure functions: which tokens are alike, and what they become together (ToMe)."""
+"""Bipartite soft matching as pure functions: which tokens are alike, what they become together, and blocks that merge
+as they go (ToMe)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sharpose.models.configs.tome import possible_merges
 from sharpose.models.tokens import gather_tokens
+from sharpose.models.vit import Block, Blocks
 
 
 @dataclass(frozen=True)
@@ -68,3 +72,45 @@ def final_positions(matchings: tuple[Matching, ...], batch: int, count: int) -> 
         moved = moved.scatter(1, matching.sources, moved.gather(1, matching.targets))
         where = moved.gather(1, where)
     return where
+
+
+def merging_blocks(
+    blocks: Blocks,
+    tokens: Float[Tensor, "B N D"],
+    schedule: Sequence[int],
+    protected: int,
+    *,
+    proportional: bool = True,
+    last_in_full: bool = False,
+) -> tuple[Float[Tensor, "B left D"], Float[Tensor, "B left"], tuple[Matching, ...]]:
+    """Tokens after all blocks, each of which merges as many pairs as `schedule` wants between its attention and MLP.
+
+    The most similar pairs by their keys merge, but none of the first `protected` tokens. With `proportional` attention,
+    keys count as often as the tokens they stand for: so merging equal tokens changes no other's result. Also the number
+    of tokens that each last one stands for, and what merged, block by block. The last block merges nothing and gives
+    the protected tokens alone, but `last_in_full`.
+    """
+    sizes = torch.ones_like(tokens[..., 0])
+    matchings: list[Matching] = []
+    for index, (block, wanted) in enumerate(zip(blocks, schedule, strict=True)):
+        bias = sizes.log() if proportional and matchings else None
+        if index + 1 == len(blocks) and not last_in_full:
+            return read_first(block, tokens, protected, bias), sizes[:, :protected], tuple(matchings)
+        q, k, v = block.attn.split(block.norm1(tokens))
+        tokens = tokens + block.drop_path(block.attn.join(block.attn.mix(q, k, v, bias)))
+        if merges := possible_merges(wanted, int(tokens.shape[1]) - protected):
+            # the choice is discrete; gradients go through the merged values alone
+            matching = match_tokens(k.detach().mean(dim=1), merges, protected)
+            tokens, sizes = merge_tokens(tokens, sizes, matching)
+            matchings.append(matching)
+        tokens = block.feed(tokens)
+    return tokens, sizes, tuple(matchings)
+
+
+def read_first(
+    block: Block, tokens: Float[Tensor, "B N D"], first: int, key_bias: Float[Tensor, "B N"] | None
+) -> Float[Tensor, "B first D"]:
+    """The `first` tokens after a block that merges nothing."""
+    normed = block.norm1(tokens)
+    mixed = block.attn.mix(block.attn.queries(normed[:, :first]), *block.attn.keys_values(normed), key_bias)
+    return block.feed(tokens[:, :first] + block.drop_path(block.attn.join(mixed)))

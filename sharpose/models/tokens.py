@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -27,6 +29,23 @@ def select_patches(
     """Indices of the `num_keep` most relevant patches in descending order, and of all others (eq. 7, 8)."""
     order = relevance.argsort(dim=1, descending=True, stable=True)
     return order[:, :num_keep], order[:, num_keep:]
+
+
+def mass_counts(relevance: Float[Tensor, "B N"], share: float) -> Int[Tensor, " B"]:
+    """How many of its most relevant patches make up this share of an image's relevance: the fewest that do.
+
+    In place of the fixed number of eq. 7; not in the paper. 0 for a share of 0.
+    """
+    mass = relevance.double().sort(dim=1, descending=True).values.cumsum(dim=1)
+    # the mass before each patch: it is needed while that is not enough
+    before = torch.cat([torch.zeros_like(mass[:, :1]), mass[:, :-1]], dim=1)
+    return (before < share * mass[:, -1:]).sum(dim=1)
+
+
+def round_up_to(counts: Int[Tensor, " B"], sizes: Sequence[int]) -> Int[Tensor, " B"]:
+    """For each count the smallest of these ascending sizes that holds it; the last one holds all."""
+    grid = torch.tensor(sizes, device=counts.device)
+    return grid[torch.searchsorted(grid, counts)]
 
 
 def fine_indices(

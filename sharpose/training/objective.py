@@ -40,13 +40,20 @@ class StepPlan:
 
 
 class SHaRPoseObjective(nn.Module):
-    """Losses of Section 3.5 for a batch of crops; `forward` is what data-parallel training wraps."""
+    """Losses of Section 3.5 for a batch of crops; `forward` is what data-parallel training wraps.
 
-    def __init__(self, model: SHaRPose, codec: HeatmapCodec, sigmas: Sequence[float]) -> None:
+    With `distillation`, a weight, every batch also trains α = 1, and the α of the batch learns from its heatmaps beside
+    the targets: the sandwich rule of slimmable networks (Yu and Huang, 2019), without its smallest network.
+    """
+
+    def __init__(
+        self, model: SHaRPose, codec: HeatmapCodec, sigmas: Sequence[float], distillation: float = 0.0
+    ) -> None:
         super().__init__()
         self.model = model
         self.codec = codec
         self.sigmas = tuple(sigmas)
+        self.distillation = distillation
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
@@ -60,6 +67,13 @@ class SHaRPoseObjective(nn.Module):
         losses = {
             name: joint_mse(heatmaps, targets, weights) for name, heatmaps in stages.items() if heatmaps is not None
         }
+        config = self.model.config
+        if self.distillation and config.stages == "coarse-fine" and config.num_keep(plan.alpha) < config.num_coarse:
+            widest = self.model.fine(images, self.model.coarse(images), 1.0).heatmaps
+            losses["widest"] = joint_mse(widest, targets, weights)
+            # of keypoints without a label as well: the widest one's answer is there
+            taught = joint_mse(output.fine_heatmaps, widest.detach(), torch.ones_like(weights))
+            losses["distilled"] = self.distillation * taught
         if plan.quality_weight > 0 and output.quality is not None:
             truth, labelled = self.true_quality(output.coarse_heatmaps.detach(), targets, weights, batch)
             error = (output.quality[labelled] - truth[labelled]) ** 2
@@ -165,7 +179,7 @@ class DynamicViTObjective(HeatmapObjective):
 def objective_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
     """The objective that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
     if isinstance(model, SHaRPose):
-        return SHaRPoseObjective(model, codec, sigmas)
+        return SHaRPoseObjective(model, codec, sigmas, recipe.elastic_distillation)
     if isinstance(model, RegressionViT):
         return RegressionObjective(model, codec)
     if isinstance(model, EViT):

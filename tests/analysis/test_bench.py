@@ -82,7 +82,7 @@ def test_what_a_back_end_does_to_accuracy(store: Store) -> None:
         one = found[index]
         store.save(Record(one.identity, {**values, **pairing}, "bench", one.label, "nano", {"utc": "2026-01-02"}))
     shown = bench_tables(store=store)[1].shown
-    assert shown["AP minus the first row's"].tolist() == ["–", "–", "–", "-1.00 [-1.00, -1.00]", "–", "–"]
+    assert shown["AP minus the first row's"].tolist() == ["–", "–", "–", "-1.00 [-1.00, -1.00]", "–", "–", "–"]
     assert shown["error of heatmaps"].tolist()[3] == "3.0e-02"
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from analysis.closed_form import disagreement, macs, parameters
+from analysis.closed_form import disagreement, expected, macs, parameters
 from sharpose.models.registry import resolve_config
 
 # multiply-adds in 1e9 by torch's counter and by fvcore, parameters in millions
@@ -51,6 +51,16 @@ def test_both_counters_agree_to_a_thousandth(model, options):
         disagreement(asdict(resolve_config(model, **options)), {**metrics, "macs_torch": metrics["macs_torch"] * 1.1})
         > 0.09
     )
+
+
+def test_expected_cost_is_that_of_each_person():
+    config = asdict(resolve_config("sharpose-nano-128x96", alpha=0.375))
+    everybody = macs(config)["total"].fvcore
+    assert expected(config, {18: 7}, 7) == everybody
+    coarse = macs(asdict(resolve_config("sharpose-nano-128x96", stages="coarse")))["total"].fvcore
+    assert expected(config, {}, 3) == coarse
+    all_of_them = macs(asdict(resolve_config("sharpose-nano-128x96", alpha=1.0)))["total"].fvcore
+    assert expected(config, {18: 1, 48: 1}, 4) == pytest.approx((everybody + all_of_them + 2 * coarse) / 4)
 
 
 def test_alpha_changes_the_fine_stage_alone():

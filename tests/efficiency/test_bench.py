@@ -15,6 +15,7 @@ from sharpose.data.mannequin.generate import generate
 from sharpose.data.skeleton import COCO, flip_order
 from sharpose.efficiency import energy
 from sharpose.efficiency.bench import count_work, measure_bench
+from sharpose.efficiency.cost import measure_cost
 from sharpose.efficiency.machine import copy_call, matmul_call, roofline
 from sharpose.efficiency.memory import measure_peak, peak_memory_mib
 from sharpose.efficiency.peers import build_peer, peers_of
@@ -36,6 +37,8 @@ def test_figures_follow_from_the_samples() -> None:
     one, four = results["one"], results["four"]
     assert one["session"] == four["session"] and len(one["samples_ms"]) == 3
     assert four["macs"] == 2 * one["macs"]
+    # what is not computed makes no rate
+    assert one["macs"] == measure_cost(NAME, TINY)["macs_torch_executed"] < measure_cost(NAME, TINY)["macs_torch"]
     for row in results.values():
         assert row["macs_per_s"] == pytest.approx(row["macs"] * row["images_per_s"])
         assert row["share_of_matmul_rate"] == pytest.approx(row["macs_per_s"] / row["matmul_macs_per_s"])

@@ -7,8 +7,10 @@ from dataclasses import asdict
 import pytest
 
 from analysis.closed_form import disagreement
+from analysis.closed_forms import disagreement as published_disagreement
 from analysis.closed_forms import executed_disagreement
 from sharpose.efficiency.cost import measure_cost
+from sharpose.errors import InputError, RunFailed
 from sharpose.models import resolve_config
 from sharpose.models.registry import describe
 
@@ -46,6 +48,9 @@ def test_sharpose(
         ("sharpose-nano-128x96", {"alpha": 0.3, "unselected_tokens": "output"}),
         ("sharpose-nano-128x96", {"stages": "coarse"}),
         ("sharpose-nano-128x96", {"stages": "fine"}),
+        ("sharpose-nano-128x96", {"fine_merge": 5}),
+        ("sharpose-nano-128x96", {"fine_merge": 200, "alpha": 0.3}),
+        ("sharpose-nano-128x96", {"stages": "fine", "fine_merge": 9}),
         ("keypoint-vit-nano-128x96", {}),
         ("dynamicvit-nano-128x96", {"reduction_blocks": (1, 5), "token_ratios": (0.7, 0.3)}),
         ("evit-nano-128x96", {}),
@@ -54,7 +59,8 @@ def test_sharpose(
 )
 def test_what_is_executed_by_three_counts(name: str, options: dict[str, object]) -> None:
     metrics = measure_cost(name, options)
-    assert executed_disagreement(describe(resolve_config(name, **options)), metrics) < 1e-3
+    config = describe(resolve_config(name, **options))
+    assert executed_disagreement(config, metrics) < 1e-3 and published_disagreement(config, metrics) < 1e-3
     assert metrics["macs_products_executed"] == pytest.approx(metrics["macs_torch_executed"], rel=1e-3)
     assert metrics["macs_torch_executed"] < metrics["macs_torch"]
 
@@ -64,9 +70,19 @@ def test_systems_that_save_nothing_execute_what_is_published() -> None:
     assert metrics["macs_fvcore_executed"] == metrics["macs_fvcore"]
 
 
+def test_merging_in_the_fine_stage_makes_it_cheaper() -> None:
+    plain, merged = (measure_cost("sharpose-nano-128x96", {"fine_merge": merges}) for merges in (0, 8))
+    assert merged["macs_fvcore_fine"] < plain["macs_fvcore_fine"]
+    assert merged["macs_fvcore_coarse"] == plain["macs_fvcore_coarse"]
+
+
+def test_no_single_cost_where_images_choose_their_patches() -> None:
+    with pytest.raises(InputError, match=r"^alpha_mass: .*depends on the image"):
+        measure_cost("sharpose-nano-128x96", {"alpha_mass": 0.8})
+
+
 def test_an_uncounted_product_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from sharpose.efficiency import cost
-    from sharpose.errors import RunFailed
 
     # fused attention is what fvcore drops
     monkeypatch.setattr(cost, "use_explicit_attention", lambda model: None)

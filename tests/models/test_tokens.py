@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +13,9 @@ from sharpose.models.tokens import (
     accumulate_attention,
     fine_indices,
     gather_tokens,
+    mass_counts,
     patch_relevance,
+    round_up_to,
     select_patches,
     upsample_tokens,
 )
@@ -37,6 +41,27 @@ def test_selection_parts_the_patches(num_keep: int, seed: int) -> None:
     assert torch.equal(torch.cat([keep, rest], 1).sort(1).values, torch.arange(12).expand(3, -1))
     if 0 < num_keep < 12:
         assert (relevance.gather(1, keep).min(1).values >= relevance.gather(1, rest).max(1).values).all()
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.0, 0), (0.4, 1), (0.5, 1), (0.51, 2), (0.8, 2), (0.81, 3), (1.0, 4)]
+)
+def test_the_fewest_patches_that_make_up_a_share_of_the_relevance(share: float, expected: int) -> None:
+    relevance = torch.tensor([[1.0, 5.0, 1.0, 3.0], [2.5, 2.5, 2.5, 2.5]])
+    counts = mass_counts(relevance, share)
+    assert counts.tolist() == [expected, math.ceil(4 * share)]
+
+
+@given(st.integers(0, 2**31))
+def test_more_mass_takes_no_fewer_patches(seed: int) -> None:
+    relevance = torch.rand(3, 12, generator=torch.Generator().manual_seed(seed))
+    counts = torch.stack([mass_counts(relevance, share) for share in (0.0, 0.3, 0.6, 0.9, 1.0)])
+    assert (counts.diff(dim=0) >= 0).all()
+    assert counts[0].tolist() == [0, 0, 0] and counts[-1].max() <= 12
+
+
+def test_counts_go_up_to_the_next_size() -> None:
+    assert round_up_to(torch.tensor([0, 1, 6, 7, 12]), (0, 6, 12)).tolist() == [0, 6, 6, 12, 12]
 
 
 @pytest.mark.parametrize(("index", "expected"), [(0, [0, 1, 6, 7]), (2, [4, 5, 10, 11]), (4, [14, 15, 20, 21])])

@@ -6,6 +6,7 @@ import torch
 
 from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
+from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO
 from sharpose.models import create_model
 from sharpose.training.losses import joint_mse
@@ -42,6 +43,24 @@ def test_release_target_differs_from_the_papers(people: CocoTopDown) -> None:
     objective, _ = make(people, "paper")
     published, _ = objective.true_quality(moved, targets, weights, batch)
     assert not torch.allclose(released, published, atol=1e-3)
+
+
+def test_every_alpha_learns_from_the_widest(people: CocoTopDown) -> None:
+    plain, batch = make(people, "paper")
+    objective = SHaRPoseObjective(plain.model, plain.codec, COCO.sigmas, distillation=0.5)
+    losses = objective(batch, StepPlan(0.3, False, 0.0))
+    assert set(losses) == {"coarse", "fine", "widest", "distilled"}
+    whole = plain(batch, StepPlan(1.0, False, 0.0))
+    torch.testing.assert_close(losses["widest"], whole["fine"])
+    images = normalise(batch["image"])
+    narrow, wide = (plain.model(images, alpha).heatmaps for alpha in (0.3, 1.0))
+    torch.testing.assert_close(losses["distilled"], 0.5 * (narrow - wide).square().mean())
+    # the teacher does not learn from its student: nothing reaches patches that only it looks at
+    objective(batch, StepPlan(0.0, False, 0.0))["distilled"].backward()
+    gradient = objective.model.fine_pos_embed.grad
+    assert gradient is None or not gradient.any()
+    assert set(objective(batch, StepPlan(1.0, False, 0.0))) == {"coarse", "fine"}
+    assert set(objective(batch, StepPlan(None, True, 0.0))) == {"coarse"}
 
 
 def test_losses_by_plan(people: CocoTopDown) -> None:

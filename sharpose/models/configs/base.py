@@ -10,6 +10,10 @@ from sharpose.errors import InputError
 
 Size = tuple[int, int]
 
+EXTENSION = {"extension": True}
+"""Metadata of a field that switches on what goes beyond a system's paper; by default it is off, and then it is not part
+of what a model is described by."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -38,12 +42,12 @@ def check_choices(config: Any) -> None:
             check(value in choices, name, value, "one of " + ", ".join(choices))
 
 
-def check_whole(config: Any, *names: str) -> None:
-    """These fields are whole numbers of at least 1."""
+def check_whole(config: Any, *names: str, least: int = 1) -> None:
+    """These fields are whole numbers of at least `least`."""
     for name in names:
         value = getattr(config, name)
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        check(whole, name, value, "a whole number of at least 1")
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        check(whole, name, value, f"a whole number of at least {least}")
 
 
 def check_whole_list(config: Any, *names: str) -> None:

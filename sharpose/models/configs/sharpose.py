@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sharpose.models.configs.base import (
+    EXTENSION,
     Entry,
     Size,
     check,
@@ -17,13 +18,17 @@ from sharpose.models.configs.base import (
     check_whole,
     is_number,
 )
+from sharpose.models.configs.tome import possible_merges
+
+KEEP_PARTS = 16
 
 
 @dataclass(frozen=True)
 class SHaRPoseConfig:
     """Sizes are (height, width) in pixels or patches. Raises InputError naming the field that is out of range.
 
-    The last six fields differ between the paper's text and the release; `PRESETS` holds both sets.
+    The last two fields go beyond the paper and are off by default; the six before them differ between its text and the
+    release, and `PRESETS` holds both sets.
     """
 
     image_size: Size
@@ -54,6 +59,11 @@ class SHaRPoseConfig:
     quality_threshold: float | None = None
     """Instances with a predicted quality below it are refined; None refines every instance."""
     oks_target: Literal["release", "paper"] = "release"
+    alpha_mass: float | None = field(default=None, metadata=EXTENSION)
+    """Refine as many patches of an image as make up this share of its relevance, rounded up to one of `keep_sizes`;
+    None: as many as `alpha` says, of every image. An α given to a call goes before it."""
+    fine_merge: int = field(default=0, metadata=EXTENSION)
+    """Pairs of similar patches that every block of the fine stage merges, as in ToMe; keypoint tokens never merge."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -67,6 +77,9 @@ class SHaRPoseConfig:
         check_share(self, "drop_path", "attention_beta", below_one=True)
         threshold = self.quality_threshold
         check(threshold is None or is_number(threshold), "quality_threshold", threshold, "a number, or none")
+        if self.alpha_mass is not None:
+            check_share(self, "alpha_mass")
+        check_whole(self, "fine_merge", least=0)
 
     @property
     def coarse_image_size(self) -> Size:
@@ -116,6 +129,17 @@ class SHaRPoseConfig:
         wanted = (self.alpha if alpha is None else alpha) * self.num_coarse
         return math.ceil(wanted) if self.keep_rounding == "ceil" else math.floor(wanted)
 
+    @property
+    def keep_sizes(self) -> tuple[int, ...]:
+        """Numbers of refined patches that `alpha_mass` chooses from: none to all in sixteenths, so that images with
+        about as many share a batch."""
+        return tuple(sorted({math.ceil(self.num_coarse * part / KEEP_PARTS) for part in range(KEEP_PARTS + 1)}))
+
+    @property
+    def merge_schedule(self) -> tuple[int, ...]:
+        """Merges that are wanted in each block of the fine stage."""
+        return (self.fine_merge,) * self.depth
+
 
 # The released configurations set their threshold per size, so `release` leaves it to the registry.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -163,13 +187,13 @@ MODELS: dict[str, Entry] = {
 
 
 def tokens_per_block(config: SHaRPoseConfig, alpha: float | None = None) -> list[int]:
-    """Tokens that each block of the coarse stage, then of the fine stage, works on."""
+    """Tokens that enter each block of the coarse stage, then of the fine stage; of `alpha`, whatever `alpha_mass`."""
     keep, tokens = config.num_keep(alpha), []
     if config.has_coarse:
         tokens += [1 + config.num_keypoints + config.num_coarse] * config.depth
-    if config.stages == "coarse-fine":
-        mixed = config.refine_ratio**2 * keep + config.num_coarse - keep
-        tokens += [config.num_keypoints + mixed] * config.depth
-    if config.stages == "fine":
-        tokens += [config.num_keypoints + config.num_fine] * config.depth
+    mixed = config.refine_ratio**2 * keep + config.num_coarse - keep
+    patches = mixed if config.has_coarse else config.num_fine
+    for wanted in config.merge_schedule if config.has_fine else ():
+        tokens.append(config.num_keypoints + patches)
+        patches -= possible_merges(wanted, patches)
     return tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sharpose.models.configs.base import Entry, check, is_number
+from sharpose.models.configs.base import Entry, check, check_whole, is_number
 from sharpose.models.configs.keypoint_vit import KeypointViTConfig, family
 
 
@@ -28,8 +28,7 @@ class ToMeConfig(KeypointViTConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole = isinstance(self.merges, int) and not isinstance(self.merges, bool) and self.merges >= 0
-        check(whole, "merges", self.merges, "a whole number of at least 0")
+        check_whole(self, "merges", least=0)
         inside = is_number(self.inflection) and -1 <= self.inflection <= 1
         check(inside, "inflection", self.inflection, "between -1 and 1")
         given = self.merges_per_block

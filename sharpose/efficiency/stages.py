@@ -1,0 +1,60 @@
+"""How long each stage of SHaRPose takes on this machine, for several α."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sharpose.efficiency.throughput import interleave
+from sharpose.errors import InputError
+from sharpose.models import create_model
+from sharpose.models.sharpose import SHaRPose
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Milliseconds per image, medians. `coarse`: until the heatmaps of somebody who leaves; `fine`: by α."""
+
+    coarse: float
+    fine: Mapping[float, float]
+
+
+def measure_stages(
+    name: str,
+    alphas: Sequence[float],
+    *,
+    options: Mapping[str, Any] | None = None,
+    batch_size: int = 1,
+    rounds: int = 20,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> StageTimes:
+    """Random weights, everything interleaved. Raises InputError for a model without two stages."""
+    model = create_model(name, **(options or {})).eval().to(device)
+    if not isinstance(model, SHaRPose) or model.config.stages != "coarse-fine":
+        raise InputError(f"{name}: has no coarse and fine stage to choose between; name a SHaRPose")
+    with torch.inference_mode():
+        images = torch.randn(batch_size, 3, *model.config.image_size).to(device)
+        looked = model.coarse(images)
+
+    @torch.inference_mode()
+    def leave() -> None:
+        model.head(model.coarse(images).keypoint_tokens)
+
+    def look_again(alpha: float) -> Callable[[], None]:
+        @torch.inference_mode()
+        def call() -> None:
+            model.fine(images, looked, alpha)
+
+        return call
+
+    calls = {"coarse": leave, **{str(alpha): look_again(alpha) for alpha in alphas}}
+    samples = interleave(calls, device, rounds, 2, 0, progress)
+    taken = {
+        label: 1e3 * statistics.median(one.wall_s for one in found) / batch_size for label, found in samples.items()
+    }
+    return StageTimes(taken["coarse"], {alpha: taken[str(alpha)] for alpha in alphas})
