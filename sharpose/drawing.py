@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from sharpose.data.skeleton import Skeleton
 from sharpose.files import write_atomically
 
-if TYPE_CHECKING:
-    from sharpose.predict import Person
-
 DRAWN = ".pose.jpg"
 LIMB, JOINT, PATCH, TEXT = (80, 200, 60), (40, 40, 230), (255, 190, 60), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Person:
+    """One result. Box and keypoints (x, y, score) in picture pixels; patches: corners of the selected ones."""
+
+    bbox_xywh: list[float]
+    keypoints: Float[np.ndarray, "K 3"]
+    score: float
+    quality: float | None
+    refined: bool | None
+    patches: Float[np.ndarray, "n 4 2"]
 
 
 def draw(pixels: UInt8[np.ndarray, "H W 3"], people: Sequence[Person], skeleton: Skeleton | None) -> np.ndarray:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from sharpose.codecs.choice import codec_of
 from sharpose.codecs.geometry import (
@@ -33,7 +33,7 @@ from sharpose.data.annotations import read_json
 from sharpose.data.images import read_image
 from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import known_skeleton
-from sharpose.drawing import DRAWN, draw, drawing_name, write_drawing
+from sharpose.drawing import DRAWN, Person, draw, drawing_name, write_drawing
 from sharpose.errors import InputError
 from sharpose.files import write_json
 from sharpose.metrics.postprocess import rescore
@@ -45,18 +45,6 @@ BATCH = 32
 Boxes = list[tuple[list[float], float]]
 """(x, y, width, height) in pixels, and a score, for each person of a picture."""
 FindBoxes = Callable[[np.ndarray], Boxes]
-
-
-@dataclass(frozen=True)
-class Person:
-    """One result. Box and keypoints (x, y, score) in picture pixels; patches: corners of the selected ones."""
-
-    bbox_xywh: list[float]
-    keypoints: Float[np.ndarray, "K 3"]
-    score: float
-    quality: float | None
-    refined: bool | None
-    patches: Float[np.ndarray, "n 4 2"]
 
 
 @dataclass

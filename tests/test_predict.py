@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from sharpose.data.skeleton import known_skeleton
-from sharpose.drawing import draw
+from sharpose.drawing import Person, draw
 from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
-from sharpose.predict import Person, find_inputs, load_boxes, predict_people, predict_pictures
+from sharpose.predict import find_inputs, load_boxes, predict_people, predict_pictures
 
 SIDE = 16
 

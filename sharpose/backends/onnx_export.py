@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sharpose.backends.extras import need
+from sharpose.backends.extras import need, quiet
 from sharpose.backends.graphs import Graph, graphs_of
 from sharpose.errors import InputError, RunFailed
 from sharpose.files import sha256_of, write_json
@@ -130,19 +127,3 @@ def sort_stable(self: Any, stable: bool | None = None, dim: int = -1, descending
 
     count = op.Shape(self, start=dim) if dim == -1 else op.Shape(self, start=dim, end=dim + 1)
     return op.TopK(self, count, axis=dim, largest=int(descending), sorted=1)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """The exporter and the quantiser talk about their own steps and deprecations, which concern no user."""
-    loggers = [logging.getLogger(name) for name in ("", "torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

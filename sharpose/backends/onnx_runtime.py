@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sharpose.backends.extras import need
+from sharpose.backends.extras import need, quiet
 from sharpose.backends.graphs import Run
-from sharpose.backends.onnx_export import quiet
 
 
 def compile_graph(path: Path, precision: str, threads: int) -> Run:

@@ -24,9 +24,9 @@ from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed
 from sharpose.progress import Reporter
 from sharpose.training.checkpoints import save_checkpoint
 from sharpose.training.divergence import Watch
-from sharpose.training.objective import StepPlan
 from sharpose.training.optim import learning_rate, set_learning_rate
 from sharpose.training.recipe import Recipe
+from sharpose.training.step_plan import StepPlan
 
 LOG_EVERY = 100
 

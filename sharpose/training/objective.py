@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,8 @@ from sharpose.models.sharpose import SHaRPose
 from sharpose.training.losses import joint_mse, keep_ratio_loss, token_distillation
 from sharpose.training.okdhp import OkdhpObjective
 from sharpose.training.recipe import Recipe
+from sharpose.training.step_plan import StepPlan
 from sharpose.weights import load_weights
-
-
-@dataclass(frozen=True)
-class StepPlan:
-    """What differs between steps: alpha (None: the model's own), whether only the coarse stage learns, lambda, and for
-    schedules of a system's own the epoch with its fraction."""
-
-    alpha: float | None
-    coarse_only: bool
-    quality_weight: float
-    epoch: float = 0.0
 
 
 class SHaRPoseObjective(nn.Module):

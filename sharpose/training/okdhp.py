@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -14,9 +13,7 @@ from sharpose.codecs.choice import HeatmapCodec
 from sharpose.data.normalise import normalise
 from sharpose.models.okdhp import Okdhp
 from sharpose.training.losses import joint_mse
-
-if TYPE_CHECKING:
-    from sharpose.training.objective import StepPlan
+from sharpose.training.step_plan import StepPlan
 
 DISTILLATION_WEIGHT = 2.0
 

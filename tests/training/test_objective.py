@@ -10,7 +10,8 @@ from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO
 from sharpose.models import create_model
 from sharpose.training.losses import joint_mse
-from sharpose.training.objective import SHaRPoseObjective, StepPlan
+from sharpose.training.objective import SHaRPoseObjective
+from sharpose.training.step_plan import StepPlan
 
 
 def test_joint_mse_counts_invisible_keypoints_as_right() -> None:

@@ -8,9 +8,10 @@ import torch
 from sharpose.codecs.choice import codec_of
 from sharpose.models import create_model
 from sharpose.training.losses import joint_mse
-from sharpose.training.objective import StepPlan, objective_for
+from sharpose.training.objective import objective_for
 from sharpose.training.okdhp import OkdhpObjective, map_divergence, ramp_up
 from sharpose.training.recipe import Recipe
+from sharpose.training.step_plan import StepPlan
 
 
 def step(branches: int, epoch: float) -> tuple[OkdhpObjective, dict[str, torch.Tensor], dict[str, torch.Tensor]]:

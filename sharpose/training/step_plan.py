@@ -1,0 +1,16 @@
+"""What a training step is told about its place in the schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """What differs between steps: alpha (None: the model's own), whether only the coarse stage learns, lambda, and for
+    schedules of a system's own the epoch with its fraction."""
+
+    alpha: float | None
+    coarse_only: bool
+    quality_weight: float
+    epoch: float = 0.0
