@@ -85,10 +85,14 @@ class Catalog:
             raise SpecError(f"{self.places.tiers}: no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
         return self.tiers.datasets[name]
 
-    def root(self, name: str) -> Path:
-        """The folder that a data set on disk lies in. Raises Blocked where it is not given."""
+    def folder(self, name: str) -> Path | None:
+        """The folder that a data set on disk lies in; None where it is not given."""
         kind = self.dataset(name).folder
-        root = self.places.coco if kind == "coco" else self.places.others.get(kind)
+        return self.places.coco if kind == "coco" else self.places.others.get(kind)
+
+    def root(self, name: str) -> Path:
+        """The same. Raises Blocked where it is not given."""
+        kind, root = self.dataset(name).folder, self.folder(name)
         if root is None:
             coco = "the COCO folder with --coco DIR or SHARPOSE_COCO"
             raise Blocked(

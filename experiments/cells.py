@@ -30,6 +30,8 @@ PCKH_VERSION = 1
 
 # Fields of a configuration that only shape training: the weights' hash stands for them.
 TRAINING_ONLY = ("drop_path", "position_init", "oks_target")
+# What a network keeps from its training, whatever is asked of it later, where it is not the system's usual.
+LEARNT = {"stages": ("coarse", "fine"), "relevance_rows": ("quality",), "codec": ("udp", "dark")}
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,14 @@ def predictions_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: 
 
 def weights_name(model: str, options: dict[str, Any], seed: int | None = None) -> str:
     """The name of a row's weights: a network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one
-    that learnt with another choice of patches (`…-quality`) or another seed (`…-seed1`)."""
-    own = [options.get("stages", "coarse-fine"), options.get("relevance_rows", "")]
+    that learnt with another choice of patches (`…-quality`), another codec (`…-udp`) or another seed (`…-seed1`)."""
     seeds = [f"seed{seed}"] if seed else []
-    return "-".join([model, *(word for word in own if word in ("coarse", "fine", "quality")), *seeds])
+    return "-".join([model, *learnt_with(options).values(), *seeds])
+
+
+def learnt_with(options: dict[str, Any]) -> dict[str, str]:
+    """The options that cannot be changed after training, where they are not what a system's own weights learnt with."""
+    return {name: options[name] for name, values in LEARNT.items() if options.get(name) in values}
 
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:

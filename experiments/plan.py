@@ -5,6 +5,7 @@ Nothing is measured, trained or fetched here, and torch is not imported.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.catalog import Catalog, brief, open_catalog
-from experiments.cells import model_identity, weights_name
+from experiments.cells import learnt_with, model_identity, weights_name
 from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
 from results.store import Store, canonical
 from sharpose.errors import InputError
 from sharpose.training.recipe import load_recipe, own_recipe
 
-# people that a data set's models learn from, and the crops that are looked at to judge one, by kind of boxes
-LEARN_FROM = {"coco-val": ("coco-train", 149_813), "coco-test-dev": ("coco-train", 149_813), "mpii-val": (None, 22_246)}
+# people of a set that models learn from, and the crops that are looked at to judge one, by kind of boxes
+PEOPLE = {"coco-train": 149_813, "mpii-train": 22_246}
 LOOK_AT = {"coco-val": {"ground-truth": 6_352, "detections": 104_125}, "mpii-val": {"ground-truth": 2_958}}
 
 GPU_MACS_PER_S = 20e12
@@ -80,21 +81,31 @@ def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store:
     first = rows[0][1]
     path = catalog.places.weights / f"{weights}.safetensors"
     there, missing = data_paths(catalog, first.dataset, {settings.boxes for _, settings in rows})
-    recipe = None if path.exists() else load_recipe(own_recipe(first.model))
+    learnt = learnt_with(first.options)
+    name = None if path.exists() else own_recipe(first.model, learnt.get("codec", ""))
+    recipe = None if name is None else load_recipe(name)
     (there if path.exists() else missing).append(f"weights {brief(path)}")
     macs, speed, where = stored_costs(store, [settings for _, settings in rows], device)
-    passes = 0.0 if recipe is None else recipe.epochs * LEARN_FROM.get(first.dataset, (None, 0))[1] * STEP_FORWARDS
+    passes = (
+        0.0
+        if recipe is None
+        else recipe.epochs * PEOPLE.get(catalog.dataset(first.dataset).training or "", 0) * STEP_FORWARDS
+    )
     looks = sum(looked_at(settings) for _, settings in rows)
     command = None
     if recipe is not None:
-        start = "--init START.safetensors" if recipe.starts_from not in (None, "random weights") else ""
+        start = recipe.starts_from not in (None, "random weights")
         if start:
             missing.append(f"start weights: {recipe.starts_from} (sharpose import makes them safetensors)")
-        command = train_command(weights, first.model, catalog, first.dataset, start)
+        words = ["--recipe", name] if name != own_recipe(first.model) else []
+        if any(recipe.model_options.get(key) != value for key, value in learnt.items()):
+            words += ["--set", "model_options=" + json.dumps({**recipe.model_options, **learnt})]
+        words += ["--init", "START.safetensors"] if start else []
+        command = train_command(weights, first.model, catalog, first.dataset, words)
     return Need(
         weights=weights,
         rows=[label for label, _ in rows],
-        recipe=None if recipe is None else own_recipe(first.model),
+        recipe=name,
         starts_from=None if recipe is None else recipe.starts_from,
         epochs=None if recipe is None else recipe.epochs,
         gpu_hours=None if macs is None else passes * macs / GPU_MACS_PER_S / 3600,
@@ -110,16 +121,14 @@ def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store:
 def data_paths(catalog: Catalog, name: str, boxes: set[str]) -> tuple[list[str], list[str]]:
     """The files that evaluating on a data set and training for it take: those that are there, and the others."""
     data = catalog.dataset(name)
-    if data.unavailable is not None:
-        return [], [f"{name}: {data.unavailable}"]
-    wanted = {part: path for part, path in data.paths.items() if part != "detections" or "detections" in boxes}
-    paths = list(wanted.values())
+    withheld = [] if data.unavailable is None else [f"{name}: {data.unavailable}"]
+    wanted = [path for part, path in data.paths.items() if part != "detections" or "detections" in boxes]
     if data.training is not None:
-        paths += [path for part, path in catalog.dataset(data.training).paths.items() if part != "detections"]
-    root = catalog.places.coco
-    found = {path: root is not None and (root / path).exists() for path in dict.fromkeys(paths)}
-    shown = {path: str(root / path) if root is not None else path for path in found}
-    return [shown[p] for p, ok in found.items() if ok], [shown[p] for p, ok in found.items() if not ok]
+        wanted += [path for part, path in catalog.dataset(data.training).paths.items() if part != "detections"]
+    root = catalog.folder(name)
+    paths = [path if root is None else str(root / path) for path in dict.fromkeys(wanted)]
+    there = [path for path in paths if root is not None and Path(path).exists()]
+    return there, withheld + [path for path in paths if path not in there]
 
 
 def stored_costs(store: Store, settings: Sequence[Any], device: str) -> tuple[float | None, float | None, str | None]:
@@ -147,15 +156,15 @@ def looked_at(settings: Any) -> int:
     return LOOK_AT.get(settings.dataset, {}).get(settings.boxes, 0) * (2 if settings.flip_test else 1)
 
 
-def train_command(weights: str, model: str, catalog: Catalog, dataset: str, start: str) -> str | None:
-    """How the weights are trained; None where the data set has no training set on disk."""
+def train_command(weights: str, model: str, catalog: Catalog, dataset: str, words: Sequence[str]) -> str | None:
+    """How the weights are trained, with more `words`; None where the data set has no training set."""
     training = catalog.dataset(dataset).training
     if training is None:
         return None
-    paths, root = catalog.dataset(training).paths, catalog.places.coco or Path("COCO")
-    words = ["sharpose", "train", "--model", model, "--data", str(root / paths["annotations"])]
-    words += ["--images", str(root / paths["images"]), "--out", f"runs/{weights}"]
-    return shlex.join(words) + (f" {start}" if start else "")
+    paths, root = catalog.dataset(training).paths, catalog.folder(training)
+    root = root or Path(catalog.dataset(training).folder.upper())
+    data = ["--data", str(root / paths["annotations"]), "--images", str(root / paths["images"])]
+    return shlex.join(["sharpose", "train", "--model", model, *data, "--out", f"runs/{weights}", *words])
 
 
 def as_dict(needs: Sequence[Need]) -> dict[str, Any]:

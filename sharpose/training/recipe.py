@@ -84,11 +84,12 @@ class Recipe(BaseModel):
 FOLDER = Path(str(files("sharpose.training") / "recipes"))
 
 
-def own_recipe(model_name: str) -> str:
+def own_recipe(model_name: str, codec: str = "") -> str:
     """The name of the recipe that a model is trained by, where none is named.
 
-    `vitpose-base-384x288` asks for a recipe of its own, then for vitpose-base's, vitpose-384x288's and vitpose's. Nano
-    models share one. A model without any gets its own name, which `load_recipe` answers with what there is.
+    `vitpose-base-384x288` asks for a recipe of its own, then for vitpose-base's, vitpose-384x288's and vitpose's;
+    before all of them for that of its `codec` (hrnet-udp-384x288). Nano models share one. A model without any gets its
+    own name, which `load_recipe` answers with what there is.
     """
     if "-nano-" in model_name:
         return "nano" if model_name.startswith("sharpose") else "nano-one-stage"
@@ -97,6 +98,9 @@ def own_recipe(model_name: str) -> str:
     for count in range(len(parts), 0, -1):
         stem = "-".join(parts[:count])
         names += [f"{stem}-{size}", stem]
+    if codec:
+        stem = "-".join([parts[0], codec])
+        names = [f"{stem}-{size}", stem, *names]
     return next((name for name in names if (FOLDER / f"{name}.yaml").exists()), model_name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from experiments.cells import model_identity
 from experiments.plan import GPU_MACS_PER_S, STEP_FORWARDS, lines, plan
 from experiments.provenance import REPOSITORY
 from results.store import Record, Store
+from sharpose.cli.app import parse_settings
 from sharpose.errors import InputError
 
 SPEC = """
@@ -86,6 +88,26 @@ def test_rows_that_share_weights_are_one_need() -> None:
 def test_withheld_annotations_are_said(spec: Path) -> None:
     needs = plan(["table4"])
     assert all(any("not public" in one for one in need.missing) for need in needs)
+
+
+def test_a_codec_is_a_training_of_its_own() -> None:
+    needs = {one.weights: one for one in plan(["table4"])}
+    for codec in ("udp", "dark"):
+        one = needs[f"hrnet-w48-384x288-{codec}"]
+        assert one.recipe == f"hrnet-{codec}-384x288" and one.command is not None
+        assert f"--recipe hrnet-{codec}-384x288 --init" in one.command and "train2017" in one.command
+
+
+def test_a_network_of_one_stage_is_trained_as_one() -> None:
+    one = {one.weights: one for one in plan(["table8"])}["sharpose-base-256x192-coarse"]
+    words = shlex.split(one.command or "")
+    settings = parse_settings([words[words.index("--set") + 1]])
+    assert settings["model_options"] == {"stages": "coarse"}
+
+
+def test_mpii_is_trained_on_its_own_people() -> None:
+    for one in plan(["table5"]):
+        assert one.command is not None and "--data MPII/annotations/mpii_train.json" in one.command
 
 
 def test_only_for_tiers_without_stand_ins(spec: Path) -> None:
