@@ -93,7 +93,7 @@ def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store:
     )
     looks = sum(looked_at(settings) for _, settings in rows)
     command = None
-    if recipe is not None:
+    if recipe is not None and name is not None:
         start = recipe.starts_from not in (None, "random weights")
         if start:
             missing.append(f"start weights: {recipe.starts_from} (sharpose import makes them safetensors)")
