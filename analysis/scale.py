@@ -21,6 +21,9 @@ BACKWARD, OPERATIONS = 2, 2
 # dense bf16 operations per second of the data sheet, and the share of them that this calculation assumes
 PEAK, UTILISATION = {"H100": 989e12, "A100": 312e12}, 0.2
 
+# options that are chosen after training
+CHOSEN_LATER = ("quality_threshold", "alpha_mass", "fine_merge")
+
 
 @dataclass(frozen=True)
 class Work:
@@ -45,8 +48,7 @@ def table_work(loaded: LoadedSpec, done: set[str] | None = None) -> Work:
         if settings.model == MEAN_POSE or "accuracy" not in loaded.measures(row):
             continue
         identity = model_identity(settings.model, settings.options)
-        # when to refine is chosen after training
-        name = json.dumps({key: value for key, value in identity.items() if key != "quality_threshold"}, sort_keys=True)
+        name = json.dumps({key: identity[key] for key in identity if key not in CHOSEN_LATER}, sort_keys=True)
         if name not in done:
             done.add(name)
             macs.append(cost(identity["system"], identity).macs)
