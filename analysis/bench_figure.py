@@ -23,7 +23,9 @@ def ratios(frame: pd.DataFrame, axis: Axes) -> Axes:
     shown = frame.dropna(subset=["ratio"]).iloc[::-1].reset_index(drop=True)
     axis.barh(shown.index, shown["ratio"], color=BLUE, height=0.6)
     for index, row in shown.iterrows():
-        axis.annotate(f"{row['ratio']:.2f}", (row["ratio"], index), (3, 0), textcoords="offset points", va="center")
+        # behind the mark of what was wanted, where that is further out
+        end = row[["ratio", "wanted"]].max()
+        axis.annotate(f"{row['ratio']:.2f}", (end, index), (4, 0), textcoords="offset points", va="center")
     wanted = shown.dropna(subset=["wanted"])
     axis.scatter(wanted["wanted"], wanted.index, marker="|", s=220, color=ORANGE, zorder=3, label="wanted")
     axis.axvline(1, color=GREY, lw=0.8)
