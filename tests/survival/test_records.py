@@ -34,10 +34,11 @@ def test_a_store_under_load(program: Callable[..., str], tmp_path: Path) -> None
 @pytest.mark.slow
 def test_ten_thousand_records(program: Callable[..., str], tmp_path: Path) -> None:
     found = json.loads(
-        program("records.py", "--out", tmp_path, "--records", 10_000, "--kill-every-s", 0.2, timeout=1800)
+        program("records.py", "--out", tmp_path, "--records", 10_000, "--kill-every-s", 0.1, timeout=1800)
     )
     assert (found["written"], found["lost"], found["torn"]) == (10_000, 0, 0)
-    assert found["kills"] == 24 and found["deleted"] > 2_000 and found["read"] > 10_000
+    # 24 at most; a fast machine has written everything before
+    assert found["kills"] >= 12 and found["deleted"] > 2_000 and found["read"] > 10_000
 
 
 def test_two_runs_at_once_measure_each_cell_once_and_print_the_same_table(tmp_path: Path) -> None:
