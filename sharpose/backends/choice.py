@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from sharpose.errors import InputError
 
-EAGER, COMPILED = "eager", "compiled"
+EAGER, COMPILED, PACKED = "eager", "compiled", "packed"
 PRECISIONS = {
     EAGER: ("fp32", "bf16", "fp16"),
     COMPILED: ("fp32", "bf16", "fp16"),
+    PACKED: ("fp32", "bf16"),
     "onnxruntime": ("fp32", "int8"),
     "openvino": ("fp32", "bf16", "int8"),
 }
-"""By back-end. int8: weights and, as they come, activations of linear layers; the rest stays in fp32."""
+"""By back-end. int8, and bf16 of packed: weights and, as they come, inputs of linear layers; the rest stays in fp32."""
 
 
 def split_backend(named: str, precision: str) -> tuple[str, str]:

@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sharpose.backends.choice import COMPILED, EAGER, check_backend
+from sharpose.backends.choice import COMPILED, EAGER, PACKED, check_backend
 from sharpose.backends.graphs import COARSE, Run, coarse_stage, graphs_of, present
 from sharpose.backends.onnx_export import write_graph
 from sharpose.compiled import compile_model
 from sharpose.errors import InputError
 from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.sharpose import CoarseStage, FineStage, SHaRPose
+from sharpose.packed import can_pack, pack_linears
 
 MODULES = {"onnxruntime": "sharpose.backends.onnx_runtime", "openvino": "sharpose.backends.openvino"}
 """Each has `compile_graph(path, precision, threads) -> Run`."""
@@ -65,19 +66,22 @@ def deploy(
     batch_size: int = 1,
     device: str = "cpu",
 ) -> PoseModel:
-    """`model` itself for `eager`, compiled in place for `compiled`; else its graphs, compiled by a runtime, behind the
-    model's own interface.
+    """`model` itself for `eager`, changed in place for `compiled` and `packed`; else its graphs, compiled by a runtime,
+    behind the model's own interface.
 
     threads: of the runtime; None for as many as torch uses. batch_size, device: of the batches that will come, which
     only `compiled` must know; smaller graphs, for one person and for the few an early exit leaves, are made when they
-    come. The weights are copied for other runtimes: later changes do not show. Raises InputError for what the back-end
-    cannot do, or a package that is missing.
+    come. The weights are copied but for `eager` and `compiled`: later changes do not show. Raises InputError for what
+    the back-end cannot do, or a package that is missing.
     """
     check_backend(backend, precision, device)
     if backend == EAGER:
         return model
     if backend == COMPILED:
         compile_model(model.eval(), [1, max(1, batch_size // 4), batch_size], device)
+        return model
+    if backend == PACKED:
+        pack_linears(model, precision)
         return model
     compile_graph = import_module(MODULES[backend]).compile_graph
     model, runs = model.cpu().eval(), {}
@@ -87,3 +91,8 @@ def deploy(
             runs[graph.name] = compile_graph(path, precision, threads or torch.get_num_threads())
     deployed = DeployedSHaRPose(model, runs) if isinstance(model, SHaRPose) else Deployed(model, runs)
     return deployed.eval()
+
+
+def usual_backend(device: str) -> str:
+    """The fastest of those whose results differ from torch's by rounding alone and that need nothing installed."""
+    return PACKED if device == "cpu" and can_pack() else EAGER

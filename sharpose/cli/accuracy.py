@@ -147,8 +147,10 @@ def predict(
     min_score: Annotated[float, typer.Option(min=0, max=1, help="People below it are not taken.")] = 0.5,
     settings: Settings = None,
     device: Device = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32; with openvino also bf16, with onnxruntime int8.")] = "fp32",
-    backend: Backend = "eager",
+    precision: Annotated[
+        str, typer.Option(help="fp32; with packed and openvino also bf16, with onnxruntime int8.")
+    ] = "fp32",
+    backend: Backend = "",
     as_json: Json = False,
 ) -> None:
     """Keypoints of the people in pictures and videos: JSON in COCO's results format, and drawings.
@@ -157,6 +159,8 @@ def predict(
     weights of a detector, trained on COCO, are the file at the address that python -c "from torchvision.models import
     get_model_weights as w; print(w('NAME').DEFAULT.url)" prints.
 
+    Without --backend it is packed on a CPU where torch can do that, and eager elsewhere: the same but for rounding.
+
     What cannot be used (broken pictures and videos, boxes without area or outside) is listed and the rest is done; then
     the exit code is 1, or 2 where nothing could be used.
 
@@ -164,7 +168,7 @@ def predict(
     """
     from sharpose.assess import check_device, load_chosen
     from sharpose.backends.choice import COMPILED, EAGER, check_backend, split_backend
-    from sharpose.backends.deploy import deploy
+    from sharpose.backends.deploy import deploy, usual_backend
     from sharpose.detect import PersonDetector
     from sharpose.models import create_model
     from sharpose.predict import BATCH, Summary, find_inputs, predict_pictures, whole
@@ -172,7 +176,7 @@ def predict(
     from sharpose.video import predict_video
 
     check_device(device)
-    backend, precision = split_backend(backend, precision)
+    backend, precision = split_backend(backend or usual_backend(device), precision)
     check_backend(backend, precision, device)
     if backend in (EAGER, COMPILED) and precision != "fp32":
         raise InputError(f"--precision {precision!r} does not work: predicting with torch is in fp32")

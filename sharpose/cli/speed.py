@@ -21,7 +21,10 @@ def bench(
     peers: Annotated[bool, typer.Option("--peers", help="Also other libraries' models of the same sizes.")] = False,
     backends: Annotated[
         list[str] | None,
-        typer.Option("--backend", help="eager, compiled, onnxruntime[:int8] or openvino[:bf16]; may be repeated."),
+        typer.Option(
+            "--backend",
+            help="eager, compiled, packed[:bf16], onnxruntime[:int8] or openvino[:bf16]; may be repeated.",
+        ),
     ] = None,
     scopes: Annotated[
         list[str] | None, typer.Option("--scope", help="model, model-flip-decode or end-to-end; may be repeated.")

@@ -41,7 +41,7 @@ def test_eager_is_the_model_itself(model: PoseModel) -> None:
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (("tensorrt", "fp32", "cpu"), "eager, compiled, onnxruntime, openvino"),
+        (("tensorrt", "fp32", "cpu"), "eager, compiled, packed, onnxruntime, openvino"),
         (("onnxruntime", "bf16", "cpu"), "onnxruntime: fp32, int8"),
         (("openvino", "fp32", "cuda"), "--device cpu"),
     ],
