@@ -40,11 +40,12 @@ class Timed:
 
 
 def bench_tables(*, device: str = "cpu", store: Store | None = None) -> list[Table]:
-    """The table of speeds on a device (this machine's `cpu` or `cuda`, or a stored name), and of what back-ends do to
-    accuracy. Nothing is measured."""
+    """The tables of speeds on a device (this machine's `cpu` or `cuda`, or a stored name), of where the time goes, and
+    of what back-ends do to accuracy. Nothing is measured."""
     store = store or Store()
     bench, chosen = load_bench(), pick_device(device, store)
-    return [speed_table(bench, read_timed(bench, chosen, store), chosen), deployed_table(bench, store)]
+    timed = read_timed(bench, chosen, store)
+    return [speed_table(bench, timed, chosen), operator_table(timed, chosen), deployed_table(bench, store)]
 
 
 def read_timed(bench: Bench, device: Device, store: Store) -> list[Timed]:
@@ -57,7 +58,7 @@ def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
     shown = pd.DataFrame(
         {
             "row": [one.row.label for one in timed],
-            "batch": [str(one.row.batch_size or bench.batch_size) for one in timed],
+            "batch": [batch_text(one, bench) for one in timed],
             "scope": [one.row.scope for one in timed],
             "images/s": [speed_text(one) for one in timed],
             "against": [one.row.against or DASH for one in timed],
@@ -78,7 +79,8 @@ def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
 def raw_numbers(one: Timed, others: Mapping[str, Timed]) -> dict[str, Any]:
     row = one.row
     facts = {
-        name: getattr(row, name) for name in ("label", "model", "backend", "precision", "scope", "against", "wanted")
+        name: getattr(row, name)
+        for name in ("label", "model", "backend", "precision", "scope", "refine_rate", "against", "wanted")
     }
     found = {key: one.metric(key) for key in NUMBERS}
     return {**facts, **found, "ratio": ratio(one, others), "run_id": one.record.run_id if one.record else None}
@@ -95,12 +97,22 @@ def ratio(one: Timed, others: Mapping[str, Timed]) -> float | None:
     if not together(one, other):
         return one.metric("images_per_s") / other.metric("images_per_s")
     pairs = zip(one.metric("samples_ms"), other.metric("samples_ms"), strict=True)
-    size = one.metric("batch_size") / other.metric("batch_size")
+    size = images_per_call(one) / images_per_call(other)
     return statistics.median(theirs / ours * size for ours, theirs in pairs)
 
 
 def together(one: Timed, other: Timed) -> bool:
     return one.metric("session") == other.metric("session")
+
+
+def images_per_call(one: Timed) -> int:
+    """How many a sample is the time of; several batches of them where they are streamed."""
+    return int(one.metric("images_per_call") or one.metric("batch_size"))
+
+
+def batch_text(one: Timed, bench: Bench) -> str:
+    size = str(one.row.batch_size or bench.batch_size)
+    return size if one.row.refine_rate is None else f"{size}, {100 * one.row.refine_rate:g} % refined"
 
 
 def speed_text(one: Timed) -> str:
@@ -158,6 +170,29 @@ def speed_notes(timed: list[Timed], others: Mapping[str, Timed], device: Device)
         labels = ", ".join(one.row.label for one in timed if one.record is None and (one.lacking or "") == reason)
         notes.append(f"{DASH} {labels}: {reason or 'not measured yet (make bench)'}.")
     return notes
+
+
+def operator_table(timed: list[Timed], device: Device) -> Table:
+    """Where the time goes, by kind of operator, in the rows that torch runs operator by operator."""
+    found = [(one, one.metric("operators")) for one in timed if one.metric("operators")]
+    kinds = sorted(
+        {kind for _, shares in found for kind in shares}, key=lambda kind: -max(s.get(kind, 0) for _, s in found)
+    )
+    frame = pd.DataFrame([{"label": one.row.label, **shares} for one, shares in found], columns=["label", *kinds])
+    shown = pd.DataFrame(
+        {
+            "row": frame["label"],
+            **{
+                f"{kind} %": [number_text(100 * shares.get(kind, 0), "{:.1f}") for _, shares in found] for kind in kinds
+            },
+        }
+    )
+    notes = [
+        f"{device}, torch's profiler, self time on the CPU over three calls after the timed rounds; products include a "
+        "GELU and a bias that are computed with them, copies the bias that an eager product begins with.",
+        *([f"{origin([one.record for one, _ in found if one.record])}.".capitalize()] if found else []),
+    ]
+    return Table("operators", "Where the time goes, by kind of operator", frame, shown, notes)
 
 
 def deployed_table(bench: Bench, store: Store) -> Table:

@@ -76,6 +76,7 @@ def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dic
             one.row.precision,
             one.row.scope,
             files,
+            one.row.refine_rate,
         )
         for one in timed
     }

@@ -14,7 +14,7 @@ from experiments.cells import model_identity
 from experiments.provenance import Device
 from experiments.spec import FOLDER, Strict
 from experiments.yamlfile import YamlFile, nearest
-from sharpose.backends.choice import EAGER, check_backend
+from sharpose.backends.choice import COMPILED, EAGER, check_backend
 from sharpose.efficiency.peers import PEERS, describe_peer, missing_package
 from sharpose.errors import InputError
 from sharpose.models.registry import resolve_config
@@ -29,7 +29,10 @@ PACKAGES = {
 
 
 class BenchRow(Strict):
-    """One thing to time. `against`: the label of the row its speed is divided by; `wanted`: the ratio aimed at."""
+    """One thing to time. `against`: the label of the row its speed is divided by; `wanted`: the ratio aimed at.
+
+    `refine_rate`: batches are streamed, this share of whose people goes on to the fine stage.
+    """
 
     label: str = Field(min_length=1)
     model: str
@@ -38,6 +41,7 @@ class BenchRow(Strict):
     backend: str = EAGER
     precision: str = "fp32"
     scope: Literal["model", "model-flip-decode", "end-to-end"] = "model"
+    refine_rate: float | None = Field(None, ge=0, le=1)
     against: str | None = None
     wanted: float | None = Field(None, gt=0)
 
@@ -139,10 +143,12 @@ def timings(bench: Bench, catalog: Catalog, device: Device) -> list[Timing]:
             "device": device.name,
             "threads": device.threads,
         }
+        if row.refine_rate is not None:
+            identity["refine_rate"] = row.refine_rate
         if row.scope == "end-to-end":
             identity["dataset"] = catalog.data_identity(bench.data)
         lacking = missing_package(row.model) if row.model in PEERS else missing_extra(row.backend, row.precision)
-        if row.backend != EAGER and device.kind != "cpu":
+        if row.backend not in (EAGER, COMPILED) and device.kind != "cpu":
             lacking = f"backend {row.backend} runs on the CPU here"
         found.append(Timing(row, identity, lacking))
     return found

@@ -44,7 +44,7 @@ def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
     model.eval().requires_grad_(False)
     for module in list(model.modules()):
         if isinstance(module, Mlp) and is_plain(module):
-            module.fc1 = PackedLinear(module.fc1, kind, gelu=True, narrow=True)
+            module.fc1 = PackedLinear(module.fc1, kind, gelu=True, narrow=True)  # type: ignore[arg-type]
             module.act = nn.Identity()
     for module in list(model.modules()):
         for name, child in list(module.named_children()):

@@ -51,6 +51,9 @@ def bench(
 ) -> None:
     """Images per second, everything interleaved in one run, random weights, every person refined or a given share.
 
+    With a share (--refine-rate), early exit as it is used: four batches are streamed, and the people who need it are
+    refined together.
+
     Beside it: how much faster than the first row, latencies of a batch, and the share of the machine's own fp32
     matrix-multiply rate that was reached, measured in the same run. With --record no model is named: the rows are
     those of experiments/bench.yaml; their tables are printed and written to results/csv, their figure is drawn.
@@ -68,9 +71,6 @@ def bench(
     options = {"quality_threshold": None, **parse_settings(settings)}
     for name in names:
         resolve_config(name, **supported(name, options))
-    if refine_rate is not None:
-        show_streams(names, options, refine_rate, (batches or [4])[0], rounds, precision, device, threads, as_json)
-        return
     from sharpose.efficiency.bench import measure_bench
     from sharpose.progress import Reporter
 
@@ -78,7 +78,8 @@ def bench(
     from sharpose.backends.choice import split_backend
 
     chosen = [split_backend(one, precision) for one in backends or ["eager"]]
-    wanted = variants(names, options, peers, chosen, scopes or ["model"], batches or [4], precision, people)
+    places = list(product(scopes or ["model"], batches or [4]))
+    wanted = variants(names, options, peers, chosen, places, precision, people, refine_rate)
     with Reporter("Timing", rounds) as report:
         results = measure_bench(
             wanted, device=device, rounds=rounds, threads=threads, memory=memory, progress=report.progress
@@ -86,33 +87,6 @@ def bench(
     first = next(iter(results.values()))["images_per_s"]
     width = max(map(len, results))
     show(results, as_json, "\n".join(line(label, row, first, width) for label, row in results.items()))
-
-
-def show_streams(
-    names: list[str],
-    options: dict[str, Any],
-    refine_rate: float,
-    batch_size: int,
-    rounds: int,
-    precision: str,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-) -> None:
-    """Early exit as it is used: the people of several batches that need it are refined together."""
-    from sharpose.efficiency.throughput import measure_throughput
-    from sharpose.progress import Reporter
-
-    how: dict[str, Any] = {"batch_size": batch_size, "refine_rate": refine_rate, "rounds": rounds, "threads": threads}
-    variants = {name: (name, supported(name, options)) for name in names}
-    with Reporter("Timing", rounds) as report:
-        results = measure_throughput(variants, precision=precision, device=device, progress=report.progress, **how)
-    lines = [
-        f"{name:24} {row['images_per_s']:8.2f} images/s  CPU {row['cpu_s_per_image']:.3f} s/image"
-        f"{'  (noisy)' if row['noisy'] else ''}"
-        for name, row in results.items()
-    ]
-    show(results, as_json, "\n".join(lines))
 
 
 def record_bench(device: str, again: bool, as_json: bool) -> None:
@@ -146,25 +120,27 @@ def variants(
     options: dict[str, Any],
     peers: bool,
     backends: list[tuple[str, str]],
-    scopes: list[str],
-    batches: list[int],
+    places: list[tuple[str, int]],
     precision: str,
     people: Any,
+    refine_rate: float | None,
 ) -> dict[str, Variant]:
-    """All combinations by label; peers are eager, and backbones without heatmaps are timed as models alone."""
+    """All combinations by label, `places` being scope and batch; peers are eager, and backbones without heatmaps are
+    timed as models alone."""
     from sharpose.efficiency.peers import find_peer, peers_of
     from sharpose.efficiency.variants import Variant
 
     found: dict[str, Variant] = {}
-    for scope, batch in product(scopes, batches):
-        places = {"batch_size": batch, "scope": scope, "people": people}
+    for scope, batch in places:
+        place: dict[str, Any] = {"batch_size": batch, "scope": scope, "people": people}
         for name, (backend, own) in product(names, backends):
-            one = Variant(name, supported(name, options), backend=backend, precision=own, **places)
+            how = {"backend": backend, "precision": own, "refine_rate": refine_rate, **place}
+            one = Variant(name, supported(name, options), **how)
             found[label(one)] = one
         others = dict.fromkeys(peer for name in names if peers for peer in peers_of(name))
         for peer in others:
             if scope == "model" or find_peer(peer).gives_heatmaps:
-                one = Variant(peer, precision=precision, **places)
+                one = Variant(peer, precision=precision, **place)
                 found[label(one)] = one
         if peers and not others:
             raise InputError(f"--peers: there are none of the size of {', '.join(names)}; sizes: small and base")

@@ -14,9 +14,10 @@ from torch import nn
 from sharpose.efficiency.energy import joules_per_call
 from sharpose.efficiency.machine import copy_call, matmul_call, roofline
 from sharpose.efficiency.memory import peak_memory_mib
+from sharpose.efficiency.operators import operator_shares
 from sharpose.efficiency.peers import PEERS, build_peer
 from sharpose.efficiency.throughput import interleave, summarise, synchronise
-from sharpose.efficiency.variants import Variant, build_network, check_variant, make_call, moved_bytes
+from sharpose.efficiency.variants import Variant, build_network, check_variant, is_torch, make_call, moved_bytes
 from sharpose.errors import InputError
 
 MATMUL, COPY = "matmul", "copy"
@@ -34,7 +35,8 @@ def measure_bench(
     memory: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Metrics]:
-    """Metrics by label: speed and latencies of a batch, place under the roofline, peak memory, energy; every sample.
+    """Metrics by label: speed and latencies of a batch, place under the roofline, peak memory, energy, kinds of
+    operators; every sample.
 
     A variant's samples are in the order of the rounds, so that those of two variants in one `session` can be paired.
     Multiply-adds are those of one image that goes through every stage, products alone, as executed; over the scope
@@ -66,13 +68,14 @@ def measure_bench(
         results = {}
         for label, variant in variants.items():
             joules = joules_per_call(calls[label], lambda: synchronise(device), device)
-            speed = summarise(samples[label], variant.batch_size)
+            speed = {**summarise(samples[label], variant.images_per_call), **sizes(variant)}
             results[label] = {
                 **speed,
                 **facts,
                 **work[label],
                 **roofline(work[label]["macs"], work[label]["moved_bytes"], 1 / speed["images_per_s"], peak, bandwidth),
-                "joules_per_image": None if joules is None else joules / variant.batch_size,
+                "operators": operator_shares(calls[label]) if is_torch(variant) and device == "cpu" else None,
+                "joules_per_image": None if joules is None else joules / variant.images_per_call,
             }
         # what was timed is freed before its memory is measured, one variant at a time
         networks.clear()
@@ -80,6 +83,11 @@ def measure_bench(
         for label, variant in variants.items() if memory else ():
             results[label]["peak_memory_mib"] = peak_memory_mib(variant, device, torch.get_num_threads())
     return results
+
+
+def sizes(variant: Variant) -> Metrics:
+    """Latencies and samples are of a call; where batches are streamed, that is several of them."""
+    return {"batch_size": variant.batch_size, "images_per_call": variant.images_per_call}
 
 
 def check_request(variants: Mapping[str, Variant], device: str, rounds: int) -> None:
@@ -105,27 +113,37 @@ def torch_threads(threads: int | None) -> Iterator[None]:
 
 def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:
     """Parameters, multiply-adds and least bytes of one image, by label; every model is counted once."""
-    counted: dict[tuple[str, ...], tuple[int, int]] = {}
+    counted: dict[tuple[str, ...], tuple[int, int, int]] = {}
     work = {}
     for label, variant in variants.items():
         key = variant.network[:2]
         if key not in counted:
             counted[key] = count_model(variant)
-        params, macs = counted[key]
+        params, macs, by_leaving = counted[key]
         runs = 1 if variant.scope == "model" else 2
-        work[label] = {"params": params, "macs": runs * macs, "moved_bytes": runs * moved_bytes(variant, params)}
+        # who leaves early has coarse heatmaps decoded instead
+        spared = 0 if variant.refine_rate is None else round((1 - variant.refine_rate) * by_leaving)
+        work[label] = {
+            "params": params,
+            "macs": runs * macs - spared,
+            "moved_bytes": runs * moved_bytes(variant, params),
+        }
     return work
 
 
-def count_model(variant: Variant) -> tuple[int, int]:
-    """Parameters and multiply-adds (products alone) of one image, those that are computed: what a rate is made of."""
+def count_model(variant: Variant) -> tuple[int, int, int]:
+    """Parameters, multiply-adds (products alone) of one image, and how many of them someone who leaves early spares.
+
+    Those that are computed: what a rate is made of.
+    """
     from sharpose.efficiency.cost import count_torch, measure_cost
 
     if variant.model not in PEERS:
         cost = measure_cost(variant.model, variant.options)
-        return cost["params"], cost["macs_torch_executed"]
+        spared = cost.get("macs_torch_executed_fine", 0) - cost.get("macs_torch_executed_head", 0)
+        return cost["params"], cost["macs_torch_executed"], spared
     with torch.device("meta"):
         model = build_peer(variant.model, explicit_attention=True).eval()
     config: Any = model.config
     images = torch.empty(1, 3, *config.image_size, device="meta")
-    return sum(parameter.numel() for parameter in model.parameters()), count_torch(model, (images,))["torch"]
+    return sum(parameter.numel() for parameter in model.parameters()), count_torch(model, (images,))["torch"], 0

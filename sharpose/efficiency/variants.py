@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from sharpose.backends.choice import COMPILED, EAGER, check_backend
+from sharpose.backends.choice import COMPILED, EAGER, PACKED, check_backend
 from sharpose.backends.deploy import deploy
 from sharpose.codecs.choice import HeatmapCodec, codec_of
 from sharpose.codecs.flip import flip_back
@@ -24,6 +24,7 @@ from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO
 from sharpose.efficiency.machine import BYTES_PER_NUMBER
 from sharpose.efficiency.peers import PEERS, build_peer, find_peer
+from sharpose.efficiency.throughput import STREAMED, streaming_call
 from sharpose.errors import InputError
 from sharpose.models import create_model, resolve_config
 
@@ -51,12 +52,25 @@ class Variant:
     precision: str = "fp32"
     scope: Scope = "model"
     people: People | None = None
+    refine_rate: float | None = None
+    """Stream several batches (`STREAMED`), this share of whose people goes on to the fine stage."""
 
     @property
     def network(self) -> tuple[str, ...]:
         """What variants that share a network have in common."""
         own = (str(self.batch_size),) if self.backend == COMPILED else ()
-        return self.model, repr(sorted(self.options.items())), self.backend, self.precision, *own
+        # its quality threshold is set for the rate
+        rate = () if self.refine_rate is None else (str(self.refine_rate), str(self.batch_size))
+        return self.model, repr(sorted(self.options.items())), self.backend, self.precision, *own, *rate
+
+    @property
+    def images_per_call(self) -> int:
+        return self.batch_size * (1 if self.refine_rate is None else STREAMED)
+
+
+def is_torch(variant: Variant) -> bool:
+    """Whether torch runs it operator by operator, so that its profiler sees them."""
+    return variant.backend in (EAGER, PACKED)
 
 
 def check_variant(variant: Variant, device: str) -> None:
@@ -68,6 +82,8 @@ def check_variant(variant: Variant, device: str) -> None:
         raise InputError(f"batch_size = {variant.batch_size}: must be at least 1")
     if variant.scope == "end-to-end" and variant.people is None:
         raise InputError("scope = 'end-to-end' needs people: annotations and their images")
+    if variant.refine_rate is not None:
+        check_rate(variant)
     if variant.model not in PEERS:
         resolve_config(variant.model, **variant.options)
         return
@@ -75,6 +91,18 @@ def check_variant(variant: Variant, device: str) -> None:
         raise InputError(f"{variant.model}: peers are timed as their library makes them, eager and without options")
     if variant.scope != "model" and not find_peer(variant.model).gives_heatmaps:
         raise InputError(f"{variant.model}: gives no heatmaps, so its scope can only be 'model'")
+
+
+def check_rate(variant: Variant) -> None:
+    """Raise InputError for a rate that is no share, or where nobody can leave early."""
+    assert variant.refine_rate is not None
+    if not 0 <= variant.refine_rate <= 1:
+        raise InputError(f"refine_rate = {variant.refine_rate} does not work: it must be between 0 and 1")
+    if variant.scope != "model":
+        raise InputError(f"refine_rate goes with scope 'model' alone, not with {variant.scope!r}")
+    config = None if variant.model in PEERS else resolve_config(variant.model, **variant.options)
+    if getattr(config, "stages", None) != "coarse-fine":
+        raise InputError(f"{variant.model}: has no coarse and fine stage, so refine_rate does not go with it")
 
 
 def build_network(variant: Variant, device: str, threads: int | None) -> nn.Module:
@@ -98,7 +126,9 @@ def make_call(variant: Variant, network: nn.Module, device: str) -> Call:
     codec = codec_of(config)
     if variant.scope == "end-to-end":
         return endless(variant, network, codec, device, kind)
-    images = torch.randn(variant.batch_size, 3, *config.image_size).to(device, kind)
+    images = torch.randn(variant.images_per_call, 3, *config.image_size).to(device, kind)
+    if variant.refine_rate is not None:
+        return streaming_call(network, images, variant.batch_size, variant.refine_rate)  # type: ignore[arg-type]
     if variant.scope == "model":
         return torch.inference_mode()(lambda: network(images))
     return torch.inference_mode()(lambda: flip_and_decode(network, codec, images))

@@ -14,7 +14,7 @@ from experiments.catalog import open_catalog
 from experiments.provenance import local_device
 from results.store import Record, Store
 
-PEER, OURS = "ViTPose-S 256x192, Hugging Face", "SHaRPose-S 256x192"
+PEER, OURS = "ViTPose-S 256x192, Hugging Face", "SHaRPose-S 256x192, packed"
 
 
 def metrics(session: str, samples: list[float]) -> dict[str, Any]:
@@ -44,10 +44,11 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
-def save(store: Store, label: str, session: str, samples: list[float]) -> None:
+def save(store: Store, label: str, session: str, samples: list[float], **more: Any) -> None:
     found = timings(load_bench(), open_catalog(), local_device("cpu"))
     identity = next(one.identity for one in found if one.row.label == label)
-    store.save(Record(identity, metrics(session, samples), "bench", label, "paper-size", {"utc": "2026-01-02"}))
+    values = {**metrics(session, samples), **more}
+    store.save(Record(identity, values, "bench", label, "paper-size", {"utc": "2026-01-02"}))
 
 
 def test_ratios_are_paired_within_a_session(store: Store) -> None:
@@ -61,6 +62,24 @@ def test_ratios_are_paired_within_a_session(store: Store) -> None:
     assert shown["times its speed"] == "2.00" and shown["peak memory (MiB)"] == "700"
     assert "J/image" not in speeds.shown
     assert "Wanted and not reached: none." in speeds.footer
+
+
+def test_a_sample_of_streamed_batches_is_of_more_people(store: Store) -> None:
+    gate, peer = "SHaRPose-B 384x288, packed, gate", "ViTPose-B 384x288, Hugging Face"
+    save(store, peer, "a", [100, 100, 100])
+    save(store, gate, "a", [200, 200, 200], images_per_call=16)
+    speeds = bench_tables(store=store)[0]
+    assert speeds.frame.set_index("label").loc[gate, "ratio"] == 2.0
+    assert speeds.shown.set_index("row").loc[gate, "batch"] == "4, 97.5 % refined"
+
+
+def test_where_the_time_goes(store: Store) -> None:
+    save(store, OURS, "a", [50, 50, 50], operators={"products": 0.9, "other": 0.1})
+    save(store, PEER, "a", [50, 50, 50], operators={"other": 0.3, "products": 0.5, "convolutions": 0.2})
+    shown = bench_tables(store=store)[1].shown.set_index("row")
+    assert list(shown) == ["products %", "other %", "convolutions %"]
+    assert shown.loc[OURS].tolist() == ["90.0", "10.0", "0.0"]
+    assert shown.loc[PEER].tolist() == ["50.0", "30.0", "20.0"]
 
 
 def test_other_sessions_are_marked_and_missing_rows_are_dashes(store: Store) -> None:
@@ -81,8 +100,8 @@ def test_what_a_back_end_does_to_accuracy(store: Store) -> None:
         values = {"ap": ap, "ap_bootstrap": [ap - 0.01, ap, ap + 0.01], "heatmaps_relative_error": index / 100}
         one = found[index]
         store.save(Record(one.identity, {**values, **pairing}, "bench", one.label, "nano", {"utc": "2026-01-02"}))
-    shown = bench_tables(store=store)[1].shown
-    assert shown["AP minus the first row's"].tolist() == ["–", "–", "–", "-1.00 [-1.00, -1.00]", "–", "–", "–"]
+    shown = bench_tables(store=store)[2].shown
+    assert shown["AP minus the first row's"].tolist() == ["–", "–", "–", "-1.00 [-1.00, -1.00]", *5 * ["–"]]
     assert shown["error of heatmaps"].tolist()[3] == "3.0e-02"
 
 

@@ -18,6 +18,7 @@ from sharpose.efficiency.bench import count_work, measure_bench
 from sharpose.efficiency.cost import measure_cost
 from sharpose.efficiency.machine import copy_call, matmul_call, roofline
 from sharpose.efficiency.memory import measure_peak, peak_memory_mib
+from sharpose.efficiency.operators import kind_of
 from sharpose.efficiency.peers import build_peer, peers_of
 from sharpose.efficiency.variants import People, Variant, check_variant, flip_and_decode, make_call
 from sharpose.errors import InputError
@@ -44,6 +45,35 @@ def test_figures_follow_from_the_samples() -> None:
         assert row["share_of_matmul_rate"] == pytest.approx(row["macs_per_s"] / row["matmul_macs_per_s"])
         assert row["share_of_roof"] >= row["share_of_matmul_rate"] > 0
         assert row["joules_per_image"] is None  # a processor has no counter here
+        assert sum(row["operators"].values()) == pytest.approx(1, abs=1e-3) and row["operators"]["products"] > 0.1
+
+
+def test_an_early_exit_spares_the_fine_stage_but_for_a_coarse_head() -> None:
+    variants = {"all": Variant(NAME, TINY, 2), "half": Variant(NAME, TINY, 2, refine_rate=0.5)}
+    results = measure_bench(variants, rounds=1, warmup=0, threads=1, memory=False)
+    cost = measure_cost(NAME, TINY)
+    spared = cost["macs_torch_executed_fine"] - cost["macs_torch_executed_head"]
+    assert results["all"]["macs"] - results["half"]["macs"] == pytest.approx(spared / 2, abs=1)
+    half = results["half"]
+    assert (half["batch_size"], half["images_per_call"]) == (2, 8)
+    assert half["images_per_s"] == pytest.approx(8 / half["latency_ms_p50"] * 1e3)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])
+@torch.inference_mode()
+def test_streams_refine_the_share_asked_for(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    refined, model = [], create_model(NAME, **TINY).eval()
+    fine = model.fine
+    monkeypatch.setattr(model, "fine", lambda images, *others: refined.append(len(images)) or fine(images, *others))
+    make_call(Variant(NAME, TINY, 2, refine_rate=rate), model, "cpu")()
+    assert sum(refined) == rate * 8
+
+
+def test_kinds_of_operators() -> None:
+    names = ("aten::addmm", "mkldnn::_linear_pointwise", "aten::_scaled_dot_product_flash_attention_for_cpu")
+    assert [kind_of(name) for name in names] == ["products", "products", "attention"]
+    names = ("aten::mkldnn_convolution", "aten::native_layer_norm", "aten::gelu", "aten::copy_", "aten::add")
+    assert [kind_of(name) for name in names] == ["convolutions", "norms", "activations", "copies", "other"]
 
 
 def test_roofline() -> None:
@@ -145,6 +175,9 @@ def test_peak_memory_is_of_a_process_of_its_own() -> None:
         (Variant(NAME, TINY, scope="model", backend="tensorrt"), "tensorrt"),
         (Variant(NAME, TINY, scope="half"), "scope = 'half'"),  # type: ignore[arg-type]
         (Variant(NAME, TINY, batch_size=0), "batch_size = 0"),
+        (Variant(NAME, TINY, refine_rate=1.5), "between 0 and 1"),
+        (Variant(NAME, TINY, refine_rate=0.5, scope="model-flip-decode"), "scope 'model' alone"),
+        (Variant("vitpose-nano-128x96", refine_rate=0.5), "no coarse and fine stage"),
         (Variant(NAME, TINY, scope="end-to-end"), "needs people"),
         (Variant("timm-vit-base-256x192", scope="model-flip-decode"), "no heatmaps"),
         (Variant("timm-vit-base-256x192", backend="openvino"), "eager"),
