@@ -41,11 +41,11 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
-    "weights": "best, shared or photos",
+    "weights": "best, shared, photos or distilled",
 }
-CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos"]}
+CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos", "distilled"]}
 """`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
-`photos` ones on photographs, and lie in folders of these names."""
+`photos` ones on photographs, `distilled` ones by the recipe nano-distilled, and lie in folders of these names."""
 
 
 class Strict(BaseModel):
