@@ -14,10 +14,11 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analysis.footers import DASH
 from analysis.frontier import points
 from analysis.gallery import EXAMPLES, load_gallery
 from analysis.lines import stored_devices
-from analysis.tables import DASH, Table, build_tables
+from analysis.tables import Table, build_tables
 from experiments.provenance import local_device, provenance
 from results.store import ROOT, Record, Store, write
 

@@ -55,9 +55,11 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
 
     from sharpose.data.coco import CocoTopDown
     from sharpose.data.skeleton import LAYOUTS
-    from sharpose.evaluate import box_facts, mean_pose_control, predict, score
+    from sharpose.evaluate import box_facts, score
     from sharpose.evaluate_points import pck_summary, score_pck, score_pckh
+    from sharpose.mean_pose import mean_pose_control
     from sharpose.metrics.pckh import load_mpii_truth
+    from sharpose.predictions import predict
 
     torch.set_num_threads(device.threads or torch.get_num_threads())
     files = data_files(catalog, cell.dataset or "", progress)

@@ -19,13 +19,14 @@ from sharpose.data.skeleton import wanted_layout
 from sharpose.deterministic import make_deterministic
 from sharpose.distributed import join
 from sharpose.errors import InputError
-from sharpose.evaluate import Evaluation, Predictions, box_facts, predict, save_results, score
+from sharpose.evaluate import Evaluation, box_facts, save_results, score
 from sharpose.evaluate_points import PckhEvaluation, pck_summary, score_pck, score_pckh
 from sharpose.files import sha256_of, write_json
 from sharpose.metrics.evaluators import Evaluator, check_evaluator
 from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.metrics.postprocess import PROTOCOL, Cleaning
 from sharpose.models import create_model
+from sharpose.predictions import Predictions, predict
 from sharpose.progress import Reporter, speaks_for_all
 from sharpose.weights import load_weights
 
@@ -191,8 +192,10 @@ def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) ->
         return None
     shipped = SHIPPED / f"{model_name}.safetensors"
     if weights is None and not shipped.exists():
+        shared = SHIPPED / "shared" / shipped.name
+        there = f" ({shared} has those of the budget that all systems share)" if shared.exists() else ""
         raise InputError(
-            f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors, "
+            f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors{there}, "
             "or --weights random to try the pipeline"
         )
     return load_weights(model, Path(weights) if weights else shipped)

@@ -10,11 +10,11 @@ from jaxtyping import Float
 
 from sharpose.data.coco import CocoTopDown
 from sharpose.errors import InputError, RunFailed
-from sharpose.evaluate import Predictions
 from sharpose.metrics.coco_ap import RESAMPLES, Bootstrap
 from sharpose.metrics.pckh import COUNTED, MpiiTruth, Pckh, pckh, within
 from sharpose.metrics.point_pck import Pck, pck
 from sharpose.metrics.shares import share_bootstrap
+from sharpose.predictions import Predictions
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,10 @@ from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.skeleton import COCO, COCO_CATEGORY
 from sharpose.errors import InputError, RunFailed
-from sharpose.evaluate import (
-    box_facts,
-    check_complete,
-    evaluate,
-    mean_pose_control,
-    predict,
-    save_results,
-    score,
-)
+from sharpose.evaluate import box_facts, evaluate, save_results, score
 from sharpose.files import sha256_of
+from sharpose.mean_pose import mean_pose_control
+from sharpose.predictions import check_complete, predict
 
 SIZE, MAPS = (128, 96), (32, 24)
 CODEC = UdpCodec(SIZE, MAPS)

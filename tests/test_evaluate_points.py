@@ -14,10 +14,11 @@ from PIL import Image
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.skeleton import COCO, COCO_CATEGORY
 from sharpose.errors import InputError, RunFailed
-from sharpose.evaluate import Predictions, score
+from sharpose.evaluate import score
 from sharpose.evaluate_points import pck_summary, score_pck, score_pckh
 from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.metrics.point_pck import torso_lengths
+from sharpose.predictions import Predictions
 
 
 def known(dataset: CocoTopDown, off: float = 0.0) -> Predictions:

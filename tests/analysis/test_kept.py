@@ -7,9 +7,9 @@ from dataclasses import asdict
 import pytest
 
 from analysis import closed_form
+from analysis.columns import expected_text, kept_text
 from analysis.kept import expected_macs, kept_people, mean_kept
 from analysis.lines import Line
-from analysis.tables import expected_text, kept_text
 from experiments.cells import model_identity
 from experiments.spec import FOLDER, load_spec
 from results.store import Record

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from analysis.columns import seeds_score_text
 from analysis.figures import schedules
 from analysis.footers import pairs_text, seeds_text
 from analysis.lines import Line, Seed, seed_scores
-from analysis.tables import build_tables, seeds_score_text
+from analysis.tables import build_tables
 from experiments.cells import Cell
 from experiments.spec import FOLDER, LoadedSpec, load_spec
 from experiments.yamlfile import SpecError, YamlFile

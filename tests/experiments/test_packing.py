@@ -18,9 +18,9 @@ from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.skeleton import COCO_CATEGORY
 from sharpose.errors import InputError
-from sharpose.evaluate import predict
 from sharpose.metrics.coco_ap import coco_ap
 from sharpose.models import create_model
+from sharpose.predictions import predict
 from sharpose.stages import oks, predict_stages
 
 

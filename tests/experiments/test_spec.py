@@ -40,7 +40,11 @@ MISTAKES = [
         "boxes: detectd",
         "base.boxes = 'detectd' does not work: it must be ground-truth or detections",
     ),
-    ("flip_test: true", "weights: bets", "base.weights = 'bets' does not work: it must be best, shared, photos or distilled"),
+    (
+        "flip_test: true",
+        "weights: bets",
+        "base.weights = 'bets' does not work: it must be best, shared, photos or distilled",
+    ),
     ("flip_test: true", "flip_test: 1", "base.flip_test = 1 does not work: it must be true or false"),
     ("measure: [accuracy,", "measure: [acuracy,", "measure[0] = 'acuracy' does not work: input should be 'accuracy'"),
     ("batch_size: 2", "batch_size: 0", "throughput.batch_size = 0 does not work"),
