@@ -58,7 +58,7 @@ def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
     shown = pd.DataFrame(
         {
             "row": [one.row.label for one in timed],
-            "batch": [batch_text(one, bench) for one in timed],
+            "batch": [str(one.row.batch_size or bench.batch_size) for one in timed],
             "scope": [one.row.scope for one in timed],
             "images/s": [speed_text(one) for one in timed],
             "against": [one.row.against or DASH for one in timed],
@@ -79,8 +79,7 @@ def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
 def raw_numbers(one: Timed, others: Mapping[str, Timed]) -> dict[str, Any]:
     row = one.row
     facts = {
-        name: getattr(row, name)
-        for name in ("label", "model", "backend", "precision", "scope", "refine_rate", "against", "wanted")
+        name: getattr(row, name) for name in ("label", "model", "backend", "precision", "scope", "against", "wanted")
     }
     found = {key: one.metric(key) for key in NUMBERS}
     return {**facts, **found, "ratio": ratio(one, others), "run_id": one.record.run_id if one.record else None}
@@ -97,22 +96,12 @@ def ratio(one: Timed, others: Mapping[str, Timed]) -> float | None:
     if not together(one, other):
         return one.metric("images_per_s") / other.metric("images_per_s")
     pairs = zip(one.metric("samples_ms"), other.metric("samples_ms"), strict=True)
-    size = images_per_call(one) / images_per_call(other)
+    size = one.metric("batch_size") / other.metric("batch_size")
     return statistics.median(theirs / ours * size for ours, theirs in pairs)
 
 
 def together(one: Timed, other: Timed) -> bool:
     return one.metric("session") == other.metric("session")
-
-
-def images_per_call(one: Timed) -> int:
-    """How many a sample is the time of; several batches of them where they are streamed."""
-    return int(one.metric("images_per_call") or one.metric("batch_size"))
-
-
-def batch_text(one: Timed, bench: Bench) -> str:
-    size = str(one.row.batch_size or bench.batch_size)
-    return size if one.row.refine_rate is None else f"{size}, {100 * one.row.refine_rate:g} % refined"
 
 
 def speed_text(one: Timed) -> str:

@@ -76,7 +76,6 @@ def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dic
             one.row.precision,
             one.row.scope,
             files,
-            one.row.refine_rate,
         )
         for one in timed
     }
@@ -124,13 +123,15 @@ def heatmap_error(bench: Bench, deployment: Deployment, annotations: Path, image
     from sharpose.models import create_model
     from sharpose.weights import load_weights
 
-    model = create_model(bench.deployed.model, **bench.deployed.options).eval()
-    load_weights(model, deployment.weights)
+    model, same = (create_model(bench.deployed.model, **bench.deployed.options).eval() for _ in range(2))
+    for one in (model, same):
+        load_weights(one, deployment.weights)
     size, warp = model.config.image_size, codec_of(model.config).warp
     dataset = CocoTopDown(annotations, images, image_size=size, warp=warp)
     batch = torch.stack([torch.as_tensor(dataset[i]["image"]) for i in range(PARITY_PEOPLE)])
     row = deployment.row
-    other = deploy(model, row.backend, precision=row.precision)
+    # some back-ends change the model that they are given
+    other = deploy(same, row.backend, precision=row.precision)
     eager = row.backend == "eager" and row.precision != "fp32"
     kind = torch.bfloat16 if row.precision == "bf16" else torch.float16
     with torch.inference_mode():

@@ -29,10 +29,7 @@ PACKAGES = {
 
 
 class BenchRow(Strict):
-    """One thing to time. `against`: the label of the row its speed is divided by; `wanted`: the ratio aimed at.
-
-    `refine_rate`: batches are streamed, this share of whose people goes on to the fine stage.
-    """
+    """One thing to time. `against`: the label of the row its speed is divided by; `wanted`: the ratio aimed at."""
 
     label: str = Field(min_length=1)
     model: str
@@ -41,7 +38,6 @@ class BenchRow(Strict):
     backend: str = EAGER
     precision: str = "fp32"
     scope: Literal["model", "model-flip-decode", "end-to-end"] = "model"
-    refine_rate: float | None = Field(None, ge=0, le=1)
     against: str | None = None
     wanted: float | None = Field(None, gt=0)
 
@@ -143,8 +139,6 @@ def timings(bench: Bench, catalog: Catalog, device: Device) -> list[Timing]:
             "device": device.name,
             "threads": device.threads,
         }
-        if row.refine_rate is not None:
-            identity["refine_rate"] = row.refine_rate
         if row.scope == "end-to-end":
             identity["dataset"] = catalog.data_identity(bench.data)
         lacking = missing_package(row.model) if row.model in PEERS else missing_extra(row.backend, row.precision)

@@ -159,6 +159,8 @@ def line(name: str, row: dict[str, Any], first: float, width: int) -> str:
         f"CPU {row['cpu_s_per_image']:.3f} s/image",
         f"{100 * row['share_of_matmul_rate']:.0f} % of the matrix-multiply rate",
     ]
+    if row.get("refine_rate") is not None:
+        parts.append(f"{100 * row['refine_rate']:.3g} % refined")
     if row.get("peak_memory_mib") is not None:
         parts.append(f"peak {row['peak_memory_mib']:.0f} MiB")
     if row["joules_per_image"] is not None:

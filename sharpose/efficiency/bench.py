@@ -87,7 +87,8 @@ def measure_bench(
 
 def sizes(variant: Variant) -> Metrics:
     """Latencies and samples are of a call; where batches are streamed, that is several of them."""
-    return {"batch_size": variant.batch_size, "images_per_call": variant.images_per_call}
+    found: Metrics = {"batch_size": variant.batch_size, "images_per_call": variant.images_per_call}
+    return found if variant.refine_rate is None else {**found, "refine_rate": variant.refined_share}
 
 
 def check_request(variants: Mapping[str, Variant], device: str, rounds: int) -> None:
@@ -122,7 +123,7 @@ def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:
         params, macs, by_leaving = counted[key]
         runs = 1 if variant.scope == "model" else 2
         # who leaves early has coarse heatmaps decoded instead
-        spared = 0 if variant.refine_rate is None else round((1 - variant.refine_rate) * by_leaving)
+        spared = round((1 - variant.refined_share) * by_leaving)
         work[label] = {
             "params": params,
             "macs": runs * macs - spared,

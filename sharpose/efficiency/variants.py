@@ -64,6 +64,13 @@ class Variant:
         return self.model, repr(sorted(self.options.items())), self.backend, self.precision, *own, *rate
 
     @property
+    def refined_share(self) -> float:
+        """Of a call's people, who are a whole number."""
+        return (
+            1.0 if self.refine_rate is None else round(self.refine_rate * self.images_per_call) / self.images_per_call
+        )
+
+    @property
     def images_per_call(self) -> int:
         return self.batch_size * (1 if self.refine_rate is None else STREAMED)
 

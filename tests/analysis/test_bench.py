@@ -64,15 +64,6 @@ def test_ratios_are_paired_within_a_session(store: Store) -> None:
     assert "Wanted and not reached: none." in speeds.footer
 
 
-def test_a_sample_of_streamed_batches_is_of_more_people(store: Store) -> None:
-    gate, peer = "SHaRPose-B 384x288, packed, gate", "ViTPose-B 384x288, Hugging Face"
-    save(store, peer, "a", [100, 100, 100])
-    save(store, gate, "a", [200, 200, 200], images_per_call=16)
-    speeds = bench_tables(store=store)[0]
-    assert speeds.frame.set_index("label").loc[gate, "ratio"] == 2.0
-    assert speeds.shown.set_index("row").loc[gate, "batch"] == "4, 97.5 % refined"
-
-
 def test_where_the_time_goes(store: Store) -> None:
     save(store, OURS, "a", [50, 50, 50], operators={"products": 0.9, "other": 0.1})
     save(store, PEER, "a", [50, 50, 50], operators={"other": 0.3, "products": 0.5, "convolutions": 0.2})
