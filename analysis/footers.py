@@ -184,7 +184,7 @@ def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Sto
         return []
     records = [line.records["throughput"] for line in lines if "throughput" in line.records]
     if not records:
-        others = "; ".join(str(other) for other in stored_devices(store))
+        others = "; ".join(str(other) for other in stored_devices(store) if other != device)
         return [f"No speed is stored for {device}" + (f"; choose with --device: {others}." if others else ".")]
     first = records[0]
     how, rounds = first.identity, len(first.metrics.get("samples_ms", []))
