@@ -16,7 +16,7 @@ from sharpose.errors import InputError
 class PackedLinear(nn.Linear):
     """A linear layer (..., in) to (..., out) with packed weights, in fp32 or, inside alone, in bf16.
 
-    `gelu` is applied by the same kernel. `narrow` leaves the result in the kernel's precision; else it has the input's.
+    `gelu` is applied by the same kernel. `narrow` leaves the result in the kernel's precision, not the weights'.
     The plain weights stay, for those who read some rows of them; the packed ones do not follow their changes.
     """
 
