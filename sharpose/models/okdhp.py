@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.cnn import heatmap_layer, init_convolution
+from sharpose.models.cnn import heatmap_layer, init_convolution, init_heatmap_layer
 from sharpose.models.configs.okdhp import OkdhpConfig
 from sharpose.models.output import PoseModel
 
@@ -147,6 +147,9 @@ class Okdhp(PoseModel):
             BranchWeights(width, config.ensemble_hidden, config.branches, keypoints) if self.branches else None
         )
         self.apply(init_convolution)
+        for stacks in (self.shared, *self.branches):
+            for layer in stacks.score:
+                init_heatmap_layer(layer)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> OkdhpOutput:
         stem = self.layer1(F.relu(self.bn1(self.conv1(images))))
