@@ -164,17 +164,22 @@ def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
 def measure_throughput(cells: Sequence[Cell], reference: Cell | None, device: Device, progress: Progress) -> Measured:
     """All cells interleaved in one session with the reference, whose speed in it every record keeps."""
     from sharpose.efficiency import throughput
+    from sharpose.efficiency.variants import Variant
 
-    how = cells[0].details
     timed = [*cells, *([reference] if reference is not None and reference not in cells else [])]
+    loads = ("batch_size", "precision", "refine_rate")
     metrics = throughput.measure_throughput(
-        {cell.row: (cell.model, cell.options) for cell in timed},
-        batch_size={cell.row: cell.details["batch_size"] for cell in timed},
-        refine_rate={cell.row: cell.details["refine_rate"] for cell in timed},
-        precision=how["precision"],
-        mode=how["mode"],
-        rounds=how["rounds"],
+        {
+            cell.row: Variant(
+                cell.model,
+                cell.options,
+                backend=cell.details["mode"],
+                **{name: cell.details[name] for name in loads},
+            )
+            for cell in timed
+        },
         device=device.kind,
+        rounds=cells[0].details["rounds"],
         threads=device.threads,
         progress=progress,
     )

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from sharpose.compiled import graphs_compiled
+from sharpose.efficiency.calls import make_call
 from sharpose.efficiency.energy import joules_per_call
 from sharpose.efficiency.machine import copy_call, matmul_call, roofline
 from sharpose.efficiency.memory import peak_memory_mib
 from sharpose.efficiency.operators import operator_shares
 from sharpose.efficiency.peers import PEERS, build_peer
-from sharpose.efficiency.throughput import interleave, summarise, synchronise
-from sharpose.efficiency.variants import Variant, build_network, check_variant, is_torch, make_call, moved_bytes
+from sharpose.efficiency.throughput import compiler, speed
+from sharpose.efficiency.timing import interleave, summarise, synchronise, torch_threads
+from sharpose.efficiency.variants import Variant, build_network, check_variants, is_torch, moved_bytes
 from sharpose.errors import InputError
 
 MATMUL, COPY = "matmul", "copy"
@@ -43,7 +45,9 @@ def measure_bench(
     `model-flip-decode` and beyond they are twice the model's. Weights are random. Raises InputError for anything that
     cannot be measured, before anything is.
     """
-    check_request(variants, device, rounds)
+    if taken := {MATMUL, COPY} & set(variants):
+        raise InputError(f"{', '.join(taken)}: is the machine's own row; give this variant another label")
+    check_variants(variants, device, rounds)
     work = count_work(variants)
     with torch_threads(threads):
         networks: dict[tuple[str, ...], nn.Module] = {}
@@ -52,8 +56,9 @@ def measure_bench(
                 networks[variant.network] = build_network(variant, device, torch.get_num_threads())
         calls = {label: make_call(one, networks[one.network], device) for label, one in variants.items()}
         (matmul, products), (copy, copied) = matmul_call(device), copy_call(device)
-        load = os.getloadavg()[0]
+        load, compiled = os.getloadavg()[0], graphs_compiled()
         samples = interleave({**calls, MATMUL: matmul, COPY: copy}, device, rounds, warmup, seed, progress)
+        compiled = graphs_compiled() - compiled
         peak = summarise(samples.pop(MATMUL), 1)["images_per_s"] * products
         bandwidth = summarise(samples.pop(COPY), 1)["images_per_s"] * copied
         facts = {
@@ -68,12 +73,13 @@ def measure_bench(
         results = {}
         for label, variant in variants.items():
             joules = joules_per_call(calls[label], lambda: synchronise(device), device)
-            speed = {**summarise(samples[label], variant.images_per_call), **sizes(variant)}
+            found = speed(variant, samples[label])
             results[label] = {
-                **speed,
+                **found,
+                **compiler(variant, compiled),
                 **facts,
                 **work[label],
-                **roofline(work[label]["macs"], work[label]["moved_bytes"], 1 / speed["images_per_s"], peak, bandwidth),
+                **roofline(work[label]["macs"], work[label]["moved_bytes"], 1 / found["images_per_s"], peak, bandwidth),
                 "operators": operator_shares(calls[label]) if is_torch(variant) and device == "cpu" else None,
                 "joules_per_image": None if joules is None else joules / variant.images_per_call,
             }
@@ -83,33 +89,6 @@ def measure_bench(
         for label, variant in variants.items() if memory else ():
             results[label]["peak_memory_mib"] = peak_memory_mib(variant, device, torch.get_num_threads())
     return results
-
-
-def sizes(variant: Variant) -> Metrics:
-    """Latencies and samples are of a call; where batches are streamed, that is several of them."""
-    found: Metrics = {"batch_size": variant.batch_size, "images_per_call": variant.images_per_call}
-    return found if variant.refine_rate is None else {**found, "refine_rate": variant.refined_share}
-
-
-def check_request(variants: Mapping[str, Variant], device: str, rounds: int) -> None:
-    if rounds < 1:
-        raise InputError(f"rounds = {rounds}: must be at least 1")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device = {device!r}: there is no CUDA device here; use --device cpu")
-    if taken := {MATMUL, COPY} & set(variants):
-        raise InputError(f"{', '.join(taken)}: is the machine's own row; give this variant another label")
-    for variant in variants.values():
-        check_variant(variant, device)
-
-
-@contextmanager
-def torch_threads(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from sharpose.efficiency.variants import Variant, build_network, make_call
+from sharpose.efficiency.calls import make_call
+from sharpose.efficiency.variants import Variant, build_network
 
 CALLS = 2
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")

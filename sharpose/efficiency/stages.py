@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sharpose.efficiency.throughput import interleave
+from sharpose.efficiency.timing import interleave
 from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.models.sharpose import SHaRPose

@@ -6,31 +6,27 @@ points; `end-to-end`, image files to points in their pixels, with flip test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sharpose.backends.choice import COMPILED, EAGER, PACKED, check_backend
 from sharpose.backends.deploy import deploy
-from sharpose.codecs.choice import HeatmapCodec, codec_of
-from sharpose.codecs.flip import flip_back
 from sharpose.compiled import compile_model
-from sharpose.data.coco import CocoTopDown
-from sharpose.data.normalise import normalise
-from sharpose.data.skeleton import COCO
 from sharpose.efficiency.machine import BYTES_PER_NUMBER
 from sharpose.efficiency.peers import PEERS, build_peer, find_peer
-from sharpose.efficiency.throughput import STREAMED, streaming_call
 from sharpose.errors import InputError
 from sharpose.models import create_model, resolve_config
 
 Scope = Literal["model", "model-flip-decode", "end-to-end"]
 TORCH_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-Call = Callable[[], Any]
+
+STREAMED = 4
+"""Batches in one timed call, where some of their instances are refined."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +76,18 @@ def is_torch(variant: Variant) -> bool:
     return variant.backend in (EAGER, PACKED)
 
 
-def check_variant(variant: Variant, device: str) -> None:
+def check_variants(variants: Mapping[str, Variant], device: str, rounds: int) -> None:
     """Raise InputError for what cannot be built or timed, before anything is."""
+    if rounds < 1:
+        raise InputError(f"rounds = {rounds}: must be at least 1")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device = {device!r}: there is no CUDA device here; use --device cpu")
+    for variant in variants.values():
+        check_variant(variant, device)
+
+
+def check_variant(variant: Variant, device: str) -> None:
+    """Raise InputError for a variant that does not go together."""
     check_backend(variant.backend, variant.precision, device)
     if variant.scope not in get_args(Scope):
         raise InputError(f"scope = {variant.scope!r} does not work: it must be one of {', '.join(get_args(Scope))}")
@@ -124,51 +130,6 @@ def build_network(variant: Variant, device: str, threads: int | None) -> nn.Modu
     if variant.backend == COMPILED:
         compile_model(model, [variant.batch_size], device)
     return model
-
-
-def make_call(variant: Variant, network: nn.Module, device: str) -> Call:
-    """A call without arguments that runs one batch through a network, over the variant's scope."""
-    config: Any = network.config
-    kind = TORCH_TYPES[variant.precision] if variant.backend in (EAGER, COMPILED) else torch.float32
-    codec = codec_of(config)
-    if variant.scope == "end-to-end":
-        return endless(variant, network, codec, device, kind)
-    images = torch.randn(variant.images_per_call, 3, *config.image_size).to(device, kind)
-    if variant.refine_rate is not None:
-        return streaming_call(network, images, variant.batch_size, variant.refine_rate)  # type: ignore[arg-type]
-    if variant.scope == "model":
-        return torch.inference_mode()(lambda: network(images))
-    return torch.inference_mode()(lambda: flip_and_decode(network, codec, images))
-
-
-def flip_and_decode(network: nn.Module, codec: HeatmapCodec, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Points (B, K, 2) in heatmap pixels and their scores, from the mean of both views' heatmaps."""
-    mirrored = flip_back(
-        network(images.flip(-1)).heatmaps,
-        COCO.flip_pairs,
-        shift=codec.flip_shift,
-        offsets=codec.maps_per_keypoint == 3,
-    )
-    return codec.decode((0.5 * (network(images).heatmaps + mirrored)).float())
-
-
-def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: str, kind: torch.dtype) -> Call:
-    """From image files: every call takes the next people of the data set, from the first after the last."""
-    assert variant.people is not None
-    people, size = variant.people, network.config.image_size  # type: ignore[union-attr]
-    dataset = CocoTopDown(people.annotations, people.images, image_size=size, warp=codec.warp)  # type: ignore[arg-type]
-    place = 0
-
-    @torch.inference_mode()
-    def call() -> Tensor:
-        nonlocal place
-        samples = [dataset[(place + i) % len(dataset)] for i in range(variant.batch_size)]
-        place += variant.batch_size
-        batch = torch.utils.data.default_collate(samples)
-        points, _ = flip_and_decode(network, codec, normalise(batch["image"].to(device)).to(kind))
-        return codec.to_image(points, batch["center"].to(device), batch["scale"].to(device))
-
-    return call
 
 
 def moved_bytes(variant: Variant, params: int) -> int:

@@ -15,12 +15,13 @@ from sharpose.data.mannequin.generate import generate
 from sharpose.data.skeleton import COCO, flip_order
 from sharpose.efficiency import energy
 from sharpose.efficiency.bench import count_work, measure_bench
+from sharpose.efficiency.calls import flip_and_decode, make_call
 from sharpose.efficiency.cost import measure_cost
 from sharpose.efficiency.machine import copy_call, matmul_call, roofline
 from sharpose.efficiency.memory import measure_peak, peak_memory_mib
 from sharpose.efficiency.operators import kind_of
 from sharpose.efficiency.peers import build_peer, peers_of
-from sharpose.efficiency.variants import People, Variant, check_variant, flip_and_decode, make_call
+from sharpose.efficiency.variants import People, Variant, check_variant
 from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.models.output import PoseOutput

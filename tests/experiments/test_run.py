@@ -154,12 +154,13 @@ def test_speeds_are_timed_with_the_row_they_are_compared_with(spec_path, catalog
     asked = {}
 
     def measure(variants, **how):
-        asked.update(variants=list(variants), **how)
+        asked.update(variants=dict(variants), **how)
         return {label: {"images_per_s": 10.0 * number} for number, label in enumerate(variants, 1)}
 
     monkeypatch.setattr(throughput, "measure_throughput", measure)
     results = list(measure_throughput([found["0.3"]], found["1.0"], device, lambda done, total: None))
-    assert asked["variants"] == ["0.3", "1.0"] and asked["batch_size"] == {"0.3": 2, "1.0": 2} and asked["threads"] == 2
+    batches = {label: variant.batch_size for label, variant in asked["variants"].items()}
+    assert batches == {"0.3": 2, "1.0": 2} and asked["threads"] == 2
     assert [(cell.row, metrics) for cell, metrics in results] == [
         ("0.3", {"images_per_s": 10.0, "reference_run_id": found["1.0"].run_id, "reference_images_per_s": 20.0})
     ]
