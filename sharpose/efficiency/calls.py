@@ -1,0 +1,94 @@
+"""What is timed of a variant: a call without arguments that runs one batch, over its scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sharpose.backends.choice import COMPILED, EAGER
+from sharpose.codecs.choice import HeatmapCodec, codec_of
+from sharpose.codecs.flip import flip_back
+from sharpose.data.coco import CocoTopDown
+from sharpose.data.normalise import normalise
+from sharpose.data.skeleton import COCO
+from sharpose.efficiency.variants import TORCH_TYPES, Variant
+from sharpose.models.sharpose import SHaRPose
+from sharpose.streaming import stream
+
+Call = Callable[[], Any]
+
+
+def make_call(variant: Variant, network: nn.Module, device: str) -> Call:
+    """A call without arguments that runs one batch through a network, over the variant's scope.
+
+    Two calls of one that is compiled have been made: the first compiles, the second records CUDA graphs.
+    """
+    call = uncompiled_call(variant, network, device)
+    for _ in range(2 if variant.backend == COMPILED else 0):
+        call()
+    return call
+
+
+def uncompiled_call(variant: Variant, network: nn.Module, device: str) -> Call:
+    config: Any = network.config
+    kind = TORCH_TYPES[variant.precision] if variant.backend in (EAGER, COMPILED) else torch.float32
+    codec = codec_of(config)
+    if variant.scope == "end-to-end":
+        return endless(variant, network, codec, device, kind)
+    images = torch.randn(variant.images_per_call, 3, *config.image_size).to(device, kind)
+    if variant.refine_rate is not None:
+        return streaming_call(network, images, variant.batch_size, variant.refine_rate)  # type: ignore[arg-type]
+    if variant.scope == "model":
+        return torch.inference_mode()(lambda: network(images))
+    return torch.inference_mode()(lambda: flip_and_decode(network, codec, images))
+
+
+def flip_and_decode(network: nn.Module, codec: HeatmapCodec, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Points (B, K, 2) in heatmap pixels and their scores, from the mean of both views' heatmaps."""
+    mirrored = flip_back(
+        network(images.flip(-1)).heatmaps,
+        COCO.flip_pairs,
+        shift=codec.flip_shift,
+        offsets=codec.maps_per_keypoint == 3,
+    )
+    return codec.decode((0.5 * (network(images).heatmaps + mirrored)).float())
+
+
+def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: str, kind: torch.dtype) -> Call:
+    """From image files: every call takes the next people of the data set, from the first after the last."""
+    assert variant.people is not None
+    people, size = variant.people, network.config.image_size  # type: ignore[union-attr]
+    dataset = CocoTopDown(people.annotations, people.images, image_size=size, warp=codec.warp)  # type: ignore[arg-type]
+    place = 0
+
+    @torch.inference_mode()
+    def call() -> Tensor:
+        nonlocal place
+        samples = [dataset[(place + i) % len(dataset)] for i in range(variant.batch_size)]
+        place += variant.batch_size
+        batch = torch.utils.data.default_collate(samples)
+        points, _ = flip_and_decode(network, codec, normalise(batch["image"].to(device)).to(kind))
+        return codec.to_image(points, batch["center"].to(device), batch["scale"].to(device))
+
+    return call
+
+
+def streaming_call(model: SHaRPose, images: Tensor, batch_size: int, refine_rate: float) -> Callable[[], None]:
+    """Stream the batches with the threshold below which that share of these images' predicted qualities lies."""
+    with torch.inference_mode():
+        quality = torch.cat([model.coarse(batch).quality for batch in images.split(batch_size)]).sort().values
+    edge = round(refine_rate * len(quality))
+    # between the last that is refined and the first that is not
+    edges = torch.cat([quality[:1] - 1, quality, quality[-1:] + 1])
+    threshold = float(edges[edge : edge + 2].double().mean())
+    model.config = replace(model.config, quality_threshold=threshold)
+
+    def call() -> None:
+        for _ in stream(model, images.split(batch_size), batch_size=batch_size):
+            pass
+
+    return call

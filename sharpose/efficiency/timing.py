@@ -1,0 +1,91 @@
+"""How long calls take: all of them interleaved in one run, every sample kept.
+
+Ratios between calls of one run mean more than calls per second, so every round times every call once, in random order.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+NOISY_SPREAD = 0.25
+"""Half of the samples of a call lie within this share of its median, or it is marked noisy."""
+
+
+class Sample(NamedTuple):
+    """One timed call: wall and process CPU time in seconds."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def interleave(
+    calls: Mapping[str, Callable[[], None]],
+    device: str,
+    rounds: int,
+    warmup: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, list[Sample]]:
+    """Time every call once per round, each round in a fresh random order; the first `warmup` rounds are dropped."""
+    samples: dict[str, list[Sample]] = {label: [] for label in calls}
+    order, chance = list(calls), random.Random(seed)
+    for turn in range(warmup + rounds):
+        chance.shuffle(order)
+        for label in order:
+            taken = timed(calls[label], device)
+            if turn >= warmup:
+                samples[label].append(taken)
+        if progress:
+            progress(turn + 1, warmup + rounds)
+    return samples
+
+
+def timed(call: Callable[[], None], device: str) -> Sample:
+    synchronise(device)
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    synchronise(device)
+    return Sample(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def synchronise(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[None]:
+    """As many threads as asked for inside, as many as before outside; None leaves them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def summarise(samples: list[Sample], images: int) -> dict[str, Any]:
+    """Median-based figures of one call; latencies are of all of it, in milliseconds."""
+    wall = np.array([sample.wall_s for sample in samples])
+    median = float(np.median(wall))
+    low, high = np.percentile(wall, [25, 75])
+    p50, p90, p99 = np.percentile(wall * 1e3, [50, 90, 99]).tolist()
+    return {
+        "images_per_s": images / median,
+        "latency_ms_p50": p50,
+        "latency_ms_p90": p90,
+        "latency_ms_p99": p99,
+        "cpu_s_per_image": statistics.median(sample.cpu_s for sample in samples) / images,
+        "relative_spread": float(high - low) / median,
+        "noisy": bool((high - low) / median > NOISY_SPREAD),
+        "samples_ms": [round(sample.wall_s * 1e3, 3) for sample in samples],
+        "samples_cpu_ms": [round(sample.cpu_s * 1e3, 3) for sample in samples],
+    }
