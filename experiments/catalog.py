@@ -155,7 +155,7 @@ class Catalog:
         if not path.exists() and kind == "shared" and self.tier.shared is not None:
             train = f"sharpose train-missing --tier {self.name}"
             add = f"the shared budget trains none; add it to {self.places.tiers.name}"
-            raise Blocked(f"no shared weights of {model} ({train if model in self.tier.shared.systems else add})")
+            raise Blocked(f"no shared weights of {model} ({train if model in self.tier.shared.trainings else add})")
         if not path.exists():
             raise Blocked(f"no weights of {model} (train them to {brief(path.parent)}/)")
         try:

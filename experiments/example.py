@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.catalog import Blocked, open_catalog
+from experiments.catalog import open_catalog
 from results.store import ROOT, write
 from sharpose.data.cache import ensure_named
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "examples"
 MODEL, DATASET, ALPHA = "sharpose-nano-128x96", "mannequin-val", 0.3
+VITPOSE = "vitpose-nano-128x96"
 PEOPLE = (0, 100, 250, 400, 550, 700)
 """Places in the data set of the people of Figure 5, fixed without looking."""
 
@@ -28,12 +29,12 @@ def save_examples() -> list[Path]:
     return [*paths, save_blocks()]
 
 
-def trained(name: str, **options: Any) -> tuple[PoseModel, str]:
+def trained(name: str, kind: str = "best", **options: Any) -> tuple[PoseModel, str]:
     """A model with its weights of this tier, and their sha256. Raises Blocked where it has none."""
     from sharpose.models import create_model
     from sharpose.weights import load_weights
 
-    path = open_catalog().weights(name)
+    path = open_catalog().weights(name, kind)
     model = create_model(name, **options)
     return model.eval(), load_weights(model, path)
 
@@ -99,27 +100,21 @@ def keypoints(model: PoseModel, heatmaps: Any) -> Any:
 
 
 def save_blocks(index: int = 0) -> Path:
-    """Heatmaps of one person behind every block, and how far their keypoints are from the annotated ones: of ViTPose
-    where it has weights, else of both stages of SHaRPose."""
+    """ViTPose's heatmaps of one person behind every block, and how far their keypoints are from the annotated ones."""
     from sharpose.data.normalise import normalise
     from sharpose.models.intermediate import block_heatmaps
 
-    try:
-        (model, digest), name = trained("vitpose-nano-128x96"), "vitpose-nano-128x96"
-        caption = f"{name}: heatmaps decoded after every block"
-    except Blocked:
-        (model, digest), name = trained(MODEL, alpha=ALPHA, quality_threshold=None), MODEL
-        caption = f"{name} in place of ViTPose, which has no trained weights here: heatmaps decoded after every block"
+    model, digest = trained(VITPOSE, "shared")
     person = people_for(model)[index]
     maps = block_heatmaps(model, normalise(person["image"][None]))
     seen = person["visible"] > 0
     errors = [(keypoints(model, one) - person["keypoints"])[seen].norm(dim=1).mean().item() for one in maps.values()]
     facts = {
-        "model": name,
+        "model": VITPOSE,
         "weights_sha256": digest,
         "dataset": DATASET,
         "instance_id": int(person["instance_id"]),
-        "caption": caption,
+        "caption": f"{VITPOSE}: heatmaps decoded after every block",
         "blocks_per_row": len(model.blocks),  # type: ignore[arg-type]
         "block_names": list(maps),
         # thousandths, so that the file stays small

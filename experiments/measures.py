@@ -55,7 +55,7 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
 
     from sharpose.data.coco import CocoTopDown
     from sharpose.data.skeleton import LAYOUTS
-    from sharpose.evaluate import box_facts, score
+    from sharpose.evaluate import box_facts, score, score_results
     from sharpose.evaluate_points import pck_summary, score_pck, score_pckh
     from sharpose.mean_pose import mean_pose_control
     from sharpose.metrics.pckh import load_mpii_truth
@@ -71,7 +71,7 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
         # the control needs boxes alone, so any input size does
         dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), **how)
         training = data_files(catalog, data.training or "", progress)
-        evaluation = score(dataset, mean_pose_control(training.annotations, dataset))
+        evaluation = score_results(mean_pose_control(training.annotations, dataset), dataset)
     else:
         model, codec = trained
         size = model.config.image_size
@@ -82,8 +82,7 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
             replicates = replicate_metrics(scored.bootstrap, "pckh")
             return {**scored.summary(), **replicates, "annotations_sha256": sha256_of(files.annotations)}
         predictions = predict(model, dataset, codec, **run)
-        results, kept = predictions.results(dataset), predictions.kept_patches
-        evaluation = score(dataset, results, refine_rate=predictions.refine_rate, kept_patches=kept)
+        evaluation = score(predictions, dataset)
         more = pck_summary(*score_pck(predictions, dataset)) if boxes == "ground-truth" else {}
     facts = {"annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
     return {**accuracy_metrics(evaluation), **more, **facts}

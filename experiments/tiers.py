@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -78,14 +78,37 @@ class SharedSystem(Strict):
     teacher: str | None = None
 
 
+class Repeated(Strict):
+    """Systems that are trained again with each of these seeds."""
+
+    seeds: list[Annotated[int, Field(ge=1)]]
+    systems: list[str]
+
+
 class SharedBudget(Strict):
     """One recipe and data set for all `systems` (names of weights), the most valuable first; `start`: where those that
-    can begin with trained blocks do, a name in the folder of shared weights."""
+    can begin with trained blocks do, a name in the folder of shared weights; `repeated`: what comes after all others,
+    as NAME-seedN."""
 
     recipe: str
     data: str
     start: str
     systems: dict[str, SharedSystem]
+    repeated: Repeated | None = None
+
+    @property
+    def trainings(self) -> dict[str, SharedSystem]:
+        """Every system by the name of its weights, the most valuable first, then those with other seeds."""
+        if self.repeated is None:
+            return self.systems
+        again = {
+            f"{name}-seed{seed}": self.systems[name].model_copy(
+                update={"model": self.systems[name].model or name, "seed": seed}
+            )
+            for name in self.repeated.systems
+            for seed in self.repeated.seeds
+        }
+        return {**self.systems, **again}
 
     @model_validator(mode="after")
     def known_names(self) -> SharedBudget:
@@ -96,6 +119,9 @@ class SharedBudget(Strict):
             if system.teacher is not None and system.teacher not in self.systems:
                 close = nearest(system.teacher, self.systems)
                 raise ValueError(f"systems.{name}.teacher: no system is called {system.teacher!r}{close}")
+        for name in self.repeated.systems if self.repeated else ():
+            if name not in self.systems:
+                raise ValueError(f"repeated.systems: no system is called {name!r}{nearest(name, self.systems)}")
         return self
 
 

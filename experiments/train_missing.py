@@ -68,7 +68,7 @@ def train_missing(
     catalog = catalog or open_catalog(tier)
     shared = shared_budget(catalog, only)
     outcomes = []
-    for name in shared.systems:
+    for name in shared.trainings:
         if only and name not in only:
             continue
         if catalog.weights_path(name, "shared").exists():
@@ -88,14 +88,14 @@ def shared_budget(catalog: Catalog, only: Sequence[str] = ()) -> SharedBudget:
     if shared is None:
         raise InputError(f"tier {catalog.name} has no shared budget (add `shared` to {catalog.places.tiers.name})")
     for name in only:
-        if name not in shared.systems:
-            raise InputError(f"--only {name!r}: the shared budget has no such system{nearest(name, shared.systems)}")
+        if name not in shared.trainings:
+            raise InputError(f"--only {name!r}: the shared budget has no such system{nearest(name, shared.trainings)}")
     return shared
 
 
 def attempt(name: str, shared: SharedBudget, catalog: Catalog, how: Training, deadline: float) -> Outcome:
     """Train one system; what goes wrong with it is its outcome."""
-    system = shared.systems[name]
+    system = shared.trainings[name]
     if system.teacher is not None and not catalog.weights_path(system.teacher, "shared").exists():
         return Outcome(name, "waiting", f"it learns from {system.teacher}, which has no shared weights yet")
     try:
@@ -115,7 +115,7 @@ def train_system(name: str, shared: SharedBudget, catalog: Catalog, how: Trainin
     """Train one system in its run folder, or go on where it stopped; the facts of its manifest."""
     from sharpose.training.session import train_and_export
 
-    system: SharedSystem = shared.systems[name]
+    system: SharedSystem = shared.trainings[name]
     changes = dict(system.recipe)
     if system.teacher is not None:
         changes["teacher"] = catalog.weights(system.teacher, "shared")

@@ -180,9 +180,7 @@ def scores(
     if truth is not None:
         facts = {"ground_truth": str(truth), "ground_truth_sha256": sha256_of(truth)}
         return score_pckh(predictions, dataset, load_mpii_truth(truth)), facts
-    results = predictions.results(dataset, cleaning)
-    how = {"refine_rate": predictions.refine_rate, "kept_patches": predictions.kept_patches}
-    evaluation = score(dataset, results, evaluator=evaluator, **how)  # type: ignore[arg-type]
+    evaluation = score(predictions, dataset, cleaning=cleaning, evaluator=evaluator)
     return evaluation, pck_summary(*score_pck(predictions, dataset)) if dataset.boxes == "ground-truth" else {}
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import nn
 
 from sharpose.data.annotations import load_detections
 from sharpose.data.coco import CocoTopDown
@@ -16,7 +13,7 @@ from sharpose.files import sha256_of, write_atomically
 from sharpose.metrics.coco_ap import RESAMPLES, CocoMetrics, box_ap, coco_ap
 from sharpose.metrics.evaluators import Evaluator
 from sharpose.metrics.postprocess import PROTOCOL, Cleaning
-from sharpose.predictions import Codec, Precision, Progress, predict
+from sharpose.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Evaluation:
     people: int
     images_with_boxes: int
     images: int
-    refine_rate: float | None
+    refine_rate: float | None = None
     kept_patches: dict[str, int] | None = None
 
     def summary(self) -> dict[str, Any]:
@@ -47,61 +44,31 @@ class Evaluation:
         }
 
 
-def evaluate(
-    model: nn.Module,
+def score(
+    predictions: Predictions,
     dataset: CocoTopDown,
-    codec: Codec,
     *,
-    batch_size: int = 32,
-    flip_test: bool = True,
-    device: torch.device | str = "cpu",
-    precision: Precision = "fp32",
-    num_workers: int = 0,
-    output: str = "heatmaps",
     cleaning: Cleaning = PROTOCOL,
     evaluator: Evaluator = "pycocotools",
     resamples: int = RESAMPLES,
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> Evaluation:
-    """Predict every person of the data set and score the results against its annotations, by COCO's protocol.
-
-    output: which attribute of the model's result to score. Raises RunFailed where not every person was predicted once.
-    """
-    predictions = predict(
-        model,
-        dataset,
-        codec,
-        batch_size=batch_size,
-        flip_test=flip_test,
-        device=device,
-        precision=precision,
-        num_workers=num_workers,
-        output=output,
-        progress=progress,
+    """Average precision of predictions for every person of a data set, against its annotations."""
+    found = score_results(
+        predictions.results(dataset, cleaning), dataset, evaluator=evaluator, resamples=resamples, seed=seed
     )
-    return score(
-        dataset,
-        predictions.results(dataset, cleaning),
-        refine_rate=predictions.refine_rate,
-        kept_patches=predictions.kept_patches,
-        evaluator=evaluator,
-        resamples=resamples,
-        seed=seed,
-    )
+    return replace(found, refine_rate=predictions.refine_rate, kept_patches=predictions.kept_patches)
 
 
-def score(
-    dataset: CocoTopDown,
+def score_results(
     results: list[dict[str, Any]],
+    dataset: CocoTopDown,
     *,
-    refine_rate: float | None = None,
-    kept_patches: dict[str, int] | None = None,
     evaluator: Evaluator = "pycocotools",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
-    """Average precision of results on the images and annotations of a data set."""
+    """Average precision of rows in COCO's results format, from wherever they are."""
     metrics = coco_ap(dataset.pose_file, results, resamples=resamples, seed=seed, evaluator=evaluator)
     return Evaluation(
         metrics=metrics,
@@ -109,8 +76,6 @@ def score(
         people=len(dataset),
         images_with_boxes=len(dataset.image_ids),
         images=metrics.num_images,
-        refine_rate=refine_rate,
-        kept_patches=kept_patches,
     )
 
 

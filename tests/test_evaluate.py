@@ -20,7 +20,7 @@ from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.skeleton import COCO, COCO_CATEGORY
 from sharpose.errors import InputError, RunFailed
-from sharpose.evaluate import box_facts, evaluate, save_results, score
+from sharpose.evaluate import box_facts, save_results, score, score_results
 from sharpose.files import sha256_of
 from sharpose.mean_pose import mean_pose_control
 from sharpose.predictions import check_complete, predict
@@ -92,9 +92,10 @@ def oracle(dataset: CocoTopDown) -> Oracle:
 
 def test_a_perfect_model_scores_near_one(dataset: CocoTopDown) -> None:
     reported: list[tuple[int, int]] = []
-    result = evaluate(
+    predictions = predict(
         oracle(dataset), dataset, CODEC, batch_size=3, progress=lambda done, total: reported.append((done, total))
     )
+    result = score(predictions, dataset)
     assert result.metrics.ap is not None and result.metrics.ap > 0.95
     assert reported == [(3, 8), (6, 8), (8, 8)]
     summary = result.summary()
@@ -106,24 +107,23 @@ def test_a_perfect_model_scores_near_one(dataset: CocoTopDown) -> None:
 
 
 def test_evaluating_twice_gives_the_same_bits(dataset: CocoTopDown) -> None:
-    first, second = (evaluate(oracle(dataset), dataset, CODEC, batch_size=size) for size in (8, 8))
+    first, second = (score(predict(oracle(dataset), dataset, CODEC), dataset) for _ in range(2))
     assert first.results == second.results and first.summary() == second.summary()
 
 
 def test_people_are_counted_by_their_refined_patches(dataset: CocoTopDown) -> None:
     predictions = predict(oracle(dataset), dataset, CODEC)
-    assert (
-        predictions.kept_patches is None and "kept_patches" not in evaluate(oracle(dataset), dataset, CODEC).summary()
-    )
+    assert predictions.kept_patches is None and "kept_patches" not in score(predictions, dataset).summary()
     refined, kept = np.arange(8) < 5, np.array([24, 21, 24, 0, 24, 0, 0, 0])
     chosen = dataclasses.replace(predictions, needs_refinement=refined, num_kept=kept)
     assert chosen.kept_patches == {"0": 1, "21": 1, "24": 3}
-    summary = score(dataset, chosen.results(dataset), kept_patches=chosen.kept_patches).summary()
+    summary = score(chosen, dataset).summary()
     assert json.loads(json.dumps(summary))["kept_patches"] == {"0": 1, "21": 1, "24": 3}
 
 
 def test_another_stage_can_be_scored(dataset: CocoTopDown) -> None:
-    assert evaluate(oracle(dataset), dataset, CODEC, output="coarse_heatmaps").metrics.ap == 0.0
+    coarse = predict(oracle(dataset), dataset, CODEC, output="coarse_heatmaps")
+    assert score(coarse, dataset).metrics.ap == 0.0
 
 
 def test_the_model_keeps_its_mode(dataset: CocoTopDown) -> None:
@@ -154,7 +154,7 @@ def test_detector_boxes_are_scored_against_all_images(dataset: CocoTopDown, tmp_
     twice = Oracle(answer.answers[[0, 0]], answer.images[[0, 0]])
     # the boxes differ by the clipped last pixel, so the crops do too: compare crops as they come
     twice.images = torch.cat([normalised(detected, index) for index in range(2)])
-    result = evaluate(twice, detected, CODEC)
+    result = score(predict(twice, detected, CODEC), detected)
     assert len(result.results) == 1, "the second box sees the same person and is suppressed"
     assert result.results[0]["score"] == pytest.approx(0.5 * np.mean(result.results[0]["keypoints"][2::3]), abs=1e-6)
     assert (result.people, result.images_with_boxes, result.images) == (2, 1, 4)
@@ -183,7 +183,7 @@ def test_mean_pose_control_puts_the_mean_pose_into_every_box(dataset: CocoTopDow
     expected = relative * people[3].bbox_xywh[2:] + people[3].bbox_xywh[:2]
     ours = np.asarray(results[3]["keypoints"]).reshape(17, 3)
     assert np.allclose(ours[:, :2], expected) and (ours[:, 2] == 1).all()
-    assert len(results) == 8 and score(dataset, results).metrics.ap is not None
+    assert len(results) == 8 and score_results(results, dataset).metrics.ap is not None
 
 
 def test_control_from_another_skeleton_is_refused(dataset: CocoTopDown, tmp_path: Path) -> None:

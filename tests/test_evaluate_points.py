@@ -105,7 +105,7 @@ def test_leeds_sports_poses_with_their_own_14_keypoints(shared: Path) -> None:
     names = dataset.skeleton.keypoint_names
     assert (len(dataset), len(names), len(dataset.skeleton.flip_pairs)) == (500, 14, 6)
     exact = known(dataset)
-    assert score(dataset, exact.results(dataset), resamples=0).metrics.ap == pytest.approx(1.0)
+    assert score(exact, dataset, resamples=0).metrics.ap == pytest.approx(1.0)
     result, bootstrap = score_pck(exact, dataset)
     assert (result.value, bootstrap.interval(), result.measure) == (1.0, (1.0, 1.0), "torso")
     # moved by a fifth of each person's own torso, nothing is lost; by a little more, everything
@@ -116,7 +116,7 @@ def test_leeds_sports_poses_with_their_own_14_keypoints(shared: Path) -> None:
         assert score_pck(moved, dataset)[0].value == value
     assert result.people == (torso > 0).sum() and 400 < result.people < 500
     further = dataclasses.replace(exact, keypoints=exact.keypoints + 0.2 * torso)
-    assert 0 < (score(dataset, further.results(dataset), resamples=0).metrics.ap or 0) < 0.9
+    assert 0 < (score(further, dataset, resamples=0).metrics.ap or 0) < 0.9
 
 
 def test_keypoints_of_another_layout_are_found_by_name(shared: Path) -> None:
@@ -131,7 +131,7 @@ def test_keypoints_of_another_layout_are_found_by_name(shared: Path) -> None:
             assert other.visible[place] == first.visible[names.index(name)]
         else:
             assert other.visible[place] == 0
-    assert score(mapped, known(mapped).results(mapped), resamples=0).metrics.ap == pytest.approx(1.0)
+    assert score(known(mapped), mapped, resamples=0).metrics.ap == pytest.approx(1.0)
 
 
 def test_pck_needs_annotated_boxes(tmp_path: Path, shared: Path) -> None:

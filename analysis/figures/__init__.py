@@ -11,8 +11,10 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.bench import bench_tables
 from analysis.figures import alpha, schedules
 from analysis.figures.alpha import alpha_curve
+from analysis.figures.bench import bench
 from analysis.figures.concept import concept
 from analysis.figures.examples import FOLDER as EXAMPLES
 from analysis.figures.examples import Example, blocks, load_example, people
@@ -49,19 +51,22 @@ def save_all(
     """Every figure that the store and the stored examples can show, as SVG and PNG; what lacks numbers is left out."""
     # to files, with no window; notebooks keep the backend that shows in them
     matplotlib.use("Agg")
+    return [path for name, figure in all_figures(tier, device, store) for path in save(figure, name, folder)]
+
+
+def save(figure: Figure, name: str, folder: Path = FOLDER) -> list[Path]:
+    """The figure as SVG, with names inside that stay the same from one drawing to the next, and as PNG; it is closed."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in all_figures(tier, device, store):
-        for suffix, facts in ((".svg", {"Date": None}), (".png", None)):
-            path = folder / f"{name}{suffix}"
-            figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata=facts)
-            paths.append(path)
-        plt.close(figure)
+    paths = [folder / f"{name}{suffix}" for suffix in (".svg", ".png")]
+    with plt.rc_context({"svg.hashsalt": name}):
+        figure.savefig(paths[0], bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(paths[1], dpi=DPI, bbox_inches="tight")
+    plt.close(figure)
     return paths
 
 
 def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[str, Figure]]:
-    """Names and figures: those of the examples, then those of the specs."""
+    """Names and figures: those of the examples, of the specs, and of the bench."""
     yield "concept", concept(load_example())
     if (EXAMPLES / "blocks.json").exists():
         yield "figure2", blocks(load_example("blocks"))
@@ -74,6 +79,9 @@ def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[s
             figure = draw(loaded, table, tier)
             if figure is not None:
                 yield loaded.id, figure
+    speeds, kinds, _ = bench_tables(device=device, store=store)
+    if speeds.frame["macs_per_s"].notna().any():
+        yield "bench", bench(speeds.frame, kinds.frame)
 
 
 def draw(loaded: LoadedSpec, table: Table, tier: str) -> Figure | None:

@@ -95,7 +95,8 @@ def record_bench(device: str, again: bool, as_json: bool) -> None:
     tables = harness("analysis.bench").bench_tables(device=device)
     for one in tables:
         rendering.write_csv(one)
-    harness("analysis.bench_figure").save_bench_figure(tables[0].frame)
+    figures = harness("analysis.figures")
+    figures.save(figures.bench(tables[0].frame, tables[1].frame), "bench")
     show([rendering.as_dict(one) for one in tables], as_json, "\n".join(map(rendering.render, tables)))
 
 

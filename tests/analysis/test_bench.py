@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.bench import bench_tables
-from analysis.bench_figure import save_bench_figure
+from analysis.figures.bench import bench
 from experiments.bench_spec import deployments, load_bench, timings
 from experiments.catalog import open_catalog
 from experiments.provenance import local_device
@@ -96,11 +96,12 @@ def test_what_a_back_end_does_to_accuracy(store: Store) -> None:
     assert shown["error of heatmaps"].tolist()[3] == "3.0e-02"
 
 
-def test_figure(store: Store, tmp_path: Path) -> None:
-    empty = bench_tables(store=store)[0]
-    assert save_bench_figure(empty.frame, tmp_path / "figures") == []
+def test_figure(store: Store) -> None:
     save(store, PEER, "a", [100, 100, 100])
-    save(store, OURS, "a", [50, 50, 50])
-    paths = save_bench_figure(bench_tables(store=store)[0].frame, tmp_path / "figures")
-    assert [path.name for path in paths] == ["bench.svg", "bench.png"]
-    assert all(path.stat().st_size > 10_000 for path in paths)
+    save(store, OURS, "a", [50, 50, 50], operators={"products": 0.75, "attention": 0.25})
+    speeds, kinds, _ = bench_tables(store=store)
+    figure = bench(speeds.frame, kinds.frame)
+    bars, points, shares = figure.axes
+    assert [patch.get_width() for patch in bars.patches] == [2.0]
+    assert sum(len(line.get_xdata()) for line in points.lines) - 200 == 2  # but for the roof
+    assert [patch.get_width() for patch in shares.patches] == [75, 25]

@@ -107,6 +107,11 @@ def test_mistakes_are_one_line(catalog: Catalog, tmp_path: Path) -> None:
     for old, new, said in [
         ("teacher: keypoint", "teacher: keypont", "no system is called 'keypont-vit-nano-128x96'"),
         ("model: sharpose-nano", "model: sharpos-nano", "no model is called 'sharpos-nano-128x96'"),
+        (
+            "systems:",
+            "repeated: {seeds: [1], systems: [corse]}\n      systems:",
+            "called 'corse'; did you mean 'coarse'",
+        ),
     ]:
         text = (tmp_path / "tiers.yaml").read_text()
         (tmp_path / "broken.yaml").write_text(text.replace(old, new))
@@ -125,21 +130,33 @@ def test_every_table_that_shares_a_budget_can_be_filled(tmp_path: Path) -> None:
     every = [cell for loaded in load_specs() for cell in cells(loaded, catalog, Device("cpu", "Some CPU", 2))]
     lacking = [cell for cell in every if (cell.blocked or "").startswith("no shared weights of")]
     names = {cell.blocked.split()[4]: cell for cell in lacking if cell.blocked is not None}
-    listed = set(nano_budget().systems)
+    listed = set(nano_budget().trainings)
     assert len(set(names) & listed) >= 9
     # what is not listed are further trainings alone, and the way out that is named is true of each
     assert all(cell.seed for name, cell in names.items() if name not in listed)
     assert all(("train-missing" in (cell.blocked or "")) == (name in listed) for name, cell in names.items())
 
 
+def test_repeated_systems_differ_in_their_seed_alone() -> None:
+    shared = nano_budget()
+    assert shared.repeated is not None
+    for name in shared.repeated.systems:
+        first = shared.trainings[name].model_copy(update={"model": shared.trainings[name].model or name})
+        again = [shared.trainings[f"{name}-seed{seed}"] for seed in shared.repeated.seeds]
+        assert [one.seed for one in again] == shared.repeated.seeds == [1, 2]
+        assert all(one.model_copy(update={"seed": 0}) == first for one in again)
+    # every system once comes before any of them again
+    assert list(shared.trainings)[: len(shared.systems)] == list(shared.systems)
+
+
 def test_every_system_sees_the_same_crops() -> None:
     shared = nano_budget()
     recipes = {
         name: chosen_recipe(system.model or name, shared.recipe, system.recipe)
-        for name, system in shared.systems.items()
+        for name, system in shared.trainings.items()
     }
     own = {"model_options", "keep_rate_schedule", "teacher"}
     assert len({json.dumps(recipe.model_dump(mode="json", exclude=own)) for recipe in recipes.values()}) == 1
-    for name, system in shared.systems.items():
+    for name, system in shared.trainings.items():
         model = create_model(system.model or name, **recipes[name].model_options)
         assert 2 * sum(value.numel() for value in model.state_dict().values()) < 4e6, name

@@ -96,4 +96,4 @@ def test_rows_of_related_work_have_weights_of_their_own() -> None:
         "keypoint-vit-nano-128x96",
         "regression-vit-nano-128x96",
     ]
-    assert set(names) <= set(shared.systems)
+    assert set(names) <= set(shared.trainings)

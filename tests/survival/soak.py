@@ -31,8 +31,9 @@ from results.store import Record, Store
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.errors import Interrupted, RunFailed
-from sharpose.evaluate import evaluate
+from sharpose.evaluate import score
 from sharpose.models import create_model
+from sharpose.predictions import predict
 from sharpose.training import checkpoints
 from sharpose.training.engine import Run, train
 from sharpose.weights import read_weights
@@ -166,7 +167,7 @@ class Soak:
         model = create_model(run.model_name, **self.recipe.model_options)
         model.load_state_dict(read_weights(newest / checkpoints.WEIGHTS))
         people = CocoTopDown(self.people.annotations, self.people.folder, image_size=(128, 96))
-        metrics = evaluate(model, people, codec_of(model.config), resamples=20).summary()
+        metrics = score(predict(model, people, codec_of(model.config)), people, resamples=20).summary()
         with self.store.lease(Record(identity, {}, "", "", "").run_id) as mine:
             assert mine
             self.store.save(Record(identity, metrics, "soak", "round", "nano"))

@@ -17,7 +17,8 @@ from kills import open_people, small_recipe
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.distributed import join, rank_and_world
-from sharpose.evaluate import evaluate
+from sharpose.evaluate import score
+from sharpose.predictions import predict
 from sharpose.training import loop
 from sharpose.training.engine import Run, train
 
@@ -55,9 +56,8 @@ def main() -> None:
     model, state = train(run)
     everyone = CocoTopDown(people.annotations, people.folder, image_size=(128, 96))
     looked_at: list[int] = []
-    evaluation = evaluate(
-        model, everyone, codec_of(model.config), resamples=10, progress=lambda done, total: looked_at.append(total)
-    )
+    predictions = predict(model, everyone, codec_of(model.config), progress=lambda done, total: looked_at.append(total))
+    evaluation = score(predictions, everyone, resamples=10)
     rank, world = rank_and_world()
     found = {"log": state.log, "summary": evaluation.summary(), "results": evaluation.results, "mine": looked_at[-1]}
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

@@ -1,0 +1,81 @@
+"""The bench as a picture: ratios that were wanted, every row under the machine's roof, and where its time goes."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, tidy
+
+GIGA = 1e9
+
+
+def ratios(frame: pd.DataFrame, axis: Axes) -> Axes:
+    """Speed of a row relative to the row it is set against, with what was wanted as a mark."""
+    shown = frame.dropna(subset=["ratio"]).iloc[::-1].reset_index(drop=True)
+    axis.barh(shown.index, shown["ratio"], color=BLUE, height=0.6)
+    for index, row in shown.iterrows():
+        # behind the mark of what was wanted, where that is further out
+        end = row[["ratio", "wanted"]].max()
+        axis.annotate(f"{row['ratio']:.2f}", (end, index), (4, 0), textcoords="offset points", va="center")
+    wanted = shown.dropna(subset=["wanted"])
+    axis.scatter(wanted["wanted"], wanted.index, marker="|", s=220, color=ORANGE, zorder=3, label="wanted")
+    axis.axvline(1, color=GREY, lw=0.8)
+    axis.set_yticks(shown.index, [f"{row.label}\n/ {row.against}" for row in shown.itertuples()], fontsize=7)
+    axis.set_ylim(-0.7, len(shown) - 0.3)
+    axis.legend(frameon=False, loc="lower right")
+    return tidy(axis, "times the speed, all rows interleaved", "")
+
+
+def roof(frame: pd.DataFrame, axis: Axes) -> Axes:
+    """Multiply-adds per second over multiply-adds per byte, under the measured roof; fewer bits are open squares."""
+    shown = frame.dropna(subset=["macs_per_s"])
+    peak, bandwidth = shown["matmul_macs_per_s"].median(), shown["copy_bytes_per_s"].median()
+    # as far left as the roof falls, where some row is there
+    first = min(shown["macs_per_byte"].min(), peak / bandwidth) / 1.5
+    span = np.geomspace(first, shown["macs_per_byte"].max() * 1.5, 200)
+    axis.plot(span, np.minimum(peak, span * bandwidth) / GIGA, color=GREY, lw=1.2)
+    name = f"large fp32 product: {peak / GIGA:.0f}"
+    axis.annotate(name, (span[-1], peak / GIGA), (0, 4), textcoords="offset points", ha="right", color=GREY)
+    axis.annotate("large copy", (first, first * bandwidth / GIGA), (6, 0), textcoords="offset points", color=GREY)
+    ours, full = ~shown["model"].str.contains("huggingface|timm"), shown["precision"] == "fp32"
+    for mask, colour, marker, name in (
+        (ours & full, BLUE, "o", "ours, fp32"),
+        (~ours, ORANGE, "o", "peers, fp32"),
+        (ours & ~full, BLUE, "s", "ours, bf16 and int8"),
+    ):
+        x, y = shown[mask]["macs_per_byte"], shown[mask]["macs_per_s"] / GIGA
+        axis.plot(x, y, marker, ms=5, color=colour, mfc="none" if marker == "s" else colour, label=name)
+    axis.set_xscale("log")
+    axis.set_ylim(bottom=0)
+    axis.legend(frameon=False, loc="upper left", fontsize=8)
+    return tidy(axis, "multiply-adds per byte that must be moved", "G multiply-adds per second")
+
+
+def operators(frame: pd.DataFrame, axis: Axes) -> Axes:
+    """Shares of a call's time by kind of operator, a bar for every row."""
+    shown = frame.iloc[::-1].reset_index(drop=True)
+    left = np.zeros(len(shown))
+    for kind, colour in zip([name for name in frame.columns if name != "label"], (*COLOURS, GREY), strict=False):
+        share = 100 * shown[kind].fillna(0).to_numpy()
+        axis.barh(shown.index, share, left=left, color=colour, height=0.7, label=kind)
+        left += share
+    axis.set_yticks(shown.index, shown["label"], fontsize=7)
+    axis.set_ylim(-0.7, len(shown) - 0.3)
+    axis.set_xlim(0, 100)
+    if len(shown):
+        axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=4, fontsize=8)
+    return tidy(axis, "% of the time", "")
+
+
+def bench(speeds: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
+    """All three, from the tables of speeds and of kinds of operators."""
+    figure = plt.figure(figsize=(14, 1 + 0.36 * len(speeds)), layout="constrained")
+    axes = figure.subplot_mosaic([["ratios", "roof"], ["ratios", "operators"]], height_ratios=(2, 3))
+    ratios(speeds, axes["ratios"])
+    roof(speeds, axes["roof"])
+    operators(kinds, axes["operators"])
+    return figure
