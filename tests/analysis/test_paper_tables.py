@@ -118,13 +118,10 @@ def test_models_without_weights_are_one_line(catalog, store):
     ]
     assert len(lines) == 1
     assert "keypoint-vit-nano-128x96, dynamicvit-nano-128x96, evit-nano-128x96" in lines[0]
-    # the trainings beside them: those of the budget's list, and those that are not on it
-    assert [line.partition(":")[0] for line in said[:4]] == [
-        f"– training with seed {seed} of {rows}"
-        for seed in (1, 2)
-        for rows in ("no reduction, SHaRPose-B", "DynamicViT, EViT, ToMe")
+    # and the same systems' trainings with other seeds
+    assert [line.partition(":")[0] for line in said if line not in lines] == [
+        f"– training with seed {seed} of no reduction, DynamicViT, EViT, ToMe, SHaRPose-B" for seed in (1, 2)
     ]
-    assert "the shared budget trains none; add it to tiers.yaml" in said[1] and len(said) == 5
 
 
 def test_the_shared_budget_is_said_with_who_has_pretraining(catalog, store):
