@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.columns import Source
 from analysis.footers import APART, DASH, NOISY, origin
 from analysis.lines import pick_device
 from analysis.statistics import ap_interval, paired_difference
@@ -25,6 +26,27 @@ NUMBERS = (
     *("matmul_macs_per_s", "copy_bytes_per_s"),
 )
 """Metrics of a record that go into the CSV."""
+
+SPEED_SOURCES = {
+    header: Source(key, "bench")
+    for header, key in {
+        "images/s": "images_per_s",
+        "times its speed": "ratio",
+        "latency p50 / p90 / p99 (ms)": "latency_ms_p50",
+        "peak memory (MiB)": "peak_memory_mib",
+        "% of matmul rate": "share_of_matmul_rate",
+        "% of roof": "share_of_roof",
+        "J/image": "joules_per_image",
+    }.items()
+}
+DEPLOYED_SOURCES = {
+    header: Source(key, "deployed")
+    for header, key in {
+        "AP (nano tier)": "ap",
+        "AP minus the first row's": "ap_minus_first",
+        "error of heatmaps": "heatmaps_relative_error",
+    }.items()
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +95,8 @@ def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
     )
     if not any(one.metric("joules_per_image") for one in timed):
         shown = shown.drop(columns="J/image")
-    return Table("bench", bench.title, frame, shown, [*speed_notes(timed, by_label, device), *bench.notes])
+    notes = [*speed_notes(timed, by_label, device), *bench.notes]
+    return Table("bench", bench.title, frame, shown, notes, sources=SPEED_SOURCES)
 
 
 def raw_numbers(one: Timed, others: Mapping[str, Timed]) -> dict[str, Any]:
@@ -82,7 +105,7 @@ def raw_numbers(one: Timed, others: Mapping[str, Timed]) -> dict[str, Any]:
         name: getattr(row, name) for name in ("label", "model", "backend", "precision", "scope", "against", "wanted")
     }
     found = {key: one.metric(key) for key in NUMBERS}
-    return {**facts, **found, "ratio": ratio(one, others), "run_id": one.record.run_id if one.record else None}
+    return {**facts, **found, "ratio": ratio(one, others), "bench_run_id": one.record.run_id if one.record else None}
 
 
 def ratio(one: Timed, others: Mapping[str, Timed]) -> float | None:
@@ -167,7 +190,13 @@ def operator_table(timed: list[Timed], device: Device) -> Table:
     kinds = sorted(
         {kind for _, shares in found for kind in shares}, key=lambda kind: -max(s.get(kind, 0) for _, s in found)
     )
-    frame = pd.DataFrame([{"label": one.row.label, **shares} for one, shares in found], columns=["label", *kinds])
+    frame = pd.DataFrame(
+        [
+            {"label": one.row.label, **shares, "bench_run_id": one.record.run_id if one.record else None}
+            for one, shares in found
+        ],
+        columns=["label", *kinds, "bench_run_id"],
+    )
     shown = pd.DataFrame(
         {
             "row": frame["label"],
@@ -181,7 +210,8 @@ def operator_table(timed: list[Timed], device: Device) -> Table:
         "GELU and a bias that are computed with them, copies the bias that an eager product begins with.",
         *([f"{origin([one.record for one, _ in found if one.record])}.".capitalize()] if found else []),
     ]
-    return Table("operators", "Where the time goes, by kind of operator", frame, shown, notes)
+    sources = {f"{kind} %": Source(kind, "bench") for kind in kinds}
+    return Table("operators", "Where the time goes, by kind of operator", frame, shown, notes, sources=sources)
 
 
 def deployed_table(bench: Bench, store: Store) -> Table:
@@ -203,7 +233,7 @@ def deployed_table(bench: Bench, store: Store) -> Table:
                 "ap_minus_first_low": paired and 100 * paired.low,
                 "ap_minus_first_high": paired and 100 * paired.high,
                 "heatmaps_relative_error": error,
-                "run_id": record.run_id if record else None,
+                "deployed_run_id": record.run_id if record else None,
             }
         )
         shown.append(
@@ -223,4 +253,5 @@ def deployed_table(bench: Bench, store: Store) -> Table:
     notes = [f"{bench.deployed.model} on {bench.data}, ground-truth boxes, flip test, paired bootstrap of images."]
     notes.append("Error of heatmaps: ‖a − b‖ / ‖b‖ over 32 people, b by torch in fp32.")
     notes += [f"{origin(records).capitalize()}."] if records else []
-    return Table("backends", "Back-ends: what they do to the result", pd.DataFrame(rows), pd.DataFrame(shown), notes)
+    title, frame = "Back-ends: what they do to the result", pd.DataFrame(rows)
+    return Table("backends", title, frame, pd.DataFrame(shown), notes, sources=DEPLOYED_SOURCES)

@@ -6,7 +6,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analysis.bench import bench_tables
 from analysis.footers import DASH
 from analysis.frontier import points
 from analysis.gallery import EXAMPLES, load_gallery
@@ -25,6 +26,11 @@ from results.store import ROOT, Record, Store, write
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = ROOT / "report.html"
 FIGURES = ROOT / "figures"
+EXAMPLE_CAPTIONS = {
+    "concept": "The method on one person: a coarse look, what the keypoints attend to, a fine look there, keypoints",
+    "figure2": "Figure 2: ViTPose's heatmaps after every block, and how far the keypoints are off",
+    "figure5": "Figure 5: five people, what their keypoints attend to, and the patches that are looked at finely",
+}
 LONG = 100
 GALLERY_COST = ("SHaRPose", [256, 192], 768)
 """The paper-size model whose multiply-adds the gallery shows: system, picture size, width."""
@@ -39,7 +45,7 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
     """The HTML. Raises StoreError or SpecError with one line for what is wrong with store, specs or examples."""
     store = store or Store()
     devices = [str(device) for device in stored_devices(store)]
-    by_device = [build_tables(tier=tier, device=device, store=store) for device in devices or ["cpu"]]
+    by_device = [all_tables(tier, device, store) for device in devices or ["cpu"]]
     frames = [points(tables) for tables in by_device]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -54,7 +60,7 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
         devices=devices,
         device=busiest(records, devices),
         tables=[variants(same) for same in zip(*by_device, strict=True)],
-        figures=figures(),
+        figures=figures({table.id: table.title for table in by_device[0]}),
         records=[row_of(record) for record in sorted(records, key=lambda one: (one.measure, one.spec, one.row))],
         style=Markup((TEMPLATES / "report.css").read_text()),
         script=Markup((TEMPLATES / "report.js").read_text()),
@@ -69,6 +75,12 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
             }
         ),
     )
+
+
+def all_tables(tier: str, device: str, store: Store) -> list[Table]:
+    """Every table of a device: the paper's, then those of its figures, then our own."""
+    tables = [*build_tables(tier=tier, device=device, store=store), *bench_tables(device=device, store=store)]
+    return sorted(tables, key=lambda table: (not table.id.startswith("table"), not table.id.startswith("figure")))
 
 
 def busiest(records: Iterable[Record], devices: list[str]) -> int:
@@ -90,7 +102,7 @@ def table_context(table: Table) -> dict[str, Any]:
         for index in range(len(table.shown))
     ]
     columns = [{"text": header.partition(" on ")[0], "paper": "(paper)" in header} for header in headers]
-    timed = any(source.measure == "throughput" for source in table.sources.values())
+    timed = any(source.measure in ("throughput", "bench") for source in table.sources.values())
     return {"label_header": labels, "columns": columns, "rows": rows, "footer": table.footer, "timed": timed}
 
 
@@ -173,15 +185,16 @@ def gallery_costs(records: Iterable[Record]) -> dict[str, dict[str, float]]:
     return found
 
 
-def figures(folder: Path = FIGURES) -> list[dict[str, str]]:
-    """Every drawn figure, the lighter of its vector and its picture."""
+def figures(titles: Mapping[str, str], folder: Path = FIGURES) -> list[dict[str, str]]:
+    """Every drawn figure, the lighter of its vector and its picture; `titles` are those of the tables behind them."""
     kinds = {".svg": "image/svg+xml", ".png": "image/png"}
     names = sorted({path.stem for path in folder.glob("*.*") if path.suffix in kinds})
     found = []
     for name in names:
         files = [path for suffix in kinds if (path := folder / f"{name}{suffix}").is_file()]
         lighter = min(files, key=lambda path: path.stat().st_size)
-        found.append({"name": name, "address": data_address(lighter, kinds[lighter.suffix])})
+        caption = EXAMPLE_CAPTIONS.get(name) or titles.get(name) or name
+        found.append({"caption": caption, "address": data_address(lighter, kinds[lighter.suffix])})
     return found
 
 
