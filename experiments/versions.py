@@ -35,7 +35,7 @@ name, options, batch, packed = json.loads(sys.argv[1])
 torch.manual_seed(0)
 model = create_model(name, **options).eval()
 if packed:
-    from sharpose.packed import pack_linears
+    from sharpose.backends.packed import pack_linears
     pack_linears(model)
 images = torch.randn(batch, 3, *model.config.image_size)
 print("ready", sys.modules["sharpose"].__file__, flush=True)

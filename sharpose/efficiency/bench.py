@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sharpose.compiled import graphs_compiled
+from sharpose.backends.compiled import graphs_compiled
 from sharpose.efficiency.calls import make_call
 from sharpose.efficiency.energy import joules_per_call
 from sharpose.efficiency.machine import copy_call, matmul_call, roofline

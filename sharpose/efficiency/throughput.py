@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sharpose.backends.choice import COMPILED
-from sharpose.compiled import graphs_compiled
+from sharpose.backends.compiled import graphs_compiled
 from sharpose.efficiency.calls import make_call
 from sharpose.efficiency.timing import Sample, interleave, summarise, torch_threads
 from sharpose.efficiency.variants import Variant, build_network, check_variants

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from sharpose.backends.choice import COMPILED, EAGER, PACKED, check_backend
+from sharpose.backends.compiled import compile_model
 from sharpose.backends.deploy import deploy
-from sharpose.compiled import compile_model
 from sharpose.efficiency.machine import BYTES_PER_NUMBER
 from sharpose.efficiency.peers import PEERS, build_peer, find_peer
 from sharpose.errors import InputError

@@ -15,8 +15,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch.utils.data import DataLoader
 
+from sharpose.backends.compiled import compile_blocks
 from sharpose.codecs.choice import codec_of
-from sharpose.compiled import compile_blocks
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.mixture import Mixture
 from sharpose.deterministic import make_deterministic

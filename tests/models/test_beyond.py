@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from sharpose.compiled import compile_stages
+from sharpose.backends.compiled import compile_stages
 from sharpose.errors import InputError
 from sharpose.models import create_model, resolve_config
 from sharpose.models.configs.sharpose import tokens_per_block

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sharpose.compiled import Bucketed, compile_blocks, compile_model, graphs_compiled, pad_rows
+from sharpose.backends.compiled import Bucketed, compile_blocks, compile_model, graphs_compiled, pad_rows
 from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.streaming import stream

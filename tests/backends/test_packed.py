@@ -10,11 +10,11 @@ from timm.layers import Mlp
 from torch import nn
 
 from sharpose.backends.deploy import deploy, usual_backend
+from sharpose.backends.packed import PackedLinear, can_pack, pack_linears
 from sharpose.backends.parity import difference
 from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
-from sharpose.packed import PackedLinear, can_pack, pack_linears
 from tests.backends.exported import parting, some_images
 
 SYSTEMS = (
@@ -96,7 +96,7 @@ def test_where_torch_cannot_it_is_said_and_eager_is_usual(monkeypatch: pytest.Mo
     def fail(*_: object) -> None:
         raise AttributeError("_OpNamespace 'mkldnn' object has no attribute '_reorder_linear_weight'")
 
-    monkeypatch.setattr("sharpose.packed.PackedLinear", fail)
+    monkeypatch.setattr("sharpose.backends.packed.PackedLinear", fail)
     assert usual_backend("cpu") == "eager"
     with pytest.raises(InputError, match=r"no oneDNN kernels.*--backend eager"):
         deploy(parting(), "packed")
