@@ -53,12 +53,15 @@ def accuracy_text(lines: list[Line]) -> list[str]:
 
 def budget_text(lines: list[Line]) -> list[str]:
     """What the weights of the shared budget have in common, and what those have that start from trained blocks."""
-    made = shared_manifests(line.cells.get("accuracy") for line in lines)
+    trained = [line for line in lines if (cell := line.cells.get("accuracy")) is not None and cell.weights is not None]
+    made = shared_manifests(line.cells["accuracy"] for line in trained)
     if not made:
         return []
+    those = [line.row.label for line in trained if shared_manifests([line.cells["accuracy"]])]
+    who = "each row" if len(those) == len(trained) else ", ".join(those)
     started = [name for name, facts in made.items() if facts["init"] is not None]
     scratch = [name for name, facts in made.items() if facts["init"] is None]
-    said = [f"Shared training budget: {crops_text(made.values())}, the same recipe and augmentation; each row, seed 0."]
+    said = [f"Shared training budget: {crops_text(made.values())}, the same recipe and augmentation; {who}, seed 0."]
     if started:
         said.append(
             f"From the weights of one trained nano SHaRPose, as far as they have the same parts (so SHaRPose itself "
