@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.catalog import open_catalog
-from experiments.cells import Cell, cells
+from experiments.cells import Cell
 from experiments.durations import Durations
-from experiments.provenance import Device, local_device
-from experiments.run import ORDER, CellStatus, Runner, Say, alongside, cell_status, groups, print_line
-from experiments.spec import LoadedSpec, Measure, load_specs
+from experiments.provenance import Device
+from experiments.run import ORDER, CellStatus, Runner, Say, alongside, cell_status, groups, make_plan, print_line
+from experiments.spec import LoadedSpec, Measure
 from results.store import Busy, Store
 from sharpose.errors import InputError, RunFailed
 
@@ -125,16 +124,15 @@ def fill(
     """
     began = clock()
     deadline = began + budget_s
-    catalog, store, say = open_catalog(tier, coco), store or Store(), say or print_line
-    chosen, specs = local_device(device), load_specs(names)
-    every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in measures]
-    queue = Queue(missing_jobs(every, store), specs, every, store, chosen)
+    store, say = store or Store(), say or print_line
+    plan = make_plan(names, tier=tier, device=device, coco=coco, measures=measures, again=False, store=store)
+    queue = Queue(groups(plan.missing), plan.specs, plan.every, store, plan.device)
     filled = Filled()
     while (job := queue.take(deadline - clock())) is not None:
         watch = Watch(clock, clock(), deadline)
         spare = max(0.0, deadline - clock() - job.expected_s)
         worth = f"[{deadline - clock():.0f} s left; fills {job.shows}, should take {job.expected_s:.0f} s]"
-        runner = Runner(store, catalog, chosen, say, worth, spare, watch.tick, clock)
+        runner = Runner(store, plan.catalog, plan.device, say, worth, spare, watch.tick, clock)
         try:
             # a clock of its own runs at its own pace
             with ended_after(deadline - clock()) if clock is time.monotonic else nullcontext():
@@ -150,14 +148,8 @@ def fill(
                 filled.left.append(replace(job, reason=BUSY))
     filled.left += [replace(job, reason=f"more than the {max(0.0, deadline - clock()):.0f} s left") for job in queue]
     filled.seconds = clock() - began
-    filled.statuses = [cell_status(cell, store) for cell in every]
+    filled.statuses = [cell_status(cell, store) for cell in plan.every]
     return filled
-
-
-def missing_jobs(every: Sequence[Cell], store: Store) -> list[list[Cell]]:
-    """What can be measured here and is not stored, each once, in the groups that are measured in one go."""
-    wanted = {cell.run_id: cell for cell in reversed(every) if cell.blocked is None}
-    return groups([c for c in every if c is wanted.get(c.run_id) and store.find(c.identity or {}) is None])
 
 
 @dataclass

@@ -50,7 +50,7 @@ def measured(monkeypatch, places, clock):
             yield cell, {"value": len(cells), "macs_torch": 1e9}
 
     monkeypatch.setattr(run, "measure", measure)
-    monkeypatch.setattr(module, "open_catalog", lambda tier, coco: Catalog(tier, replace(places, coco=coco)))
+    monkeypatch.setattr(run, "open_catalog", lambda tier, coco: Catalog(tier, replace(places, coco=coco)))
     return cells
 
 
@@ -135,7 +135,9 @@ def test_what_has_no_data_here_is_not_tried(measured, spec_path, store, clock, m
         cells(load_spec(spec_path), Catalog("nano"), local_device("cpu"))[0], blocked="no photographs here"
     )
     assert blocked.identity is not None
-    assert module.missing_jobs([blocked], store) == []
+    monkeypatch.setattr(run, "cells", lambda *others: [blocked])
+    filled = fill([spec_path], budget_s=60, store=store, say=silent, clock=clock)
+    assert filled.measured == 0 and filled.left == [] and filled.blocked[0].reason == "no photographs here"
 
 
 def test_what_is_left_stands_in_order_of_its_worth(measured, spec_path, store, clock):
