@@ -18,6 +18,8 @@ from results.store import Record, Store
 
 # enough for the intervals of a curve; `sharpose choose-threshold` draws more
 CURVE_RESAMPLES = 200
+SMALL_LOSS = 0.3
+"""AP, in percent, that an exit may cost where it is said how many could leave."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
             "bins": columns_of(facts.bins),
         }
 
-    how = {"thresholds": loaded.spec.thresholds, "resamples": CURVE_RESAMPLES, "macs": [cost.coarse, cost.fine]}
+    how = {
+        "thresholds": loaded.spec.thresholds,
+        "resamples": CURVE_RESAMPLES,
+        "macs": [cost.coarse, cost.fine],
+        "controls": ["random", "gain"],
+    }
     return derive("curve", how, source, compute, asked_by=(loaded.id, line.row.label), store=store)
 
 
@@ -98,6 +105,7 @@ def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.Dat
             "AP − random exits": spread(
                 row["ap_minus_random"], row["ap_minus_random_low"], row["ap_minus_random_high"]
             ),
+            "AP, exits by true gain": f"{row['ap_by_gain']:.1f}",
             "GFLOPs (expected)": f"{row['gflops']:.2f}",
         }
         for one in curves
@@ -116,6 +124,7 @@ def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
         "AP75": "ap75",
         "AP − all refined": "ap_minus_all",
         "AP − random exits": "ap_minus_random",
+        "AP, exits by true gain": "ap_by_gain",
     }
     found = {header: (key, "predictions") for header, key in predicted.items()}
     return found | {"GFLOPs (expected)": ("gflops", "cost")}
@@ -140,16 +149,18 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
         )
         said.append(
             "GFLOPs (expected) = coarse + share refined × fine, of the paper's model. Random exits: as many people "
-            "leave, drawn at random, which a gate has to beat."
+            "leave, drawn at random, which a gate has to beat. Exits by true gain: as many leave, those whose true OKS "
+            "the fine look raises least, which no gate can know."
         )
     for one in curves:
         facts = one.calibration
         better = one.frame.query("ap_minus_random_low > 0")
         beats = ", ".join(f"{threshold:g}" for threshold in better["threshold"].round(3)) or "none"
+        most = one.frame.loc[one.frame["ap_by_gain"] >= one.frame["ap"].iloc[-1] - SMALL_LOSS, "exited_percent"].max()
         said.append(
             f"{one.label}: predicted quality against true OKS of the coarse stage: Spearman's rank correlation "
             f"{facts.rank:.2f}, mean distance from the diagonal {facts.error:.3f}; quality against the OKS that the "
             f"fine look gains: {facts.rank_gain:+.2f}. Better than random exits beyond the interval at: "
-            f"{beats}."
+            f"{beats}. A gate that knew the gain could let {most:.0f} % leave for {SMALL_LOSS} AP."
         )
     return [*said, *cost_text(lines), *missing_text(lines), *loaded.spec.notes]

@@ -103,6 +103,15 @@ def test_a_quality_that_knows_beats_exits_at_random(people):
     assert good.metrics.ap > point.metrics.ap
 
 
+def test_a_gate_that_knew_the_gain_would_refine_whom_it_helps(people, frame):
+    gate, (coarse, fine) = Gate(people, resamples=0), people.oks
+    refined = np.argsort(fine - coarse)[-10:]
+    expected = gate.ap(np.isin(np.arange(PEOPLE), refined)).ap
+    assert gate.by_gain(10 / PEOPLE).metrics.ap == expected
+    # where there is no choice, there is no difference
+    assert frame["ap_by_gain"].iloc[[0, -1]].tolist() == frame["ap"].iloc[[0, -1]].tolist()
+
+
 def test_calibration_of_a_right_and_of_a_reversed_quality(people):
     right = calibration(people)
     assert right.rank == pytest.approx(1) and right.error == pytest.approx(0, abs=1e-6) and right.rank_gain < -0.7
