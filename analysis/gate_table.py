@@ -161,6 +161,7 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
             f"{one.label}: predicted quality against true OKS of the coarse stage: Spearman's rank correlation "
             f"{facts.rank:.2f}, mean distance from the diagonal {facts.error:.3f}; quality against the OKS that the "
             f"fine look gains: {facts.rank_gain:+.2f}. Better than random exits beyond the interval at: "
-            f"{beats}. A gate that knew the gain could let {most:.0f} % leave for {SMALL_LOSS} AP."
+            f"{beats}. Of the shares here, a gate that knew the gain could "
+            f"let {most:.0f} % leave for {SMALL_LOSS} AP."
         )
     return [*said, *cost_text(lines), *missing_text(lines), *loaded.spec.notes]
