@@ -70,7 +70,7 @@ def budget_text(lines: list[Line]) -> list[str]:
     if scratch:
         said.append(
             f"From random weights, without any pretraining, as they share no parts with it: {', '.join(scratch)}; "
-            "their AP says little beside that of the others."
+            "their scores say little beside those of the others."
         )
     return [" ".join(said)]
 
@@ -109,7 +109,7 @@ def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 
 def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """Whether one row of every pair that the spec names has the higher AP, by paired bootstrap."""
+    """Whether one row of every pair that the spec names has the higher score, by paired bootstrap."""
     said, open_pairs = [], []
     for first, second, difference in pair_differences(loaded, lines):
         if difference is None:
@@ -118,8 +118,10 @@ def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
         verdict = "higher" if difference.low > 0 else "lower" if difference.high < 0 else "no difference"
         numbers = f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
         said.append(f"{first} minus {second}: {numbers}, {verdict}")
-    text = [f"AP of pairs of rows, paired bootstrap, 95 %: {'; '.join(said)}."] if said else []
-    return text + ([f"{DASH} not compared, as an AP is missing: {', '.join(open_pairs)}."] if open_pairs else [])
+    scores = [NAMES[score_of(record.metrics)] for line in lines if (record := line.records.get("accuracy")) is not None]
+    name = scores[0] if scores else "AP"
+    text = [f"{name} of pairs of rows, paired bootstrap, 95 %: {'; '.join(said)}."] if said else []
+    return text + ([f"{DASH} not compared, as a score is missing: {', '.join(open_pairs)}."] if open_pairs else [])
 
 
 def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:

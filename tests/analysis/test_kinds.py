@@ -86,7 +86,7 @@ def lines(loaded: LoadedSpec) -> list[Line]:
 def test_pairs_say_which_row_is_higher(loaded):
     said = pairs_text(loaded, lines(loaded))
     assert "A minus B: +10.0 [+10.0, +10.0], higher; B minus A: -10.0 [-10.0, -10.0], lower." in said[0]
-    assert said[1] == "– not compared, as an AP is missing: A and C."
+    assert said[1] == "– not compared, as a score is missing: A and C."
 
 
 def test_seeds_give_mean_and_deviation_and_say_who_is_missing(loaded):
