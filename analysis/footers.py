@@ -118,8 +118,8 @@ def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
         verdict = "higher" if difference.low > 0 else "lower" if difference.high < 0 else "no difference"
         numbers = f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
         said.append(f"{first} minus {second}: {numbers}, {verdict}")
-    scores = [NAMES[score_of(record.metrics)] for line in lines if (record := line.records.get("accuracy")) is not None]
-    name = scores[0] if scores else "AP"
+    records = [line.records["accuracy"] for line in lines if "accuracy" in line.records]
+    name = NAMES[score_of(records[0].metrics)] if records else ""
     text = [f"{name} of pairs of rows, paired bootstrap, 95 %: {'; '.join(said)}."] if said else []
     return text + ([f"{DASH} not compared, as a score is missing: {', '.join(open_pairs)}."] if open_pairs else [])
 

@@ -58,8 +58,7 @@ def savings(frame: pd.DataFrame, axis: Axes, title: str) -> Axes:
     names = (("by true gain, which no gate knows", ORANGE), ("by predicted quality", BLUE), ("as many at random", GREY))
     for place, (name, colour) in enumerate(names):
         # below the lines, which rise to the right
-        where = {"x": 0.97, "y": 0.22 - 0.08 * place, "transform": axis.transAxes, "ha": "right"}
-        axis.text(s=name, color=colour, fontsize=9, **where)
+        axis.text(0.97, 0.22 - 0.08 * place, name, color=colour, fontsize=9, ha="right", transform=axis.transAxes)
     return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", "AP, nano tier, %", title)
 
 
