@@ -188,7 +188,8 @@ def operator_table(timed: list[Timed], device: Device) -> Table:
     """Where the time goes, by kind of operator, in the rows that torch runs operator by operator."""
     found = [(one, one.metric("operators")) for one in timed if one.metric("operators")]
     kinds = sorted(
-        {kind for _, shares in found for kind in shares}, key=lambda kind: -max(s.get(kind, 0) for _, s in found)
+        {kind for _, shares in found for kind in shares},
+        key=lambda kind: (-max(s.get(kind, 0) for _, s in found), kind),
     )
     frame = pd.DataFrame(
         [

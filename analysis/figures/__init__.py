@@ -55,7 +55,7 @@ def save_all(
 
 
 def save(figure: Figure, name: str, folder: Path = FOLDER) -> list[Path]:
-    """The figure as SVG, whose inner names stay the same from one drawing to the next, and as PNG; it is closed."""
+    """The figure as SVG and PNG, the same bytes from one drawing to the next; it is closed."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}{suffix}" for suffix in (".svg", ".png")]
     with plt.rc_context({"svg.hashsalt": name}):
