@@ -160,9 +160,11 @@ def speed_notes(timed: list[Timed], others: Mapping[str, Timed], device: Device)
     if records:
         first = records[0].metrics
         peaks = sorted(record.metrics["matmul_macs_per_s"] / GIGA for record in records)
+        sessions = {record.metrics["session"] for record in records}
+        which = "all rows" if len(sessions) == 1 else "rows that are set against each other"
         notes.append(
-            f"{device}, random weights, fp32 unless a row says otherwise, median of {first['rounds']} rounds with all "
-            f"rows interleaved, latencies of a whole batch; {origin(records)}."
+            f"{device}, random weights, fp32 unless a row says otherwise, median of {first['rounds']} rounds with "
+            f"{which} interleaved, latencies of a whole batch; {origin(records)}."
         )
         notes.append(
             f"Matmul rate: a large fp32 product in the same rounds, {statistics.median(peaks):.1f} G multiply-adds/s; "

@@ -1,4 +1,4 @@
-"""Times the rows of bench.yaml in one session, measures what back-ends do to results, and stores the records."""
+"""Times the rows of bench.yaml, measures what back-ends do to results, and stores the records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.bench_spec import BENCH, DEPLOYED, Bench, Deployment, Timing, deployments, load_bench, timings
+from experiments.bench_spec import (
+    BENCH,
+    DEPLOYED,
+    Bench,
+    Deployment,
+    Timing,
+    deployments,
+    load_bench,
+    sessions,
+    timings,
+)
 from experiments.catalog import open_catalog
 from experiments.measures import accuracy_metrics
 from experiments.provenance import Device, local_device, provenance
@@ -21,7 +31,7 @@ PARITY_PEOPLE = 32
 def run_bench(
     *, device: str = "cpu", again: bool = False, store: Store | None = None, say: Say = print_line
 ) -> dict[str, int]:
-    """Measure what the store lacks. Speeds are only measured all together, since only then can they be compared.
+    """Measure what the store lacks; speeds that are compared with each other only together.
 
     Returns how many records were made, by measure. Raises InputError for a bad spec before anything is measured.
     """
@@ -42,13 +52,14 @@ def run_bench(
                 metrics = measure_deployed(bench, deployment)
             store.save(record(bench, deployment.identity, metrics, deployment.label, bench.deployed, chosen))
             made[DEPLOYED] += 1
-    if again or any(store.find(one.identity) is None for one in possible):
-        say(f"speeds of {len(possible)} rows, {bench.rounds} rounds")
-        with store.quiet(alone=True):
-            results = measure_speeds(bench, possible, chosen)
-        for one in possible:
-            store.save(record(bench, one.identity, results[one.row.label], one.row.label, one.row, chosen))
-            made[BENCH] += 1
+    for group in sessions(possible):
+        if again or any(store.find(one.identity) is None for one in group):
+            say(f"speeds of {len(group)} rows, {bench.rounds} rounds: {', '.join(one.row.label for one in group)}")
+            with store.quiet(alone=True):
+                results = measure_speeds(bench, group, chosen)
+            for one in group:
+                store.save(record(bench, one.identity, results[one.row.label], one.row.label, one.row, chosen))
+                made[BENCH] += 1
     return made
 
 

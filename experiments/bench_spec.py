@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,6 +102,9 @@ def load_bench(path: Path = FOLDER / "bench.yaml") -> Bench:
         if row.against is not None and row.against not in labels:
             message = f"against: no row is labelled {row.against!r}{nearest(row.against, labels)}"
             raise file.error(("rows", index, "against"), message)
+        if row.label in chain(row, bench.rows):
+            message = f"against: row {row.label!r} is set against itself, directly or through others"
+            raise file.error(("rows", index, "against"), message)
         try:
             check_row(row)
         except InputError as error:
@@ -111,6 +115,18 @@ def load_bench(path: Path = FOLDER / "bench.yaml") -> Bench:
         except InputError as error:
             raise file.error(("deployed", "rows", index), str(error)) from None
     return bench
+
+
+def chain(row: BenchRow, rows: Sequence[BenchRow]) -> list[str]:
+    """What a row is set against, what that one is set against, and so on, as far as there are rows; each once."""
+    against = {one.label: one.against for one in rows}
+    found: list[str] = []
+    label = row.against
+    while label in against and label not in found:
+        assert label is not None
+        found.append(label)
+        label = against[label]
+    return found
 
 
 def check_row(row: BenchRow) -> None:
@@ -146,6 +162,19 @@ def timings(bench: Bench, catalog: Catalog, device: Device) -> list[Timing]:
             lacking = f"backend {row.backend} runs on the CPU here"
         found.append(Timing(row, identity, lacking))
     return found
+
+
+def sessions(timed: Sequence[Timing]) -> list[list[Timing]]:
+    """What is timed together: rows that are set against each other, directly or through others, as the spec has them.
+
+    The models of one session are in memory at once.
+    """
+    rows = [one.row for one in timed]
+    groups: dict[str, list[Timing]] = {}
+    for one in timed:
+        last = (one.row.label, *chain(one.row, rows))[-1]
+        groups.setdefault(last, []).append(one)
+    return list(groups.values())
 
 
 def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:

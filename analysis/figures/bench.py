@@ -27,7 +27,7 @@ def ratios(frame: pd.DataFrame, axis: Axes) -> Axes:
     axis.set_yticks(shown.index, [f"{row.label}\n/ {row.against}" for row in shown.itertuples()], fontsize=7)
     axis.set_ylim(-0.7, len(shown) - 0.3)
     axis.legend(frameon=False, loc="lower right")
-    return tidy(axis, "times the speed, all rows interleaved", "")
+    return tidy(axis, "times as fast, rows that are compared interleaved", "")
 
 
 def roof(frame: pd.DataFrame, axis: Axes) -> Axes:

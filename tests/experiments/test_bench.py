@@ -1,4 +1,4 @@
-"""Recording the bench: one session for all rows, nothing measured twice, and how far a back-end is from torch."""
+"""Recording the bench: what is compared in one session, nothing twice, and how far a back-end is from torch."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ rows:
   - {label: one, model: sharpose-nano-128x96, options: {embed_dim: 24, num_heads: 4, depth: 1, quality_threshold: null}}
   - {label: two, model: sharpose-nano-128x96, options: {embed_dim: 24, num_heads: 4, depth: 2, quality_threshold: null},
      against: one}
+  - {label: apart, model: sharpose-nano-128x96, options: {embed_dim: 24, num_heads: 4, depth: 3}}
   - {label: other, model: sharpose-nano-128x96, backend: openvino}
 deployed: {model: sharpose-nano-128x96, options: {quality_threshold: null}, rows: [{backend: eager, precision: fp32}]}
 """
@@ -45,14 +46,18 @@ def test_records_of_one_session(small: Bench, store: Store, monkeypatch: pytest.
     monkeypatch.setattr("sharpose.efficiency.bench.peak_memory_mib", lambda *request: 1.0)
     monkeypatch.setattr("experiments.bench_spec.find_spec", lambda name: None)
     said: list[str] = []
-    assert run_bench(store=store, say=said.append) == {"deployed": 1, "bench": 2}
+    assert run_bench(store=store, say=said.append) == {"deployed": 1, "bench": 3}
     assert "left out: other: backend openvino is not installed: pip install 'sharpose[openvino]'" in said
     records = {record.row: record for record in store.records("bench")}
-    assert set(records) == {"one", "two"}
+    assert set(records) == {"one", "two", "apart"}
     assert records["one"].metrics["session"] == records["two"].metrics["session"]
+    assert records["one"].metrics["session"] != records["apart"].metrics["session"]
     assert records["one"].metrics["batch_size"] == 2 and records["one"].metrics["peak_memory_mib"] == 1.0
     assert records["two"].provenance["options"]["depth"] == 2
     assert run_bench(store=store, say=said.append) == {"deployed": 0, "bench": 0}
+    # what is compared with a lost one is timed again with it, and nothing else
+    (store.local / "bench" / f"{records['two'].run_id}.json").unlink()
+    assert run_bench(store=store, say=said.append) == {"deployed": 0, "bench": 2}
 
 
 def test_error_of_heatmaps(small: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

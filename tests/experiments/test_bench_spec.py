@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments import bench_spec
-from experiments.bench_spec import deployments, load_bench, timings
+from experiments.bench_spec import deployments, load_bench, sessions, timings
 from experiments.catalog import open_catalog
 from experiments.provenance import Device
 from experiments.spec import FOLDER, find_specs
@@ -45,6 +45,20 @@ def test_the_wanted_ratios_are_asked_for() -> None:
     assert wanted["SHaRPose-B 256x192, onnxruntime int8"] == ("SHaRPose-B 256x192", 2.5)
 
 
+def test_rows_that_are_compared_are_timed_together() -> None:
+    found = timings(load_bench(), open_catalog(), HERE)
+    groups = [[one.row.label for one in group] for group in sessions(found)]
+    assert sorted(label for group in groups for label in group) == sorted(one.row.label for one in found)
+    for group in groups:
+        # one row of each is set against nothing, all others against one of their own
+        rows = [one.row for one in found if one.row.label in group]
+        assert [row.against for row in rows].count(None) == 1
+        assert all(row.against in group for row in rows if row.against is not None)
+    # a row whose other is not here is timed all the same
+    alone = [one for one in found if one.row.label == "SHaRPose-B 384x288, packed bf16"]
+    assert sessions(alone) == [alone]
+
+
 def test_it_is_no_table() -> None:
     assert FOLDER / "bench.yaml" not in find_specs("all")
 
@@ -63,6 +77,7 @@ def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     ("old", "new", "message"),
     [
         ("against: peer", "against: pear", "small.yaml:5: against: no row is labelled 'pear'; did you mean 'peer'?"),
+        ("against: peer", "against: ours", "row 'ours' is set against itself, directly or through others"),
         ("label: ours", "label: peer", "used twice"),
         ("alpha: 0.5", "alhpa: 0.5", "row 'ours': sharpose-small-256x192 has no option 'alhpa'"),
         ("model: huggingface-vitpose-small-256x192", "model: timm-vit-small-256x192, scope: end-to-end", "no heatmaps"),
