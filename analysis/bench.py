@@ -14,7 +14,7 @@ from analysis.footers import APART, DASH, NOISY, origin
 from analysis.lines import pick_device
 from analysis.statistics import ap_interval, paired_difference
 from analysis.tables import Table
-from experiments.bench_spec import Bench, BenchRow, deployments, load_bench, timings
+from experiments.bench_spec import BENCH, DEPLOYED, Bench, BenchRow, deployments, load_bench, timings
 from experiments.catalog import open_catalog
 from experiments.provenance import Device
 from results.store import Record, Store
@@ -27,26 +27,21 @@ NUMBERS = (
 )
 """Metrics of a record that go into the CSV."""
 
-SPEED_SOURCES = {
-    header: Source(key, "bench")
-    for header, key in {
-        "images/s": "images_per_s",
-        "times its speed": "ratio",
-        "latency p50 / p90 / p99 (ms)": "latency_ms_p50",
-        "peak memory (MiB)": "peak_memory_mib",
-        "% of matmul rate": "share_of_matmul_rate",
-        "% of roof": "share_of_roof",
-        "J/image": "joules_per_image",
-    }.items()
+SPEED_KEYS = {
+    "images/s": "images_per_s",
+    "times its speed": "ratio",
+    "latency p50 / p90 / p99 (ms)": "latency_ms_p50",
+    "peak memory (MiB)": "peak_memory_mib",
+    "% of matmul rate": "share_of_matmul_rate",
+    "% of roof": "share_of_roof",
+    "J/image": "joules_per_image",
 }
-DEPLOYED_SOURCES = {
-    header: Source(key, "deployed")
-    for header, key in {
-        "AP (nano tier)": "ap",
-        "AP minus the first row's": "ap_minus_first",
-        "error of heatmaps": "heatmaps_relative_error",
-    }.items()
+DEPLOYED_KEYS = {
+    "AP (nano tier)": "ap",
+    "AP minus the first row's": "ap_minus_first",
+    "error of heatmaps": "heatmaps_relative_error",
 }
+"""By printed header: the column of raw numbers."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,11 @@ def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
     if not any(one.metric("joules_per_image") for one in timed):
         shown = shown.drop(columns="J/image")
     notes = [*speed_notes(timed, by_label, device), *bench.notes]
-    return Table("bench", bench.title, frame, shown, notes, sources=SPEED_SOURCES)
+    return Table("bench", bench.title, frame, shown, notes, sources=sources(SPEED_KEYS, BENCH))
+
+
+def sources(keys: Mapping[str, str], measure: str) -> dict[str, Source]:
+    return {header: Source(key, measure) for header, key in keys.items()}
 
 
 def raw_numbers(one: Timed, others: Mapping[str, Timed]) -> dict[str, Any]:
@@ -213,8 +212,8 @@ def operator_table(timed: list[Timed], device: Device) -> Table:
         "GELU and a bias that are computed with them, copies the bias that an eager product begins with.",
         *([f"{origin([one.record for one, _ in found if one.record])}.".capitalize()] if found else []),
     ]
-    sources = {f"{kind} %": Source(kind, "bench") for kind in kinds}
-    return Table("operators", "Where the time goes, by kind of operator", frame, shown, notes, sources=sources)
+    found_in = sources({f"{kind} %": kind for kind in kinds}, BENCH)
+    return Table("operators", "Where the time goes, by kind of operator", frame, shown, notes, sources=found_in)
 
 
 def deployed_table(bench: Bench, store: Store) -> Table:
@@ -257,4 +256,4 @@ def deployed_table(bench: Bench, store: Store) -> Table:
     notes.append("Error of heatmaps: ‖a − b‖ / ‖b‖ over 32 people, b by torch in fp32.")
     notes += [f"{origin(records).capitalize()}."] if records else []
     title, frame = "Back-ends: what they do to the result", pd.DataFrame(rows)
-    return Table("backends", title, frame, pd.DataFrame(shown), notes, sources=DEPLOYED_SOURCES)
+    return Table("backends", title, frame, pd.DataFrame(shown), notes, sources=sources(DEPLOYED_KEYS, DEPLOYED))

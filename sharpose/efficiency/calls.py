@@ -27,13 +27,14 @@ def make_call(variant: Variant, network: nn.Module, device: str) -> Call:
 
     Two calls of one that is compiled have been made: the first compiles, the second records CUDA graphs.
     """
-    call = uncompiled_call(variant, network, device)
+    call = first_call(variant, network, device)
     for _ in range(2 if variant.backend == COMPILED else 0):
         call()
     return call
 
 
-def uncompiled_call(variant: Variant, network: nn.Module, device: str) -> Call:
+def first_call(variant: Variant, network: nn.Module, device: str) -> Call:
+    """The same, not made yet."""
     config: Any = network.config
     kind = TORCH_TYPES[variant.precision] if variant.backend in (EAGER, COMPILED) else torch.float32
     codec = codec_of(config)
