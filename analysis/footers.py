@@ -54,11 +54,11 @@ def accuracy_text(lines: list[Line]) -> list[str]:
 def budget_text(lines: list[Line]) -> list[str]:
     """What the weights of the shared budget have in common, and what those have that start from trained blocks."""
     trained = [line for line in lines if (cell := line.cells.get("accuracy")) is not None and cell.weights is not None]
-    made = shared_manifests(line.cells["accuracy"] for line in trained)
+    those = [line for line in trained if is_shared(line.cells["accuracy"])]
+    made = shared_manifests(line.cells["accuracy"] for line in those)
     if not made:
         return []
-    those = [line.row.label for line in trained if shared_manifests([line.cells["accuracy"]])]
-    who = "each row" if len(those) == len(trained) else ", ".join(those)
+    who = "each row" if len(those) == len(trained) else ", ".join(line.row.label for line in those)
     started = [name for name, facts in made.items() if facts["init"] is not None]
     scratch = [name for name, facts in made.items() if facts["init"] is None]
     said = [f"Shared training budget: {crops_text(made.values())}, the same recipe and augmentation; {who}, seed 0."]
@@ -75,12 +75,15 @@ def budget_text(lines: list[Line]) -> list[str]:
     return [" ".join(said)]
 
 
+def is_shared(cell: Cell | None) -> bool:
+    """Whether a cell is of weights that were trained with the shared budget."""
+    return cell is not None and cell.weights is not None and cell.weights.parent.name == SHARED
+
+
 def shared_manifests(cells: Iterable[Cell | None]) -> dict[str, Any]:
     """The manifests of those weights that were trained with the shared budget, by name."""
-    weights = [cell.weights for cell in cells if cell is not None and cell.weights is not None]
-    return {
-        path.stem: json.loads(path.with_suffix(".json").read_bytes()) for path in weights if path.parent.name == SHARED
-    }
+    weights = [cell.weights for cell in cells if is_shared(cell)]  # type: ignore[union-attr]
+    return {path.stem: json.loads(path.with_suffix(".json").read_bytes()) for path in weights if path is not None}
 
 
 def crops_text(manifests: Iterable[Mapping[str, Any]]) -> str:

@@ -79,18 +79,19 @@ class Gate:
     def at_random(self, refine_rate: float, seed: int = 0) -> Point:
         """A control: as many people refined, drawn at random. What a gate must beat to have learnt anything."""
         people = len(self.predictions.quality)
-        return self.first(np.random.default_rng(seed).permutation(people), refine_rate)
+        return self.choice(np.nan, first(np.random.default_rng(seed).permutation(people), refine_rate))
 
-    def by_gain(self, refine_rate: float) -> Point:
+    def ap_by_gain(self, refine_rate: float) -> float | None:
         """Another control: as many people refined, those whose true OKS gains most, as if a gate could know it."""
         coarse, fine = self.predictions.oks
-        return self.first(np.argsort(coarse - fine, kind="stable"), refine_rate)
+        return self.predictions.ap(first(np.argsort(coarse - fine, kind="stable"), refine_rate), resamples=0).ap
 
-    def first(self, order: Array, refine_rate: float) -> Point:
-        """The first so many people of an order are refined."""
-        refined = np.zeros(len(order), dtype=bool)
-        refined[order[: round(refine_rate * len(order))]] = True
-        return self.choice(np.nan, refined)
+
+def first(order: Array, refine_rate: float) -> Array:
+    """A choice of the first so many people of an order."""
+    refined = np.zeros(len(order), dtype=bool)
+    refined[order[: round(refine_rate * len(order))]] = True
+    return refined
 
 
 def replicates_of(metrics: CocoMetrics) -> Array:
@@ -142,7 +143,7 @@ def curve(gate: Gate, thresholds: Iterable[float], cost: Cost) -> pd.DataFrame:
                 "ap_minus_random": percent(random.value),
                 "ap_minus_random_low": percent(random.low),
                 "ap_minus_random_high": percent(random.high),
-                "ap_by_gain": percent(gate.by_gain(point.refine_rate).metrics.ap),
+                "ap_by_gain": percent(gate.ap_by_gain(point.refine_rate)),
                 "gflops": cost.expected(point.refine_rate) / 1e9,
             }
         )

@@ -29,7 +29,7 @@ FIGURES = ROOT / "figures"
 EXAMPLE_CAPTIONS = {
     "concept": "The method on one person: a coarse look, what the keypoints attend to, a fine look there, keypoints",
     "figure2": "Figure 2: ViTPose's heatmaps after every block, and how far the keypoints are off",
-    "figure5": "Figure 5: five people, what their keypoints attend to, and the patches that are looked at finely",
+    "figure5": "Figure 5: people, what their keypoints attend to, and the patches that are looked at finely",
 }
 LONG = 100
 GALLERY_COST = ("SHaRPose", [256, 192], 768)

@@ -21,6 +21,7 @@ from sharpose.files import sha256_of
 
 if TYPE_CHECKING:
     from sharpose.codecs.choice import HeatmapCodec
+    from sharpose.efficiency.variants import Variant
     from sharpose.models.output import PoseModel
 
 Progress = Callable[[int, int], None]
@@ -160,23 +161,22 @@ def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
     return DataFiles(people.annotations_file, people.images_folder, people.detections_file)
 
 
+def variant_of(cell: Cell) -> Variant:
+    """What is timed for a cell."""
+    from sharpose.efficiency.variants import Variant
+
+    how = cell.details
+    load = (how["batch_size"], how["mode"], how["precision"])
+    return Variant(cell.model, cell.options, *load, refine_rate=how["refine_rate"])
+
+
 def measure_throughput(cells: Sequence[Cell], reference: Cell | None, device: Device, progress: Progress) -> Measured:
     """All cells interleaved in one session with the reference, whose speed in it every record keeps."""
     from sharpose.efficiency import throughput
-    from sharpose.efficiency.variants import Variant
 
     timed = [*cells, *([reference] if reference is not None and reference not in cells else [])]
-    loads = ("batch_size", "precision", "refine_rate")
     metrics = throughput.measure_throughput(
-        {
-            cell.row: Variant(
-                cell.model,
-                cell.options,
-                backend=cell.details["mode"],
-                **{name: cell.details[name] for name in loads},
-            )
-            for cell in timed
-        },
+        {cell.row: variant_of(cell) for cell in timed},
         device=device.kind,
         rounds=cells[0].details["rounds"],
         threads=device.threads,

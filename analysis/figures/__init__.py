@@ -49,12 +49,17 @@ def save_all(
     folder: Path = FOLDER, *, tier: str = "nano", device: str = "cpu", store: Store | None = None
 ) -> list[Path]:
     """Every figure that the store and the stored examples can show, as SVG and PNG; what lacks numbers is left out."""
+    return save(all_figures(tier, device, store), folder)
+
+
+def save(figures: Iterator[tuple[str, Figure]], folder: Path = FOLDER) -> list[Path]:
+    """Named figures as SVG and PNG, drawn one by one."""
     # to files, with no window; notebooks keep the backend that shows in them
     matplotlib.use("Agg")
-    return [path for name, figure in all_figures(tier, device, store) for path in save(figure, name, folder)]
+    return [path for name, figure in figures for path in save_one(figure, name, folder)]
 
 
-def save(figure: Figure, name: str, folder: Path = FOLDER) -> list[Path]:
+def save_one(figure: Figure, name: str, folder: Path) -> list[Path]:
     """The figure as SVG and PNG, the same bytes from one drawing to the next; it is closed."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}{suffix}" for suffix in (".svg", ".png")]
@@ -79,7 +84,12 @@ def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[s
             figure = draw(loaded, table, tier)
             if figure is not None:
                 yield loaded.id, figure
-    speeds, kinds, _ = bench_tables(device=device, store=store)
+    yield from bench_figure(bench_tables(device=device, store=store))
+
+
+def bench_figure(tables: list[Table]) -> Iterator[tuple[str, Figure]]:
+    """The bench's name and figure, of its tables; none where no row has been timed."""
+    speeds, kinds, *_ = tables
     if speeds.frame["macs_per_s"].notna().any():
         yield "bench", bench(speeds.frame, kinds.frame)
 

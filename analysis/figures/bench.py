@@ -8,9 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.bench import GIGA
 from analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, tidy
-
-GIGA = 1e9
 
 
 def ratios(frame: pd.DataFrame, axis: Axes) -> Axes:

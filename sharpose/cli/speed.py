@@ -96,7 +96,7 @@ def record_bench(device: str, again: bool, as_json: bool) -> None:
     for one in tables:
         rendering.write_csv(one)
     figures = harness("analysis.figures")
-    figures.save(figures.bench(tables[0].frame, tables[1].frame), "bench")
+    figures.save(figures.bench_figure(tables))
     show([rendering.as_dict(one) for one in tables], as_json, "\n".join(map(rendering.render, tables)))
 
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from sharpose.backends.compiled import graphs_compiled
-from sharpose.efficiency.calls import make_call
+from sharpose.efficiency.calls import make_calls
 from sharpose.efficiency.energy import joules_per_call
 from sharpose.efficiency.machine import copy_call, matmul_call, roofline
 from sharpose.efficiency.memory import peak_memory_mib
@@ -19,7 +18,7 @@ from sharpose.efficiency.operators import operator_shares
 from sharpose.efficiency.peers import PEERS, build_peer
 from sharpose.efficiency.throughput import compiler, speed
 from sharpose.efficiency.timing import interleave, summarise, synchronise, torch_threads
-from sharpose.efficiency.variants import Variant, build_network, check_variants, is_torch, moved_bytes
+from sharpose.efficiency.variants import Variant, check_variants, is_torch, moved_bytes
 from sharpose.errors import InputError
 
 MATMUL, COPY = "matmul", "copy"
@@ -50,11 +49,7 @@ def measure_bench(
     check_variants(variants, device, rounds)
     work = count_work(variants)
     with torch_threads(threads):
-        networks: dict[tuple[str, ...], nn.Module] = {}
-        for variant in variants.values():
-            if variant.network not in networks:
-                networks[variant.network] = build_network(variant, device, torch.get_num_threads())
-        calls = {label: make_call(one, networks[one.network], device) for label, one in variants.items()}
+        calls = make_calls(variants, device, torch.get_num_threads())
         (matmul, products), (copy, copied) = matmul_call(device), copy_call(device)
         load, compiled = os.getloadavg()[0], graphs_compiled()
         samples = interleave({**calls, MATMUL: matmul, COPY: copy}, device, rounds, warmup, seed, progress)
@@ -84,7 +79,6 @@ def measure_bench(
                 "joules_per_image": None if joules is None else joules / variant.images_per_call,
             }
         # what was timed is freed before its memory is measured, one variant at a time
-        networks.clear()
         calls.clear()
         for label, variant in variants.items() if memory else ():
             results[label]["peak_memory_mib"] = peak_memory_mib(variant, device, torch.get_num_threads())

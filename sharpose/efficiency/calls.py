@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +15,20 @@ from sharpose.codecs.flip import flip_back
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO
-from sharpose.efficiency.variants import TORCH_TYPES, Variant
+from sharpose.efficiency.variants import TORCH_TYPES, Variant, build_network
 from sharpose.models.sharpose import SHaRPose
 from sharpose.streaming import stream
 
 Call = Callable[[], Any]
+
+
+def make_calls(variants: Mapping[str, Variant], device: str, threads: int | None) -> dict[str, Call]:
+    """The call of every variant, by label; variants that share a network are given one."""
+    networks: dict[tuple[str, ...], nn.Module] = {}
+    for variant in variants.values():
+        if variant.network not in networks:
+            networks[variant.network] = build_network(variant, device, threads)
+    return {label: make_call(one, networks[one.network], device) for label, one in variants.items()}
 
 
 def make_call(variant: Variant, network: nn.Module, device: str) -> Call:

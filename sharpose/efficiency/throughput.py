@@ -10,9 +10,9 @@ import torch
 
 from sharpose.backends.choice import COMPILED
 from sharpose.backends.compiled import graphs_compiled
-from sharpose.efficiency.calls import make_call
+from sharpose.efficiency.calls import make_calls
 from sharpose.efficiency.timing import Sample, interleave, summarise, torch_threads
-from sharpose.efficiency.variants import Variant, build_network, check_variants
+from sharpose.efficiency.variants import Variant, check_variants
 
 
 def measure_throughput(
@@ -34,7 +34,7 @@ def measure_throughput(
     check_variants(variants, device, rounds)
     load = os.getloadavg()[0]
     with torch_threads(threads):
-        calls = {label: make_call(one, build_network(one, device, threads), device) for label, one in variants.items()}
+        calls = make_calls(variants, device, threads)
         compiled = graphs_compiled()
         samples = interleave(calls, device, rounds, warmup, seed, progress)
         shared = {

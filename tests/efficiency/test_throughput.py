@@ -34,8 +34,7 @@ def test_every_variant_has_its_own_batch_and_rate() -> None:
 def test_graphs_made_while_timed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     made = iter([3, 5])
     monkeypatch.setattr(throughput, "graphs_compiled", lambda: next(made))
-    monkeypatch.setattr(throughput, "build_network", lambda *rest: None)
-    monkeypatch.setattr(throughput, "make_call", lambda *rest: lambda: None)
+    monkeypatch.setattr(throughput, "make_calls", lambda variants, *rest: dict.fromkeys(variants, lambda: None))
     found = measure_throughput({"a": Variant(NAME, TINY), "b": Variant(NAME, TINY, backend="compiled")}, rounds=1)
     assert found["b"]["graphs_compiled_while_timed"] == 2 and "graphs_compiled_while_timed" not in found["a"]
 

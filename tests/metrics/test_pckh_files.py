@@ -19,7 +19,7 @@ from sharpose.metrics.pckh_files import read_predictions
 )
 def test_published_means(shared: Path, name: str, mean: float) -> None:
     if name.endswith("h5"):
-        pytest.importorskip("h5py")
+        pytest.importorskip("h5py", reason="needs h5py")
     folder = shared / "data" / "evaluators"
     points = read_predictions(folder / name)
     assert round(pckh(points, load_mpii_truth(folder / "mpii_val_ground_truth.mat")).mean, 3) == mean

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from sharpose.checkpoints.cnn import LAYOUTS, from_layout, from_public
@@ -161,7 +162,6 @@ def test_hrnet_w48_has_timms_names_and_shapes() -> None:
 
 
 def test_resnet_is_torchvisions_with_its_weights() -> None:
-    torchvision = pytest.importorskip("torchvision")
     theirs = randomised(torchvision.models.resnet18(weights=None))
     ours = create_model("simple-baseline-r50-256x192", resnet_depth=18, image_size=(64, 64), heatmap_size=(16, 16))
     state = from_layout(theirs.state_dict(), "simple_baseline", "torchvision")
