@@ -1,0 +1,54 @@
+"""Variants of the nano recipe at one budget of CPU time."""
+
+import json
+
+import pytest
+
+from experiments import recipe_trials
+from experiments.recipe_trials import BOTH_CROPS, COARSE_CROPS, PEOPLE, TRIALS, Trial, table
+from sharpose.training.recipe import Recipe, load_recipe
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_every_variant_is_a_recipe_that_costs_the_budget(name: str) -> None:
+    recipe = Recipe.model_validate({**load_recipe("nano").model_dump(), **TRIALS[name].recipe_changes(600)})
+    coarse, crops = recipe.coarse_only_epochs * PEOPLE, recipe.epochs * PEOPLE
+    assert coarse / COARSE_CROPS + (crops - coarse) / BOTH_CROPS == pytest.approx(600, rel=1e-3)
+    assert recipe.coarse_only_epochs <= recipe.quality_start_epoch < recipe.epochs
+    assert recipe.warmup_iterations < crops / recipe.batch_size / 2
+
+
+def test_nano_itself_keeps_its_shape() -> None:
+    nano, made = load_recipe("nano"), Trial().recipe_changes(3600)
+    for stage in ("coarse_only_epochs", "linear_decay_epochs", "quality_start_epoch"):
+        assert made[stage] / made["epochs"] == pytest.approx(getattr(nano, stage) / nano.epochs)
+
+
+def line(name: str, ap: float, minutes: float = 10) -> dict[str, object]:
+    judged = {"coarse": ap - 0.1, "fine": ap}
+    return {
+        "trial": name,
+        "cpu_minutes_wanted": minutes,
+        "cpu_s": 600,
+        "crops": 32_000,
+        "mannequin-val": judged,
+        "mannequin-test": {"coarse": 0.0, "fine": 0.123},
+    }
+
+
+def test_the_table_puts_the_best_of_a_budget_first() -> None:
+    rows = table([line("long", 0.4, 20), line("worse", 0.2), line("better", 0.3)]).splitlines()[2:]
+    assert rows[0] == "| better | 10.0 | 32,000 | 20.0 | 30.0 | 12.3 |"
+    assert [row.split(" | ")[0] for row in rows] == ["| better", "| worse", "| long"]
+
+
+def test_a_line_of_the_log_is_written_for_each_training(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recipe_trials, "LOG", tmp_path / "log.jsonl")
+    monkeypatch.setattr(recipe_trials, "run_trial", lambda name, *_: line(name, 0.3))
+    monkeypatch.setattr("sys.argv", ["recipe_trials", "--only", "decay", "--only", "both"])
+    recipe_trials.main()
+    written = [json.loads(text)["trial"] for text in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert written == ["decay", "both"]
+    assert "| decay |" in capsys.readouterr().out
