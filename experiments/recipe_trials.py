@@ -88,12 +88,12 @@ def run_trial(name: str, cpu_minutes: float, out: Path, seed: int) -> dict[str, 
         "cpu_minutes_wanted": cpu_minutes,
         "cpu_s": facts["cpu_s"],
         "wall_s": facts["wall_s"],
-        "threads": facts["threads"],
         "crops": facts["steps"] * made["batch_size"],
         "changes": {key: value for key, value in made.items() if value != base.get(key)},
         "seed": seed,
         **{people: judge(facts["weights"], people) for people in JUDGED_ON},
         **provenance(local_device("cpu")),
+        "threads": facts["threads"],
     }
 
 
