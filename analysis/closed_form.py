@@ -53,6 +53,7 @@ class Sizes:
     output_stands_in: bool
     heads: int
     merges: int
+    judges_gain: bool
     stages: tuple[str, ...]
 
 
@@ -80,8 +81,9 @@ def sizes(config: Mapping[str, Any], keep: int | None = None) -> Sizes:
         single_head=config["head"] == "single" or (config["head"] == "auto" and dim >= pixels / 4),
         output_stands_in=config["unselected_tokens"] == "output",
         heads=config["num_heads"],
-        # left out where it is off
+        # left out where they are off
         merges=config.get("fine_merge", 0),
+        judges_gain=config.get("gate") == "gain",
         stages=tuple(config["stages"].split("-")),
     )
 
@@ -131,8 +133,7 @@ def coarse_stage(s: Sizes) -> Count:
     """Resize, embed, all blocks over `[quality, keypoints, patches]`, and the quality predictor (Section 3.2, 3.3)."""
     tokens = 1 + s.keypoints + s.coarse_patches
     resize = Count(0, BILINEAR * s.coarse_pixels)
-    quality = norm(1, s.dim) + Count(2 * s.dim**2 + s.dim)
-    return resize + patch_embed(s, s.coarse_patches) + encoder(s, tokens) + quality
+    return resize + patch_embed(s, s.coarse_patches) + encoder(s, tokens) + quality(s)
 
 
 def fine_stage(s: Sizes) -> Count:
@@ -149,8 +150,13 @@ def coarse_executed(s: Sizes) -> Count:
     """The last block computes the output of the quality and keypoint tokens alone."""
     learned, tokens = 1 + s.keypoints, 1 + s.keypoints + s.coarse_patches
     resize = Count(0, BILINEAR * s.coarse_pixels)
-    quality = norm(1, s.dim) + Count(2 * s.dim**2 + s.dim)
-    return resize + patch_embed(s, s.coarse_patches) + thrifty_encoder(s, tokens, learned) + quality
+    return resize + patch_embed(s, s.coarse_patches) + thrifty_encoder(s, tokens, learned) + quality(s)
+
+
+def quality(s: Sizes) -> Count:
+    """The MLP that judges the quality token, or the gain at every keypoint token."""
+    judged = s.keypoints if s.judges_gain else 1
+    return (norm(1, s.dim) + Count(2 * s.dim**2 + s.dim)) * judged
 
 
 def fine_executed(s: Sizes) -> Count:
@@ -238,8 +244,9 @@ def parameters(config: Mapping[str, Any]) -> int:
     mlp = linear(d, s.mlp_ratio * d) + linear(s.mlp_ratio * d, d)
     block = 2 * d + linear(d, 3 * d) + linear(d, d) + 2 * d + mlp
     shared = s.keypoints * d + embed + s.depth * block + 2 * d + head_parameters(s)
-    quality = 2 * d + 2 * linear(d, d) + linear(d, 1)
-    coarse = (1 + s.coarse_patches) * d + quality if "coarse" in s.stages else 0
+    judge = 2 * d + 2 * linear(d, d) + linear(d, 1)
+    # without the quality, what the gain is judged by comes beside it
+    coarse = (1 + s.coarse_patches) * d + judge * (1 + s.judges_gain) if "coarse" in s.stages else 0
     fine = s.fine_patches * d if "fine" in s.stages else 0
     reuse = 2 * d + mlp if len(s.stages) == 2 else 0
     return shared + coarse + fine + reuse

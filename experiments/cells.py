@@ -31,7 +31,12 @@ PCKH_VERSION = 1
 # Fields of a configuration that only shape training: the weights' hash stands for them.
 TRAINING_ONLY = ("drop_path", "position_init", "oks_target")
 # What a network keeps from its training, whatever is asked of it later, where it is not the system's usual.
-LEARNT = {"stages": ("coarse", "fine"), "relevance_rows": ("quality",), "codec": ("udp", "dark")}
+LEARNT = {
+    "stages": ("coarse", "fine"),
+    "relevance_rows": ("quality",),
+    "codec": ("udp", "dark"),
+    "gate": ("gain",),
+}
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ def predictions_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: 
 
 def weights_name(model: str, options: dict[str, Any], seed: int | None = None) -> str:
     """The name of a row's weights: a network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one
-    that learnt with another choice of patches (`…-quality`), another codec (`…-udp`) or another seed (`…-seed1`)."""
+    that learnt with another choice of patches (`…-quality`), codec (`…-udp`), gate (`…-gain`) or seed (`…-seed1`)."""
     seeds = [f"seed{seed}"] if seed else []
     return "-".join([model, *learnt_with(options).values(), *seeds])
 

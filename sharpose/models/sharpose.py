@@ -131,6 +131,21 @@ class QualityPredictor(nn.Module):
         return self.mlp(self.norm(token)).squeeze(1)
 
 
+class GainPredictor(nn.Module):
+    """What a fine look gains in OKS, from the keypoint tokens of the coarse one; not in the paper.
+
+    OKS is a mean over keypoints, so every token says what its own gains. Returned as a quality, 1 minus the gain.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
+
+    def forward(self, tokens: Float[Tensor, "B K D"]) -> Float[Tensor, " B"]:
+        return 1 - self.mlp(self.norm(tokens)).mean(dim=(1, 2))
+
+
 class SHaRPose(PoseModel):
     """Sparse high-resolution pose transformer: normalised images (B, 3, H, W) to `SHaRPoseOutput`.
 
@@ -160,6 +175,8 @@ class SHaRPose(PoseModel):
             self.reuse_mlp = Mlp(dim, config.mlp_ratio * dim)
         if config.has_coarse:
             self.quality_predictor = QualityPredictor(dim)
+        if config.has_coarse and config.gate == "gain":
+            self.gain_predictor = GainPredictor(dim)
         self.head = KeypointTokenHead(dim, config.heatmap_size, config.head)
         self.init_weights()
 
@@ -236,12 +253,18 @@ class SHaRPose(PoseModel):
         running = accumulate_attention(running, attention.detach(), config.attention_beta)
         return CoarseStage(
             learned[:, 1:],
-            self.quality_predictor(learned[:, 0]),
+            self.quality(learned),
             patch_relevance(running)[:, first_patch:],
             patches,
             states,
             *memory,
         )
+
+    def quality(self, learned: Float[Tensor, "B T D"]) -> Float[Tensor, " B"]:
+        """How good it is to stop here, from the quality and keypoint tokens after the coarse stage."""
+        if self.config.gate == "gain":
+            return self.gain_predictor(learned[:, 1:])
+        return self.quality_predictor(learned[:, 0])
 
     def patch_outputs(self, coarse: CoarseStage, indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
         """Patch tokens after the coarse stage, those at `indices` alone."""

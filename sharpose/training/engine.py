@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,14 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     model = create_model(run.model_name, **run.recipe.model_options)
     if run.init is not None:
         print(f"starting from {run.init}: {start_from(model, read_weights(run.init)).line}", file=sys.stderr)
+    freeze_all_but(model, run.recipe.only)
     config = model.config
     codec = codec_of(config, run.recipe.sigma)
     objective = objective_for(model, codec, run.people.skeleton.sigmas, run.recipe)
     # without blocks there are no layers to decay over
     depth = getattr(config, "depth", 0)
-    optimizer = make_optimizer(model.named_parameters(), depth, run.recipe, model.without_decay)
+    learning = ((name, each) for name, each in model.named_parameters() if each.requires_grad)
+    optimizer = make_optimizer(learning, depth, run.recipe, model.without_decay)
     world, batch = accelerator.num_processes, run.recipe.batch_size
     if batch % world:
         raise InputError(f"batch_size = {batch} does not work: it must be a multiple of the {world} processes")
@@ -124,6 +126,19 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
             deadline=run.deadline,
         ).run(loader)
     return model, state
+
+
+def freeze_all_but(model: torch.nn.Module, prefixes: Sequence[str]) -> None:
+    """Let only parameters learn whose names begin with one of `prefixes`; all, where there are none.
+
+    Raises InputError for one that no name begins with.
+    """
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name, _ in model.named_parameters()):
+            known = ", ".join(name for name, _ in model.named_children())
+            raise InputError(f"only: no parameter's name begins with {prefix!r}; modules: {known}")
+    for name, parameter in model.named_parameters() if prefixes else ():
+        parameter.requires_grad_(name.startswith(tuple(prefixes)))
 
 
 def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> DataLoader[Any]:

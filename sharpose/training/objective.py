@@ -66,6 +66,9 @@ class SHaRPoseObjective(nn.Module):
             losses["distilled"] = self.distillation * taught
         if plan.quality_weight > 0 and output.quality is not None:
             truth, labelled = self.true_quality(output.coarse_heatmaps.detach(), targets, weights, batch)
+            if config.gate == "gain":
+                fine, _ = self.true_quality(output.fine_heatmaps.detach(), targets, weights, batch)
+                truth = 1 - (fine - truth)
             error = (output.quality[labelled] - truth[labelled]) ** 2
             losses["quality"] = plan.quality_weight * (error.mean() if labelled.any() else error.sum())
         return losses
@@ -74,7 +77,7 @@ class SHaRPoseObjective(nn.Module):
     def true_quality(
         self, heatmaps: Tensor, targets: Tensor, weights: Tensor, batch: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The OKS of the decoded coarse prediction (eq. 11), and which instances have a labelled keypoint."""
+        """The OKS of a decoded prediction (eq. 11), and which instances have a labelled keypoint."""
         if self.model.config.oks_target == "release":
             return release_instance_oks(heatmaps, targets, weights, batch["scale"], self.sigmas)
         predicted, _ = self.codec.decode(heatmaps)

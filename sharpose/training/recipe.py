@@ -46,6 +46,7 @@ class Recipe(BaseModel):
     keep_rate_schedule: tuple[float, float] | None = Field(
         None, description="EViT: epochs without reduction, then epochs until its keep rate is reached"
     )
+    only: tuple[str, ...] = Field((), description="train parameters whose names begin so, and leave others alone")
     teacher: Path | None = Field(None, description="DynamicViT: weights of the unpruned model to learn from")
     augment: bool | dict[str, float | str] = Field(
         True, description="the paper's random crops, none, or the paper's with some strengths changed"

@@ -14,10 +14,12 @@ from sharpose.data.augment import Augmentation
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.errors import InputError, Interrupted, RunFailed
+from sharpose.models import create_model
 from sharpose.training import loop
 from sharpose.training.engine import Run, train
 from sharpose.training.loop import step_plan
 from sharpose.training.recipe import Recipe
+from sharpose.weights import read_weights, save_weights
 
 RECIPE = Recipe(
     epochs=4,
@@ -68,6 +70,27 @@ def test_it_learns(run: Run) -> None:
     _, state = train(replace(run, recipe=RECIPE.model_copy(update={"epochs": 12, "learning_rate": 3e-3})))
     assert state.log[-1]["coarse"] < 0.6 * state.log[0]["coarse"]
     assert set(state.log[-1]) >= {"coarse", "fine", "quality", "lr", "images_per_s"}
+
+
+def test_only_what_is_named_learns(run: Run, tmp_path: Path) -> None:
+    trained, _ = train(replace(run, recipe=RECIPE.model_copy(update={"epochs": 1})))
+    save_weights(trained, tmp_path / "trained.safetensors", {})
+    options = {**RECIPE.model_options, "gate": "gain"}
+    changes = {"only": ("gain_predictor",), "coarse_only_epochs": 0, "quality_start_epoch": 0, "model_options": options}
+    run = replace(run, folder=tmp_path / "gain", init=tmp_path / "trained.safetensors")
+    model, _ = train(replace(run, recipe=RECIPE.model_copy(update=changes)))
+    # as they were stored, in half precision
+    before, after = read_weights(tmp_path / "trained.safetensors"), model.state_dict()
+    assert {name.split(".")[0] for name in set(after) - set(before)} == {"gain_predictor"}
+    assert all(torch.equal(after[name], values.float()) for name, values in before.items())
+    torch.manual_seed(run.seed)
+    untrained = create_model(run.model_name, **options).state_dict()
+    assert not any(torch.equal(after[name], untrained[name]) for name in set(after) - set(before))
+
+
+def test_a_name_that_nothing_has_is_refused_before_training(run: Run) -> None:
+    with pytest.raises(InputError, match="only: no parameter's name begins with 'gain'; modules: patch_embed, blocks"):
+        train(replace(run, recipe=RECIPE.model_copy(update={"only": ("gain",)})))
 
 
 def test_plan_follows_the_recipe() -> None:

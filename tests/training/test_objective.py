@@ -19,8 +19,9 @@ def test_joint_mse_counts_invisible_keypoints_as_right() -> None:
     assert joint_mse(predicted, target, torch.tensor([[1.0, 0.0], [1.0, 1.0]])).item() == 0.75
 
 
-def make(people: CocoTopDown, oks_target: str) -> tuple[SHaRPoseObjective, dict[str, torch.Tensor]]:
-    model = create_model("sharpose-nano-128x96", embed_dim=24, num_heads=4, depth=2, oks_target=oks_target)
+def make(people: CocoTopDown, oks_target: str, **options: str) -> tuple[SHaRPoseObjective, dict[str, torch.Tensor]]:
+    small = {"embed_dim": 24, "num_heads": 4, "depth": 2}
+    model = create_model("sharpose-nano-128x96", **small, oks_target=oks_target, **options)
     codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
     batch = torch.utils.data.default_collate([people[i] for i in range(6)])
     return SHaRPoseObjective(model, codec, COCO.sigmas), batch
@@ -72,3 +73,20 @@ def test_losses_by_plan(people: CocoTopDown) -> None:
     assert set(losses) == {"coarse", "fine", "quality"}
     sum(losses.values()).backward()
     assert objective.model.quality_token.grad.abs().sum() > 0
+
+
+def test_a_gate_by_gain_learns_what_the_fine_look_wins(people: CocoTopDown) -> None:
+    objective, batch = make(people, "paper", gate="gain")
+    output = objective.model(normalise(batch["image"]), 0.3)
+    targets, weights = objective.codec.encode(batch["keypoints"], batch["visible"])
+    coarse, fine = (
+        objective.true_quality(maps.detach(), targets, weights, batch)[0]
+        for maps in (output.coarse_heatmaps, output.fine_heatmaps)
+    )
+    assert not torch.equal(coarse, fine)
+    losses = objective(batch, StepPlan(0.3, False, 2.0))
+    torch.testing.assert_close(losses["quality"], 2 * (output.quality - (1 - fine + coarse)).square().mean())
+    losses["quality"].backward()
+    assert objective.model.gain_predictor.mlp[-1].weight.grad.any()
+    # the quality of the paper has no part in it
+    assert all(each.grad is None for each in objective.model.quality_predictor.parameters())

@@ -27,8 +27,8 @@ KEEP_PARTS = 16
 class SHaRPoseConfig:
     """Sizes are (height, width) in pixels or patches. Raises InputError naming the field that is out of range.
 
-    The last two fields go beyond the paper and are off by default; the six before them differ between its text and the
-    release, and `PRESETS` holds both sets.
+    The last three fields go beyond the paper and are off by default; the six before them differ between its text and
+    the release, and `PRESETS` holds both sets.
     """
 
     image_size: Size
@@ -64,6 +64,9 @@ class SHaRPoseConfig:
     None: as many as `alpha` says, of every image. An α given to a call goes before it."""
     fine_merge: int = field(default=0, metadata=EXTENSION)
     """Pairs of similar patches that every block of the fine stage merges, as in ToMe; keypoint tokens never merge."""
+    gate: Literal["quality", "gain"] = field(default="quality", metadata=EXTENSION)
+    """`gain`: what goes for the predicted quality is 1 minus the OKS that a fine look is predicted to gain, so that it
+    is those whom it would help least who leave early."""
 
     def __post_init__(self) -> None:
         check_choices(self)
