@@ -24,12 +24,14 @@ SMALL_LOSS = 0.3
 
 @dataclass(frozen=True)
 class GateCurve:
-    """What a table and its figure show of one row; `runs`: ids of the records behind it, by measure."""
+    """What a table and its figure show of one row; `runs`: ids of the records behind it, by measure; `by_gain`: its
+    gate asks what the fine look gains."""
 
     label: str
     frame: pd.DataFrame
     calibration: Calibration
     runs: Mapping[str, str] = field(default_factory=dict)
+    by_gain: bool = False
 
 
 def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[GateCurve]:
@@ -40,11 +42,11 @@ def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[Gat
 
 def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
     """The curve of a row, computed where it is not stored: 20 evaluations with bootstrap take seconds."""
-    source, cost = line.records["predictions"], cost_of(line)
+    source, cost, by_gain = line.records["predictions"], cost_of(line), asks_gain(line)
 
     def compute() -> dict[str, Any]:
         predictions = read_predictions(source)
-        facts = calibration(predictions)
+        facts = calibration(predictions, by_gain=by_gain)
         return {
             "curve": columns_of(curve(Gate(predictions, CURVE_RESAMPLES), loaded.spec.thresholds, cost)),
             "rank": facts.rank,
@@ -58,8 +60,14 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
         "resamples": CURVE_RESAMPLES,
         "macs": [cost.coarse, cost.fine],
         "controls": ["random", "gain"],
+        **({"by_gain": True} if by_gain else {}),
     }
     return derive("curve", how, source, compute, asked_by=(loaded.id, line.row.label), store=store)
+
+
+def asks_gain(line: Line) -> bool:
+    """Whether the row's gate is by gain, not by quality."""
+    return line.cells["predictions"].options.get("gate") == "gain"
 
 
 def read_curve(line: Line, record: Record) -> GateCurve:
@@ -67,7 +75,7 @@ def read_curve(line: Line, record: Record) -> GateCurve:
     numbers = record.metrics
     facts = Calibration(numbers["rank"], numbers["rank_gain"], numbers["error"], frame_of(numbers["bins"]))
     runs = {measure: line.records[measure].run_id for measure in ("predictions", "cost")}
-    return GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs)
+    return GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs, asks_gain(line))
 
 
 def cost_of(line: Line) -> Cost:
@@ -157,10 +165,13 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
         better = one.frame.query("ap_minus_random_low > 0")
         beats = ", ".join(f"{threshold:g}" for threshold in better["threshold"].round(3)) or "none"
         most = one.frame.loc[one.frame["ap_by_gain"] >= one.frame["ap"].iloc[-1] - SMALL_LOSS, "exited_percent"].max()
+        judged = "gain" if one.by_gain else "quality"
+        truth = "OKS that the fine look gains" if one.by_gain else "true OKS of the coarse stage"
+        gained = "" if one.by_gain else f"; quality against the OKS that the fine look gains: {facts.rank_gain:+.2f}"
         said.append(
-            f"{one.label}: predicted quality against true OKS of the coarse stage: Spearman's rank correlation "
-            f"{facts.rank:.2f}, mean distance from the diagonal {facts.error:.3f}; quality against the OKS that the "
-            f"fine look gains: {facts.rank_gain:+.2f}. Better than random exits beyond the interval at: "
+            f"{one.label}: predicted {judged} against {truth}: Spearman's rank correlation "
+            f"{facts.rank:.2f}, mean distance from the diagonal {facts.error:.3f}{gained}. "
+            f"Better than random exits beyond the interval at: "
             f"{beats}. Of the shares here, a gate that knew the gain could "
             f"let {most:.0f} % leave for {SMALL_LOSS} AP."
         )

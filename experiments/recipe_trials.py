@@ -1,6 +1,6 @@
 """What an hour of CPU time is worth: variants of a recipe, trained for the same CPU time, judged by AP.
 
-    python -m experiments.recipe_trials --cpu-minutes 10 --only nano --only decay
+    python -m experiments.recipe_trials --cpu-minutes 10 --only nano --only rate-4e-3
 
 Variants are chosen on the people of mannequin-val; mannequin-test has others. A line per training is added to
 docs/recipe-trials.jsonl; `--show` prints them as a table.
@@ -50,7 +50,7 @@ class Trial:
             "coarse_only_epochs": self.coarse * epochs,
             "linear_decay_epochs": self.decay * epochs,
             # the quality is learnt at the end, as in nano
-            "quality_start_epoch": 4.5 / 5.5 * epochs,
+            "quality_start_epoch": max(4.5 / 5.5, self.coarse) * epochs,
             "warmup_iterations": 200,
             **self.changes,
         }
@@ -59,12 +59,16 @@ class Trial:
 TRIALS = {
     "nano": Trial(),
     "both": Trial(coarse=0),
-    "half": Trial(coarse=0.45),
+    "coarse-45": Trial(coarse=0.45),
+    "coarse-85": Trial(coarse=0.85),
     "decay": Trial(decay=1),
-    "decay-1e-3": Trial(decay=1, changes={"learning_rate": 1e-3}),
     "decay-4e-3": Trial(decay=1, changes={"learning_rate": 4e-3}),
-    "decay-batch-16": Trial(decay=1, changes={"batch_size": 16, "learning_rate": 1.4e-3, "warmup_iterations": 400}),
-    "decay-batch-64": Trial(decay=1, changes={"batch_size": 64, "learning_rate": 2.8e-3, "warmup_iterations": 100}),
+    "rate-1e-3": Trial(changes={"learning_rate": 1e-3}),
+    "rate-4e-3": Trial(changes={"learning_rate": 4e-3}),
+    "rate-8e-3": Trial(changes={"learning_rate": 8e-3}),
+    # as many steps of warm-up to the same number of crops, and a rate that goes with the root of the batch
+    "batch-16": Trial(changes={"batch_size": 16, "learning_rate": 1.4e-3, "warmup_iterations": 400}),
+    "batch-64": Trial(changes={"batch_size": 64, "learning_rate": 2.8e-3, "warmup_iterations": 100}),
 }
 
 

@@ -21,7 +21,8 @@ def gate(curves: Sequence[GateCurve]) -> Figure:
     for row, curve in zip(axes, curves, strict=True):
         thresholds(curve.frame, row[0], f"{curve.label}: threshold")
         savings(curve.frame, row[1], "what early exits cost")
-        reliability(curve.calibration.bins, row[2], f"quality, rank correlation {curve.calibration.rank:.2f}")
+        draw, what = (gains, "gain") if curve.by_gain else (reliability, "quality")
+        draw(curve.calibration.bins, row[2], f"{what}, rank correlation {curve.calibration.rank:.2f}")
     return figure
 
 
@@ -73,6 +74,16 @@ def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
         axis.plot(bins["predicted"], bins[key], color=colour, marker="o", ms=4, lw=1.5)
         name_line(axis, bins["predicted"].iloc[0], bins[key].iloc[0], name, colour, dy=dy)
     return tidy(axis, "predicted quality, mean of a tenth of the people", "true OKS", title)
+
+
+def gains(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
+    """The same of a gate by gain, whose predicted quality is 1 minus the predicted gain."""
+    predicted, true = 1 - bins["predicted"], 1 - bins["true"]
+    ends = [min(*predicted, *true), max(*predicted, *true)]
+    axis.plot(ends, ends, color=GREY, lw=1, ls="--")
+    axis.annotate("ideal", (ends[1], ends[1]), xytext=(2, 2), textcoords="offset points", color=GREY, fontsize=8.5)
+    axis.plot(predicted, true, color=BLUE, marker="o", ms=4, lw=1.5)
+    return tidy(axis, "predicted gain in OKS, mean of a tenth of the people", "true gain of the fine look", title)
 
 
 def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:

@@ -47,8 +47,8 @@ def test_a_line_of_the_log_is_written_for_each_training(
 ) -> None:
     monkeypatch.setattr(recipe_trials, "LOG", tmp_path / "log.jsonl")
     monkeypatch.setattr(recipe_trials, "run_trial", lambda name, *_: line(name, 0.3))
-    monkeypatch.setattr("sys.argv", ["recipe_trials", "--only", "decay", "--only", "both"])
+    monkeypatch.setattr("sys.argv", ["recipe_trials", "--only", "nano", "--only", "batch-16"])
     recipe_trials.main()
     written = [json.loads(text)["trial"] for text in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert written == ["decay", "both"]
-    assert "| decay |" in capsys.readouterr().out
+    assert written == ["nano", "batch-16"]
+    assert "| batch-16 |" in capsys.readouterr().out
