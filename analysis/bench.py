@@ -23,7 +23,7 @@ GIGA = 1e9
 NUMBERS = (
     *("images_per_s", "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy", "peak_memory_mib"),
     *("macs", "macs_per_s", "macs_per_byte", "share_of_matmul_rate", "share_of_roof", "joules_per_image"),
-    *("matmul_macs_per_s", "copy_bytes_per_s"),
+    *("matmul_macs_per_s", "copy_bytes_per_s", "refine_rate", "images_per_call"),
 )
 """Metrics of a record that go into the CSV."""
 
@@ -118,8 +118,13 @@ def ratio(one: Timed, others: Mapping[str, Timed]) -> float | None:
     if not together(one, other):
         return one.metric("images_per_s") / other.metric("images_per_s")
     pairs = zip(one.metric("samples_ms"), other.metric("samples_ms"), strict=True)
-    size = one.metric("batch_size") / other.metric("batch_size")
+    size = images_of(one) / images_of(other)
     return statistics.median(theirs / ours * size for ours, theirs in pairs)
+
+
+def images_of(one: Timed) -> int:
+    """People in a timed call: a batch, or several that are streamed."""
+    return one.metric("images_per_call") or one.metric("batch_size")
 
 
 def together(one: Timed, other: Timed) -> bool:
@@ -139,7 +144,8 @@ def ratio_text(one: Timed, others: Mapping[str, Timed]) -> str:
 
 
 def latency_text(one: Timed) -> str:
-    if one.record is None:
+    # several batches that are streamed have no latency of one
+    if one.record is None or one.metric("images_per_call"):
         return DASH
     return " / ".join(f"{one.metric(f'latency_ms_{name}'):.0f}" for name in ("p50", "p90", "p99"))
 

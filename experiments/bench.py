@@ -87,6 +87,8 @@ def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dic
             one.row.precision,
             one.row.scope,
             files,
+            one.row.refine_rate,
+            one.row.streamed,
         )
         for one in timed
     }

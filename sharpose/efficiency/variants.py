@@ -25,10 +25,6 @@ from sharpose.models import create_model, resolve_config
 Scope = Literal["model", "model-flip-decode", "end-to-end"]
 TORCH_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-STREAMED = 4
-"""Batches in one timed call, where some of their instances are refined."""
-
-
 @dataclass(frozen=True)
 class People:
     """A data set on disk, for the scope that begins with image files."""
@@ -49,14 +45,16 @@ class Variant:
     scope: Scope = "model"
     people: People | None = None
     refine_rate: float | None = None
-    """Stream several batches (`STREAMED`), this share of whose people goes on to the fine stage."""
+    """Stream several batches, this share of whose people goes on to the fine stage."""
+    streamed: int = 4
+    """So many batches in one timed call."""
 
     @property
     def network(self) -> tuple[str, ...]:
         """What variants that share a network have in common."""
         own = (str(self.batch_size),) if self.backend == COMPILED else ()
         # its quality threshold is set for the rate
-        rate = () if self.refine_rate is None else (str(self.refine_rate), str(self.batch_size))
+        rate = () if self.refine_rate is None else (str(self.refine_rate), str(self.images_per_call))
         return self.model, repr(sorted(self.options.items())), self.backend, self.precision, *own, *rate
 
     @property
@@ -68,7 +66,7 @@ class Variant:
 
     @property
     def images_per_call(self) -> int:
-        return self.batch_size * (1 if self.refine_rate is None else STREAMED)
+        return self.batch_size * (1 if self.refine_rate is None else self.streamed)
 
 
 def is_torch(variant: Variant) -> bool:

@@ -40,6 +40,7 @@ def test_every_row_has_its_own_identity() -> None:
 def test_the_wanted_ratios_are_asked_for() -> None:
     wanted = {row.label: (row.against, row.wanted) for row in load_bench().rows if row.wanted}
     assert wanted["SHaRPose-B 384x288, packed"] == ("ViTPose-B 384x288, Hugging Face", 1.5)
+    assert wanted["SHaRPose-B 384x288, packed, 9 % leave early"] == ("ViTPose-B 384x288, Hugging Face", 1.8)
     assert wanted["SHaRPose-B 256x192, packed"] == ("ViTPose-B 256x192, Hugging Face", 1.2)
     assert wanted["SHaRPose-S 256x192, packed"] == ("ViTPose-S 256x192, Hugging Face", 1.25)
     assert wanted["SHaRPose-B 256x192, onnxruntime int8"] == ("SHaRPose-B 256x192", 2.5)
@@ -82,6 +83,8 @@ def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
         ("alpha: 0.5", "alhpa: 0.5", "row 'ours': sharpose-small-256x192 has no option 'alhpa'"),
         ("model: huggingface-vitpose-small-256x192", "model: timm-vit-small-256x192, scope: end-to-end", "no heatmaps"),
         ("model: huggingface-vitpose-small-256x192", "model: timm-vit-small-256x192, backend: openvino", "is a peer"),
+        ("model: huggingface-vitpose-small-256x192", "model: timm-vit-small-256x192, refine_rate: 0.5", "no fine stage"),
+        ("wanted: 1.25", "refine_rate: 2", "rows[1].refine_rate"),
         ("{backend: eager, precision: fp32}", "{backend: onnxruntime, precision: bf16}", "small.yaml:6:"),
     ],
 )
