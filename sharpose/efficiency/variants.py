@@ -25,6 +25,7 @@ from sharpose.models import create_model, resolve_config
 Scope = Literal["model", "model-flip-decode", "end-to-end"]
 TORCH_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+
 @dataclass(frozen=True)
 class People:
     """A data set on disk, for the scope that begins with image files."""
