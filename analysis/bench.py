@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from analysis.columns import Source
 from analysis.footers import APART, DASH, NOISY, origin
-from analysis.lines import pick_device
+from analysis.lines import pick_device, stored_devices
 from analysis.statistics import ap_interval, paired_difference
 from analysis.tables import Table
 from experiments.bench_spec import BENCH, DEPLOYED, Bench, BenchRow, deployments, load_bench, timings
@@ -65,13 +65,28 @@ def bench_tables(*, device: str = "cpu", store: Store | None = None) -> list[Tab
     return [speed_table(bench, timed, chosen), operator_table(timed, chosen), deployed_table(bench, store)]
 
 
+def for_files(tables: list[Table], store: Store | None = None) -> list[Table]:
+    """The tables with the raw numbers of every device that was timed, so that nothing published is lost where they are
+    written on another machine."""
+    store = store or Store()
+    everywhere = [bench_tables(device=str(device), store=store) for device in stored_devices(store, BENCH)]
+    if not everywhere:
+        return tables
+    *speeds, deployed = zip(*everywhere, strict=True)
+    return [*(replace(same[0], frame=timed_rows(same)) for same in speeds), deployed[0]]
+
+
+def timed_rows(tables: Sequence[Table]) -> pd.DataFrame:
+    return pd.concat([table.frame.dropna(subset="bench_run_id") for table in tables], ignore_index=True)
+
+
 def read_timed(bench: Bench, device: Device, store: Store) -> list[Timed]:
     return [Timed(one.row, store.find(one.identity), one.lacking) for one in timings(bench, open_catalog(), device)]
 
 
 def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
     by_label = {one.row.label: one for one in timed}
-    frame = pd.DataFrame([raw_numbers(one, by_label) for one in timed])
+    frame = pd.DataFrame([raw_numbers(one, by_label) for one in timed]).assign(device=str(device))
     shown = pd.DataFrame(
         {
             "row": [one.row.label for one in timed],
@@ -204,7 +219,7 @@ def operator_table(timed: list[Timed], device: Device) -> Table:
             for one, shares in found
         ],
         columns=["label", *kinds, "bench_run_id"],
-    )
+    ).assign(device=str(device))
     shown = pd.DataFrame(
         {
             "row": frame["label"],

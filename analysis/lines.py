@@ -134,7 +134,7 @@ def pick_device(name: str, store: Store) -> Device:
     """This machine's `cpu` or `cuda`, or the device of a stored speed whose name starts with `name`."""
     if name in ("cpu", "cuda"):
         return local_device(name)
-    stored = stored_devices(store)
+    stored = stored_devices(store, "throughput", "bench")
     matches = [device for device in stored if str(device).lower().startswith(name.lower())]
     if len(matches) != 1:
         known = "; ".join(map(str, stored)) or "none"
@@ -144,9 +144,9 @@ def pick_device(name: str, store: Store) -> Device:
     return matches[0]
 
 
-def stored_devices(store: Store) -> list[Device]:
-    """Every device that a stored speed was measured on."""
-    identities = (record.identity for record in store.records("throughput"))
+def stored_devices(store: Store, *measures: str) -> list[Device]:
+    """Every device that a stored speed of these measures was measured on; of throughput, where none is named."""
+    identities = [record.identity for measure in measures or ("throughput",) for record in store.records(measure)]
     kinds = {
         (i["device"], i["threads"]): Device("cuda" if i["threads"] is None else "cpu", i["device"], i["threads"])
         for i in identities

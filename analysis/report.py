@@ -44,7 +44,7 @@ def save_report(out: Path | None = None, *, tier: str = "nano", store: Store | N
 def report(*, tier: str = "nano", store: Store | None = None) -> str:
     """The HTML. Raises StoreError or SpecError with one line for what is wrong with store, specs or examples."""
     store = store or Store()
-    devices = [str(device) for device in stored_devices(store)]
+    devices = [str(device) for device in stored_devices(store, "throughput", "bench")]
     by_device = [all_tables(tier, device, store) for device in devices or ["cpu"]]
     frames = [points(tables) for tables in by_device]
     environment = Environment(

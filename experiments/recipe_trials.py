@@ -50,7 +50,7 @@ class Trial:
             "coarse_only_epochs": self.coarse * epochs,
             "linear_decay_epochs": self.decay * epochs,
             # the quality is learnt at the end, as in nano
-            "quality_start_epoch": max(4.5 / 5.5, self.coarse) * epochs,
+            "quality_start_epoch": 4.5 / 5.5 * epochs,
             "warmup_iterations": 200,
             **self.changes,
         }
@@ -60,15 +60,13 @@ TRIALS = {
     "nano": Trial(),
     "both": Trial(coarse=0),
     "coarse-45": Trial(coarse=0.45),
-    "coarse-85": Trial(coarse=0.85),
     "decay": Trial(decay=1),
     "decay-4e-3": Trial(decay=1, changes={"learning_rate": 4e-3}),
-    "rate-1e-3": Trial(changes={"learning_rate": 1e-3}),
     "rate-4e-3": Trial(changes={"learning_rate": 4e-3}),
-    "rate-8e-3": Trial(changes={"learning_rate": 8e-3}),
-    # as many steps of warm-up to the same number of crops, and a rate that goes with the root of the batch
+    # warm-up over as many crops, and a rate that goes with the root of the batch
+    "batch-8": Trial(changes={"batch_size": 8, "learning_rate": 1e-3, "warmup_iterations": 800}),
     "batch-16": Trial(changes={"batch_size": 16, "learning_rate": 1.4e-3, "warmup_iterations": 400}),
-    "batch-64": Trial(changes={"batch_size": 64, "learning_rate": 2.8e-3, "warmup_iterations": 100}),
+    "batch-16-2.8e-3": Trial(changes={"batch_size": 16, "learning_rate": 2.8e-3, "warmup_iterations": 400}),
 }
 
 

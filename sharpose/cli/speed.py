@@ -92,8 +92,9 @@ def bench(
 def record_bench(device: str, again: bool, as_json: bool) -> None:
     harness("experiments.bench").run_bench(device=device, again=again)
     rendering = harness("analysis.render")
-    tables = harness("analysis.bench").bench_tables(device=device)
-    for one in tables:
+    bench = harness("analysis.bench")
+    tables = bench.bench_tables(device=device)
+    for one in bench.for_files(tables):
         rendering.write_csv(one)
     figures = harness("analysis.figures")
     figures.save(figures.bench_figure(tables))

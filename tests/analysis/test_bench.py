@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from analysis.bench import bench_tables
+from analysis.bench import bench_tables, for_files
 from analysis.figures.bench import bench
 from experiments.bench_spec import deployments, load_bench, timings
 from experiments.catalog import open_catalog
-from experiments.provenance import local_device
+from experiments.provenance import Device, local_device
 from results.store import Record, Store
 
 PEER, OURS = "ViTPose-S 256x192, Hugging Face", "SHaRPose-S 256x192, packed"
@@ -44,8 +44,10 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
-def save(store: Store, label: str, session: str, samples: list[float], **more: Any) -> None:
-    found = timings(load_bench(), open_catalog(), local_device("cpu"))
+def save(
+    store: Store, label: str, session: str, samples: list[float], device: Device = local_device("cpu"), **more: Any
+) -> None:
+    found = timings(load_bench(), open_catalog(), device)
     identity = next(one.identity for one in found if one.row.label == label)
     values = {**metrics(session, samples), **more}
     store.save(Record(identity, values, "bench", label, "paper-size", {"utc": "2026-01-02"}))
@@ -92,6 +94,20 @@ def test_other_sessions_are_marked_and_missing_rows_are_dashes(store: Store) -> 
     assert shown.loc["ViTPose-S 256x192, ours"]["images/s"] == "–"
     assert f"Wanted and not reached: {OURS}." in speeds.footer
     assert any("not timed in one session" in line for line in speeds.footer)
+
+
+def test_files_hold_every_device(store: Store) -> None:
+    other = Device("cpu", "Another CPU", 8)
+    save(store, PEER, "a", [100, 100, 100])
+    save(store, PEER, "b", [50, 50, 50], other)
+    save(store, OURS, "b", [25, 25, 25], other, operators={"products": 1.0})
+    tables = bench_tables(store=store)
+    assert tables[0].shown.set_index("row").loc[OURS, "images/s"] == "–"
+    speeds, kinds, _ = for_files(tables, store)
+    rows = {(row.device, row.label): row.images_per_s for row in speeds.frame.itertuples()}
+    here = str(local_device("cpu"))
+    assert rows == {(str(other), PEER): 80.0, (str(other), OURS): 160.0, (here, PEER): 40.0}
+    assert kinds.frame[["device", "label", "products"]].values.tolist() == [[str(other), OURS, 1.0]]
 
 
 def test_what_a_back_end_does_to_accuracy(store: Store) -> None:
