@@ -18,7 +18,7 @@ from typing import Any
 
 from experiments.provenance import REPOSITORY, local_device, provenance
 from experiments.yamlfile import nearest
-from sharpose.errors import InputError
+from sharpose.errors import InputError, RunFailed
 from sharpose.training.recipe import load_recipe
 
 LOG = REPOSITORY / "docs" / "recipe-trials.jsonl"
@@ -168,3 +168,6 @@ if __name__ == "__main__":
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except RunFailed as error:
+        print(f"failed: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
