@@ -18,7 +18,10 @@ from sharpose.transfer import position_grid, resample_positions
 # classifiers' heads, distillation, and MAE's decoder
 LEFT_OUT = re.compile(r"^(?:(?:head|head_dist|pre_logits)\.|decoder_|(?:cls_token|dist_token|mask_token)$)")
 SPECIAL = ("cls_token", "dist_token")
-UNTRAINED = ("keypoint_tokens", "quality_token", "reuse_norm.*", "reuse_mlp.*", "quality_predictor.*", "head.*")
+UNTRAINED = (
+    *("keypoint_tokens", "quality_token", "reuse_norm.*", "reuse_mlp.*"),
+    *("quality_predictor.*", "gain_predictor.*", "head.*"),
+)
 
 
 def is_encoder(state: Mapping[str, Tensor]) -> bool:
