@@ -76,6 +76,7 @@ def operators(frame: pd.DataFrame, axis: Axes) -> Axes:
 def bench(speeds: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
     """All three, from the tables of speeds and of kinds of operators."""
     figure = plt.figure(figsize=(14, 1 + 0.36 * len(speeds)), layout="constrained")
+    figure.suptitle(f"{speeds['device'].iloc[0]}, random weights")
     axes = figure.subplot_mosaic([["ratios", "roof"], ["ratios", "operators"]], height_ratios=(2, 3))
     ratios(speeds, axes["ratios"])
     roof(speeds, axes["roof"])

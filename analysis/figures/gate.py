@@ -19,10 +19,10 @@ def gate(curves: Sequence[GateCurve]) -> Figure:
     size = (12, 3.7 * len(curves))
     figure, axes = plt.subplots(len(curves), 3, figsize=size, squeeze=False, layout="constrained")
     for row, curve in zip(axes, curves, strict=True):
+        draw, judged = (gains, "gain") if curve.by_gain else (reliability, "quality")
         thresholds(curve.frame, row[0], f"{curve.label}: threshold")
-        savings(curve.frame, row[1], "what early exits cost")
-        draw, what = (gains, "gain") if curve.by_gain else (reliability, "quality")
-        draw(curve.calibration.bins, row[2], f"{what}, rank correlation {curve.calibration.rank:.2f}")
+        savings(curve.frame, row[1], "what early exits cost", judged)
+        draw(curve.calibration.bins, row[2], f"{judged}, rank correlation {curve.calibration.rank:.2f}")
     return figure
 
 
@@ -42,21 +42,30 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str) -> Axes:
         # lines rise to the right
         start = (0, frame[key].iloc[0])
         axis.annotate(name, start, xytext=(-4, 9), textcoords="offset points", color=colour, fontsize=9)
-    inner = [f"{value:.2f}" for value in frame["threshold"].iloc[1:-1]]
+    values = frame["threshold"].iloc[1:-1]
+    digits = 2 if np.allclose(values, values.round(2)) else 3
+    inner = [f"{value:.{digits}f}" for value in values]
     axis.set_xticks(places, ["none\nrefined", *inner, "all\nrefined"], rotation=90, fontsize=8)
     axis.margins(y=0.12)
     return tidy(axis, "Q_thres", "AP, nano tier, % (lines)", title)
 
 
-def savings(frame: pd.DataFrame, axis: Axes, title: str) -> Axes:
-    """AP over expected multiply-adds, and the same for as many exits at random and by a gate that knew the gain."""
+def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str) -> Axes:
+    """AP over expected multiply-adds, and the same for as many exits at random and by a gate that knew the gain.
+
+    judged: what the gate predicts, in a word.
+    """
     shown = frame.sort_values("gflops")
     random = shown["ap"] - shown["ap_minus_random"]
     axis.fill_between(shown["gflops"], shown["ap_low"], shown["ap_high"], color=BLUE, alpha=0.2, lw=0)
     axis.plot(shown["gflops"], shown["ap"], color=BLUE, marker="o", ms=3.5, lw=1.5)
     axis.plot(shown["gflops"], random, color=GREY, ls="--", marker="x", ms=4, lw=1.2)
     axis.plot(shown["gflops"], shown["ap_by_gain"], color=ORANGE, ls=":", marker="^", ms=4, lw=1.2)
-    names = (("by true gain, which no gate knows", ORANGE), ("by predicted quality", BLUE), ("as many at random", GREY))
+    names = (
+        ("by true gain, which no gate knows", ORANGE),
+        (f"by predicted {judged}", BLUE),
+        ("as many at random", GREY),
+    )
     for place, (name, colour) in enumerate(names):
         # below the lines, which rise to the right
         axis.text(0.97, 0.22 - 0.08 * place, name, color=colour, fontsize=9, ha="right", transform=axis.transAxes)
