@@ -107,7 +107,11 @@ train-nano: $(VENV)/harness.stamp
 	  --init runs/nano-128x96-centred/sharpose-nano-128x96.safetensors --out runs/nano-128x96-longer
 	$(SHARPOSE) train --model sharpose-nano-192x144 --recipe nano-192x144 --data mannequin-train --preload \
 	  --init runs/nano-128x96/sharpose-nano-128x96.safetensors --out runs/nano-192x144
-	@echo "Copy sharpose-nano-*.{safetensors,json} of runs/nano-128x96-longer and runs/nano-192x144 to results/weights."
+	for size in 128x96-longer 192x144; do model=sharpose-nano-$${size%-longer}; \
+	  $(SHARPOSE) train --model $$model --recipe nano-gain --data mannequin-train --out runs/gain-$$size \
+	  --init runs/nano-$$size/$$model.safetensors || exit 1; done
+	@echo "Copy sharpose-nano-*.{safetensors,json} of runs/nano-128x96-longer and runs/nano-192x144 to results/weights,"
+	@echo "and those of runs/gain-* under the names sharpose-nano-*-gain."
 
 lab: $(VENV)/lab.stamp
 	$(BIN)/jupyter lab notebooks

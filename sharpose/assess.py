@@ -188,7 +188,10 @@ def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) ->
     """Load the given weights, or those that ship; returns their sha256, None for random ones."""
     if weights == "random":
         return None
-    shipped = SHIPPED / f"{model_name}.safetensors"
+    config: Any = getattr(model, "config", None)
+    # a gate by gain has a predictor that other weights lack
+    gate = "-gain" if getattr(config, "gate", None) == "gain" else ""
+    shipped = SHIPPED / f"{model_name}{gate}.safetensors"
     if weights is None and not shipped.exists():
         shared = SHIPPED / "shared" / shipped.name
         there = f" ({shared} has those of the budget that all systems share)" if shared.exists() else ""

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sharpose.assess import load_chosen
 from sharpose.backends.compiled import compile_stages
 from sharpose.errors import InputError
 from sharpose.models import create_model, resolve_config
@@ -209,3 +210,12 @@ def test_the_gate_by_gain_changes_who_leaves_and_nothing_else(images: torch.Tens
     threshold = float(right.quality.median()) + 1e-6
     gain.config = replace(gain.config, quality_threshold=threshold)
     assert gain(images).needs_refinement.tolist() == (won.mean(0) > 1 - threshold).tolist()
+
+
+@pytest.mark.parametrize("name", ["sharpose-nano-128x96", "sharpose-nano-192x144"])
+def test_both_gates_ship_with_the_same_answers(name: str) -> None:
+    quality, gain = create_model(name), create_model(name, gate="gain")
+    assert load_chosen(quality, name, None) != load_chosen(gain, name, None)
+    ours = gain.state_dict()
+    assert all(torch.equal(ours.pop(key), value) for key, value in quality.state_dict().items())
+    assert {key.split(".")[0] for key in ours} == {"gain_predictor"}
