@@ -57,10 +57,8 @@ def roof(frame: pd.DataFrame, axis: Axes) -> Axes:
 def operators(frame: pd.DataFrame, axis: Axes) -> Axes:
     """Shares of a call's time by kind of operator, a bar for every row."""
     shown = frame.iloc[::-1].reset_index(drop=True)
-    left, kinds = (
-        np.zeros(len(shown)),
-        [name for name in frame.columns if name not in ("label", "bench_run_id", "device")],
-    )
+    left = np.zeros(len(shown))
+    kinds = [name for name in frame.columns if name not in ("label", "bench_run_id", "device")]
     for kind, colour in zip(kinds, (*COLOURS, GREY), strict=False):
         share = 100 * shown[kind].fillna(0).to_numpy()
         axis.barh(shown.index, share, left=left, color=colour, height=0.7, label=kind)

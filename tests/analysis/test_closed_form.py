@@ -40,6 +40,7 @@ def test_counts_equal_the_measured_ones(model, alpha, torch, fvcore, params):
         ("sharpose-nano-192x144", {"alpha": 0.5, "keep_rounding": "floor"}),
         ("sharpose-nano-128x96", {"alpha": 0.7, "head": "two-layer", "mlp_ratio": 3, "num_keypoints": 14, "depth": 3}),
         ("sharpose-nano-128x96", {"unselected_tokens": "output", "relevance_blocks": "all", "patch_size": 16}),
+        ("sharpose-nano-128x96", {"gate": "gain"}),
     ],
 )
 def test_both_counters_agree_to_a_thousandth(model, options):

@@ -120,6 +120,20 @@ def test_calibration_of_a_right_and_of_a_reversed_quality(people):
     assert reversed_.rank == pytest.approx(-1) and reversed_.error > 0.2
 
 
+def test_a_gate_by_gain_is_judged_by_what_a_second_look_wins(people):
+    coarse, fine = people.oks
+    knowing = Predictions(**{**vars(people), "quality": (1 - (fine - coarse)).astype(np.float32)})
+    right = calibration(knowing, by_gain=True)
+    assert right.rank == pytest.approx(1) and right.rank_gain == pytest.approx(-1) and right.error < 1e-6
+    blind = Predictions(**{**vars(people), "quality": np.linspace(0, 1, PEOPLE, dtype=np.float32)})
+    assert abs(calibration(blind, by_gain=True).rank) < 0.3
+    told = drawings.gains(right.bins, plt.figure().subplots(), "gain").lines[1]
+    # from the most that is won to the least
+    won = np.array_split(np.sort(fine - coarse)[::-1], 10)
+    np.testing.assert_allclose(told.get_ydata(), [part.mean() for part in won], rtol=1e-6)
+    plt.close()
+
+
 def test_what_is_picked_keeps_to_its_limit_and_is_the_best_that_does(people):
     gate = Gate(people, resamples=0)
     points = {point.threshold: point for point in map(gate.point, candidates(people.quality))}
