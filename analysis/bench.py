@@ -160,7 +160,7 @@ def ratio_text(one: Timed, others: Mapping[str, Timed]) -> str:
 
 def latency_text(one: Timed) -> str:
     # several batches that are streamed have no latency of one
-    if one.record is None or one.metric("images_per_call"):
+    if one.record is None or one.row.refine_rate is not None:
         return DASH
     return " / ".join(f"{one.metric(f'latency_ms_{name}'):.0f}" for name in ("p50", "p90", "p99"))
 
