@@ -25,7 +25,7 @@ def test_nano_itself_keeps_its_shape() -> None:
 
 
 def test_the_short_recipe_is_the_best_trial() -> None:
-    made = Recipe.model_validate({**load_recipe("nano").model_dump(), **TRIALS["batch-8"].recipe_changes(600)})
+    made = Recipe.model_validate({**load_recipe("nano").model_dump(), **TRIALS["batch-16"].recipe_changes(900)})
     short = load_recipe("nano-short").model_dump()
     for name, value in made.model_dump().items():
         assert short[name] == (pytest.approx(value, abs=1e-3) if isinstance(value, float) else value), name
