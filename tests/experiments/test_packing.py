@@ -23,7 +23,6 @@ from sharpose.models import create_model
 from sharpose.predictions import predict
 from sharpose.stages import oks, predict_stages
 
-
 BATCH = 4
 
 
