@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments.module import run
 from experiments.provenance import REPOSITORY, local_device, provenance
 from experiments.yamlfile import nearest
-from sharpose.errors import InputError, RunFailed
+from sharpose.errors import InputError
 from sharpose.training.recipe import load_recipe
 
 LOG = REPOSITORY / "docs" / "recipe-trials.jsonl"
@@ -163,11 +163,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sharpose.models.configs.sharpose import SHaRPoseConfig
 from sharpose.models.heads import KeypointTokenHead
 from sharpose.models.output import PoseModel, PoseOutput
+from sharpose.models.predictors import GainPredictor, QualityPredictor
 from sharpose.models.token_merging import merging_blocks
 from sharpose.models.tokens import (
     accumulate_attention,
@@ -115,35 +116,6 @@ def in_order(parts: Sequence[FineStage], rows: Int[Tensor, " R"]) -> FineStage:
         keypoint_tokens=torch.cat([part.keypoint_tokens for part in parts])[place],
         keep_indices=torch.cat([F.pad(own, (0, widest - own.shape[1]), value=-1) for own in kept])[place],
     )
-
-
-class QualityPredictor(nn.Module):
-    """Expected OKS of the coarse result from the quality token (Section 3.3); the last GELU is the release's."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1), nn.GELU()
-        )
-
-    def forward(self, token: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
-        return self.mlp(self.norm(token)).squeeze(1)
-
-
-class GainPredictor(nn.Module):
-    """What a fine look gains in OKS, from the keypoint tokens of the coarse one; not in the paper.
-
-    OKS is a mean over keypoints, so every token says what its own gains. Returned as a quality, 1 minus the gain.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
-
-    def forward(self, tokens: Float[Tensor, "B K D"]) -> Float[Tensor, " B"]:
-        return 1 - self.mlp(self.norm(tokens)).mean(dim=(1, 2))
 
 
 class SHaRPose(PoseModel):

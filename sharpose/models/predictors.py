@@ -1,0 +1,38 @@
+"""What SHaRPose predicts of itself after the coarse look, on which an early exit is decided."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class QualityPredictor(nn.Module):
+    """Expected OKS of the coarse result from the quality token (Section 3.3); the last GELU is the release's."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(*layers(dim), nn.GELU())
+
+    def forward(self, token: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
+        return self.mlp(self.norm(token)).squeeze(1)
+
+
+class GainPredictor(nn.Module):
+    """What a fine look gains in OKS, from the keypoint tokens of the coarse one; not in the paper.
+
+    OKS is a mean over keypoints, so every token says what its own gains. Returned as a quality, 1 minus the gain.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(*layers(dim))
+
+    def forward(self, tokens: Float[Tensor, "B K D"]) -> Float[Tensor, " B"]:
+        return 1 - self.mlp(self.norm(tokens)).mean(dim=(1, 2))
+
+
+def layers(dim: int) -> list[nn.Module]:
+    """Three linear layers from a token to a number."""
+    return [nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1)]
