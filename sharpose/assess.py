@@ -74,14 +74,17 @@ def assess(
     model = create_model(model_name, **options)
     digest = load_chosen(model, model_name, weights)
     model = deploy(model, backend, precision=precision, batch_size=batch_size, device=device)
-    path, folder, _ = find_data(data or str(annotations), images)
+    source = find_data(data or str(annotations), images)
     config = model.config
     codec = codec_of(config)
     layout = wanted_layout(config.num_keypoints) if by_name else None
-    dataset = CocoTopDown(path, folder, image_size=config.image_size, boxes=boxes, warp=codec.warp, by_name=layout)
+    how: dict[str, Any] = {"image_size": config.image_size, "boxes": boxes, "warp": codec.warp, "by_name": layout}
+    dataset = CocoTopDown(source.annotations, source.images, **how)
     check_keypoints(dataset, model_name, config.num_keypoints)
     if not dataset.pose_file.annotations:
-        raise InputError(f"{path}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results")
+        raise InputError(
+            f"{source.annotations}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results"
+        )
     truth_file = truth_of(dataset, ground_truth)
     with Reporter(f"Evaluating {model_name}", len(dataset)) as report:
         predictions = predict(
@@ -103,8 +106,8 @@ def assess(
         "model": model_name,
         "options": options,
         "weights_sha256": digest,
-        "annotations": str(path),
-        "annotations_sha256": sha256_of(path),
+        "annotations": str(source.annotations),
+        "annotations_sha256": sha256_of(source.annotations),
         "boxes": boxes,
         **box_facts(dataset),
         **asdict(cleaning),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from sharpose.checkpoints.encoder import encoder_start, is_label_free
+from sharpose.checkpoints.reading import read_checkpoint
+from sharpose.checkpoints.timm_names import PREFIX, fetched
 from sharpose.models.output import PoseModel
 from sharpose.transfer import TransferReport, transfer
+from sharpose.weights import read_weights
 
 # SHaRPose's fine stage sees what a network of one stage sees; ViTPose calls its final norm otherwise
 SAME_MEANING = (
@@ -20,6 +25,21 @@ SAME_MEANING = (
 )
 # what tells a ViTPose, whose position table has a row more: one that is added to every patch
 EXTRA_ROW = "last_norm.weight"
+
+
+def find_start(name: str) -> Path:
+    """The file behind --init: a path, or `timm:NAME`, whose weights timm downloads where its cache lacks them.
+
+    Raises InputError where there is none.
+    """
+    return fetched(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else Path(name)
+
+
+def read_start(path: Path) -> dict[str, Tensor]:
+    """The tensors of weights of ours, or of a checkpoint that others made."""
+    if path.suffix == ".safetensors":
+        return read_weights(path)
+    return {name: value.float() for name, value in read_checkpoint(path).items()}
 
 
 @dataclass
@@ -35,7 +55,14 @@ class StartReport(TransferReport):
 
 
 def start_from(model: PoseModel, source: Mapping[str, Tensor]) -> StartReport:
-    """Copy `source`, weights of any system here of the same width, into `model`. InputError where nothing fits."""
+    """Copy `source` into `model`, of the same width: weights of any system here, or of an image encoder (a ViT in the
+    layout of timm, MAE or DINOv2, which has seen no keypoint). InputError where nothing fits.
+    """
+    if is_label_free(source):
+        taken, left_out, _ = encoder_start(source, model)
+        report = transfer(model, taken)
+        report.unexpected += left_out
+        return StartReport(**vars(report))
     translated, renamed = translate(model, source)
     return StartReport(**vars(transfer(model, translated)), renamed=renamed)
 

@@ -29,13 +29,19 @@ def is_encoder(state: Mapping[str, Tensor]) -> bool:
     return {"pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"} <= set(state)
 
 
+def is_label_free(state: Mapping[str, Tensor]) -> bool:
+    """Whether this is an image encoder and no pose model: a plain ViT with a class token."""
+    return is_encoder(state) and "cls_token" in state
+
+
 def encoder_start(
     state: Mapping[str, Tensor], model: PoseModel
 ) -> tuple[dict[str, Tensor], list[str], tuple[str, ...]]:
     """What `model` can take of an encoder; names left out; patterns of its own names that an encoder has not.
 
-    SHaRPose's two grids both start from the encoder's positions. ViTPose keeps the class token's row of the table and
-    starts its last norm afresh, as its own training does; its patches are padded where the encoder's are not.
+    SHaRPose's two grids both start from the encoder's positions. ViTPose keeps the class token's row of the table; its
+    patches are padded where the encoder's are not. Keypoint and quality tokens, of which the encoder has none, start
+    from its class token with its position, each with its own random difference.
     """
     system = describe(model.config)["system"]
     left_out = [name for name in state if LEFT_OUT.match(name)]
@@ -50,13 +56,23 @@ def encoder_start(
     elif system == "ViTPose":
         row = table[:, :1] if prefix else table.new_zeros(1, 1, table.shape[2])
         taken["pos_embed"] = torch.cat([row, table[:, prefix:]], dim=1)
-        left_out += [name for name in ("norm.weight", "norm.bias") if taken.pop(name, None) is not None]
+        taken |= {f"last_{name}": taken.pop(name) for name in ("norm.weight", "norm.bias") if name in taken}
         untrained = (*UNTRAINED, "last_norm.*")
     else:
         taken["pos_embed"] = table[:, prefix:]
         if not any(name.startswith("predictors.") for name in taken):
             untrained = (*UNTRAINED, "predictors.*")
-    return square_to_grid(taken, model), left_out, untrained
+    return square_to_grid(taken, model) | learned_tokens(state, table[:, :prefix], model), left_out, untrained
+
+
+def learned_tokens(state: Mapping[str, Tensor], rows: Tensor, model: PoseModel) -> dict[str, Tensor]:
+    """The model's learned tokens around the encoder's class token, whose row of the table is the first of `rows`."""
+    if "cls_token" not in state:
+        return {}
+    token = state["cls_token"] + (rows[:, :1] if rows.shape[1] else 0)
+    own = model.state_dict()
+    names = [name for name in ("keypoint_tokens", "quality_token") if name in own]
+    return {name: token + own[name] for name in names if own[name].shape[2] == token.shape[2]}
 
 
 def special_rows(state: Mapping[str, Tensor]) -> int:

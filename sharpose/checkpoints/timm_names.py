@@ -1,7 +1,7 @@
-"""`timm:NAME` as a source of weights, without any download.
+"""`timm:NAME` as a source of weights: `import` takes them without any download, a training's start fetches them.
 
-Rule: pretrained weights are taken where timm's own caches hold them (Hugging Face's or torch.hub's); where they do
-not, the error says how to fetch them. `--allow random-weights` builds the untrained network of that name instead.
+Rule of `import`: pretrained weights are taken where timm's own caches hold them (Hugging Face's or torch.hub's); where
+they do not, the error says how to fetch them. `--allow random-weights` builds the untrained network of that name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 from torch import Tensor
 
 from sharpose.checkpoints.reading import read_checkpoint
-from sharpose.errors import InputError
+from sharpose.errors import InputError, first_line
 
 PREFIX = "timm:"
 RANDOM = "random-weights"
@@ -38,6 +38,25 @@ def timm_checkpoint(name: str, allow: Sequence[str], max_bytes: int) -> tuple[Pa
         f"{PREFIX}{name}: its pretrained weights are not on this machine, and nothing is downloaded; fetch them with "
         f"{fetch}, or build it untrained with --allow {RANDOM}"
     )
+
+
+def fetched(name: str) -> Path:
+    """The file of a timm model's pretrained weights, downloaded by timm where its cache lacks it.
+
+    Raises InputError for a name without any, and where there is no way to them.
+    """
+    if not timm.is_model(name) or timm.get_pretrained_cfg(name) is None:
+        raise InputError(f"{PREFIX}{name}: timm has no pretrained weights of that name")
+    try:
+        if cached_file(name) is None:
+            timm.create_model(name, pretrained=True)
+    # a hub and its network fail in many ways
+    except Exception as error:
+        raise InputError(f"{PREFIX}{name}: cannot be downloaded ({first_line(error)}); give a file") from None
+    path = cached_file(name)
+    if path is None:
+        raise InputError(f"{PREFIX}{name}: not found in timm's cache after its download; give the file itself")
+    return path
 
 
 def cached_file(name: str) -> Path | None:

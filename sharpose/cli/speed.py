@@ -113,8 +113,8 @@ def find_people(data: str, images: Path | None) -> Any:
     from sharpose.data.locate import find_data
     from sharpose.efficiency.variants import People
 
-    annotations, folder, _ = find_data(data, images)
-    return People(annotations, folder)
+    source = find_data(data, images)
+    return People(source.annotations, source.images)
 
 
 def variants(
@@ -196,9 +196,9 @@ def bench_data(
     from sharpose.data.locate import find_data
     from sharpose.efficiency.loading import crops_needed, measure_loading
 
-    annotations, folder, _ = find_data(data, images)
+    source = find_data(data, images)
     size, warp = config.image_size, codec_of(config).warp
-    people = CocoTopDown(annotations, folder, image_size=size, augmentation=Augmentation(), warp=warp)
+    people = CocoTopDown(source.annotations, source.images, image_size=size, augmentation=Augmentation(), warp=warp)
     measured = measure_loading(people, crops)
     need = crops_needed(macs, tflops, utilisation)
     supply = {key: cores * measured[key] for key in ("crops_per_s_per_core", "crops_per_s_per_core_preloaded")}

@@ -16,7 +16,9 @@ def train(
     model: Model,
     data: Annotated[
         list[str],
-        typer.Option(help="A generated set (mannequin-train), or annotations in COCO's or MPII's format; repeatable."),
+        typer.Option(
+            help="A named set (mannequin-train, photos-train), or annotations in COCO's or MPII's format; repeatable."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, and for the weights at the end.")],
     images: Annotated[
@@ -29,8 +31,15 @@ def train(
     precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     preload: Annotated[bool, typer.Option(help="Keep decoded images in memory.")] = False,
     init: Annotated[
-        Path | None, typer.Option(help="Start from these weights, resampled where the size differs.")
+        str, typer.Option(help="Start from these weights: ours, an image encoder's, or timm:NAME; resampled to fit.")
+    ] = "",
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Random weights, where the recipe wants a start.")
+    ] = False,
+    validate: Annotated[
+        list[str] | None, typer.Option(help="A named set on which AP and PCK are followed; repeatable.")
     ] = None,
+    points: Annotated[int, typer.Option(min=1, help="How often, at the end and at halves of the way to it.")] = 5,
     by_name: Annotated[
         bool, typer.Option("--by-name", help="Match the data's keypoints with the model's by their names.")
     ] = False,
@@ -58,7 +67,10 @@ def train(
         workers=workers,
         precision=precision,
         preload=preload,
-        init=init,
+        init=init or None,
+        from_scratch=from_scratch,
+        validate=validate or (),
+        points=points,
         max_steps=max_steps,
         compiled=compiled,
         by_name=by_name,

@@ -1,4 +1,4 @@
-"""Random changes of a crop while training. All of them move the crop, none touches pixels."""
+"""Random changes of a crop while training: where it lies, and what covers or tints it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import UInt8
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """A rectangle of the crop that is covered with another part of it: fractions (x, y, width, height) of the crop, and
+    the fractions (x, y) by which the part lies elsewhere (wrapping around)."""
+
+    box: tuple[float, float, float, float]
+    offset: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One outcome of an `Augmentation`. shift: fractions (x, y); rotation in degrees."""
+    """One outcome of an `Augmentation`. shift: fractions (x, y); rotation in degrees; gains: factors of R, G and B."""
 
     shift: tuple[float, float] = (0.0, 0.0)
     flip: bool = False
@@ -18,6 +28,8 @@ class Draw:
     prefer_upper: bool = False
     scale: float = 1.0
     rotation: float = 0.0
+    gains: tuple[float, float, float] | None = None
+    occluder: Occluder | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,8 @@ class Augmentation:
     shift: largest move of the centre as a fraction of `shift_of`: the padded, aspect-corrected "crop" (SHaRPose) or the
     annotated "box" (ViTPose: shift .2). scale: standard deviation and limit of the factor around 1. rotation: standard
     deviation in degrees, limited to twice that. half_body: for people with over `half_body_above` visible keypoints.
+    color: standard deviation of the logarithm of the brightness, and half of it of each colour's. occluder_side: the
+    longest side of an occluder, as a fraction of the crop's.
     """
 
     shift: float = 0.16
@@ -38,6 +52,9 @@ class Augmentation:
     scale: float = 0.5
     rotation: float = 40.0
     rotation_probability: float = 0.6
+    color: float = 0.0
+    occluder_probability: float = 0.0
+    occluder_side: float = 0.4
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """One outcome; the same number of random values is consumed whatever happens."""
@@ -45,6 +62,8 @@ class Augmentation:
         shift_x, shift_y = rng.uniform(-self.shift, self.shift, 2)
         scale, rotation, half = rng.standard_normal(3)
         shifted = shift < self.shift_probability
+        # drawn last, so that what came before is as it was without them
+        tints, cover = rng.standard_normal(4), rng.random(7)
         return Draw(
             shift=(float(shift_x), float(shift_y)) if shifted else (0.0, 0.0),
             flip=bool(flip < self.flip_probability),
@@ -53,4 +72,32 @@ class Augmentation:
             prefer_upper=bool(half < 0.5),
             scale=1 + float(np.clip(scale * self.scale, -self.scale, self.scale)),
             rotation=float(np.clip(rotation, -2, 2)) * self.rotation if rotate < self.rotation_probability else 0.0,
+            gains=self._gains(tints) if self.color else None,
+            occluder=self._occluder(cover[1:]) if cover[0] < self.occluder_probability else None,
         )
+
+    def _gains(self, tints: np.ndarray) -> tuple[float, float, float]:
+        red, green, blue = np.exp(self.color * (tints[0] + tints[1:] / 2))
+        return float(red), float(green), float(blue)
+
+    def _occluder(self, uniform: np.ndarray) -> Occluder:
+        x, y, width, height, dx, dy = (float(value) for value in uniform)
+        # a corner may lie outside of the crop, so that its border is covered as often as its middle
+        sides = (0.1 + width * (self.occluder_side - 0.1), 0.1 + height * (self.occluder_side - 0.1))
+        return Occluder((x - sides[0] / 2, y - sides[1] / 2, *sides), (dx, dy))
+
+
+def change_pixels(pixels: UInt8[np.ndarray, "H W 3"], draw: Draw) -> UInt8[np.ndarray, "H W 3"]:
+    """The crop tinted and partly covered as drawn; keypoints under the cover stay labelled, as COCO labels them."""
+    if draw.occluder is not None:
+        height, width = pixels.shape[:2]
+        x, y, across, down = draw.occluder.box
+        rows = slice(round(max(0.0, y) * height), round(min(1.0, y + down) * height))
+        columns = slice(round(max(0.0, x) * width), round(min(1.0, x + across) * width))
+        shift = (round(draw.occluder.offset[1] * height), round(draw.occluder.offset[0] * width))
+        elsewhere = np.roll(pixels, shift, axis=(0, 1))
+        pixels = pixels.copy()
+        pixels[rows, columns] = elsewhere[rows, columns]
+    if draw.gains is not None:
+        pixels = np.clip(pixels * np.array(draw.gains, dtype=np.float32) + 0.5, 0, 255).astype(np.uint8)
+    return pixels

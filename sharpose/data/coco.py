@@ -23,8 +23,9 @@ from sharpose.codecs.geometry import (
     udp_warp_matrix,
 )
 from sharpose.data.annotations import ImageEntry, PoseFile, load_detections, load_pose_file, onto
-from sharpose.data.augment import Augmentation, Draw
+from sharpose.data.augment import Augmentation, Draw, change_pixels
 from sharpose.data.images import read_image
+from sharpose.data.labels import LabelRule
 from sharpose.data.skeleton import Skeleton
 from sharpose.errors import InputError
 
@@ -33,7 +34,10 @@ Sample = dict[str, Any]
 
 @dataclass(frozen=True)
 class Instance:
-    """One person to crop. bbox in pixels (x, y, w, h); keypoints (K, 2) and visible (K,) are zero for detections."""
+    """One person to crop. bbox in pixels (x, y, w, h); keypoints (K, 2) and visible (K,) are zero for detections.
+
+    weights (K,): how much each label counts in training.
+    """
 
     instance_id: int
     image_id: int
@@ -42,6 +46,7 @@ class Instance:
     visible: np.ndarray
     area: float
     box_score: float
+    weights: np.ndarray
 
 
 class CocoTopDown(Dataset[Sample]):
@@ -54,6 +59,7 @@ class CocoTopDown(Dataset[Sample]):
     augmentation: random crops for training; draws depend on (seed, epoch, instance id) alone, not on order or workers.
     warp: "udp" crops for the UDP codecs, "affine" for the plain and DARK ones.
     by_name: take the keypoints of this layout, found by name in the file's; the others stay unlabelled.
+    labels: which labels count, and how much (training).
     preload: decode every image once and keep it in memory, shared with forked workers.
     Raises InputError for anything wrong with the files.
     """
@@ -71,6 +77,7 @@ class CocoTopDown(Dataset[Sample]):
         skeleton: Skeleton | None = None,
         by_name: Skeleton | None = None,
         warp: Literal["udp", "affine"] = "udp",
+        labels: LabelRule = LabelRule(),
     ) -> None:
         self.annotations, self.folder, self.boxes = Path(annotations), Path(images), boxes
         self.image_size = image_size
@@ -88,7 +95,7 @@ class CocoTopDown(Dataset[Sample]):
         self.category_id = pose_file.category_id
         self.images = pose_file.images
         self.instances = (
-            ground_truth_instances(pose_file)
+            ground_truth_instances(pose_file, labels)
             if boxes == "ground-truth"
             else _detected_instances(Path(boxes), pose_file)
         )
@@ -115,7 +122,8 @@ class CocoTopDown(Dataset[Sample]):
     def sample(self, index: int, epoch: int) -> Sample:
         """One crop, with the random draws of an epoch.
 
-        image uint8 (3, H, W) RGB; keypoints float32 (K, 2) in crop pixels and visible float32 (K,), 0 or 1; center and
+        image uint8 (3, H, W) RGB; keypoints float32 (K, 2) in crop pixels, visible float32 (K,), 0 or 1, and
+        label_weight float32 (K,); center and
         scale float32 (2,), the crop's middle and sides in photograph pixels (after augmentation, in the mirrored
         photograph where it was mirrored); area in squared photograph pixels; box_score; image_id; instance_id.
         """
@@ -123,18 +131,21 @@ class CocoTopDown(Dataset[Sample]):
         photograph = self._image(instance.image_id)
         draw = self._draw(instance, epoch)
         center, scale = self._crop_box(instance, draw)
-        keypoints, visible = instance.keypoints, instance.visible
+        keypoints, visible, weights = instance.keypoints, instance.visible, instance.weights
         width = photograph.shape[1]
         if draw.flip:
             keypoints, visible = mirror_keypoints(keypoints, visible, width, self.skeleton.flip_order)
+            weights = weights[list(self.skeleton.flip_order)]
             center = np.array([width - 1 - center[0], center[1]])
         warp_matrix = udp_warp_matrix if self.warp == "udp" else affine_warp_matrix
         matrix = warp_matrix(center, scale, draw.rotation, self.image_size)
         pixels = crop(photograph, mirror_first(matrix, width) if draw.flip else matrix, self.image_size)
+        pixels = change_pixels(pixels, draw)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
             "keypoints": torch.from_numpy(transform_points(keypoints, matrix).astype(np.float32)),
             "visible": torch.from_numpy(visible.astype(np.float32)),
+            "label_weight": torch.from_numpy(weights.astype(np.float32)),
             "center": torch.from_numpy(center.astype(np.float32)),
             "scale": torch.from_numpy(scale.astype(np.float32)),
             "area": instance.area,
@@ -208,18 +219,21 @@ def _read(folder: Path, entry: ImageEntry) -> np.ndarray:
     return read_image(folder / entry.file_name, (entry.height, entry.width) if entry.height and entry.width else None)
 
 
-def ground_truth_instances(pose_file: PoseFile) -> list[Instance]:
+def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule()) -> list[Instance]:
     """The people to train and evaluate on: no crowd, a labelled keypoint, a box with positive area inside the image."""
     instances = []
     for row in pose_file.annotations:
-        if row.get("iscrowd"):
+        if row.get("iscrowd") or any(row.get(flag) for flag in labels.without):
             continue
         points = np.asarray(row["keypoints"], dtype=np.float64).reshape(-1, 3)
         visible = np.minimum(points[:, 2], 1.0)
+        visible, weights = labels.judge(visible, row.get("keypoint_scores"))
         box = _clip(row["bbox"], pose_file.images[row["image_id"]])
         area = float(row.get("area", box[2] * box[3]))
         if row.get("num_keypoints", visible.sum()) > 0 and visible.any() and box[2] > 0 and box[3] > 0 and area > 0:
-            instances.append(Instance(row["id"], row["image_id"], box, points[:, :2].copy(), visible, area, 1.0))
+            instances.append(
+                Instance(row["id"], row["image_id"], box, points[:, :2].copy(), visible, area, 1.0, weights)
+            )
     return instances
 
 
@@ -236,11 +250,13 @@ def _clip(bbox_xywh: list[float], image: ImageEntry) -> np.ndarray:
 
 def _detected_instances(path: Path, pose_file: PoseFile) -> list[Instance]:
     nothing = np.zeros((pose_file.skeleton.num_keypoints, 2)), np.zeros(pose_file.skeleton.num_keypoints)
+    weights = np.ones(pose_file.skeleton.num_keypoints)
     instances = []
     for number, row in load_detections(path, pose_file):
         box = np.asarray(row["bbox"], dtype=np.float64)
         # every box is kept; one smaller than a pixel on both sides is looked at as a single pixel
         if box[2:].max() < 1:
             box[2:] = 1.0
-        instances.append(Instance(number, row["image_id"], box, *nothing, float(box[2] * box[3]), float(row["score"])))
+        area, score = float(box[2] * box[3]), float(row["score"])
+        instances.append(Instance(number, row["image_id"], box, *nothing, area, score, weights))
     return instances

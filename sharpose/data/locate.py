@@ -1,42 +1,97 @@
-"""From what a user names, a generated set or files, to annotations and images. No torch."""
+"""From what a user names, a generated set, photographs or files, to annotations and images. No torch."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sharpose.data.cache import MPII_SETS, NAMED_SETS, MannequinSet, ensure_mpii, ensure_named
+from sharpose.data.labels import LabelRule
+from sharpose.data.photos import PHOTO_SETS, photos_folder
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.progress import Reporter
 
 
-def is_generated(data: str) -> bool:
-    """Whether a generated set is called so."""
-    return data in NAMED_SETS or data in MPII_SETS
+@dataclass(frozen=True)
+class Source:
+    """Annotations, their images folder and identifying digests; how often an epoch shows each person, and what labels
+    count."""
+
+    name: str
+    annotations: Path
+    images: Path
+    digests: dict[str, str]
+    repeat: int = 1
+    labels: LabelRule = field(default_factory=LabelRule)
 
 
-def find_data(data: str, images: Path | None) -> tuple[Path, Path, dict[str, str]]:
-    """Annotations, images folder and identifying digests of a named generated set or of the user's own files."""
+def is_named(data: str) -> bool:
+    """Whether a set is called so: generated people or photographs."""
+    return data in NAMED_SETS or data in MPII_SETS or data in PHOTO_SETS
+
+
+def find_data(data: str, images: Path | None) -> Source:
+    """The one source behind a name or the user's own annotations. Raises InputError where there is none, or several."""
+    sources = find_sources(data, images)
+    if len(sources) > 1:
+        raise InputError(f"{data}: is made of {len(sources)} sets, to learn from; name one of them by its files")
+    return sources[0]
+
+
+def find_sources(data: str, images: Path | None) -> list[Source]:
+    """The sources behind a named set or the user's own annotations. Raises InputError where there are none."""
     if data in MPII_SETS:
         made, _ = generated(MPII_SETS[data])
         with Reporter(f"Placing people of {data}", made.images) as report:
             own = ensure_mpii(made, progress=report.progress)
-        return made.mpii_file, made.images_folder, {f"{k}_sha256": v for k, v in own["sha256"].items()}
+        return [Source(data, made.mpii_file, made.images_folder, named(own["sha256"]))]
     if data in NAMED_SETS:
         made, digests = generated(data)
-        return made.annotations_file, made.images_folder, digests
+        return [Source(data, made.annotations_file, made.images_folder, digests)]
+    if data in PHOTO_SETS:
+        return photographs(data)
     if not Path(data).is_file():
-        sets = ", ".join([*NAMED_SETS, *MPII_SETS])
-        raise InputError(f"{data}: neither a generated set ({sets}) nor an annotations file")
+        sets = ", ".join([*NAMED_SETS, *MPII_SETS, *PHOTO_SETS])
+        raise InputError(f"{data}: neither a named set ({sets}) nor an annotations file")
     if images is None:
         raise InputError(f"{data}: say where its images are with --images FOLDER")
-    return Path(data), images, {"annotations_sha256": sha256_of(Path(data))}
+    return [Source(Path(data).name, Path(data), images, {"annotations_sha256": sha256_of(Path(data))})]
+
+
+def find_all(data: Sequence[str], images: Sequence[Path]) -> list[Source]:
+    """The sources of several sets; every annotations file takes the next images folder.
+
+    Raises InputError where folders and files do not go together.
+    """
+    files = [name for name in data if not is_named(name)]
+    if len(images) > len(files):
+        raise InputError(f"--images {images[-1]}: there are {len(images)} folders for {len(files)} annotations files")
+    folders = dict(zip(files, images, strict=False))
+    return [source for name in data for source in find_sources(name, folders.get(name))]
+
+
+def photographs(name: str) -> list[Source]:
+    """The sources of a named set of photographs."""
+    folder, found = photos_folder(), []
+    for source in PHOTO_SETS[name]:
+        annotations = folder / source.annotations
+        if not annotations.is_file():
+            raise InputError(f"{name}: {annotations} is missing")
+        digests = {"annotations_sha256": sha256_of(annotations)}
+        title = f"{name}: {source.annotations}"
+        found.append(Source(title, annotations, folder / source.images, digests, source.repeat, source.labels))
+    return found
 
 
 def generated(name: str) -> tuple[MannequinSet, dict[str, str]]:
     """A named generated set, made now where it is not in the cache, and its digests."""
     with Reporter(f"Generating {name}", NAMED_SETS[name].images) as report:
         made = ensure_named(name, progress=report.progress)
-    manifest = json.loads((made.folder / "manifest.json").read_text())
-    return made, {f"{k}_sha256": v for k, v in manifest["sha256"].items()}
+    return made, named(json.loads((made.folder / "manifest.json").read_text())["sha256"])
+
+
+def named(sha256: dict[str, str]) -> dict[str, str]:
+    return {f"{part}_sha256": value for part, value in sha256.items()}

@@ -10,10 +10,14 @@ from sharpose.errors import InputError
 
 
 class Mixture:
-    """The people of all sources, one source after the other. Raises InputError where their keypoints differ."""
+    """The people of all sources, one source after the other, each as often as `repeats` says (once).
 
-    def __init__(self, sources: Sequence[CocoTopDown]) -> None:
+    Raises InputError where their keypoints differ.
+    """
+
+    def __init__(self, sources: Sequence[CocoTopDown], repeats: Sequence[int] | None = None) -> None:
         self.sources = tuple(sources)
+        self.repeats = tuple(repeats or [1] * len(self.sources))
         first = self.sources[0]
         for source in self.sources[1:]:
             if source.skeleton.keypoint_names != first.skeleton.keypoint_names:
@@ -27,12 +31,14 @@ class Mixture:
         return self.sources[0].skeleton
 
     def __len__(self) -> int:
-        return sum(len(source) for source in self.sources)
+        return sum(times * len(source) for source, times in zip(self.sources, self.repeats, strict=True))
 
     def sample(self, index: int, epoch: int) -> Sample:
-        """One crop of a person counted over all sources, with the random draws of an epoch."""
-        for source in self.sources:
-            if index < len(source):
-                return source.sample(index, epoch)
-            index -= len(source)
+        """One crop of a person counted over all sources, with the random draws of an epoch; who comes again draws
+        anew."""
+        for source, times in zip(self.sources, self.repeats, strict=True):
+            turn, own = divmod(index, len(source))
+            if turn < times:
+                return source.sample(own, epoch * times + turn)
+            index -= times * len(source)
         raise IndexError(index)

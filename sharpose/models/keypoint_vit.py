@@ -34,7 +34,7 @@ class KeypointViT(PoseModel):
             config.depth, dim, config.num_heads, config.mlp_ratio, config.drop_path, config.norm_eps
         )
         self.norm = nn.LayerNorm(dim, eps=config.norm_eps)
-        self.head: nn.Module = KeypointTokenHead(dim, config.heatmap_size, config.head)
+        self.head = KeypointTokenHead(dim, config.heatmap_size, config.head)
         self.apply(init_linear)
         nn.init.trunc_normal_(self.keypoint_tokens, std=0.02)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)

@@ -147,9 +147,12 @@ class Okdhp(PoseModel):
             BranchWeights(width, config.ensemble_hidden, config.branches, keypoints) if self.branches else None
         )
         self.apply(init_convolution)
-        for stacks in (self.shared, *self.branches):
-            for layer in stacks.score:
-                init_heatmap_layer(layer)
+        for layer in self.heatmap_layers:
+            init_heatmap_layer(layer)
+
+    @property
+    def heatmap_layers(self) -> list[nn.Conv2d]:
+        return [layer for stacks in (self.shared, *self.branches) for layer in stacks.score]
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> OkdhpOutput:
         stem = self.layer1(F.relu(self.bn1(self.conv1(images))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,5 +21,12 @@ class PoseModel(nn.Module):
     """A system of `sharpose.models`: built from its `config`, called with normalised images (B, 3, H, W)."""
 
     config: Any
+    head: Any
     without_decay: tuple[str, ...] | None = None
     """Words in the names of the only parameters without weight decay; None: the rule of the ViTPose family."""
+
+    @property
+    def heatmap_layers(self) -> Sequence[nn.Linear | nn.Conv2d]:
+        """The layers whose outputs are the heatmaps; none where a system gives coordinates."""
+        layers = [module for module in self.head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+        return layers[-1:]

@@ -61,6 +61,10 @@ class RegressionViT(KeypointViT):
         self.head = CoordinateHead(config.embed_dim)
         self.head.apply(init_linear)
 
+    @property
+    def heatmap_layers(self) -> list[nn.Linear]:
+        return []
+
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> RegressionOutput:
         coordinates = self.head(self.encode(images)[:, : self.config.num_keypoints])
         return RegressionOutput(draw(coordinates, self.config.heatmap_size, self.config.drawn_sigma), coordinates)

@@ -53,7 +53,6 @@ class ViTPose(PoseModel):
             config.depth, dim, config.num_heads, config.mlp_ratio, config.drop_path, config.norm_eps
         )
         self.last_norm = nn.LayerNorm(dim, eps=config.norm_eps)
-        self.head: nn.Module
         if config.head == "simple":
             self.head = SimpleHead(dim, config.num_keypoints, config.upsample)
         else:

@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import FrameType
@@ -35,13 +35,15 @@ LOG_EVERY = 100
 class TrainingState:
     """What a resumed run needs besides weights and optimiser moments.
 
-    `log` has one row per LOG_EVERY steps; `recent` and `above` are the loss watch's; `scaler` is fp16's loss scale.
+    `log` has one row per LOG_EVERY steps, `curve` one per validation; `recent` and `above` are the loss watch's;
+    `scaler` is fp16's loss scale.
     """
 
     step: int = 0
     wall_s: float = 0.0
     cpu_s: float = 0.0
     log: list[dict[str, float]] = field(default_factory=list)
+    curve: list[dict[str, float | None]] = field(default_factory=list)
     recent: list[float] = field(default_factory=list)
     above: int = 0
     scaler: dict[str, float] | None = None
@@ -61,6 +63,9 @@ def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> Ste
         coarse_only=epoch < recipe.coarse_only_epochs,
         quality_weight=recipe.quality_weight if epoch >= recipe.quality_start_epoch else 0.0,
         epoch=epoch,
+        cross_entropy=recipe.cross_entropy * max(0.0, 1 - epoch / recipe.cross_entropy_epochs)
+        if recipe.cross_entropy_epochs
+        else 0.0,
     )
 
 
@@ -86,6 +91,9 @@ class Loop:
     state: TrainingState
     deadline: float | None = None
     """The time.monotonic() at which to stop with a checkpoint."""
+    validation: Callable[[torch.nn.Module], dict[str, float | None]] | None = None
+    validate_at: frozenset[int] = frozenset()
+    """Steps after which the model is judged on people that it does not learn from."""
 
     def run(self, loader: DataLoader[Any]) -> None:
         """Train; raises InputError at a picture that cannot be read, RunFailed at a bad loss, Interrupted after SIGTERM
@@ -105,6 +113,8 @@ class Loop:
             try:
                 for batch in sample_batches(loader):
                     self.step(batch, report)
+                    if self.validation is not None and state.step in self.validate_at:
+                        self.validate(self.validation, report)
                     self.take_turn(stopping.asked)
             except InputError:
                 # a picture that cannot be read; the other processes of several would not come to save as well
@@ -135,6 +145,13 @@ class Loop:
         if state.step % LOG_EVERY == 0 or state.step == self.stop - 1:
             self.log(means, rate, report)
         state.step += 1
+
+    def validate(self, validation: Callable[[torch.nn.Module], dict[str, float | None]], report: Reporter) -> None:
+        """Add a row to the curve: what was seen so far, and how good the model is now."""
+        state = self.state
+        figures = validation(self.model)
+        state.curve.append({"step": state.step, "crops": state.step * self.recipe.batch_size, **figures})
+        report.at(state.step, " ".join(f"{name} {value:.3f}" for name, value in figures.items() if value is not None))
 
     def judge(self, loss: float) -> None:
         """Raise RunFailed when the loss, averaged over the processes, is no number or has run away."""

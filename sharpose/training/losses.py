@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from sharpose.codecs.choice import HeatmapCodec
+from sharpose.training.step_plan import StepPlan
 
 
 def joint_mse(
@@ -17,6 +20,39 @@ def joint_mse(
     Equal to averaging the per-keypoint losses of the ViTPose and SHaRPose code bases.
     """
     return (weight * (predicted - target).square().mean(dim=(2, 3))).mean()
+
+
+# at which a softmax over a perfect heatmap has nearly all of its mass around the keypoint
+LOGIT_SCALE = 10.0
+
+
+def heatmap_cross_entropy(
+    predicted: Float[Tensor, "B K h w"], target: Float[Tensor, "B K h w"], weight: Float[Tensor, "B K"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of heatmaps and targets as distributions over pixels, averaged as `joint_mse`; not in the paper.
+
+    Keypoints whose target is zero everywhere do not count. It has no plateau at "zero everywhere", where squared errors
+    of keypoint tokens stay for long.
+    """
+    with torch.autocast(predicted.device.type, enabled=False):
+        logs = (LOGIT_SCALE * predicted.float()).flatten(2).log_softmax(dim=2)
+    mass = target.flatten(2).sum(dim=2)
+    distribution = target.flatten(2) / mass.clamp(min=1e-6)[..., None]
+    return (weight * (mass > 0) * -(distribution * logs).sum(dim=2)).mean()
+
+
+def encode_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Target heatmaps (B, K, h, w) of a batch, and what each keypoint counts (B, K)."""
+    targets, weights = codec.encode(batch["keypoints"], batch["visible"])
+    return targets, weights * batch.get("label_weight", 1.0)
+
+
+def heatmap_loss(heatmaps: Tensor, targets: Tensor, weights: Tensor, plan: StepPlan) -> Tensor:
+    """Squared error and, while its weight has not faded, the cross-entropy beside it."""
+    loss = joint_mse(heatmaps, targets, weights)
+    if plan.cross_entropy:
+        loss = loss + plan.cross_entropy * heatmap_cross_entropy(heatmaps, targets, weights)
+    return loss
 
 
 def offset_mse(

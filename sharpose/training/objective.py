@@ -22,7 +22,7 @@ from sharpose.models.okdhp import Okdhp
 from sharpose.models.output import PoseModel
 from sharpose.models.regression_vit import RegressionViT
 from sharpose.models.sharpose import SHaRPose
-from sharpose.training.losses import joint_mse, keep_ratio_loss, token_distillation
+from sharpose.training.losses import encode_targets, heatmap_loss, joint_mse, keep_ratio_loss, token_distillation
 from sharpose.training.okdhp import OkdhpObjective
 from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
@@ -48,19 +48,21 @@ class SHaRPoseObjective(nn.Module):
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
         images = normalise(batch["image"])
-        targets, weights = self.codec.encode(batch["keypoints"], batch["visible"])
+        targets, weights = encode_targets(self.codec, batch)
         if plan.coarse_only and self.model.config.has_coarse:
             heatmaps = self.model.head(self.model.coarse(images).keypoint_tokens)
-            return {"coarse": joint_mse(heatmaps, targets, weights)}
+            return {"coarse": heatmap_loss(heatmaps, targets, weights, plan)}
         output = self.model(images, plan.alpha)
         stages = {"coarse": output.coarse_heatmaps, "fine": output.fine_heatmaps}
         losses = {
-            name: joint_mse(heatmaps, targets, weights) for name, heatmaps in stages.items() if heatmaps is not None
+            name: heatmap_loss(heatmaps, targets, weights, plan)
+            for name, heatmaps in stages.items()
+            if heatmaps is not None
         }
         config = self.model.config
         if self.distillation and config.stages == "coarse-fine" and config.num_keep(plan.alpha) < config.num_coarse:
             widest = self.model.fine(images, self.model.coarse(images), 1.0).heatmaps
-            losses["widest"] = joint_mse(widest, targets, weights)
+            losses["widest"] = heatmap_loss(widest, targets, weights, plan)
             # of keypoints without a label as well: the widest one's answer is there
             taught = joint_mse(output.fine_heatmaps, widest.detach(), torch.ones_like(weights))
             losses["distilled"] = self.distillation * taught
@@ -101,9 +103,10 @@ class HeatmapObjective(nn.Module):
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
         images = normalise(batch["image"])
-        targets, weights = self.codec.encode(batch["keypoints"], batch["visible"])
+        targets, weights = encode_targets(self.codec, batch)
         output = self.predict(images, plan)
-        return {"heatmaps": joint_mse(output.heatmaps, targets, weights), **self.extra_losses(images, output)}
+        loss = heatmap_loss(output.heatmaps, targets, weights, plan)
+        return {"heatmaps": loss, **self.extra_losses(images, output)}
 
     def predict(self, images: Tensor, plan: StepPlan) -> Any:
         return self.model(images)
@@ -123,7 +126,7 @@ class RegressionObjective(HeatmapObjective):
         inside = ((wanted >= 0) & (wanted <= 1)).all(dim=-1)
         output = self.predict(normalise(batch["image"]), plan)
         error = (output.coordinates - wanted).abs().sum(dim=-1)
-        return {"coordinates": (error * batch["visible"] * inside).mean()}
+        return {"coordinates": (error * batch["visible"] * batch.get("label_weight", 1.0) * inside).mean()}
 
 
 class EViTObjective(HeatmapObjective):

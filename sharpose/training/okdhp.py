@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sharpose.codecs.choice import HeatmapCodec
 from sharpose.data.normalise import normalise
 from sharpose.models.okdhp import Okdhp
-from sharpose.training.losses import joint_mse
+from sharpose.training.losses import encode_targets, joint_mse
 from sharpose.training.step_plan import StepPlan
 
 DISTILLATION_WEIGHT = 2.0
@@ -29,7 +29,7 @@ class OkdhpObjective(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
-        targets, weights = self.codec.encode(batch["keypoints"], batch["visible"])
+        targets, weights = encode_targets(self.codec, batch)
         output = self.model(normalise(batch["image"]))
         errors = [joint_mse(heatmaps, targets, weights) for heatmaps in output.stack_heatmaps]
         losses = {"stacks": sum(errors[1:], start=errors[0])}

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from sharpose.training.recipe import Recipe
 
-EMBEDDINGS = ("cls_token", "mask_token", "pos_embed", "patch_embed", "keypoint_tokens", "quality_token")
+LEARNED_TABLES = ("cls_token", "mask_token", "pos_embed", "keypoint_tokens", "quality_token")
+EMBEDDINGS = (*LEARNED_TABLES, "patch_embed")
 WITHOUT_DECAY = ("cls_token", "pos_embed", "keypoint_tokens", "quality_token", "rel_pos_")
 
 
@@ -29,14 +30,18 @@ def parameter_rule(
     layer_decay: float,
     weight_decay: float,
     without_decay: tuple[str, ...] | None = None,
+    decay_embeddings: bool = True,
 ) -> ParameterRule:
     """Layer-wise decay of the ViTPose family: embeddings are layer 0, block i is layer i + 1, all else is last.
+
+    Without `decay_embeddings` learned tokens and position tables count as last too: a start without labels has none of
+    the first, and in a short training they would stay where they began.
 
     1-D parameters, biases, position tables and learned tokens are not decayed; with `without_decay`, only parameters
     with one of these words in their name are not.
     """
     last = depth + 1
-    if any(word in name for word in EMBEDDINGS):
+    if any(word in name for word in (EMBEDDINGS if decay_embeddings else ("patch_embed",))):
         layer = 0
     elif block := re.search(r"(?:^|\.)blocks\.(\d+)\.", name):
         layer = int(block.group(1)) + 1
@@ -58,7 +63,8 @@ def make_optimizer(
     """Adam or AdamW with one group per distinct rule (see `parameter_rule`); every group carries its `lr_scale`."""
     groups: dict[ParameterRule, list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
-        rule = parameter_rule(name, parameter.ndim, depth, recipe.layer_decay, recipe.weight_decay, without_decay)
+        decays = recipe.layer_decay, recipe.weight_decay, without_decay, recipe.decay_embeddings
+        rule = parameter_rule(name, parameter.ndim, depth, *decays)
         groups.setdefault(rule, []).append(parameter)  # type: ignore[arg-type]
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return kind(

@@ -28,6 +28,12 @@ class Recipe(BaseModel):
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(0.1, ge=0)
     layer_decay: float = Field(0.75, gt=0, le=1)
+    decay_embeddings: bool = Field(
+        True, description="layer decay also for learned tokens and position tables; else they learn at the full rate"
+    )
+    head_init_std: float | None = Field(
+        None, ge=0, description="deviation of the weights that the heatmap head's last layer starts with; none: its own"
+    )
     warmup_iterations: int = Field(500, ge=0)
     warmup_ratio: float = Field(0.001, gt=0, le=1)
     milestones: tuple[float, ...] = Field((170, 200), description="epochs at which the learning rate falls by gamma")
@@ -36,6 +42,10 @@ class Recipe(BaseModel):
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of all gradients together")
     loss_factor: float = Field(1.0, gt=0, description="of the whole loss; older code bases halve theirs")
     sigma: float = Field(2.0, gt=0, description="of the target Gaussians, in heatmap pixels")
+    cross_entropy: float = Field(
+        0, ge=0, description="weight, at first, of the cross-entropy between heatmaps and targets as distributions"
+    )
+    cross_entropy_epochs: float = Field(0, ge=0, description="first epochs, over which that weight fades to zero")
     quality_weight: float = Field(0.03, ge=0, description="lambda, once quality_start_epoch is reached")
     quality_start_epoch: float = Field(180, ge=0)
     coarse_only_epochs: float = Field(0, ge=0, description="first epochs that train the coarse stage alone")

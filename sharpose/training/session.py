@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,21 @@ from pydantic import ValidationError
 
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
-from sharpose.data.locate import find_data, is_generated
+from sharpose.data.labels import LabelRule
+from sharpose.data.locate import Source, find_all, find_data
 from sharpose.data.mixture import Mixture
-from sharpose.data.skeleton import wanted_layout
+from sharpose.data.skeleton import known_skeleton, wanted_layout
 from sharpose.errors import InputError
+from sharpose.evaluate import score
+from sharpose.evaluate_points import score_pck
 from sharpose.files import sha256_of
 from sharpose.models import create_model
 from sharpose.models.registry import resolve_config
-from sharpose.starting import start_from
+from sharpose.predictions import predict
+from sharpose.starting import find_start, read_start, start_from
 from sharpose.training.engine import Run, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
-from sharpose.weights import read_weights, save_weights
+from sharpose.weights import save_weights
 
 
 def train_and_export(
@@ -41,7 +46,10 @@ def train_and_export(
     workers: int = 0,
     precision: str = "no",
     preload: bool = False,
-    init: Path | None = None,
+    init: str | Path | None = None,
+    from_scratch: bool = False,
+    validate: Sequence[str] = (),
+    points: int = 5,
     max_steps: int | None = None,
     by_name: bool = False,
     device: str | None = None,
@@ -54,10 +62,19 @@ def train_and_export(
     Returns the manifest with the path of the weights. Raises InputError for anything that does not go together.
     """
     recipe = chosen_recipe(model_name, recipe_name, changes or {})
+    if recipe.starts_from and init is None and not from_scratch:
+        raise InputError(
+            f"{model_name}: this recipe starts from {recipe.starts_from}; name such weights with --init, "
+            "or say --from-scratch for random ones"
+        )
+    start = None if init is None else find_start(str(init))
     config = resolve_config(model_name, **recipe.model_options)
     settings = {"augmentation": recipe.augmentation, "preload": preload}
-    sources, data_facts = open_sources(data, images, config, seed, by_name, settings)
-    people = sources[0] if len(sources) == 1 else Mixture(sources)
+    found = find_all(data, images)
+    sources = open_sources(found, config, seed, by_name, settings)
+    data_facts = [facts_of(source, people, by_name) for source, people in zip(found, sources, strict=True)]
+    alone = len(sources) == 1 and found[0].repeat == 1
+    people = sources[0] if alone else Mixture(sources, [source.repeat for source in found])
     if people.skeleton.num_keypoints != config.num_keypoints:
         raise InputError(
             f"{data[0]}: has {people.skeleton.num_keypoints} keypoints and {model_name} predicts "
@@ -72,13 +89,15 @@ def train_and_export(
         seed,
         workers,
         precision,
-        init=init,
+        init=start,
         max_steps=max_steps,
         device=device,
         deadline=deadline,
         compiled=compiled,
         data=digests_of(data_facts),
         deterministic=deterministic,
+        validation=Validation(validate, config, precision) if validate else None,
+        points=points,
     )
     model, state = train(run)
     path = out / f"{model_name}.safetensors"
@@ -87,8 +106,8 @@ def train_and_export(
         "command": shlex.join(["sharpose", *sys.argv[1:]]),
         "recipe": recipe.model_dump(mode="json", exclude={"teacher"}),
         "teacher": None if recipe.teacher is None else identify(recipe.teacher),
-        "data": data_facts[0] if len(sources) == 1 else {"people": len(people), "sources": data_facts},
-        "init": None if init is None else {**origin(init), "taken": taken(model_name, recipe, init)},
+        "data": data_facts[0] if alone else {"people": len(people), "sources": data_facts},
+        "init": None if start is None else {**origin(start), "taken": taken(model_name, recipe, start)},
         "seed": seed,
         "compiled": compiled,
         "steps": state.step,
@@ -100,6 +119,7 @@ def train_and_export(
         "deterministic": deterministic,
         "versions": {"torch": torch.__version__},
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        **({"curve": state.curve} if validate else {}),
         "log": [{key: float(f"{value:.4g}") for key, value in row.items()} for row in state.log[::5] + state.log[-1:]],
     }
     if PartialState().is_main_process:
@@ -108,27 +128,52 @@ def train_and_export(
 
 
 def open_sources(
-    data: Sequence[str], images: Sequence[Path], config: Any, seed: int, by_name: bool, settings: dict[str, Any]
-) -> tuple[list[CocoTopDown], list[dict[str, Any]]]:
-    """The data sets to learn from, and what identifies them; every annotations file takes the next images folder.
-
-    Raises InputError where folders and files do not go together.
-    """
-    files = [name for name in data if not is_generated(name)]
-    if len(images) > len(files):
-        raise InputError(f"--images {images[-1]}: there are {len(images)} folders for {len(files)} annotations files")
-    folders = dict(zip(files, images, strict=False))
+    found: Sequence[Source], config: Any, seed: int, by_name: bool, settings: dict[str, Any]
+) -> list[CocoTopDown]:
+    """The data sets to learn from. Raises InputError for anything wrong with their files."""
     layout = wanted_layout(config.num_keypoints) if by_name else None
-    sources, facts = [], []
-    for number, name in enumerate(data):
-        annotations, folder, digests = find_data(name, folders.get(name))
+    fixed: dict[str, Any] = {"image_size": config.image_size, "warp": codec_of(config).warp, "by_name": layout}
+    return [
         # each source draws its own augmentations
-        fixed: dict[str, Any] = {"image_size": config.image_size, "warp": codec_of(config).warp, "seed": seed + number}
-        sources.append(CocoTopDown(annotations, folder, **fixed, by_name=layout, **settings))
-        facts.append(
-            {"name": Path(name).name, "people": len(sources[-1]), **digests, **({"by_name": True} if by_name else {})}
-        )
-    return sources, facts
+        CocoTopDown(source.annotations, source.images, seed=seed + number, labels=source.labels, **fixed, **settings)
+        for number, source in enumerate(found)
+    ]
+
+
+def facts_of(source: Source, people: CocoTopDown, by_name: bool) -> dict[str, Any]:
+    """What identifies a source in a manifest; what is as usual is not said."""
+    facts = {"name": source.name, "people": len(people), **source.digests}
+    special = {"by_name": by_name, "repeat": source.repeat, "labels": asdict(source.labels)}
+    usual = {"by_name": False, "repeat": 1, "labels": asdict(LabelRule())}
+    return facts | {key: value for key, value in special.items() if value != usual[key]}
+
+
+class Validation:
+    """AP and PCK, with flip test, of the model as it is at some step of its training, on named sets of people.
+
+    Raises InputError for sets that are not there, before the training begins.
+    """
+
+    def __init__(self, names: Sequence[str], config: Any, mixed_precision: str) -> None:
+        self.codec = codec_of(config)
+        self.precision: Any = "fp32" if mixed_precision == "no" else mixed_precision
+        how: dict[str, Any] = {"image_size": config.image_size, "warp": self.codec.warp}
+        layout = known_skeleton(config.num_keypoints)
+        self.people = {}
+        for name in names:
+            source = find_data(name, None)
+            self.people[name] = CocoTopDown(source.annotations, source.images, by_name=layout, **how)
+
+    def __call__(self, model: torch.nn.Module) -> dict[str, float | None]:
+        """`NAME_ap` and `NAME_pck` as fractions."""
+        figures: dict[str, float | None] = {}
+        device = next(model.parameters()).device
+        for name, people in self.people.items():
+            found = predict(model, people, self.codec, device=device, precision=self.precision)
+            pck, _ = score_pck(found, people, resamples=1)
+            figures |= {f"{name}_ap": score(found, people, resamples=0).metrics.values()["ap"]}
+            figures |= {f"{name}_pck": pck.value if pck.people else None}
+        return figures
 
 
 def digests_of(facts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -150,7 +195,7 @@ def identify(weights: Path) -> dict[str, str]:
 
 def taken(model_name: str, recipe: Recipe, init: Path) -> dict[str, Any]:
     """What a model starts with from `init`, parameter by parameter."""
-    return start_from(create_model(model_name, **recipe.model_options), read_weights(init)).facts
+    return start_from(create_model(model_name, **recipe.model_options), read_start(init)).facts
 
 
 def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) -> Recipe:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What differs between steps: alpha (None: the model's own), whether only the coarse stage learns, lambda, and for
-    schedules of a system's own the epoch with its fraction."""
+    """What differs between steps: alpha (None: the model's own), whether only the coarse stage learns, lambda, for
+    schedules of a system's own the epoch with its fraction, and the weight of the heatmaps' cross-entropy."""
 
     alpha: float | None
     coarse_only: bool
     quality_weight: float
     epoch: float = 0.0
+    cross_entropy: float = 0.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sharpose.data.augment import Augmentation, Draw
+from sharpose.data.augment import Augmentation, Draw, Occluder, change_pixels
 from sharpose.training.recipe import load_recipe
 
 DRAWS = [Augmentation().draw(np.random.default_rng(seed)) for seed in range(4000)]
@@ -75,3 +75,28 @@ def test_published_distributions(
     turned = np.array([draw.rotation for draw in draws if draw.rotation])
     assert len(turned) / len(draws) == pytest.approx(0.6, abs=0.03)
     assert stats.ks_2samp(turned, rotation * normal.clip(-2, 2)).pvalue > 1e-3
+
+
+def test_tints_and_covers_change_pixels_alone_and_only_where_asked() -> None:
+    strong = Augmentation(color=0.3, occluder_probability=1.0)
+    drawn = strong.draw(np.random.default_rng(7))
+    plain = Augmentation().draw(np.random.default_rng(7))
+    assert plain.gains is None and plain.occluder is None
+    # what is drawn besides stays the same
+    assert (drawn.shift, drawn.scale, drawn.rotation) == (plain.shift, plain.scale, plain.rotation)
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 48, 3), dtype=np.uint8)
+    assert change_pixels(pixels, plain) is pixels
+    before = pixels.copy()
+    cover = Draw(occluder=Occluder((0.25, 0.5, 0.5, 0.25), (0.5, 0.0)))
+    covered = change_pixels(pixels, cover)
+    changed = (covered != before).any(axis=2)
+    assert changed[32:48, 12:36].mean() > 0.9 and changed.sum() == changed[32:48, 12:36].sum()
+    np.testing.assert_array_equal(covered[32:48, 24:36], before[32:48, 0:12])
+    np.testing.assert_array_equal(pixels, before)
+    assert change_pixels(np.full((4, 4, 3), 100, np.uint8), Draw(gains=(2.0, 1.0, 0.5)))[0, 0].tolist() == [
+        200,
+        100,
+        50,
+    ]
+    sides = np.array([strong.draw(np.random.default_rng(seed)).occluder.box[2:] for seed in range(300)])
+    assert 0.1 <= sides.min() < 0.15 and 0.35 < sides.max() <= 0.4

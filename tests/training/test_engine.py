@@ -16,7 +16,7 @@ from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.errors import InputError, Interrupted, RunFailed
 from sharpose.models import create_model
 from sharpose.training import loop
-from sharpose.training.engine import Run, train
+from sharpose.training.engine import Run, start_heads, train
 from sharpose.training.loop import step_plan
 from sharpose.training.recipe import Recipe
 from sharpose.weights import read_weights, save_weights
@@ -201,3 +201,26 @@ def test_deterministic_training_gives_the_same_weights(run: Run, tmp_path: Path)
     finally:
         torch.use_deterministic_algorithms(False)
     assert torch.equal(weights(first), weights(second))
+
+
+def test_heads_start_near_zero_where_the_recipe_says_so(run: Run) -> None:
+    torch.manual_seed(0)
+    model = create_model("sharpose-nano-128x96", **RECIPE.model_options)
+    images = torch.randn(4, 3, 128, 96)
+    own = model(images).heatmaps.square().mean()
+    start_heads(model, 0.001)
+    assert model(images).heatmaps.square().mean() < own / 100
+    before = [layer.weight.clone() for layer in model.heatmap_layers]
+    start_heads(model, None)
+    assert all(torch.equal(layer.weight, was) for layer, was in zip(model.heatmap_layers, before, strict=True))
+
+
+def test_the_curve_has_a_point_at_every_halving_and_survives_a_pause(run: Run) -> None:
+    judged = replace(run, validation=lambda model: {"ap": float(next(model.parameters()).sum())}, points=3)
+    _, whole = train(replace(judged, folder=run.folder / "whole"))
+    steps = whole.step
+    assert [row["step"] for row in whole.curve] == [-(-steps // 4), -(-steps // 2), steps]
+    assert whole.curve[-1]["crops"] == steps * RECIPE.batch_size
+    train(replace(judged, folder=run.folder / "paused", max_steps=steps // 2 + 1))
+    _, resumed = train(replace(judged, folder=run.folder / "paused"))
+    assert resumed.curve == whole.curve

@@ -9,8 +9,10 @@ from sharpose.data.coco import CocoTopDown
 from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO
 from sharpose.models import create_model
-from sharpose.training.losses import joint_mse
+from sharpose.training.loop import step_plan
+from sharpose.training.losses import heatmap_cross_entropy, heatmap_loss, joint_mse
 from sharpose.training.objective import SHaRPoseObjective
+from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
 
 
@@ -90,3 +92,24 @@ def test_a_gate_by_gain_learns_what_the_fine_look_wins(people: CocoTopDown) -> N
     assert objective.model.gain_predictor.mlp[-1].weight.grad.any()
     # the quality of the paper has no part in it
     assert all(each.grad is None for each in objective.model.quality_predictor.parameters())
+
+
+def test_cross_entropy_is_least_at_the_target_and_has_a_slope_where_squares_have_none() -> None:
+    codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
+    targets, weights = codec.encode(torch.tensor([[[40.0, 60.0], [900.0, 900.0]]]), torch.ones(1, 2))
+    zero = torch.zeros_like(targets, requires_grad=True)
+    loss = heatmap_cross_entropy(zero, targets, weights)
+    # uniform over the pixels for the keypoint inside; the one outside does not count
+    assert torch.isclose(loss, torch.tensor(32 * 24.0).log() / 2)
+    loss.backward()
+    peak = targets[0, 0].argmax()
+    assert zero.grad[0, 0].flatten().argmin() == peak and zero.grad[0, 1].abs().max() == 0
+    assert heatmap_cross_entropy(targets, targets, weights) < 0.6 * loss
+    plan = StepPlan(alpha=None, coarse_only=False, quality_weight=0.0, cross_entropy=0.5)
+    both = heatmap_loss(zero, targets, weights, plan)
+    assert torch.isclose(both, joint_mse(zero, targets, weights) + 0.5 * loss)
+
+
+def test_cross_entropy_fades() -> None:
+    recipe = Recipe(epochs=4, cross_entropy=0.2, cross_entropy_epochs=2)
+    assert [step_plan(recipe, step, 10, 0).cross_entropy for step in (0, 10, 20, 30)] == [0.2, 0.1, 0.0, 0.0]

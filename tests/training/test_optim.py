@@ -83,3 +83,9 @@ def test_a_bad_recipe_is_one_line(tmp_path: Path, text: str, message: str) -> No
 def test_unknown_recipe_lists_the_names() -> None:
     with pytest.raises(InputError, match=r"no recipe is called 'nonsense'; recipes: .*nano"):
         load_recipe("nonsense")
+
+
+def test_tokens_and_positions_can_learn_at_the_full_rate() -> None:
+    names = ("keypoint_tokens", "fine_pos_embed", "patch_embed.proj.weight", "blocks.0.mlp.fc1.weight")
+    scales = [parameter_rule(name, 3, 12, 0.75, 0.1, decay_embeddings=False).lr_scale for name in names]
+    assert scales == [1.0, 1.0, 0.75**13, 0.75**12]
