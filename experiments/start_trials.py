@@ -40,7 +40,12 @@ class Study:
     def changes(self, name: str) -> dict[str, Any]:
         """What a trial sets in the recipe: the same crops, over which rate and cross-entropy fall to zero."""
         epochs = self.crops / PEOPLE
-        fixed = {"epochs": epochs, "linear_decay_epochs": epochs, "warmup_iterations": 50, "coarse_only_epochs": 0}
+        fixed: dict[str, Any] = {
+            "epochs": epochs,
+            "linear_decay_epochs": epochs,
+            "warmup_iterations": 50,
+            "coarse_only_epochs": 0,
+        }
         fixed |= {"quality_weight": 0, "model_options": dict(self.options), "cross_entropy_epochs": epochs}
         return {**fixed, **self.trials[name]}
 

@@ -127,7 +127,7 @@ def protocol_effects(path: Path, annotations: Path, *, evaluator: Evaluator = "p
         "score: given, times that mean": rescore(given, scores),
         "score: the same for all": same,
     }
-    rated = {name: with_scores(results, values) for name, values in rules.items()}
+    rated: dict[str, Rows] = {name: with_scores(results, values) for name, values in rules.items()}
     rated |= {f"OKS-NMS above {at:g}": suppressed(results, pose_file, at) for at in (0.9, 0.7, 0.5)}
     figures = {name: coco_ap(pose_file, rows, resamples=0, evaluator=evaluator) for name, rows in rated.items()}
     boxed = [{**row, "area": BOX_SHARE * row["bbox"][2] * row["bbox"][3]} for row in pose_file.annotations]

@@ -59,7 +59,7 @@ def count_errors(
             if oks[person] < LEAST_OKS:
                 continue
             free[person] = False
-            for k in np.flatnonzero(seen[person]):
+            for k in np.flatnonzero(seen[person]).tolist():
                 counts[k, KINDS.index(kind_of(similar[:, k], seen, person, k, int(partner[k])))] += 1
     by_name = {name: dict(zip(KINDS, row.tolist(), strict=True)) for name, row in zip(names, counts, strict=True)}
     return dict(zip(KINDS, counts.sum(axis=0).tolist(), strict=True)), by_name
