@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from sharpose.errors import InputError
 from sharpose.models.registry import list_models, resolve_config
 
 FOLDER = Path(__file__).resolve().parent
+SCHEMA = FOLDER / "spec.schema.json"
 
 Measure = Literal["accuracy", "predictions", "cost", "throughput"]
 Kind = Literal["rows", "gate", "tokens", "counters"]
@@ -315,3 +317,13 @@ def load_specs(names: Iterable[str | Path] = ()) -> list[LoadedSpec]:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a spec, for editors that check YAML while it is typed."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}
+
+
+def save_schema(path: Path = SCHEMA) -> Path:
+    """Write the JSON Schema beside the specs, which name it in their first line."""
+    path.write_text(json.dumps(json_schema(), indent=1) + "\n")
+    return path
+
+
+if __name__ == "__main__":
+    print(save_schema())

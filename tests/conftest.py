@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,16 @@ def shared() -> Path:
     if not (SHARED / "golden").is_dir():
         pytest.skip(f"no reference data at {SHARED} (set SHARPOSE_SHARED)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Path]:
+    """The folder of a golden case by name: the shared reference's, else one of the small ones of the repository."""
+
+    def find(name: str) -> Path:
+        for folder in (SHARED / "golden", ROOT / "tests" / "golden"):
+            if (folder / name).is_dir():
+                return folder / name
+        pytest.skip(f"no golden case {name} at {SHARED} (set SHARPOSE_SHARED), and it is too large for tests/golden")
+
+    return find

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def randomised(model: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_golden(shared: Path, case: str) -> None:
-    verdict = run_case(shared / "golden" / case)
+def test_golden(golden: Callable[[str], Path], case: str) -> None:
+    verdict = run_case(golden(case))
     assert verdict.status == "passed", verdict.line
 
 
