@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from experiments.yamlfile import SpecError, YamlFile, dotted, nearest
 from sharpose.errors import InputError
-from sharpose.models.registry import list_models, resolve_config
+from sharpose.models.registry import list_models, load_plugins, resolve_config
 
 FOLDER = Path(__file__).resolve().parent
 SCHEMA = FOLDER / "spec.schema.json"
@@ -124,6 +124,9 @@ class Spec(Strict):
     """A table."""
 
     title: str = Field(min_length=1)
+    plugins: list[str] = Field(
+        default_factory=list, description="modules that register systems of one's own; file.py: beside the spec"
+    )
     kind: Kind = "rows"
     figure: Figure | None = Field(None, description="how `sharpose figures` draws it; left out: it does not")
     base: Changes
@@ -193,6 +196,10 @@ def load_spec(path: Path | str) -> LoadedSpec:
     path = Path(path)
     file = YamlFile(path)
     loaded = LoadedSpec(path.stem, path, file.validate(Spec), file)
+    try:
+        load_plugins(loaded.spec.plugins, path.parent)
+    except InputError as error:
+        raise file.error(("plugins",), str(error)) from error
     check_kind(loaded)
     check_labels(loaded)
     check_changes(loaded, loaded.spec.base, ("base",))

@@ -9,25 +9,13 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-# configurations check their own fields, with messages for users
-SYSTEMS = [
-    "vit",
-    "tokens",
-    "token_merging",
-    "heads",
-    "output",
-    "sharpose",
-    "keypoint_vit",
-    "regression_vit",
-    "vitpose",
-    "dynamicvit",
-    "evit",
-    "tome",
-]
-CHECKED = [f"sharpose.models.{name}" for name in SYSTEMS] + ["sharpose.codecs"]
+ROOT = Path(__file__).resolve().parents[1]
+# all that has shapes; configurations check their own fields, with messages for users
+MODELS = ROOT / "sharpose" / "models"
+NETWORKS = [path for path in MODELS.rglob("*.py") if "import Tensor" in path.read_text() or path.name == "output.py"]
+CHECKED = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in NETWORKS] + ["sharpose.codecs"]
 install_import_hook(CHECKED, "beartype.beartype")
 
-ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SHARPOSE_SHARED", ROOT.parent / "shared"))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from sharpose.conformance.case import Case
 from sharpose.conformance.models import sharpose_config
 from sharpose.conformance.run import run_case
-from sharpose.models.sharpose import SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "sharpose_tiny"
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "golden"
