@@ -24,7 +24,7 @@ def kept_people(line: Line) -> dict[int, int] | None:
         return {int(number): people for number, people in metrics["kept_patches"].items()}
     refined = round(metrics["refine_rate"] * metrics["people"])
     config = restore(model)
-    if getattr(config, "stages", None) != "coarse-fine" or not refined:
+    if config is None or getattr(config, "stages", None) != "coarse-fine" or not refined:
         return None
     return {config.num_keep(): refined}
 
@@ -45,7 +45,7 @@ def expected_macs(loaded: LoadedSpec, line: Line) -> float | None:
         return None
     record = line.records["accuracy"]
     config, measured = resolve_config(settings.model, **settings.options), restore(record.identity["model"])
-    if config.num_coarse != measured.num_coarse:
+    if measured is None or config.num_coarse != measured.num_coarse:
         return None
     return expected_macs_of(config, kept, record.metrics["people"])
 

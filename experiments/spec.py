@@ -43,9 +43,10 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
-    "weights": "best, shared, photos or distilled",
+    "weights": "best, shared, photos or distilled, or a .safetensors file beside the spec",
 }
 CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos", "distilled"]}
+FILES = {"weights": r"\.safetensors$"}
 """`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
 `photos` ones on photographs, `distilled` ones by the recipe nano-distilled, and lie in folders of these names."""
 
@@ -63,7 +64,8 @@ Changes = Annotated[
             "propertyNames": {"pattern": rf"^({'|'.join(KEYS)}|{re.escape(OPTION)}\w+)$"},
             "properties": {
                 "flip_test": {"type": "boolean"},
-                **{key: {"enum": words} for key, words in CHOICES.items()},
+                "boxes": {"enum": CHOICES["boxes"]},
+                "weights": {"anyOf": [{"enum": CHOICES["weights"]}, {"pattern": FILES["weights"]}]},
             },
         },
     ),
@@ -174,13 +176,14 @@ class LoadedSpec:
     def settings(self, row: Row) -> Settings:
         """What `row` measures."""
         merged = {**self.spec.base, **row.set}
+        weights = merged.get("weights", "best")
         return Settings(
             model=merged["model"],
             options={key.removeprefix(OPTION): value for key, value in merged.items() if key.startswith(OPTION)},
             dataset=merged.get("dataset", ""),
             boxes=merged.get("boxes", "ground-truth"),
             flip_test=merged.get("flip_test", True),
-            weights=merged.get("weights", "best"),
+            weights=str(self.path.parent / weights) if re.search(FILES["weights"], weights) else weights,
         )
 
     def measures(self, row: Row) -> list[Measure]:
@@ -261,7 +264,8 @@ def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[s
                 here, f"unknown key {key!r} in {dotted(location)}{nearest(key, [*KEYS, OPTION + 'alpha'])}"
             )
         wrong = not isinstance(value, bool if key == "flip_test" else str)
-        if wrong or value not in CHOICES.get(key, [value]):
+        named = value in CHOICES.get(key, [value]) or (key in FILES and re.search(FILES[key], str(value)))
+        if wrong or not named:
             raise loaded.file.error(here, f"{dotted(here)} = {value!r} does not work: it must be {KEYS[key]}")
 
 

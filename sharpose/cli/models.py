@@ -88,7 +88,7 @@ def cost(
 
 def facts(cost: Cost | None) -> dict[str, int | None]:
     """Parameters and multiply-adds in fvcore's convention by the closed form; None where a system has none."""
-    return {"params": cost and cost.params, "macs": cost and cost.fvcore}
+    return {"params": None, "macs": None} if cost is None else {"params": cost.params, "macs": cost.fvcore}
 
 
 def cost_lines(name: str, row: Mapping[str, Any]) -> list[str]:

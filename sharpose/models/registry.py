@@ -49,6 +49,7 @@ SYSTEMS: dict[str, System] = {
         OKDHP,
     )
 }
+BUILT_IN = frozenset(SYSTEMS)
 GROUP = "sharpose.systems"
 """The entry points of installed packages whose systems are there without being asked for."""
 
@@ -132,6 +133,11 @@ def systems() -> Mapping[str, System]:
     """Every system by name, those of installed packages and plug-ins included."""
     load_installed()
     return SYSTEMS
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a model is of this library, and of no plug-in. Raises InputError for an unknown name."""
+    return find(name).name in BUILT_IN
 
 
 def list_models() -> list[str]:

@@ -25,8 +25,8 @@ def simple_baseline(config: SimpleBaselineConfig) -> Cost:
             else:
                 cost += basic_block(inputs, planes, size, inputs != planes or before != size)
             inputs = expansion * planes
-    for before, after in pairwise([inputs, *config.deconv_filters]):
-        cost += doubling(before, after, size)
+    for narrow, wide in pairwise([inputs, *config.deconv_filters]):
+        cost += doubling(narrow, wide, size)
         size = (2 * size[0], 2 * size[1])
-        inputs = after
+        inputs = wide
     return cost + heatmaps(inputs, config.num_keypoints, size)

@@ -21,7 +21,9 @@ def tokenpose(config: TokenPoseConfig) -> Cost:
     patch, dim, keypoints = config.patch_size, config.embed_dim, config.num_keypoints
     patches = math.prod(size) // math.prod(patch)
     cost += linear(channels * math.prod(patch), dim, patches) + Cost(0, 0, (patches + keypoints) * dim)
-    cost += block(dim, config.mlp_ratio, *[keypoints + patches] * 2, qkv_bias=False) * (config.stacks * config.depth)
+    cost += block(dim, config.mlp_ratio, keypoints + patches, keypoints + patches, qkv_bias=False) * (
+        config.stacks * config.depth
+    )
     return cost + token_head(config)
 
 
