@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint format train-nano figures bench report lab clean-local
+.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint schema format train-nano figures bench report lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv; so table1 … table8"
@@ -19,6 +19,7 @@ help:
 	@echo "make fuzz          100,000 broken files on every reader (CASES, SEED)"
 	@echo "make soak          half an hour of training, evaluating, killing and going on (MINUTES, SEED)"
 	@echo "make lint          ruff and mypy"
+	@echo "make schema        experiments/spec.schema.json again, after a change of what a spec may hold"
 	@echo "make bench         time ours, back-ends and peers in one session; once measured, print"
 	@echo "make figures       draw results/figures"
 	@echo "make report        results/report.html: everything in one file that works offline"
@@ -89,6 +90,9 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+schema: $(VENV)/harness.stamp
+	@$(BIN)/python -m experiments.spec
 
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix

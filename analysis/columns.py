@@ -23,6 +23,7 @@ from analysis.statistics import SCORES as RESAMPLED
 from analysis.statistics import score_interval
 from experiments.provenance import Device, choose_device
 from experiments.spec import SETTINGS_SHOWN, LoadedSpec
+from sharpose.errors import InputError
 
 SETTINGS_TITLES = {"batch_size": "batch", "refine_rate": "share refined"}
 SCORES = {
@@ -101,13 +102,15 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
             place = "this device" if device == choose_device(device.kind)[0] else str(device)
             yield Column(f"images/s on {place}", speed_per_second_text, source=Source(name, "throughput"))
             yield Column("FPS (paper)", partial(paper_text, key=name), optional=True, source=paper)
-        else:
+        elif name == "speed":
             title, reference = f"speed relative to {spec.row_header} = {spec.compare_with}", compared_row(loaded, lines)
             theirs = partial(paper_relative_text, reference=reference)
             yield Column(
                 title, partial(relative_text, reference=reference), source=Source("speed_relative", "throughput")
             )
             yield Column("relative (paper)", theirs, optional=True, source=Source("speed_relative_paper"))
+        else:
+            raise InputError(f"{loaded.path}: nothing is known of a column {name!r}")
 
 
 def score_text(line: Line, key: str) -> str | None:

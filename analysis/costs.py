@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis import closed_form
 from results.store import Record, Store
+from sharpose.models.registry import recorded_cost
 
 COUNTERS = {"torch": "torch", "fvcore": "fvcore", "products": "products alone"}
 STAGES = ("coarse", "fine")
@@ -25,15 +25,15 @@ def cost_by_stage(records: Iterable[Record] | None = None) -> pd.DataFrame:
 
 def lines(record: Record) -> list[dict[str, object]]:
     model = record.identity["model"]
-    if model["system"] != "SHaRPose" or model["stages"] != "coarse-fine":
+    cost = recorded_cost(model)
+    if cost is None or not set(STAGES) <= set(cost.parts):
         return []
     height, width = model["image_size"]
     named = {"size": f"{height}x{width}", "width": model["embed_dim"], "alpha": model["alpha"]}
     found = []
     for stage in STAGES:
         counts = {title: record.metrics[f"macs_{name}_{stage}"] for name, title in COUNTERS.items()}
-        formula = closed_form.macs(model)
-        both = formula[stage] + formula[f"{stage}_head"]
+        both = cost.parts[stage]
         counts |= {"closed form": both.macs, "closed form, as fvcore": both.fvcore}
         found += [{**named, "stage": stage, "counter": name, "gmacs": macs / 1e9} for name, macs in counts.items()]
     return found

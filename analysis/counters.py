@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import closed_form, closed_forms
 from analysis.lines import Line
 from experiments.spec import LoadedSpec
+from sharpose.models.registry import recorded_cost
 
 STAGES = ("coarse", "fine")
 COUNTS = {
@@ -60,15 +60,10 @@ def counted(line: Line) -> Iterator[dict[str, object]]:
 
 
 def formula(model: dict[str, object]) -> dict[str, tuple[int, int]]:
-    """The closed form's two counts by stage; of systems other than SHaRPose it gives the total alone."""
-    if model["system"] != "SHaRPose":
-        cost = closed_forms.cost(str(model["system"]), model)
-        return {"total": (cost.macs, cost.fvcore)}
-    counts = closed_form.macs(model)
-    heads = {stage: counts[f"{stage}_head"] for stage in STAGES if f"{stage}_head" in counts}
-    stages = {stage: counts[stage] + head for stage, head in heads.items()}
-    found = {**stages, "head": next(iter(heads.values())), "total": counts["total"]}
-    return {stage: (count.macs, count.fvcore) for stage, count in found.items()}
+    """The closed form's two counts by stage; of systems of one piece the total alone, of those without a form none."""
+    cost = recorded_cost(model)
+    counts = {} if cost is None else {**cost.parts, "total": cost}
+    return {stage: (count.macs, count.fvcore) for stage, count in counts.items()}
 
 
 def counter_shown(loaded: LoadedSpec, frame: pd.DataFrame, dash: str) -> pd.DataFrame:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from analysis import closed_forms
 from analysis.lines import (
     Line,
     compared_row,
@@ -21,6 +20,7 @@ from experiments.cells import Cell
 from experiments.provenance import Device
 from experiments.spec import LoadedSpec
 from results.store import Record, Store
+from sharpose.models.registry import recorded_cost
 
 DASH = "–"
 NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
@@ -165,14 +165,17 @@ def cost_text(lines: list[Line]) -> list[str]:
     if not records:
         return []
     models = named([str(record.provenance.get("model")) for record in records])
-    # only SHaRPose can leave people unrefined
-    refined = " with every person refined" if any(r.identity["model"]["system"] == "SHaRPose" for r in records) else ""
-    worst = 100 * max(closed_forms.disagreement(record.identity["model"], record.metrics) for record in records)
+    # only what has a threshold can leave people unrefined
+    refined = " with every person refined" if any("quality_threshold" in r.identity["model"] for r in records) else ""
+    forms = [(recorded_cost(record.identity["model"]), record.metrics) for record in records]
+    worst = 100 * max((form.disagreement(metrics) for form, metrics in forms if form is not None), default=0.0)
     agree = f"agree to {max(worst, 0.001):.3f} %" if worst <= 0.1 else f"DISAGREE by {worst:.2f} %"
+    counts = "fvcore, torch's counter and the closed form"
+    if without := sum(form is None for form, _ in forms):
+        counts += f" (which {without} of {len(forms)} rows have none of)"
     return [
         f"GFLOPs are 1e9 multiply-adds of {models}{refined}, by fvcore "
-        f"(attention, norms and resizing included); fvcore, torch's counter "
-        f"and the closed form {agree}; {origin(records)}."
+        f"(attention, norms and resizing included); {counts} {agree}; {origin(records)}."
     ]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from analysis import closed_form
+from collections.abc import Mapping
+from typing import Any
+
 from analysis.lines import Line
 from experiments.spec import LoadedSpec
-from sharpose.models.registry import describe, resolve_config
+from sharpose.models.layers.cost import Cost
+from sharpose.models.registry import closed_form, resolve_config, restore
 
 
 def kept_people(line: Line) -> dict[int, int] | None:
@@ -20,9 +23,10 @@ def kept_people(line: Line) -> dict[int, int] | None:
     if metrics.get("kept_patches"):
         return {int(number): people for number, people in metrics["kept_patches"].items()}
     refined = round(metrics["refine_rate"] * metrics["people"])
-    if model.get("system") != "SHaRPose" or model["stages"] != "coarse-fine" or not refined:
+    config = restore(model)
+    if config is None or getattr(config, "stages", None) != "coarse-fine" or not refined:
         return None
-    return {closed_form.sizes(model).keep: refined}
+    return {config.num_keep(): refined}
 
 
 def mean_kept(line: Line) -> float | None:
@@ -40,6 +44,21 @@ def expected_macs(loaded: LoadedSpec, line: Line) -> float | None:
     if kept is None:
         return None
     record = line.records["accuracy"]
-    model = describe(resolve_config(settings.model, **settings.options))
-    patches = [closed_form.sizes(config).coarse_patches for config in (model, record.identity["model"])]
-    return closed_form.expected(model, kept, record.metrics["people"]) if patches[0] == patches[1] else None
+    config, measured = resolve_config(settings.model, **settings.options), restore(record.identity["model"])
+    if measured is None or config.num_coarse != measured.num_coarse:
+        return None
+    return expected_macs_of(config, kept, record.metrics["people"])
+
+
+def expected_macs_of(config: Any, kept: Mapping[int, int], people: int) -> float:
+    """Multiply-adds per person of whom so many (`kept`: people by their number of patches) are refined, as published,
+    by fvcore's convention; everybody else leaves after the coarse stage."""
+    fine = sum(number * parts(config, patches)["fine"].fvcore for patches, number in kept.items())
+    return parts(config)["coarse"].fvcore + fine / people
+
+
+def parts(config: Any, keep: int | None = None) -> Mapping[str, Cost]:
+    """The closed form's stages, where so many patches are refined."""
+    cost = closed_form(config, keep=keep)
+    assert cost is not None, "what was refined has two stages"
+    return cost.parts

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from analysis.closed_forms import cost
 from experiments.cells import model_identity
 from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
+from sharpose.models.registry import recorded_cost
 
 # labelled people of person_keypoints_train2017.json, and boxes of the val2017 detections (AP 56.4) that all papers use
 TRAINING_PEOPLE, EPOCHS, DETECTED_BOXES = 149_813, 210, 104_125
@@ -51,7 +51,10 @@ def table_work(loaded: LoadedSpec, done: set[str] | None = None) -> Work:
         name = json.dumps({key: identity[key] for key in identity if key not in CHOSEN_LATER}, sort_keys=True)
         if name not in done:
             done.add(name)
-            macs.append(cost(identity["system"], identity).macs)
+            cost = recorded_cost(identity)
+            if cost is None:
+                raise loaded.row_error(row, f"{settings.model} has no closed form to calculate with")
+            macs.append(cost.macs)
     once = OPERATIONS * sum(macs)
     return Work(
         loaded.id,

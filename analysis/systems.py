@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
-from analysis import closed_forms
 from experiments.catalog import Catalog, open_catalog
 from experiments.cells import VERSIONS, model_identity, weights_name
 from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
 from results.store import Record, Store
+from sharpose.models.overview import DASH, Model, billions
+from sharpose.models.registry import systems
 
-DASH = "–"
 BEGIN, END = "<!-- systems: made by `sharpose models --into README.md` -->", "<!-- end of systems -->"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A named model: its configuration as plain data, and the tokens that enter each block, where it has such."""
-
-    name: str
-    config: Mapping[str, Any]
-    tokens: Sequence[int] | None
 
 
 @dataclass(frozen=True)
@@ -36,8 +26,8 @@ class SystemRow:
     """
 
     model: Model
-    params: int
-    macs: int
+    params: int | None
+    macs: int | None
     macs_fvcore: int | None
     macs_torch: int | None
     paper_gflops: tuple[float, ...]
@@ -50,40 +40,24 @@ class SystemRow:
         return {**self.model.config, **own, "tokens_per_block": self.model.tokens}
 
     @property
-    def cells(self) -> list[str]:
-        """The columns of `HEADER`."""
-        tokens = self.model.tokens or []
-        runs = [(count, len(list(same))) for count, same in groupby(tokens)]
-        return [
-            self.model.name,
-            "x".join(map(str, self.model.config["image_size"])),
-            f"{self.params / 1e6:.2f}",
-            billions(self.macs),
-            billions(self.macs_fvcore),
-            billions(self.macs_torch),
-            ", ".join(f"{value:g}" for value in self.paper_gflops) or DASH,
-            " ".join(f"{count}×{blocks}" if blocks > 1 else str(count) for count, blocks in runs) or DASH,
-            self.conformance or DASH,
-            ", ".join(self.weights) or DASH,
-        ]
+    def cells(self) -> dict[str, str]:
+        """As it is printed, by column."""
+        own, params = self.model.cells, DASH if self.params is None else f"{self.params / 1e6:.2f}"
+        return {
+            "model": own["model"],
+            "input": own["input"],
+            "params M": params,
+            "closed form G": own["closed form G"],
+            "fvcore G": billions(self.macs_fvcore),
+            "torch G": billions(self.macs_torch),
+            "paper G": ", ".join(f"{value:g}" for value in self.paper_gflops) or DASH,
+            "tokens × blocks": own["tokens × blocks"],
+            "conformance": self.conformance or DASH,
+            "weights": ", ".join(self.weights) or DASH,
+        }
 
 
-HEADER = [
-    "model",
-    "input",
-    "params M",
-    "closed form G",
-    "fvcore G",
-    "torch G",
-    "paper G",
-    "tokens × blocks",
-    "conformance",
-    "weights",
-]
-
-
-def billions(macs: int | None) -> str:
-    return DASH if macs is None else f"{macs / 1e9:.3f}"
+NUMBERS = ("input", "params M", "closed form G", "fvcore G", "torch G", "paper G")
 
 
 def system_rows(models: Iterable[Model], store: Store | None = None, catalog: Catalog | None = None) -> list[SystemRow]:
@@ -100,14 +74,14 @@ def system_row(
     published: Mapping[str, tuple[float, ...]],
     checked: Mapping[str, str],
 ) -> SystemRow:
-    cost = closed_forms.cost(model.config["system"], model.config)
+    cost = model.cost
     identity = cost_identity(model.name, {})
     record = store.find(identity)
     counted: Mapping[str, Any] = {} if record is None else record.metrics
     return SystemRow(
         model=model,
-        params=cost.params,
-        macs=cost.macs + cost.elements,
+        params=counted.get("params") if cost is None else cost.params,
+        macs=None if cost is None else cost.fvcore,
         macs_fvcore=counted.get("macs_fvcore"),
         macs_torch=counted.get("macs_torch"),
         paper_gflops=published.get(str(identity), ()),
@@ -146,9 +120,10 @@ def latest_conformance(store: Store) -> Record | None:
 def conformance_by_system(record: Record | None) -> dict[str, str]:
     """`2 of 2` for every system with cases in a stored run."""
     verdicts: dict[str, list[bool]] = {}
+    # TokenPose-T and TokenPose-L are one system
+    owners = {case: system.name for system in systems().values() for case in system.cases}
     for verdict in ({} if record is None else record.metrics["cases"]).values():
-        # TokenPose-T and TokenPose-L are one system
-        system = verdict["system"].split("-")[0]
+        system = owners.get(verdict["system"], verdict["system"])
         verdicts.setdefault(system, []).append(verdict["status"] == "passed")
     return {system: f"{sum(passed)} of {len(passed)}" for system, passed in verdicts.items()}
 
@@ -171,24 +146,11 @@ def in_tables(rows: Iterable[SystemRow]) -> list[SystemRow]:
     return [row for row in rows if row.model.name in named]
 
 
-def as_text(rows: Sequence[SystemRow]) -> str:
-    """Aligned columns, numbers to the right."""
-    lines = [HEADER, *(row.cells for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    numbers = range(1, 7)
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
 def as_markdown(rows: Sequence[SystemRow]) -> str:
     """A Markdown table with names as code."""
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
-    lines += ["| " + " | ".join([f"`{row.cells[0]}`", *row.cells[1:]]) + " |" for row in rows]
+    header = list(rows[0].cells)
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join([f"`{name}`", *cells]) + " |" for name, *cells in (row.cells.values() for row in rows)]
     return "\n".join(lines)
 
 

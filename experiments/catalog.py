@@ -21,6 +21,7 @@ from sharpose.data.mannequin import VERSION as MANNEQUIN_VERSION
 from sharpose.data.mannequin.request import MPII_VERSION
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
+from sharpose.models.registry import is_built_in
 
 # What an environment variable that names the folder of a data set begins with.
 VARIABLE = "SHARPOSE_"
@@ -74,6 +75,9 @@ class Catalog:
         """The model or data set that stands for `name` at this tier. Raises Blocked when the tier has none."""
         table = self.tier.models if kind == "model" else self.tier.datasets
         if table is None:
+            return name
+        if name not in table and kind == "model" and not is_built_in(name):
+            # what comes from elsewhere has no stand-in here: it is measured as what it is
             return name
         if name not in table:
             why = self.tier.without.get(name, f"add one to {self.places.tiers.name}")
@@ -171,7 +175,12 @@ class Catalog:
         return path
 
     def weights_path(self, model: str, kind: str = "best") -> Path:
-        """Where the weights of a model are, or would be. A tier that shares no budget has the best alone."""
+        """Where the weights of a model are, or would be; `kind` may be the file itself.
+
+        A tier that shares no budget has the best alone.
+        """
+        if kind.endswith(".safetensors"):
+            return Path(kind)
         best = kind == "best" or (kind == "shared" and self.tier.shared is None)
         folder = self.places.weights if best else self.places.weights / kind
         return folder / f"{model}.safetensors"

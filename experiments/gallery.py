@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sharpose.data.coco import CocoTopDown
-    from sharpose.models.sharpose import SHaRPose
+    from sharpose.models.sharpose.model import SHaRPose
 
 FOLDER = ROOT / "examples"
 MODEL, DATASET = "sharpose-nano-128x96", "mannequin-val"
@@ -32,11 +32,9 @@ def save_gallery(people: int = 6, folder: Path = FOLDER) -> Path:
 
     from sharpose.data.coco import CocoTopDown
     from sharpose.models import create_model
-    from sharpose.models.sharpose import SHaRPose
     from sharpose.weights import load_weights
 
-    model = create_model(MODEL, quality_threshold=None).eval()
-    assert isinstance(model, SHaRPose)
+    model: Any = create_model(MODEL, quality_threshold=None).eval()
     digest = load_weights(model, open_catalog().weights(MODEL))
     files, config = ensure_named(DATASET), model.config
     dataset = CocoTopDown(files.annotations_file, files.images_folder, image_size=config.image_size)

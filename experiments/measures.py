@@ -40,8 +40,10 @@ def measure(
             yield cell, measure_cost(cell)
         elif cell.measure == "predictions":
             yield cell, measure_predictions(cell, catalog, device, progress)
-        else:
+        elif cell.measure == "accuracy":
             yield cell, measure_accuracy(cell, catalog, device, progress)
+        else:
+            raise InputError(f"{cell.name}: no measurement is called {cell.measure!r}")
 
 
 def measure_cost(cell: Cell) -> dict[str, Any]:

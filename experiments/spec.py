@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -13,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from experiments.yamlfile import SpecError, YamlFile, dotted, nearest
 from sharpose.errors import InputError
-from sharpose.models.registry import list_models, resolve_config
+from sharpose.models.registry import list_models, load_plugins, resolve_config
 
 FOLDER = Path(__file__).resolve().parent
+SCHEMA = FOLDER / "spec.schema.json"
 
 Measure = Literal["accuracy", "predictions", "cost", "throughput"]
 Kind = Literal["rows", "gate", "tokens", "counters"]
@@ -41,9 +43,10 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
-    "weights": "best, shared, photos or distilled",
+    "weights": "best, shared, photos or distilled, or a .safetensors file beside the spec",
 }
 CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos", "distilled"]}
+FILES = {"weights": r"\.safetensors$"}
 """`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
 `photos` ones on photographs, `distilled` ones by the recipe nano-distilled, and lie in folders of these names."""
 
@@ -61,7 +64,8 @@ Changes = Annotated[
             "propertyNames": {"pattern": rf"^({'|'.join(KEYS)}|{re.escape(OPTION)}\w+)$"},
             "properties": {
                 "flip_test": {"type": "boolean"},
-                **{key: {"enum": words} for key, words in CHOICES.items()},
+                "boxes": {"enum": CHOICES["boxes"]},
+                "weights": {"anyOf": [{"enum": CHOICES["weights"]}, {"pattern": FILES["weights"]}]},
             },
         },
     ),
@@ -122,6 +126,9 @@ class Spec(Strict):
     """A table."""
 
     title: str = Field(min_length=1)
+    plugins: list[str] = Field(
+        default_factory=list, description="modules that register systems of one's own; file.py: beside the spec"
+    )
     kind: Kind = "rows"
     figure: Figure | None = Field(None, description="how `sharpose figures` draws it; left out: it does not")
     base: Changes
@@ -169,13 +176,14 @@ class LoadedSpec:
     def settings(self, row: Row) -> Settings:
         """What `row` measures."""
         merged = {**self.spec.base, **row.set}
+        weights = merged.get("weights", "best")
         return Settings(
             model=merged["model"],
             options={key.removeprefix(OPTION): value for key, value in merged.items() if key.startswith(OPTION)},
             dataset=merged.get("dataset", ""),
             boxes=merged.get("boxes", "ground-truth"),
             flip_test=merged.get("flip_test", True),
-            weights=merged.get("weights", "best"),
+            weights=str(self.path.parent / weights) if re.search(FILES["weights"], weights) else weights,
         )
 
     def measures(self, row: Row) -> list[Measure]:
@@ -191,6 +199,10 @@ def load_spec(path: Path | str) -> LoadedSpec:
     path = Path(path)
     file = YamlFile(path)
     loaded = LoadedSpec(path.stem, path, file.validate(Spec), file)
+    try:
+        load_plugins(loaded.spec.plugins, path.parent)
+    except InputError as error:
+        raise file.error(("plugins",), str(error)) from error
     check_kind(loaded)
     check_labels(loaded)
     check_changes(loaded, loaded.spec.base, ("base",))
@@ -252,7 +264,8 @@ def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[s
                 here, f"unknown key {key!r} in {dotted(location)}{nearest(key, [*KEYS, OPTION + 'alpha'])}"
             )
         wrong = not isinstance(value, bool if key == "flip_test" else str)
-        if wrong or value not in CHOICES.get(key, [value]):
+        named = value in CHOICES.get(key, [value]) or (key in FILES and re.search(FILES[key], str(value)))
+        if wrong or not named:
             raise loaded.file.error(here, f"{dotted(here)} = {value!r} does not work: it must be {KEYS[key]}")
 
 
@@ -315,3 +328,13 @@ def load_specs(names: Iterable[str | Path] = ()) -> list[LoadedSpec]:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a spec, for editors that check YAML while it is typed."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}
+
+
+def save_schema(path: Path = SCHEMA) -> Path:
+    """Write the JSON Schema beside the specs, which name it in their first line."""
+    path.write_text(json.dumps(json_schema(), indent=1) + "\n")
+    return path
+
+
+if __name__ == "__main__":
+    print(save_schema())

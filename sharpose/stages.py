@@ -17,7 +17,6 @@ from sharpose.data.normalise import normalise
 from sharpose.errors import InputError, RunFailed
 from sharpose.inference.pipeline import place
 from sharpose.metrics.oks import instance_oks
-from sharpose.models.sharpose import SHaRPose
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ def predict_stages(
 
 def check_two_stages(model: nn.Module, dataset: CocoTopDown) -> None:
     """Raise InputError unless one pass of `model` gives both stages of everybody."""
-    config = model.config if isinstance(model, SHaRPose) else None
-    if config is None or config.stages != "coarse-fine" or config.quality_threshold is not None:
+    both = getattr(model, "stages", ()) == ("coarse", "fine")
+    if not both or model.config.quality_threshold is not None:  # type: ignore[union-attr]
         raise InputError("both stages of everybody need a SHaRPose with stages = coarse-fine, quality_threshold = none")
     if dataset.boxes != "ground-truth":
         raise InputError(f"{dataset.boxes}: detections belong to no annotation, so OKS needs ground-truth boxes")

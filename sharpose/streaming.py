@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sharpose.errors import InputError
 from sharpose.models.output import PoseOutput
-from sharpose.models.sharpose import CoarseStage, SHaRPose
+from sharpose.models.sharpose.model import CoarseStage, SHaRPose
 
 
 @dataclass(frozen=True)

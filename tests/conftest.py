@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
 
-# configurations check their own fields, with messages for users
-SYSTEMS = [
-    "vit",
-    "tokens",
-    "token_merging",
-    "heads",
-    "output",
-    "sharpose",
-    "keypoint_vit",
-    "regression_vit",
-    "vitpose",
-    "dynamicvit",
-    "evit",
-    "tome",
-]
-CHECKED = [f"sharpose.models.{name}" for name in SYSTEMS] + ["sharpose.codecs"]
+ROOT = Path(__file__).resolve().parents[1]
+# all that has shapes; configurations check their own fields, with messages for users
+MODELS = ROOT / "sharpose" / "models"
+NETWORKS = [path for path in MODELS.rglob("*.py") if "import Tensor" in path.read_text() or path.name == "output.py"]
+CHECKED = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in NETWORKS] + ["sharpose.codecs"]
 install_import_hook(CHECKED, "beartype.beartype")
 
-ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SHARPOSE_SHARED", ROOT.parent / "shared"))
 
 
@@ -36,3 +25,16 @@ def shared() -> Path:
     if not (SHARED / "golden").is_dir():
         pytest.skip(f"no reference data at {SHARED} (set SHARPOSE_SHARED)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Path]:
+    """The folder of a golden case by name: the shared reference's, else one of the small ones of the repository."""
+
+    def find(name: str) -> Path:
+        for folder in (SHARED / "golden", ROOT / "tests" / "golden"):
+            if (folder / name).is_dir():
+                return folder / name
+        pytest.skip(f"no golden case {name} at {SHARED} (set SHARPOSE_SHARED), and it is too large for tests/golden")
+
+    return find

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sharpose.errors import InputError
 from sharpose.models import create_model
-from sharpose.models.sharpose import CoarseStage, SHaRPose
+from sharpose.models.sharpose.model import CoarseStage, SHaRPose
 from sharpose.streaming import stream
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from sharpose.errors import InputError
+from sharpose.models.layers.vit import Blocks
 from sharpose.models.output import PoseModel, PoseOutput
-from sharpose.models.sharpose import CoarseStage, FineStage, SHaRPose
-from sharpose.models.vit import Blocks
+from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
 
 Tensors = tuple[Tensor, ...]
 
@@ -57,15 +58,15 @@ def pad_rows(value: Tensor, size: int) -> Tensor:
 def compile_model(model: PoseModel, buckets: Sequence[int], device: str = "cpu") -> None:
     """Compile `model` in place, for the configured α and batches of the given sizes; the first call of each takes long.
 
-    SHaRPose's stages are compiled apart, so that its early exit stays; every other system as a whole. Raises InputError
+    Stages are compiled apart, so that an early exit stays; a system of one piece as a whole. Raises InputError
     without a bucket, or for one below 1.
     """
     if not buckets or min(buckets) < 1:
         raise InputError(f"buckets = {list(buckets)}: at least one batch size of at least 1 is needed")
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     cuda = device.startswith("cuda")
-    if isinstance(model, SHaRPose):
-        compile_stages(model, buckets, cuda)
+    if model.stages:
+        compile_stages(cast(SHaRPose, model), buckets, cuda)
         return
     forward = model.forward
 

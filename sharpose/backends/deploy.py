@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from sharpose.backends.onnx_export import write_graph
 from sharpose.backends.packed import can_pack, pack_linears
 from sharpose.errors import InputError
 from sharpose.models.output import PoseModel, PoseOutput
-from sharpose.models.sharpose import CoarseStage, FineStage, SHaRPose
+from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
 
 MODULES = {"onnxruntime": "sharpose.backends.onnx_runtime", "openvino": "sharpose.backends.openvino"}
 """Each has `compile_graph(path, precision, threads) -> Run`."""
@@ -89,7 +90,7 @@ def deploy(
         for graph in graphs_of(model):
             path = write_graph(graph, Path(folder))
             runs[graph.name] = compile_graph(path, precision, threads or torch.get_num_threads())
-    deployed = DeployedSHaRPose(model, runs) if isinstance(model, SHaRPose) else Deployed(model, runs)
+    deployed = DeployedSHaRPose(cast(SHaRPose, model), runs) if model.stages else Deployed(model, runs)
     return deployed.eval()
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from sharpose.errors import InputError
 from sharpose.models.output import PoseModel
-from sharpose.models.sharpose import CoarseStage, FineStage, SHaRPose
+from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
 
 EXAMPLES = 2
 """Instances in an example: more than one, or a tracer takes the batch for a constant."""
@@ -80,16 +81,16 @@ def graphs_of(model: PoseModel) -> list[Graph]:
     if getattr(model.config, "alpha_mass", None) is not None:
         raise InputError("alpha_mass: a static graph refines a fixed number of patches; leave it out and give alpha")
     images = torch.randn(EXAMPLES, 3, *model.config.image_size, generator=torch.Generator().manual_seed(0))
-    if not isinstance(model, SHaRPose):
+    if not model.stages:
         return [Graph("whole", Whole(model), {"images": images}, ("heatmaps",))]
-    graphs, stage = [], dict[str, Tensor]()
-    if model.config.has_coarse:
-        stage = coarse_tensors(model, images)
-        graphs.append(Graph("coarse", Coarse(model), {"images": images}, tuple(stage)))
-    if model.config.has_fine:
-        outputs = tuple(present(model.fine(images, coarse_stage(stage) if stage else None)))
+    staged, graphs, stage = cast(SHaRPose, model), [], dict[str, Tensor]()
+    if "coarse" in model.stages:
+        stage = coarse_tensors(staged, images)
+        graphs.append(Graph("coarse", Coarse(staged), {"images": images}, tuple(stage)))
+    if "fine" in model.stages:
+        outputs = tuple(present(staged.fine(images, coarse_stage(stage) if stage else None)))
         given = {COARSE + name: value for name, value in stage.items()}
-        graphs.append(Graph("fine", Fine(model, tuple(stage)), {"images": images, **given}, outputs))
+        graphs.append(Graph("fine", Fine(staged, tuple(stage)), {"images": images, **given}, outputs))
     return graphs
 
 

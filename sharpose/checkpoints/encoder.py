@@ -9,14 +9,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from sharpose.checkpoints.sharpose import rename_key
-from sharpose.checkpoints.vit import DYNAMICVIT
+from sharpose.errors import InputError
+from sharpose.models.layout import Table, rename
 from sharpose.models.output import PoseModel
-from sharpose.models.registry import describe
+from sharpose.models.registry import system_of
 from sharpose.transfer import position_grid, resample_positions
 
 # classifiers' heads, distillation, and MAE's decoder
 LEFT_OUT = re.compile(r"^(?:(?:head|head_dist|pre_logits)\.|decoder_|(?:cls_token|dist_token|mask_token)$)")
+DYNAMICVIT: Table = ((r"^score_predictor\.", "predictors."),)
 SPECIAL = ("cls_token", "dist_token")
 UNTRAINED = (
     *("keypoint_tokens", "quality_token", "reuse_norm.*", "reuse_mlp.*"),
@@ -39,30 +40,36 @@ def encoder_start(
 ) -> tuple[dict[str, Tensor], list[str], tuple[str, ...]]:
     """What `model` can take of an encoder; names left out; patterns of its own names that an encoder has not.
 
-    SHaRPose's two grids both start from the encoder's positions. ViTPose keeps the class token's row of the table; its
-    patches are padded where the encoder's are not. Keypoint and quality tokens, of which the encoder has none, start
-    from its class token with its position, each with its own random difference.
+    The system says where the encoder's tensors belong: every position table starts from the encoder's, with the row of
+    its class token where the system keeps one. Learned tokens, of which the encoder has none, start from its class
+    token with its position, each with its own random difference. Raises InputError for a system that takes no encoder.
     """
-    system = describe(model.config)["system"]
+    system = system_of(model.config)
+    names = system.encoder
+    if names is None:
+        raise InputError(f"{system.name} cannot start from an image encoder (a ViT); give weights of its own")
     left_out = [name for name in state if LEFT_OUT.match(name)]
-    taken = {rename_key(name, DYNAMICVIT): value for name, value in state.items() if name not in left_out}
+    taken = {rename(name, DYNAMICVIT) or name: value for name, value in state.items() if name not in left_out}
     taken = fold_layer_scale(taken)
     prefix = special_rows(state)
     table = taken.pop("pos_embed")
-    untrained: tuple[str, ...] = UNTRAINED
-    if system == "SHaRPose":
-        names = [name for name in ("coarse_pos_embed", "fine_pos_embed") if name in model.state_dict()]
-        taken |= dict.fromkeys(names, table[:, prefix:])
-    elif system == "ViTPose":
+    positions = table[:, prefix:]
+    if names.class_row:
         row = table[:, :1] if prefix else table.new_zeros(1, 1, table.shape[2])
-        taken["pos_embed"] = torch.cat([row, table[:, prefix:]], dim=1)
-        taken |= {f"last_{name}": taken.pop(name) for name in ("norm.weight", "norm.bias") if name in taken}
-        untrained = (*UNTRAINED, "last_norm.*")
-    else:
-        taken["pos_embed"] = table[:, prefix:]
-        if not any(name.startswith("predictors.") for name in taken):
-            untrained = (*UNTRAINED, "predictors.*")
-    return square_to_grid(taken, model) | learned_tokens(state, table[:, :prefix], model), left_out, untrained
+        positions = torch.cat([row, positions], dim=1)
+    taken |= {name: positions for name in names.positions if name in model.state_dict()}
+    if names.norm != "norm":
+        taken |= {
+            f"{names.norm}.{part}": taken.pop(f"norm.{part}") for part in ("weight", "bias") if f"norm.{part}" in taken
+        }
+    untrained: tuple[str, ...] = (*UNTRAINED, f"{names.norm}.*") if names.norm != "norm" else UNTRAINED
+    if not any(name.startswith("predictors.") for name in taken):
+        untrained = (*untrained, "predictors.*")
+    return (
+        square_to_grid(taken, model) | learned_tokens(state, table[:, :prefix], model),
+        left_out,
+        untrained,
+    )
 
 
 def learned_tokens(state: Mapping[str, Tensor], rows: Tensor, model: PoseModel) -> dict[str, Tensor]:
@@ -103,3 +110,15 @@ def fold_layer_scale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 folded[weight] = folded[weight] * gamma[:, None]
                 folded[bias] = folded[bias] * gamma
     return folded
+
+
+def from_classifier(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A ViT classifier (timm, DeiT, EViT, ToMe, DynamicViT) as a `KeypointViT` with one token; and its linear head.
+
+    The class token takes its row of the position table along; patches keep theirs.
+    """
+    ours = {rename(key, DYNAMICVIT) or key: value for key, value in state.items() if not key.startswith("head.")}
+    positions = ours["pos_embed"]
+    ours["keypoint_tokens"] = ours.pop("cls_token") + positions[:, :1]
+    ours["pos_embed"] = positions[:, 1:]
+    return ours, {key.removeprefix("head."): value for key, value in state.items() if key.startswith("head.")}

@@ -6,7 +6,7 @@ does not have (keypoint tokens, heads) stays untrained, and its file holds only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,31 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sharpose.checkpoints.cnn import LAYOUTS, from_layout
 from sharpose.checkpoints.encoder import encoder_start, is_encoder
 from sharpose.checkpoints.reading import MAX_BYTES, read_checkpoint
-from sharpose.checkpoints.sharpose import from_release
 from sharpose.checkpoints.timm_names import PREFIX, timm_checkpoint
-from sharpose.checkpoints.vit import vitpose_from_huggingface, vitpose_from_mmpose
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.models import create_model
+from sharpose.models.layout import Layout
 from sharpose.models.output import PoseModel
-from sharpose.models.registry import describe
+from sharpose.models.registry import system_of, systems
+from sharpose.models.system import System, load
 from sharpose.transfer import TransferReport, transfer
 from sharpose.weights import save_tensors
 
 State = Mapping[str, Tensor]
-KEYPOINT_VITS = ("KeypointViT", "RegressionViT", "DynamicViT", "EViT", "ToMe")
-CNN_SYSTEMS = {
-    "HRNet": "hrnet",
-    "SimpleBaseline": "simple_baseline",
-    "HRFormer": "hrformer",
-    "TokenPose": "tokenpose",
-    "OKDHP": "okdhp",
-}
-# classifiers among the layouts of `cnn.py`, and what they leave untrained
-CNN_STARTS = {"timm": ("head.*",), "torchvision": ("head.*", "deconv_layers.*")}
+ENCODER = "ViT encoder (timm, DeiT, MAE)"
 # counters of training steps, which old files do not have and nothing uses
 COUNTERS = "*num_batches_tracked"
 
@@ -128,72 +118,50 @@ def load_source(source: str, allow: Sequence[str], max_bytes: int) -> tuple[dict
 
 def convert(state: State, model: PoseModel, source: str) -> Converted:
     """`state` under our names, by the layout it shows. Raises InputError where it shows none that the model takes."""
-    system = describe(model.config)["system"]
-    own = set(model.state_dict())
+    system, own = system_of(model.config), set(model.state_dict())
     if own and own <= set(state) | {name for name in own if fnmatchcase(name, COUNTERS)}:
         return Converted("ours", dict(state))
-    known: list[str] = ["our own names"]
-    for layout, shows, take in vit_layouts(system):
-        known.append(layout)
-        if shows(state):
-            return take(state, model)
-    if system in CNN_SYSTEMS:
-        names = LAYOUTS[CNN_SYSTEMS[system]]
-        known += names
-        candidates = [cnn_layout(state, CNN_SYSTEMS[system], layout) for layout in names]
-        best = max(candidates, key=lambda one: (len(set(one.state) & own), -len(set(one.state) - own)))
-        if set(best.state) & own:
-            return best
+    layouts = layouts_of(system)
+    for layout in layouts:
+        if layout.shows is not None and layout.shows in state:
+            return converted(state, system, layout)
+    if system.encoder is not None and is_encoder(state):
+        taken, left_out, untrained = encoder_start(state, model)
+        return Converted(ENCODER, taken, left_out, start=True, untrained=untrained)
+    candidates = [converted(state, system, layout) for layout in layouts if layout.shows is None]
+    best = max(
+        candidates, key=lambda one: (len(set(one.state) & own), -len(set(one.state) - own)), default=Converted("", {})
+    )
+    if set(best.state) & own:
+        return best
+    known = ["our own names", *(layout.name for layout in layouts), *([ENCODER] if system.encoder else [])]
     first = ", ".join(list(state)[:3])
     raise InputError(
-        f"{source}: not weights of {system} in a known layout ({'; '.join(known)}); its names begin with {first}"
+        f"{source}: not weights of {system.name} in a known layout ({'; '.join(known)}); its names begin with {first}"
     )
 
 
-Shows = Callable[[State], bool]
-Take = Callable[[State, PoseModel], Converted]
+def layouts_of(system: System) -> tuple[Layout, ...]:
+    """The public layouts of a system's weights."""
+    return load(system.layouts)
 
 
-def vit_layouts(system: str) -> list[tuple[str, Shows, Take]]:
-    """Layouts of the transformer systems: name, whether a file shows it, and how to read it."""
-    encoder: tuple[str, Shows, Take] = ("ViT encoder (timm, DeiT, MAE)", is_encoder, start_from_encoder)
-    if system == "SHaRPose":
-        return [("SHaRPose release", has("backbone.keypoint_tokens"), take_release), encoder]
-    if system == "ViTPose":
-        return [
-            ("ViTPose, Hugging Face", has("backbone.embeddings.patch_embeddings.projection.weight"), take_huggingface),
-            ("ViTPose, mmpose 0.x", has("backbone.patch_embed.proj.weight"), take_mmpose),
-            encoder,
-        ]
-    return [encoder] if system in KEYPOINT_VITS else []
+def converted(state: State, system: System, layout: Layout) -> Converted:
+    """`state` read as one layout."""
+    name, start = f"{system.name}, {layout.name}", bool(layout.untrained)
+    return Converted(name, layout.convert(state), layout.left_out(state), start, layout.untrained)
 
 
-def has(name: str) -> Shows:
-    return lambda state: name in state
+def from_layout(state: State, system: str, layout: str) -> dict[str, Tensor]:
+    """A public state dict under our names, by the names of system and layout.
 
-
-def take_release(state: State, model: PoseModel) -> Converted:
-    return Converted("SHaRPose release", from_release(state))
-
-
-def take_mmpose(state: State, model: PoseModel) -> Converted:
-    return Converted("ViTPose, mmpose 0.x", vitpose_from_mmpose(state))
-
-
-def take_huggingface(state: State, model: PoseModel) -> Converted:
-    return Converted("ViTPose, Hugging Face", vitpose_from_huggingface(state))
-
-
-def start_from_encoder(state: State, model: PoseModel) -> Converted:
-    taken, left_out, untrained = encoder_start(state, model)
-    return Converted("ViT encoder (timm, DeiT, MAE)", taken, left_out, start=True, untrained=untrained)
-
-
-def cnn_layout(state: State, system: str, layout: str) -> Converted:
-    start = layout in CNN_STARTS
-    left_out = [name for name in state if not from_layout({name: state[name]}, system, layout)]
-    converted = from_layout(state, system, layout)
-    return Converted(f"{system}, {layout}", converted, left_out, start, CNN_STARTS.get(layout, ()))
+    Raises InputError for an unknown system or layout, naming the known ones.
+    """
+    known = {(one.name, own.name): own for one in systems().values() for own in layouts_of(one)}
+    if (system, layout) not in known:
+        listed = ", ".join("/".join(pair) for pair in known)
+        raise InputError(f"no layout of weights is called {system}/{layout}; known: {listed}")
+    return known[system, layout].convert(state)
 
 
 def transfer_or_explain(model: PoseModel, converted: Converted, source: str, model_name: str) -> TransferReport:

@@ -36,6 +36,19 @@ Backend = Annotated[str, typer.Option(help="eager, compiled, packed[:bf16], onnx
 Weights = Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")]
 
 
+@app.callback()
+def main(
+    plugins: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", help="A module, or file.py, that registers systems of your own; may be repeated."),
+    ] = None,
+) -> None:
+    if plugins:
+        from sharpose.models.registry import load_plugins
+
+        load_plugins(plugins)
+
+
 def show(content: Any, as_json: bool, text: str) -> None:
     """The result of a command on standard output; of several processes the first one prints."""
     if not speaks_for_all():
@@ -60,15 +73,22 @@ def parse_settings(settings: list[str] | None) -> dict[str, Any]:
     return parsed
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def in_checkout() -> bool:
+    """Whether the folders beside `sharpose` are there, which an installed wheel has not."""
+    return (ROOT / "experiments" / "spec.py").is_file()
+
+
 def harness(module: str) -> Any:
-    """A module of the folders beside `sharpose`, which a checkout has and an installed wheel has not."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / "experiments" / "spec.py").is_file():
+    """A module of the folders beside `sharpose`. Raises InputError where they, or what they need, are not there."""
+    if not in_checkout():
         raise InputError(
             "this command needs the repository (experiments/, results/, analysis/); run it from a checkout"
         )
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Json, Settings, app, harness, parse_settings, show
+from sharpose.cli.app import Json, Settings, app, harness, in_checkout, parse_settings, show
 from sharpose.errors import InputError, RunFailed
+
+if TYPE_CHECKING:
+    from sharpose.models.layers.cost import Cost
 
 
 @app.command()
@@ -27,26 +30,30 @@ def models(
     Example: sharpose models --markdown
     """
     from sharpose.files import write_atomically
-    from sharpose.models.registry import describe, list_models, resolve_config, tokens_per_block
+    from sharpose.models.overview import all_models, as_text
 
-    systems, as_in_readme = harness("analysis.systems"), markdown or into is not None
+    every, as_in_readme = all_models(), markdown or into is not None
+    if not in_checkout() and not as_in_readme:
+        rows = {one.name: {**one.config, "tokens_per_block": one.tokens, **facts(one.cost)} for one in every}
+        said = "G: 1e9 multiply-adds, everyone refined. Counts, conformance and weights: in a checkout."
+        show(rows, as_json, "\n".join([as_text([one.cells for one in every]), said]))
+        return
+    systems = harness("analysis.systems")
     store = harness("results.store").Store(published_only=as_in_readme)
-    configs = {name: resolve_config(name) for name in list_models()}
-    every = [systems.Model(name, describe(config), tokens_per_block(config)) for name, config in configs.items()]
-    rows = systems.system_rows(every, store)
+    table = systems.system_rows(every, store)
     notes = systems.notes(systems.latest_conformance(store))
     if as_in_readme:
-        text = "\n\n".join([systems.as_markdown(systems.in_tables(rows)), " ".join(notes)])
+        text = "\n\n".join([systems.as_markdown(systems.in_tables(table)), " ".join(notes)])
     else:
-        text = "\n".join([systems.as_text(rows), *notes])
+        text = "\n".join([as_text([row.cells for row in table], systems.NUMBERS), *notes])
     if into is not None:
         try:
             changed = systems.replaced_between_markers(into.read_text(), text)
         except (OSError, ValueError) as error:
             raise InputError(f"{into}: {getattr(error, 'strerror', None) or error}") from None
         write_atomically(into, lambda temporary: temporary.write_text(changed))
-        text = f"{into}: {len(systems.in_tables(rows))} models"
-    show({row.model.name: row.as_dict() for row in rows}, as_json, text)
+        text = f"{into}: {len(systems.in_tables(table))} models"
+    show({row.model.name: row.as_dict() for row in table}, as_json, text)
 
 
 @app.command()
@@ -55,34 +62,39 @@ def cost(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Parameters and multiply-adds of one fully refined image, by three independent counts, stage by stage.
+    """Parameters and multiply-adds of one fully refined image, by two counters and the closed form, stage by stage.
 
     Example: sharpose cost sharpose-base-256x192 sharpose-base-384x288 --set alpha=.3
     """
-    from sharpose.models.registry import describe, resolve_config
+    from sharpose.models.registry import closed_form, resolve_config
 
     options = parse_settings(settings)
     # every name is checked before the first, slower, count
-    configs = {name: describe(resolve_config(name, **options)) for name in names}
-    from sharpose.efficiency.cost import measure_cost
+    forms = {name: closed_form(resolve_config(name, **options)) for name in names}
+    from sharpose.efficiency.cost import counters_apart, measure_cost
 
-    formulas = harness("analysis.closed_forms")
     rows, lines = {}, []
-    for name, config in configs.items():
+    for name, form in forms.items():
         row: dict[str, Any] = dict(measure_cost(name, options))
-        formula, executed = formulas.cost(config["system"], config), formulas.executed(config["system"], config)
-        row |= {"macs_closed_form": formula.macs, "params_closed_form": formula.params}
-        row |= {"macs_closed_form_executed": executed.macs}
-        row["disagreement"] = max(formulas.disagreement(config, row), formulas.executed_disagreement(config, row))
+        apart = counters_apart(row)
+        row |= {"macs_closed_form": form and form.macs, "params_closed_form": form and form.params}
+        row["disagreement"] = apart if form is None else max(apart, form.disagreement(row))
         rows[name] = row
         if row["disagreement"] > 1e-3:
-            raise RunFailed(f"{name}: the three counts differ by {row['disagreement']:.2%}; none can be trusted")
+            raise RunFailed(f"{name}: the counts differ by {row['disagreement']:.2%}; none can be trusted")
         lines += cost_lines(name, row)
     show(rows, as_json, "\n".join(lines))
 
 
+def facts(cost: Cost | None) -> dict[str, int | None]:
+    """Parameters and multiply-adds in fvcore's convention by the closed form; None where a system has none."""
+    return {"params": None, "macs": None} if cost is None else {"params": cost.params, "macs": cost.fvcore}
+
+
 def cost_lines(name: str, row: Mapping[str, Any]) -> list[str]:
     """One model's costs, as published and as executed side by side."""
+    from sharpose.models.overview import DASH, billions
+
     lines = [
         f"{name}: {row['params'] / 1e6:.3f} M parameters; GFLOPs (multiply-adds), every stage run:",
         f"  {'':33}published executed   by stage as published (as executed)",
@@ -95,7 +107,7 @@ def cost_lines(name: str, row: Mapping[str, Any]) -> list[str]:
                 parts.append(f"{stage} {macs / 1e9:.3f} ({now / 1e9:.3f})")
         both = f"{row[f'macs_{key}'] / 1e9:9.3f} {row[f'macs_{key}_executed'] / 1e9:8.3f}"
         lines.append(f"  {label:33}{both}   {'  '.join(parts)}".rstrip())
-    both = f"{row['macs_closed_form'] / 1e9:9.3f} {row['macs_closed_form_executed'] / 1e9:8.3f}"
+    both = f"{billions(row['macs_closed_form']):>9} {DASH:>8}"
     apart = f"largest difference between counts {row['disagreement']:.4%}"
     return [*lines, f"  {'closed form (products alone)':33}{both}   {apart}"]
 

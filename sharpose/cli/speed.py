@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,7 +106,8 @@ def supported(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """`options` for a model; only SHaRPose has a threshold that could let someone exit early."""
     from sharpose.models.registry import find
 
-    keep = hasattr(find(name).config_class, "quality_threshold")
+    known = [field.name for field in fields(find(name).config)]
+    keep = "quality_threshold" in known
     return {key: value for key, value in options.items() if keep or key != "quality_threshold" or value is not None}
 
 
@@ -185,21 +187,21 @@ def bench_data(
 
     Example: sharpose bench-data mannequin-val --model sharpose-base-256x192 --cores 16
     """
-    from sharpose.models.registry import describe, resolve_config
+    from sharpose.models.registry import resolve_config
 
     config = resolve_config(model)
-    described = describe(config)
-    macs = harness("analysis.closed_forms").executed(described["system"], described).macs
     from sharpose.codecs.choice import codec_of
     from sharpose.data.augment import Augmentation
     from sharpose.data.coco import CocoTopDown
     from sharpose.data.locate import find_data
+    from sharpose.efficiency.cost import measure_cost
     from sharpose.efficiency.loading import crops_needed, measure_loading
 
     source = find_data(data, images)
     size, warp = config.image_size, codec_of(config).warp
     people = CocoTopDown(source.annotations, source.images, image_size=size, augmentation=Augmentation(), warp=warp)
     measured = measure_loading(people, crops)
+    macs = measure_cost(model)["macs_torch_executed"]
     need = crops_needed(macs, tflops, utilisation)
     supply = {key: cores * measured[key] for key in ("crops_per_s_per_core", "crops_per_s_per_core_preloaded")}
     lines = [

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from sharpose.checkpoints.sharpose import from_release
+from sharpose.checkpoints.importing import from_layout
 from sharpose.conformance.case import Case, Comparison, eval_mode
-from sharpose.models.configs.base import check
-from sharpose.models.configs.sharpose import SHaRPoseConfig
-from sharpose.models.sharpose import SHaRPose, SHaRPoseOutput
+from sharpose.models.config import check
+from sharpose.models.sharpose.config import SHaRPoseConfig
+from sharpose.models.sharpose.model import SHaRPose, SHaRPoseOutput
 
 HEADS = {"single": "single", "two_layer": "two-layer"}
 
@@ -44,7 +44,7 @@ def check_sharpose(case: Case) -> list[Comparison]:
     """Coarse and final heatmaps, tokens, quality, relevance, selected patches and refinement of every variant."""
     images, comparisons = case.inputs("image"), []
     for index, variant in enumerate(case.config["variants"]):
-        model = eval_mode(SHaRPose(sharpose_config(case, variant)), from_release(case.weights))
+        model = eval_mode(SHaRPose(sharpose_config(case, variant)), from_layout(case.weights, "SHaRPose", "release"))
         output = model(images)
         if index == 0:
             coarse = model.coarse(images)

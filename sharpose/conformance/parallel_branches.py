@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from sharpose.checkpoints.cnn import from_layout
+from sharpose.checkpoints.importing import from_layout
 from sharpose.conformance.case import Case, Comparison, eval_mode
-from sharpose.models.configs.hrformer import HRFormerConfig
-from sharpose.models.configs.hrnet import HRNetConfig
-from sharpose.models.hrformer import HRFormer
-from sharpose.models.hrnet import HRNet
+from sharpose.models.hrformer.config import HRFormerConfig
+from sharpose.models.hrformer.model import HRFormer
+from sharpose.models.hrnet.config import HRNetConfig
+from sharpose.models.hrnet.model import HRNet
 from sharpose.training.optim import parameter_rule
 
 
@@ -47,12 +47,12 @@ def hrformer_config(case: Case) -> HRFormerConfig:
 
 def check_hrnet(case: Case) -> list[Comparison]:
     """Features of the finest branch, and heatmaps."""
-    return check_trunk(case, HRNet(hrnet_config(case)), "hrnet", "mmpose")
+    return check_trunk(case, HRNet(hrnet_config(case)), "HRNet", "mmpose")
 
 
 def check_hrformer(case: Case) -> list[Comparison]:
     """Features of the finest branch, and heatmaps."""
-    return check_trunk(case, HRFormer(hrformer_config(case)), "hrformer", "official")
+    return check_trunk(case, HRFormer(hrformer_config(case)), "HRFormer", "official")
 
 
 @torch.inference_mode()
@@ -68,7 +68,7 @@ def check_hrformer_decay(case: Case) -> list[Comparison]:
     with torch.device("meta"):
         model = HRFormer(hrformer_config(case))
     names = dict(model.named_parameters()).keys()
-    exceptions = from_layout(dict.fromkeys(expected["exceptions"]), "hrformer", "official")  # type: ignore[arg-type]
+    exceptions = from_layout(dict.fromkeys(expected["exceptions"]), "HRFormer", "official")  # type: ignore[arg-type]
     settings = dict(zip(exceptions, expected["exceptions"].values(), strict=True))
     comparisons = [
         Comparison("number of parameters", abs(len(names) - expected["total"]), 0.0),

@@ -15,26 +15,15 @@ from sharpose.conformance.codecs import (
     check_codec_targets,
 )
 from sharpose.conformance.evaluation import check_coco_postprocessing, check_instance_oks, check_mpii_pckh
-from sharpose.conformance.models import check_sharpose
-from sharpose.conformance.parallel_branches import check_hrformer, check_hrformer_decay, check_hrnet
-from sharpose.conformance.simple_baseline import check_simple_baseline
-from sharpose.conformance.token_reduction import check_dynamicvit, check_evit, check_tome
-from sharpose.conformance.tokenpose import check_tokenpose
+from sharpose.conformance.parallel_branches import check_hrformer_decay
 from sharpose.conformance.training import check_learning_rates, check_parameter_groups
-from sharpose.conformance.vitpose import check_vitpose
 from sharpose.errors import InputError
+from sharpose.models.registry import systems
+from sharpose.models.system import load
 
-CHECKERS: dict[str, Callable[[Case], list[Comparison]]] = {
-    "SHaRPose": check_sharpose,
-    "ViTPose": check_vitpose,
-    "DynamicViT": check_dynamicvit,
-    "EViT": check_evit,
-    "ToMe": check_tome,
-    "SimpleBaseline": check_simple_baseline,
-    "HRNet": check_hrnet,
-    "HRFormer": check_hrformer,
-    "TokenPose-T": check_tokenpose,
-    "TokenPose-L": check_tokenpose,
+Check = Callable[[Case], list[Comparison]]
+
+CHECKERS: dict[str, Check] = {
     "SHaRPose optimizer": check_parameter_groups,
     "ViTPose optimizer": check_parameter_groups,
     "HRFormer optimizer": check_hrformer_decay,
@@ -47,6 +36,15 @@ CHECKERS: dict[str, Callable[[Case], list[Comparison]]] = {
     "instance_oks": check_instance_oks,
     "mpii_pckh": check_mpii_pckh,
 }
+
+
+"""Of what is no system; those declare their own."""
+
+
+def checker(name: str) -> Check | None:
+    """What checks the cases of a system or of something else; None for what nobody knows."""
+    references = {case: check for system in systems().values() for case, check in system.cases.items()}
+    return load(references[name]) if name in references else CHECKERS.get(name)
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,10 @@ def run_case(folder: Path) -> Verdict:
     """A case whose check cannot even run has failed, with the reason; one of an unknown system is skipped."""
     try:
         case = load_case(folder)
-        if case.system not in CHECKERS:
+        check = checker(case.system)
+        if check is None:
             return Verdict(folder.name, "skipped", case.system, problem="no such system yet")
-        comparisons = CHECKERS[case.system](case)
+        comparisons = check(case)
     # whatever a foreign case makes a check do, the other cases still run
     except Exception as error:
         return Verdict(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sharpose.checkpoints.cnn import from_layout
+from sharpose.checkpoints.importing import from_layout
 from sharpose.conformance.case import Case, Comparison, eval_mode
-from sharpose.models.configs.simple_baseline import SimpleBaselineConfig
-from sharpose.models.simple_baseline import SimpleBaseline
+from sharpose.models.simple_baseline.config import SimpleBaselineConfig
+from sharpose.models.simple_baseline.model import SimpleBaseline
 
 
 @torch.inference_mode()
@@ -24,6 +24,6 @@ def check_simple_baseline(case: Case) -> list[Comparison]:
         num_keypoints=facts["num_keypoints"],
     )
     model = SimpleBaseline(config)
-    eval_mode(model, from_layout(case.weights, "simple_baseline", "mmpose"))
+    eval_mode(model, from_layout(case.weights, "SimpleBaseline", "mmpose"))
     images = case.inputs("image")
     return [case.compare("features", model.backbone(images)), case.compare("heatmaps", model(images).heatmaps)]

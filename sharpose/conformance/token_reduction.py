@@ -12,20 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sharpose.checkpoints.vit import from_classifier
+from sharpose.checkpoints.encoder import from_classifier
 from sharpose.conformance.case import Case, Comparison
 from sharpose.errors import InputError
-from sharpose.models.configs.dynamicvit import DynamicViTConfig
-from sharpose.models.configs.evit import EViTConfig
-from sharpose.models.configs.evit import tokens_per_block as evit_tokens
-from sharpose.models.configs.tome import ToMeConfig, merge_schedule
-from sharpose.models.configs.tome import tokens_per_block as tome_tokens
-from sharpose.models.dynamicvit import DynamicViT, policy_softmax
-from sharpose.models.evit import EViT
-from sharpose.models.keypoint_vit import KeypointViT
-from sharpose.models.token_merging import final_positions, match_tokens, merge_tokens
-from sharpose.models.tome import ToMe
-from sharpose.models.vit import compute_in_full
+from sharpose.models.dynamicvit.config import DynamicViTConfig
+from sharpose.models.dynamicvit.model import DynamicViT, policy_softmax
+from sharpose.models.evit.config import EViTConfig
+from sharpose.models.evit.config import tokens_per_block as evit_tokens
+from sharpose.models.evit.model import EViT
+from sharpose.models.keypoint_vit.model import KeypointViT
+from sharpose.models.layers.token_merging import final_positions, match_tokens, merge_tokens
+from sharpose.models.layers.vit import compute_in_full
+from sharpose.models.tome.config import ToMeConfig, merge_schedule
+from sharpose.models.tome.config import tokens_per_block as tome_tokens
+from sharpose.models.tome.model import ToMe
 
 Model = TypeVar("Model", bound=KeypointViT)
 Classify = Callable[[Tensor], Tensor]

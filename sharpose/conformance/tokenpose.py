@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from sharpose.checkpoints.cnn import from_layout
+from sharpose.checkpoints.importing import from_layout
 from sharpose.conformance.case import Case, Comparison, eval_mode
-from sharpose.models.configs.tokenpose import TokenPoseConfig
-from sharpose.models.tokenpose import TokenPose
+from sharpose.models.tokenpose.config import TokenPoseConfig
+from sharpose.models.tokenpose.model import TokenPose
 
 HEADS = {"single": "single", "two_layer": "two-layer"}
 
@@ -42,7 +42,7 @@ def tokenpose_config(facts: dict[str, Any]) -> TokenPoseConfig:
 def check_tokenpose(case: Case) -> list[Comparison]:
     """Stem features where there is a stem, keypoint tokens after every stack, and heatmaps."""
     model = TokenPose(tokenpose_config(case.config))
-    eval_mode(model, from_layout(case.weights, "tokenpose", "official"))
+    eval_mode(model, from_layout(case.weights, "TokenPose", "official"))
     images = case.inputs("image")
     output = model(images)
     stem = [case.compare("stem_features", model.stem(images))] if model.config.has_stem else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharpose.checkpoints.sharpose import from_release
+from sharpose.checkpoints.importing import from_layout
 from sharpose.conformance.case import Case, Comparison
 from sharpose.training.optim import learning_rate, parameter_rule
 from sharpose.training.recipe import Recipe
@@ -13,7 +13,7 @@ def check_parameter_groups(case: Case) -> list[Comparison]:
     facts, bound = case.config, case.tolerance["relative"]
     comparisons = []
     for name, expected in case.expected.items():
-        ours = next(iter(from_release({name: None})))  # type: ignore[dict-item]
+        ours = next(iter(from_layout({name: None}, "SHaRPose", "release")))  # type: ignore[dict-item]
         rule = parameter_rule(
             ours, len(expected["shape"]), facts["depth"], facts["layer_decay_rate"], facts["base_weight_decay"]
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sharpose.checkpoints.vit import vitpose_from_mmpose
+from sharpose.checkpoints.importing import from_layout
 from sharpose.conformance.case import Case, Comparison, eval_mode
-from sharpose.models.configs.vitpose import ViTPoseConfig
-from sharpose.models.vitpose import ViTPose
+from sharpose.models.vitpose.config import ViTPoseConfig
+from sharpose.models.vitpose.model import ViTPose
 
 
 def vitpose_config(case: Case) -> ViTPoseConfig:
@@ -28,7 +28,7 @@ def vitpose_config(case: Case) -> ViTPoseConfig:
 def check_vitpose(case: Case) -> list[Comparison]:
     """Tokens after position, features and heatmaps."""
     model = ViTPose(vitpose_config(case))
-    eval_mode(model, vitpose_from_mmpose(case.weights))
+    eval_mode(model, from_layout(case.weights, "ViTPose", "mmpose 0.x"))
     images = case.inputs("image")
     output = model(images)
     return [

@@ -16,7 +16,7 @@ from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO
 from sharpose.efficiency.variants import TORCH_TYPES, Variant, build_network
 from sharpose.inference.pipeline import forward
-from sharpose.models.sharpose import SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
 from sharpose.streaming import stream
 
 Call = Callable[[], Any]

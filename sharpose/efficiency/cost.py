@@ -21,9 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sharpose.errors import InputError, RunFailed
 from sharpose.models import create_model
+from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
 from sharpose.models.output import PoseModel
-from sharpose.models.sharpose import CoarseStage, SHaRPose
-from sharpose.models.vit import compute_in_full, use_explicit_attention
+from sharpose.models.sharpose.model import CoarseStage, SHaRPose
 
 with warnings.catch_warnings():
     # fvcore scripts some of its functions when it is imported, which newer torch advises against
@@ -90,6 +90,12 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
     return metrics | executed
 
 
+def counters_apart(metrics: Mapping[str, Any]) -> float:
+    """The largest relative difference between the two counters of matmuls, published and executed, as a fraction."""
+    suffixes = ("", "_executed")
+    return max(abs(metrics[f"macs_products{end}"] / metrics[f"macs_torch{end}"] - 1) for end in suffixes)
+
+
 TOTALS = ("macs_torch", "macs_fvcore", "macs_products")
 
 
@@ -121,14 +127,14 @@ def stages(model: PoseModel, images: Tensor) -> Parts:
     """The parts of a model that run one after the other, with example inputs; `head` is also inside the others."""
     parts: Parts = {}
     stage: tuple[Tensor, ...] = ()
-    if not isinstance(model, SHaRPose):
+    if not model.stages:
         parts[WHOLE] = Whole(model), (images,)
-    elif model.config.has_coarse:
+    if "coarse" in model.stages:
         coarse = CoarsePart(model)
         with torch.no_grad():
             stage = coarse(images)
         parts["coarse"] = coarse, (images,)
-    if isinstance(model, SHaRPose) and model.config.has_fine:
+    if "fine" in model.stages:
         parts["fine"] = FinePart(model), (images, *stage)
     if isinstance(head := getattr(model, "head", None), nn.Module):
         # as executed, coarse heatmaps of a refined image are never decoded

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sharpose.errors import InputError
-from sharpose.models.configs.base import Size
+from sharpose.models.config import Size
 from sharpose.models.registry import nearest, resolve_config
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from sharpose.data.annotations import PoseFile, load_pose_file
 from sharpose.errors import InputError
 from sharpose.evaluation.error_kinds import count_errors, rows_by_image
-from sharpose.metrics.coco_ap import RESAMPLES, CocoMetrics, coco_ap, load_results, paired_difference
+from sharpose.metrics.coco_ap import RESAMPLES, CocoMetrics, coco_ap, load_results
 from sharpose.metrics.evaluators import Evaluator
 from sharpose.metrics.postprocess import SCORE_THRESHOLD, oks_matrix, oks_nms, rescore
 from sharpose.metrics.significance import Comparison, compare_replicates, holm
@@ -75,9 +75,9 @@ def compare(
     first, comparisons = scored[0].metrics, []
     for other in scored[1:]:
         a, b = first.bootstrap, other.metrics.bootstrap
-        if a is None or b is None:
+        if a is None or b is None or first.ap is None or other.metrics.ap is None:
             raise InputError(f"{annotations}: nobody in it could be found, so nothing can be compared")
-        value = paired_difference(first, other.metrics).value
+        value = other.metrics.ap - first.ap
         comparisons.append(compare_replicates(value, b.replicates - a.replicates, margin))
     adjusted = holm([one.p for one in comparisons])
     return Compared(scored, [replace(one, p=p) for one, p in zip(comparisons, adjusted, strict=True)])

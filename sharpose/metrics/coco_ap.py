@@ -61,15 +61,6 @@ class CocoMetrics:
         return {name: getattr(self, name) for name in _NAMES}
 
 
-@dataclass(frozen=True)
-class Difference:
-    """AP of the second minus AP of the first, with its paired percentile interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 def coco_ap(
     annotations: Path | str | Mapping[str, Any] | PoseFile,
     results: Sequence[Mapping[str, Any]],
@@ -125,16 +116,6 @@ def load_results(path: Path) -> list[dict[str, Any]]:
     if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):
         raise InputError(f"{path}: must be a list of results (image_id, category_id, keypoints, score)")
     return results
-
-
-def paired_difference(first: CocoMetrics, second: CocoMetrics, confidence: float = CONFIDENCE) -> Difference:
-    """How much higher the second AP is, on the same resampled images; ValueError where they were not the same."""
-    a, b = first.bootstrap, second.bootstrap
-    if a is None or b is None or first.ap is None or second.ap is None:
-        raise ValueError("a paired difference needs two evaluations with bootstrap")
-    if (a.image_ids, a.seed, len(a.replicates)) != (b.image_ids, b.seed, len(b.replicates)):
-        raise ValueError("a paired difference needs the same images, seed and number of resamples")
-    return Difference(second.ap - first.ap, *_percentiles(b.replicates - a.replicates, confidence))
 
 
 def annotations_of(annotations: Path | str | Mapping[str, Any] | PoseFile) -> PoseFile:

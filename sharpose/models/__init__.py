@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sharpose.models.registry import build_class, list_models, resolve_config
+from sharpose.models.registry import build_class, list_models, register, resolve_config
 
 if TYPE_CHECKING:
     from sharpose.models.output import PoseModel
 
-__all__ = ["create_model", "list_models", "resolve_config"]
+__all__ = ["create_model", "list_models", "register", "resolve_config"]
 
 
 def create_model(name: str, **options: Any) -> PoseModel:

@@ -25,6 +25,16 @@ class PoseModel(nn.Module):
     without_decay: tuple[str, ...] | None = None
     """Words in the names of the only parameters without weight decay; None: the rule of the ViTPose family."""
 
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        if config is not None:
+            self.config = config
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that can be called apart, `coarse` and `fine`; none where the model is one piece."""
+        return ()
+
     @property
     def heatmap_layers(self) -> Sequence[nn.Linear | nn.Conv2d]:
         """The layers whose outputs are the heatmaps; none where a system gives coordinates."""

@@ -1,49 +1,165 @@
-"""Names of models, what each one is made of, and which options it takes. No torch, so that listing is instant."""
+"""The systems, once, and everything that is asked about them by name, configuration or record.
+
+No torch, so that listing is instant. `register` and `load_plugins` add systems from elsewhere.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
-from sharpose.errors import InputError
-from sharpose.models.configs import (
-    dynamicvit,
-    evit,
-    hrformer,
-    hrnet,
-    keypoint_vit,
-    okdhp,
-    regression_vit,
-    sharpose,
-    simple_baseline,
-    tokenpose,
-    tome,
-    vitpose,
-)
-from sharpose.models.configs.base import Entry
+from sharpose.errors import InputError, first_line
+from sharpose.models.dynamicvit.config import SYSTEM as DYNAMICVIT
+from sharpose.models.evit.config import SYSTEM as EVIT
+from sharpose.models.hrformer.config import SYSTEM as HRFORMER
+from sharpose.models.hrnet.config import SYSTEM as HRNET
+from sharpose.models.keypoint_vit.config import SYSTEM as KEYPOINT_VIT
+from sharpose.models.layers.cost import Cost
+from sharpose.models.okdhp.config import SYSTEM as OKDHP
+from sharpose.models.regression_vit.config import SYSTEM as REGRESSION_VIT
+from sharpose.models.sharpose.config import SYSTEM as SHARPOSE
+from sharpose.models.simple_baseline.config import SYSTEM as SIMPLE_BASELINE
+from sharpose.models.system import System, load
+from sharpose.models.tokenpose.config import SYSTEM as TOKENPOSE
+from sharpose.models.tome.config import SYSTEM as TOME
+from sharpose.models.vitpose.config import SYSTEM as VITPOSE
 
-MODELS: dict[str, Entry] = {
-    **sharpose.MODELS,
-    **vitpose.MODELS,
-    **keypoint_vit.MODELS,
-    **regression_vit.MODELS,
-    **dynamicvit.MODELS,
-    **evit.MODELS,
-    **tome.MODELS,
-    **simple_baseline.MODELS,
-    **hrnet.MODELS,
-    **hrformer.MODELS,
-    **tokenpose.MODELS,
-    **okdhp.MODELS,
+SYSTEMS: dict[str, System] = {
+    system.name: system
+    for system in (
+        SHARPOSE,
+        VITPOSE,
+        KEYPOINT_VIT,
+        REGRESSION_VIT,
+        DYNAMICVIT,
+        EVIT,
+        TOME,
+        SIMPLE_BASELINE,
+        HRNET,
+        HRFORMER,
+        TOKENPOSE,
+        OKDHP,
+    )
 }
+BUILT_IN = frozenset(SYSTEMS)
+GROUP = "sharpose.systems"
+"""The entry points of installed packages whose systems are there without being asked for."""
+
+
+def register(system: System) -> System:
+    """Add a system, so that its models are created, listed, counted, trained and evaluated like all others.
+
+    Returns it. Raises InputError for a name or configuration class that another system has.
+    """
+    others = [other for other in SYSTEMS.values() if other.name != system.name]
+    known = SYSTEMS.get(system.name)
+    if known is not None and origin(known) != origin(system):
+        raise InputError(f"{system.name}: there is a system of that name already; choose another")
+    for other in others:
+        if system.config is other.config:
+            raise InputError(f"{system.name}: its configuration class is that of {other.name}; derive one of its own")
+        if taken := sorted(set(system.sizes) & set(other.sizes)):
+            raise InputError(f"{system.name}: {taken[0]} is a model of {other.name}; choose another name")
+    SYSTEMS[system.name] = system
+    return system
+
+
+def origin(system: System) -> tuple[str, str]:
+    """Where a system's configuration is defined: a module that is imported again may register it again."""
+    return system.config.__module__, system.config.__qualname__
+
+
+def load_plugins(names: Iterable[str], folder: Path | None = None) -> None:
+    """Import modules that register systems: `package.module`, or a file's path (relative to `folder`).
+
+    Raises InputError for one that cannot be imported.
+    """
+    for name in names:
+        try:
+            if name.endswith(".py"):
+                import_file((folder or Path()) / name)
+            else:
+                # a script of an environment does not look for modules where it is called
+                sys.path.append(str(folder or Path.cwd()))
+                import_module(name)
+        except InputError:
+            raise
+        # whatever a foreign module does while it is imported
+        except Exception as error:
+            raise InputError(f"plug-in {name}: cannot be imported ({first_line(error)})") from error
+
+
+def import_file(path: Path) -> None:
+    """Import a module from its file, once."""
+    if not path.is_file():
+        raise InputError(f"plug-in {path}: no such file")
+    if path.stem in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # worker processes and dataclasses look for it here
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+
+
+@cache
+def load_installed() -> None:
+    """Register the systems of installed packages, which name a module or a `System` under `sharpose.systems`."""
+    for point in entry_points(group=GROUP):
+        try:
+            found = point.load()
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"entry point {point.value} of {GROUP}: cannot be loaded ({first_line(error)})") from error
+        if isinstance(found, System):
+            register(found)
+
+
+def systems() -> Mapping[str, System]:
+    """Every system by name, those of installed packages and plug-ins included."""
+    load_installed()
+    return SYSTEMS
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a model is of this library, and of no plug-in. Raises InputError for an unknown name."""
+    return find(name).name in BUILT_IN
 
 
 def list_models() -> list[str]:
     """Every name that `create_model` and `resolve_config` accept."""
-    return list(MODELS)
+    return [name for system in systems().values() for name in system.sizes]
+
+
+def find(name: str) -> System:
+    """The system of a named model. Raises InputError for an unknown name, with the nearest one."""
+    for system in systems().values():
+        if name in system.sizes:
+            return system
+    models = list_models()
+    raise InputError(f"no model is called {name!r}{nearest(name, models)}; models: {', '.join(models)}")
+
+
+def system_of(config: Any) -> System:
+    """The system of a configuration. Raises InputError where none is registered for its class."""
+    for system in systems().values():
+        if type(config) is system.config:
+            return system
+    raise InputError(f"{type(config).__name__}: no system with this configuration is registered")
 
 
 def resolve_config(name: str, *, semantics: str | None = None, **options: Any) -> Any:
@@ -51,21 +167,24 @@ def resolve_config(name: str, *, semantics: str | None = None, **options: Any) -
 
     Raises InputError for an unknown name, preset or option, or a value out of range, listing what is valid.
     """
-    entry = find(name)
-    presets = list(entry.presets)
+    system = find(name)
+    presets = list(system.presets)
     if semantics is not None and semantics not in presets:
         valid = f"one of {', '.join(presets)}" if presets else "left out: this system has no presets"
         raise InputError(f"semantics = {semantics!r} does not work: it must be {valid}")
-    preset = entry.presets[semantics or presets[0]] if presets else {}
-    known = [field.name for field in fields(entry.config_class)]
+    preset = system.presets[semantics or presets[0]] if presets else {}
+    known = [field.name for field in fields(system.config)]
     for option in options:
         if option not in known:
             hint = nearest(option, known)
             listed = ", ".join([*(["semantics"] if presets else []), *known])
             raise InputError(f"{name} has no option {option!r}{hint}; options: {listed}")
-    values = {**entry.values, **preset, **options}
-    # sizes arrive as lists from YAML and JSON
-    return entry.config_class(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    return build(system, {**system.sizes[name], **preset, **options})
+
+
+def build(system: System, values: Mapping[str, Any]) -> Any:
+    """A configuration from plain values; sizes arrive as lists from YAML and JSON."""
+    return system.config(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
 def describe(config: Any) -> dict[str, Any]:
@@ -77,25 +196,36 @@ def describe(config: Any) -> dict[str, Any]:
         one.name for one in fields(config) if "extension" in one.metadata and getattr(config, one.name) == one.default
     ]
     known = {name: value for name, value in asdict(config).items() if name not in off}
-    return {"system": type(config).__name__.removesuffix("Config"), **known}
+    return {"system": system_of(config).name, **known}
+
+
+def restore(described: Mapping[str, Any]) -> Any | None:
+    """The configuration that `describe` described; None for a system that is not registered here."""
+    system = systems().get(described["system"])
+    return None if system is None else build(system, {k: v for k, v in described.items() if k != "system"})
+
+
+def closed_form(config: Any, **choices: Any) -> Cost | None:
+    """Parameters and multiply-adds of one image from its configuration alone; None where its system has no formula."""
+    formula = system_of(config).cost
+    return None if formula is None else load(formula)(config, **choices)
+
+
+def recorded_cost(described: Mapping[str, Any]) -> Cost | None:
+    """The same for what a record describes; None also for a system that is not registered here."""
+    config = restore(described)
+    return None if config is None else closed_form(config)
 
 
 def tokens_per_block(config: Any) -> list[int] | None:
     """Tokens that enter each block, in order; None for systems whose blocks do not work on tokens."""
-    plan = getattr(import_module(type(config).__module__), "tokens_per_block", None)
+    plan = system_of(config).tokens_per_block
     return None if plan is None else plan(config)
 
 
 def build_class(name: str) -> Any:
     """The class that makes a module from a configuration of `name`; imports torch."""
-    module, attribute = find(name).builder.split(":")
-    return getattr(import_module(module), attribute)
-
-
-def find(name: str) -> Entry:
-    if name not in MODELS:
-        raise InputError(f"no model is called {name!r}{nearest(name, MODELS)}; models: {', '.join(MODELS)}")
-    return MODELS[name]
+    return load(find(name).model)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

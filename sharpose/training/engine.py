@@ -22,8 +22,8 @@ from sharpose.data.mixture import Mixture
 from sharpose.deterministic import make_deterministic
 from sharpose.errors import InputError
 from sharpose.models import create_model
+from sharpose.models.layers.vit import use_explicit_attention
 from sharpose.models.output import PoseModel
-from sharpose.models.vit import use_explicit_attention
 from sharpose.starting import read_start, start_from
 from sharpose.training.checkpoints import latest_checkpoint, load_checkpoint, prepared, read_state
 from sharpose.training.loop import Loop, TrainingState

@@ -13,17 +13,16 @@ from torch import Tensor, nn
 from sharpose.codecs.choice import HeatmapCodec
 from sharpose.data.normalise import normalise
 from sharpose.metrics.oks import instance_oks, release_instance_oks
-from sharpose.models.configs.evit import scheduled_keep_rate
-from sharpose.models.configs.keypoint_vit import KeypointViTConfig
-from sharpose.models.dynamicvit import DynamicViT
-from sharpose.models.evit import EViT
-from sharpose.models.keypoint_vit import KeypointViT
-from sharpose.models.okdhp import Okdhp
+from sharpose.models.dynamicvit.model import DynamicViT
+from sharpose.models.evit.config import scheduled_keep_rate
+from sharpose.models.evit.model import EViT
+from sharpose.models.keypoint_vit.config import KeypointViTConfig
+from sharpose.models.keypoint_vit.model import KeypointViT
 from sharpose.models.output import PoseModel
-from sharpose.models.regression_vit import RegressionViT
-from sharpose.models.sharpose import SHaRPose
+from sharpose.models.registry import system_of
+from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.system import load
 from sharpose.training.losses import encode_targets, heatmap_loss, joint_mse, keep_ratio_loss, token_distillation
-from sharpose.training.okdhp import OkdhpObjective
 from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
 from sharpose.weights import load_weights
@@ -32,18 +31,17 @@ from sharpose.weights import load_weights
 class SHaRPoseObjective(nn.Module):
     """Losses of Section 3.5 for a batch of crops; `forward` is what data-parallel training wraps.
 
-    With `distillation`, a weight, every batch also trains α = 1, and the α of the batch learns from its heatmaps beside
-    the targets: the sandwich rule of slimmable networks (Yu and Huang, 2019), without its smallest network.
+    With a recipe's `elastic_distillation`, a weight, every batch also trains α = 1, and the α of the batch learns from
+    its heatmaps beside the targets: the sandwich rule of slimmable networks (Yu and Huang, 2019), without its smallest
+    network.
     """
 
-    def __init__(
-        self, model: SHaRPose, codec: HeatmapCodec, sigmas: Sequence[float], distillation: float = 0.0
-    ) -> None:
+    def __init__(self, model: SHaRPose, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
         super().__init__()
         self.model = model
         self.codec = codec
         self.sigmas = tuple(sigmas)
-        self.distillation = distillation
+        self.distillation = recipe.elastic_distillation
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
@@ -95,7 +93,7 @@ class SHaRPoseObjective(nn.Module):
 class HeatmapObjective(nn.Module):
     """The loss of every system that gives one set of heatmaps; subclasses add terms of their own."""
 
-    def __init__(self, model: PoseModel, codec: HeatmapCodec) -> None:
+    def __init__(self, model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
         super().__init__()
         self.model = model
         self.codec = codec
@@ -132,9 +130,11 @@ class RegressionObjective(HeatmapObjective):
 class EViTObjective(HeatmapObjective):
     """Keeps more patches at first, where the recipe has a keep-rate schedule."""
 
-    def __init__(self, model: EViT, codec: HeatmapCodec, schedule: tuple[float, float] | None) -> None:
-        super().__init__(model, codec)
-        self.schedule = schedule
+    model: EViT
+
+    def __init__(self, model: EViT, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
+        super().__init__(model, codec, sigmas, recipe)
+        self.schedule = recipe.keep_rate_schedule
 
     def predict(self, images: Tensor, plan: StepPlan) -> Any:
         if self.schedule is None or plan.epoch >= sum(self.schedule):
@@ -152,9 +152,11 @@ DISTILLATION_WEIGHT = 0.5
 class DynamicViTObjective(HeatmapObjective):
     """Adds how many patches are kept and, with a `teacher` (the unpruned model), heatmaps and tokens like its own."""
 
-    def __init__(self, model: DynamicViT, codec: HeatmapCodec, teacher: KeypointViT | None) -> None:
-        super().__init__(model, codec)
-        self.teacher = teacher
+    model: DynamicViT
+
+    def __init__(self, model: DynamicViT, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
+        super().__init__(model, codec, sigmas, recipe)
+        self.teacher = load_teacher(model, recipe.teacher) if recipe.teacher else None
 
     def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
         config = self.model.config
@@ -174,17 +176,7 @@ class DynamicViTObjective(HeatmapObjective):
 
 def objective_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
     """The objective that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
-    if isinstance(model, SHaRPose):
-        return SHaRPoseObjective(model, codec, sigmas, recipe.elastic_distillation)
-    if isinstance(model, RegressionViT):
-        return RegressionObjective(model, codec)
-    if isinstance(model, EViT):
-        return EViTObjective(model, codec, recipe.keep_rate_schedule)
-    if isinstance(model, DynamicViT):
-        return DynamicViTObjective(model, codec, load_teacher(model, recipe.teacher) if recipe.teacher else None)
-    if isinstance(model, Okdhp):
-        return OkdhpObjective(model, codec, recipe.epochs)
-    return HeatmapObjective(model, codec)
+    return load(system_of(model.config).objective)(model, codec, sigmas, recipe)
 
 
 def load_teacher(model: KeypointViT, weights: Path) -> KeypointViT:

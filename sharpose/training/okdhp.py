@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from sharpose.codecs.choice import HeatmapCodec
 from sharpose.data.normalise import normalise
-from sharpose.models.okdhp import Okdhp
+from sharpose.models.okdhp.model import Okdhp
 from sharpose.training.losses import encode_targets, joint_mse
+from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
 
 DISTILLATION_WEIGHT = 2.0
@@ -21,11 +22,11 @@ DISTILLATION_WEIGHT = 2.0
 class OkdhpObjective(nn.Module):
     """Squared errors of all stacks and, with branches, of their ensemble; branches also learn from the ensemble."""
 
-    def __init__(self, model: Okdhp, codec: HeatmapCodec, epochs: float) -> None:
+    def __init__(self, model: Okdhp, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
         super().__init__()
         self.model = model
         self.codec = codec
-        self.epochs = epochs
+        self.epochs = recipe.epochs
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""

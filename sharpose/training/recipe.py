@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from sharpose.data.augment import Augmentation
 from sharpose.errors import InputError
+from sharpose.models.registry import find
 from sharpose.plain_yaml import PlainLoader
 
 
@@ -99,11 +100,12 @@ def own_recipe(model_name: str, codec: str = "") -> str:
     """The name of the recipe that a model is trained by, where none is named.
 
     `vitpose-base-384x288` asks for a recipe of its own, then for vitpose-base's, vitpose-384x288's and vitpose's;
-    before all of them for that of its `codec` (hrnet-udp-384x288). Nano models share one. A model without any gets its
-    own name, which `load_recipe` answers with what there is.
+    before all of them for that of its `codec` (hrnet-udp-384x288). Nano models, and those without any, share one that
+    their system names.
     """
+    shared = find(model_name).recipe
     if "-nano-" in model_name:
-        return "nano" if model_name.startswith("sharpose") else "nano-one-stage"
+        return shared
     *parts, size = model_name.removesuffix("-mpii").split("-")
     names = [model_name]
     for count in range(len(parts), 0, -1):
@@ -112,7 +114,7 @@ def own_recipe(model_name: str, codec: str = "") -> str:
     if codec:
         stem = "-".join([parts[0], codec])
         names = [f"{stem}-{size}", stem, *names]
-    return next((name for name in names if (FOLDER / f"{name}.yaml").exists()), model_name)
+    return next((name for name in names if (FOLDER / f"{name}.yaml").exists()), shared)
 
 
 def load_recipe(name: str | Path) -> Recipe:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pytest
 
-from analysis import closed_form
 from analysis.columns import expected_text, kept_text
 from analysis.kept import expected_macs, kept_people, mean_kept
 from analysis.lines import Line
 from experiments.cells import model_identity
 from experiments.spec import FOLDER, load_spec
 from results.store import Record
-from sharpose.models.registry import resolve_config
+from sharpose.models.registry import closed_form, resolve_config
 
 NAME = "sharpose-nano-128x96"
 BEYOND = load_spec(FOLDER / "beyond.yaml")
@@ -28,7 +25,9 @@ def line(label: str, metrics: dict | None, model: str = NAME) -> Line:
 
 
 def everyone(**options: object) -> int:
-    return closed_form.macs(asdict(resolve_config(NAME, **options)))["total"].fvcore
+    cost = closed_form(resolve_config(NAME, **options))
+    assert cost is not None
+    return cost.fvcore
 
 
 def test_people_with_their_own_numbers():

@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from analysis import closed_forms
 from analysis.render import FORMATS, SUFFIXES, blocks, render
 from analysis.tables import build, superscript
 from experiments.catalog import Catalog, Places
@@ -16,7 +15,7 @@ from experiments.provenance import local_device
 from experiments.spec import FOLDER, load_spec, load_specs
 from results.store import Record, Store
 from sharpose import cli
-from sharpose.models.registry import describe, resolve_config
+from sharpose.models.registry import closed_form, resolve_config
 
 # fvcore's count in 1e9 multiply-adds, measured on the reference implementations; mmpose's port for HRFormer
 REFERENCE = {
@@ -56,8 +55,7 @@ def fill_costs(store: Store, catalog: Catalog, name: str) -> None:
     """Costs by the closed forms, which a test of theirs compares with the counters."""
     for cell in cells(load_spec(FOLDER / f"{name}.yaml"), catalog, local_device("cpu")):
         if cell.measure == "cost":
-            config = describe(resolve_config(cell.model, **cell.options))
-            cost = closed_forms.cost(config["system"], config)
+            cost = closed_form(resolve_config(cell.model, **cell.options))
             metrics = {"params": cost.params, "macs_torch": cost.macs, "macs_fvcore": cost.macs + cost.elements}
             metrics |= {"macs_products": cost.macs}
             made = {"utc": "2026-01-02T03:04:05+00:00", "model": cell.model}

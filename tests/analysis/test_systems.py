@@ -8,26 +8,25 @@ from pathlib import Path
 import pytest
 
 from analysis import systems
-from analysis.systems import BEGIN, END, Model
+from analysis.systems import BEGIN, END
 from experiments.catalog import Catalog, Places
 from experiments.conformance import digest, save_verdicts
 from results.store import Record, Store
 from sharpose import cli
 from sharpose.conformance.case import Comparison
 from sharpose.conformance.run import Verdict
-from sharpose.models.registry import describe, list_models, resolve_config, tokens_per_block
+from sharpose.models.overview import all_models, as_text
+from sharpose.models.registry import list_models
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def model(name: str) -> Model:
-    config = resolve_config(name)
-    return Model(name, describe(config), tokens_per_block(config))
+MODELS = {one.name: one for one in all_models()}
 
 
 def test_readme_has_the_present_table():
     store = Store(published_only=True)
-    rows = systems.in_tables(systems.system_rows([model(name) for name in list_models()], store))
+    rows = systems.in_tables(systems.system_rows(MODELS.values(), store))
     shown = "\n\n".join([systems.as_markdown(rows), " ".join(systems.notes(systems.latest_conformance(store)))])
     text = (ROOT / "README.md").read_text()
     assert systems.replaced_between_markers(text, shown) == text, "run `sharpose models --into README.md`"
@@ -43,11 +42,11 @@ def test_every_cell_comes_from_where_it_should(tmp_path):
     assert identity["model"]["quality_threshold"] is None
     store.save(Record(identity, {"macs_fvcore": 17_060_000_000, "macs_torch": 17_040_000_000}, "x", "y", "paper-size"))
     base, nano, hrnet = systems.system_rows(
-        [model(name) for name in ("sharpose-base-256x192", "sharpose-nano-128x96", "hrnet-w48-384x288")],
+        [MODELS[name] for name in ("sharpose-base-256x192", "sharpose-nano-128x96", "hrnet-w48-384x288")],
         store,
         catalog,
     )
-    name, size, params, closed, fvcore, torch_count, paper, tokens, conformance, weights = base.cells
+    name, size, params, closed, fvcore, torch_count, paper, tokens, conformance, weights = base.cells.values()
     assert (name, size, params, fvcore, torch_count) == (
         "sharpose-base-256x192",
         "256x192",
@@ -59,9 +58,9 @@ def test_every_cell_comes_from_where_it_should(tmp_path):
     assert (conformance, weights) == ("–", "nano best, nano shared")
     assert nano.weights == ("best", "shared") and nano.paper_gflops == () and nano.macs_fvcore is None
     # plain HRNet at 384x288 is a row of two tables; DARK's 32.9 belongs to another codec
-    assert hrnet.cells[6:] == ["35.5", "–", "–", "–"]
+    assert list(hrnet.cells.values())[6:] == ["35.5", "–", "–", "–"]
     assert [row.model.name for row in systems.in_tables([base, nano])] == ["sharpose-base-256x192", nano.model.name]
-    assert systems.as_text([base]).count("\n") == 1 and systems.as_markdown([base]).endswith(
+    assert as_text([base.cells], systems.NUMBERS).count("\n") == 1 and systems.as_markdown([base]).endswith(
         "| nano best, nano shared |"
     )
 

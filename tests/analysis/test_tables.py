@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import closed_form, raw
+from analysis import raw
 from analysis.render import as_dict, render, write_csv
 from analysis.tables import build, pick_device
 from experiments.catalog import Catalog, Places
@@ -20,7 +20,7 @@ from experiments.provenance import Device, local_device
 from experiments.spec import FOLDER, SpecError, load_spec
 from results.store import Record, Store, StoreError
 from sharpose.files import sha256_of
-from sharpose.models.registry import resolve_config
+from sharpose.models.registry import closed_form, resolve_config
 
 GPU = Device("cuda", "NVIDIA Test 9000")
 AP = {"coarse only": 0.38, "0.0": 0.40, "0.3": 0.50, "0.4": 0.505, "0.5": 0.45, "1.0": 0.52, "mean pose": 0.03}
@@ -55,9 +55,8 @@ def accuracy(label: str) -> dict:
 
 
 def cost(alpha: float) -> dict:
-    config = asdict(resolve_config("sharpose-base-256x192", alpha=alpha))
-    total = closed_form.macs(config)["total"]
-    return {"params": closed_form.parameters(config), "macs_torch": total.macs, "macs_fvcore": total.fvcore}
+    total = closed_form(resolve_config("sharpose-base-256x192", alpha=alpha))
+    return {"params": total.params, "macs_torch": total.macs, "macs_fvcore": total.fvcore}
 
 
 def fill(store: Store, catalog: Catalog, device: Device, loaded=None, leave_out=()) -> None:

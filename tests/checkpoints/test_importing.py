@@ -15,8 +15,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from sharpose.checkpoints.cnn import from_layout
-from sharpose.checkpoints.importing import import_weights
+from sharpose.checkpoints.importing import from_layout, import_weights
 from sharpose.conformance.case import Case, load_case
 from sharpose.conformance.models import sharpose_config
 from sharpose.conformance.parallel_branches import hrformer_config, hrnet_config
@@ -154,8 +153,8 @@ def test_reducing_classifiers_start_our_pose_models(
 @pytest.mark.parametrize(
     ("theirs", "system", "layout", "model_name"),
     [
-        (lambda: timm.create_model("hrnet_w48"), "hrnet", "timm", "hrnet-w48-256x192"),
-        (lambda: torchvision.models.resnet152(), "simple_baseline", "torchvision", "simple-baseline-r152-256x192"),
+        (lambda: timm.create_model("hrnet_w48"), "HRNet", "timm", "hrnet-w48-256x192"),
+        (lambda: torchvision.models.resnet152(), "SimpleBaseline", "torchvision", "simple-baseline-r152-256x192"),
     ],
 )
 def test_classifiers_have_every_name_and_shape_of_our_trunks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sharpose.conformance.case import load_case
 
 
 @pytest.mark.parametrize("name", ["codec_geometry", "codec_targets", "codec_decoding", "codec_flip_loss"])
-def test_codec_cases(shared: Path, name: str) -> None:
-    comparisons = getattr(codecs, f"check_{name}")(load_case(shared / "golden" / name))
+def test_codec_cases(golden: Callable[[str], Path], name: str) -> None:
+    comparisons = getattr(codecs, f"check_{name}")(load_case(golden(name)))
     assert comparisons
     assert [c for c in comparisons if not c.error <= c.bound] == []

@@ -22,7 +22,7 @@ from sharpose.conformance.case import load_case
 from sharpose.conformance.models import sharpose_config
 from sharpose.conformance.run import Verdict, run_case
 from sharpose.errors import InputError
-from sharpose.models.sharpose import SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
 
 Change = Callable[[dict[str, Any], dict[str, Tensor], dict[str, Tensor]], None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,16 @@ from sharpose.errors import InputError
 
 
 @pytest.mark.parametrize("case", ["sharpose_single_head", "sharpose_two_layer_head"])
-def test_sharpose_equals_the_reference(shared: Path, case: str) -> None:
-    verdict = run_case(shared / "golden" / case)
+def test_sharpose_equals_the_reference(golden: Callable[[str], Path], case: str) -> None:
+    verdict = run_case(golden(case))
     assert verdict.status == "passed", verdict.line
     assert verdict.comparisons >= 30
+
+
+def test_every_case_of_the_repository_passes() -> None:
+    verdicts = run_cases(Path(__file__).resolve().parents[1] / "golden")
+    assert len(verdicts) >= 8
+    assert [verdict.line for verdict in verdicts if verdict.status != "passed"] == []
 
 
 def copied(shared: Path, tmp_path: Path) -> Path:

@@ -8,6 +8,6 @@ from sharpose.conformance.run import run_case
 
 
 @pytest.mark.parametrize("case", ["vitpose_classic", "vitpose_simple", "dynamicvit", "evit_fuse", "tome"])
-def test_reference_case_passes(shared, case):
-    verdict = run_case(shared / "golden" / case)
+def test_reference_case_passes(golden, case):
+    verdict = run_case(golden(case))
     assert verdict.status == "passed", verdict.line

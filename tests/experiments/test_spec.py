@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.spec import FOLDER, find_specs, json_schema, load_spec, load_specs
+from experiments.spec import FOLDER, SCHEMA, find_specs, json_schema, load_spec, load_specs, save_schema
 from experiments.yamlfile import MAX_BYTES, SpecError
 from sharpose.errors import InputError
 
@@ -154,4 +154,8 @@ def test_names_find_specs():
 
 
 def test_the_schema_for_editors_is_current():
-    assert json.loads((FOLDER / "spec.schema.json").read_text()) == json_schema()
+    assert json.loads(SCHEMA.read_text()) == json_schema(), "run `make schema`"
+
+
+def test_the_schema_is_written_again_as_it_is(tmp_path):
+    assert save_schema(tmp_path / "schema.json").read_bytes() == SCHEMA.read_bytes()

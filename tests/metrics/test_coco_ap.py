@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sharpose.data.annotations import parse_pose_file
 from sharpose.data.skeleton import COCO_CATEGORY
 from sharpose.errors import InputError
-from sharpose.metrics.coco_ap import coco_ap, load_results, paired_difference, truth_of
+from sharpose.metrics.coco_ap import coco_ap, load_results, truth_of
 from sharpose.metrics.evaluators import match
 from sharpose.metrics.matches import Matches
 
@@ -109,23 +109,19 @@ def test_the_bootstrap_is_deterministic_and_paired() -> None:
     assert np.array_equal(first.bootstrap.replicates, again.bootstrap.replicates)
     low, high = first.bootstrap.interval()
     assert first.ap is not None and second.ap is not None and low < first.ap < high
-    difference = paired_difference(first, second)
-    assert difference.value == second.ap - first.ap
-    assert difference.low < difference.value < difference.high < 0
-    same = paired_difference(first, again)
-    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    assert second.bootstrap is not None and second.bootstrap.image_ids == first.bootstrap.image_ids
+    # resample by resample, the worse one is worse: far apart where the two intervals overlap
+    apart = second.bootstrap.replicates - first.bootstrap.replicates
+    assert (apart < 0).all() and apart.std() < first.bootstrap.replicates.std()
 
 
-def test_unpaired_evaluations_are_refused() -> None:
-    truth, results = random_set(0, 20, 0.05)
-    first = coco_ap(truth, results, resamples=20)
-    for other in (
-        coco_ap(truth, results, resamples=20, seed=1),
-        coco_ap(truth, results, resamples=0),
-        coco_ap(truth, results, resamples=20, image_ids=range(10)),
-    ):
-        with pytest.raises(ValueError, match="paired difference needs"):
-            paired_difference(first, other)
+def test_replicates_are_those_of_their_seed() -> None:
+    """Records keep them and are paired by seed, so another order of draws would mix what does not match."""
+    truth, results = random_set(0, 60, 0.05)
+    bootstrap = coco_ap(truth, results, resamples=5).bootstrap
+    assert bootstrap is not None and bootstrap.seed == 0
+    expected = [0.414716164414883, 0.449029700451522, 0.455775088886917, 0.463619878604671, 0.440759916219118]
+    assert bootstrap.replicates.tolist() == pytest.approx(expected, abs=1e-12)
 
 
 def test_no_results_score_zero_and_no_people_score_nothing() -> None:

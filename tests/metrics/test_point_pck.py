@@ -57,3 +57,11 @@ def test_intervals_resample_images_and_are_paired() -> None:
     assert (share_bootstrap(better, counted, images, resamples=400).replicates >= first.replicates).all()
     # one image: every resample is that image
     assert set(share_bootstrap(right, counted, np.zeros(300), 5).replicates) == {value}
+
+
+def test_replicates_are_those_of_their_seed() -> None:
+    """Records keep them and are paired by seed, so another order of draws would mix what does not match."""
+    rng = np.random.default_rng(0)
+    right, counted = rng.random((30, 4)) < 0.7, rng.random((30, 4)) < 0.8
+    drawn = share_bootstrap(right, counted, np.arange(30) // 2, resamples=4)
+    assert drawn.seed == 0 and drawn.replicates.tolist() == pytest.approx([1 / 2, 17 / 29, 25 / 43, 50 / 91], abs=1e-12)

@@ -12,11 +12,11 @@ from sharpose.assess import load_chosen
 from sharpose.backends.compiled import compile_stages
 from sharpose.errors import InputError
 from sharpose.models import create_model, resolve_config
-from sharpose.models.configs.sharpose import tokens_per_block
+from sharpose.models.layers.token_merging import merging_blocks
+from sharpose.models.layers.vit import compute_in_full, make_blocks
 from sharpose.models.registry import describe
-from sharpose.models.sharpose import SHaRPose
-from sharpose.models.token_merging import merging_blocks
-from sharpose.models.vit import compute_in_full, make_blocks
+from sharpose.models.sharpose.config import tokens_per_block
+from sharpose.models.sharpose.model import SHaRPose
 from sharpose.streaming import stream
 
 NAME = "sharpose-nano-128x96"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from sharpose.checkpoints.cnn import LAYOUTS, from_layout, from_public
+from sharpose.checkpoints.importing import from_layout
 from sharpose.conformance.run import run_case
 from sharpose.errors import InputError
 from sharpose.models import create_model, list_models, resolve_config
-from sharpose.models.configs.hrnet import HRNetConfig
-from sharpose.models.hrformer import WindowAttention, join_windows, split_windows
-from sharpose.models.hrnet import HRNet
-from sharpose.models.tokenpose import flatten_patches, sine_table
-from sharpose.models.vit import use_explicit_attention
+from sharpose.models.hrformer.model import WindowAttention, join_windows, split_windows
+from sharpose.models.hrnet.config import HRNetConfig
+from sharpose.models.hrnet.model import HRNet
+from sharpose.models.layers.vit import use_explicit_attention
+from sharpose.models.tokenpose.model import flatten_patches, sine_table
 
 SYSTEMS = ("simple-baseline", "hrnet", "hrformer", "tokenpose", "okdhp")
 NANOS = [name for name in list_models() if "nano" in name and name.startswith(SYSTEMS)]
@@ -66,8 +67,8 @@ def randomised(model: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_golden(shared: Path, case: str) -> None:
-    verdict = run_case(shared / "golden" / case)
+def test_golden(golden: Callable[[str], Path], case: str) -> None:
+    verdict = run_case(golden(case))
     assert verdict.status == "passed", verdict.line
 
 
@@ -140,7 +141,7 @@ def test_hrnet_is_timms_with_its_weights() -> None:
         stage1_planes=32,
     )
     ours = HRNet(config).eval()
-    state = from_layout(theirs.state_dict(), "hrnet", "timm")
+    state = from_layout(theirs.state_dict(), "HRNet", "timm")
     names = {name for name in ours.state_dict() if not name.startswith("head.")}
     # with one module per stage timm's unused exchanges are in stage4.0
     ours.load_state_dict({name: state[name] for name in names}, strict=False)
@@ -155,7 +156,7 @@ def test_hrnet_is_timms_with_its_weights() -> None:
 
 def test_hrnet_w48_has_timms_names_and_shapes() -> None:
     with torch.device("meta"):
-        theirs = from_layout(timm.create_model("hrnet_w48", pretrained=False).state_dict(), "hrnet", "timm")
+        theirs = from_layout(timm.create_model("hrnet_w48", pretrained=False).state_dict(), "HRNet", "timm")
     ours = {name: tensor for name, tensor in on_meta("hrnet-w48-256x192").state_dict().items() if "head" not in name}
     assert {name: tensor.shape for name, tensor in theirs.items()} == {n: tensor.shape for n, tensor in ours.items()}
     assert len(ours) == 1752
@@ -164,7 +165,7 @@ def test_hrnet_w48_has_timms_names_and_shapes() -> None:
 def test_resnet_is_torchvisions_with_its_weights() -> None:
     theirs = randomised(torchvision.models.resnet18(weights=None))
     ours = create_model("simple-baseline-r50-256x192", resnet_depth=18, image_size=(64, 64), heatmap_size=(16, 16))
-    state = from_layout(theirs.state_dict(), "simple_baseline", "torchvision")
+    state = from_layout(theirs.state_dict(), "SimpleBaseline", "torchvision")
     missing, unexpected = ours.eval().load_state_dict(state, strict=False)
     assert not unexpected and all(name.startswith(("deconv_layers.", "head.")) for name in missing)
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -192,8 +193,9 @@ def mmpose_hrformer(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def test_original_layouts_load_whichever_they_are() -> None:
-    for name, system in (("hrnet-nano-128x96", "hrnet"), ("simple-baseline-nano-128x96", "simple_baseline")):
-        state = create_model(name).state_dict()
+    for name in ("hrnet-nano-128x96", "simple-baseline-nano-128x96"):
+        model = create_model(name)
+        state = model.state_dict()
         for public in (
             {original_names(key): value for key, value in state.items()},
             {f"module.{original_names(key)}": value for key, value in state.items()},
@@ -203,25 +205,22 @@ def test_original_layouts_load_whichever_they_are() -> None:
                 for key, v in state.items()
             },
         ):
-            converted = from_public(public, system, state)
+            converted = convert(public, model, "public").state
             wanted = set(state) if "head.bias" in converted else set(state) - {"head.bias"}
             assert wanted <= set(converted)
             assert all(torch.equal(converted[key], state[key]) for key in wanted)
     with pytest.raises(InputError, match="not weights of hrnet"):
         from_public({"blocks.0.attn": torch.zeros(1)}, "hrnet", state)
     with pytest.raises(InputError, match="hrnet/original"):
-        from_layout({}, "hrnet", "caffe")
+        from_layout({}, "HRNet", "caffe")
 
 
 def test_mmposes_hrformer_loads() -> None:
-    state = create_model("hrformer-nano-128x96").state_dict()
-    converted = from_public(mmpose_hrformer(state), "hrformer", state)
+    model = create_model("hrformer-nano-128x96")
+    state = model.state_dict()
+    converted = convert(mmpose_hrformer(state), model, "public").state
     assert converted.keys() == state.keys()
     assert all(torch.equal(converted[name], state[name]) for name in state)
-
-
-def test_every_layout_belongs_to_a_system() -> None:
-    assert {system.replace("_", "-") for system in LAYOUTS} == set(SYSTEMS)
 
 
 def test_windows_come_apart_and_together() -> None:

@@ -36,5 +36,5 @@ def test_vitpose_decodes_its_patches():
 
 
 def test_other_systems_are_refused():
-    with pytest.raises(InputError, match="defined for SHaRPose and ViTPose"):
+    with pytest.raises(InputError, match="SimpleBaseline: intermediate heatmaps are not defined"):
         block_heatmaps(create_model("simple-baseline-nano-128x96"), torch.zeros(1, 3, 128, 96))

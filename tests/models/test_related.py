@@ -13,9 +13,9 @@ from sharpose.codecs.drawn import DrawnCodec
 from sharpose.codecs.flip import flip_back
 from sharpose.data.skeleton import COCO
 from sharpose.models import create_model, resolve_config
-from sharpose.models.regression_vit import draw
-from sharpose.models.tokens import patch_relevance
-from sharpose.models.vit import compute_in_full
+from sharpose.models.layers.tokens import patch_relevance
+from sharpose.models.layers.vit import compute_in_full
+from sharpose.models.regression_vit.model import draw
 
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 4}
 

@@ -7,8 +7,8 @@ import torch
 
 from sharpose.errors import InputError
 from sharpose.models import create_model, list_models, resolve_config
-from sharpose.models.sharpose import SHaRPose
-from sharpose.models.vit import compute_in_full, use_explicit_attention
+from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
+from sharpose.models.sharpose.model import SHaRPose
 
 SMALL = {"embed_dim": 24, "num_heads": 4, "depth": 4}
 

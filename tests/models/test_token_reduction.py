@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from sharpose.models import create_model, resolve_config
-from sharpose.models.configs import dynamicvit, evit, keypoint_vit, tome
-from sharpose.models.dynamicvit import draw_decisions, policy_softmax
-from sharpose.models.evit import reduce_patches
+from sharpose.models.dynamicvit.model import draw_decisions, policy_softmax
+from sharpose.models.evit.config import scheduled_keep_rate
+from sharpose.models.evit.model import reduce_patches
+from sharpose.models.layers.token_merging import final_positions, match_tokens, merge_tokens
+from sharpose.models.layers.vit import compute_in_full
 from sharpose.models.registry import describe, tokens_per_block
-from sharpose.models.token_merging import final_positions, match_tokens, merge_tokens
-from sharpose.models.vit import compute_in_full
+from sharpose.models.tome.config import merge_schedule
 
 
 def images(model, batch: int = 2) -> torch.Tensor:
@@ -30,13 +31,13 @@ def nano(name: str, in_full: bool = True, **options):
 
 
 def test_tokens_per_block_at_paper_size():
-    counts = dynamicvit.tokens_per_block(resolve_config("dynamicvit-base-256x192"))
+    counts = tokens_per_block(resolve_config("dynamicvit-base-256x192"))
     assert [count - 17 for count in counts] == [192] * 3 + [134] * 3 + [94] * 3 + [65] * 3
-    counts = evit.tokens_per_block(resolve_config("evit-base-256x192"))
+    counts = tokens_per_block(resolve_config("evit-base-256x192"))
     assert [count - 17 for count in counts] == [192] * 4 + [136] * 3 + [97] * 3 + [69] * 2
-    counts = tome.tokens_per_block(resolve_config("tome-base-256x192"))
+    counts = tokens_per_block(resolve_config("tome-base-256x192"))
     assert [count - 17 for count in counts] == [192, 176, 162, 149, 138, 128, 120, 113, 108, 104, 102, 101]
-    assert keypoint_vit.tokens_per_block(resolve_config("keypoint-vit-small-256x192")) == [209] * 12
+    assert tokens_per_block(resolve_config("keypoint-vit-small-256x192")) == [209] * 12
 
 
 def test_plans_answer_for_every_system():
@@ -48,15 +49,15 @@ def test_plans_answer_for_every_system():
     assert described["system"] == "EViT" and described["reduction_blocks"] == (2, 3, 5)
 
 
-@pytest.mark.parametrize(("name", "planned"), [("dynamicvit", dynamicvit), ("evit", evit), ("tome", tome)])
-def test_blocks_see_the_planned_number_of_tokens(name, planned):
+@pytest.mark.parametrize("name", ["dynamicvit", "evit", "tome"])
+def test_blocks_see_the_planned_number_of_tokens(name):
     model = nano(name)
     seen = []
     for block in model.blocks:
         block.norm1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
     with torch.inference_mode():
         heatmaps = model(images(model)).heatmaps
-    assert seen == planned.tokens_per_block(model.config) and heatmaps.shape == (2, 17, 32, 24)
+    assert seen == tokens_per_block(model.config) and heatmaps.shape == (2, 17, 32, 24)
     assert seen[-1] < seen[0]
 
 
@@ -162,16 +163,16 @@ def test_keep_rate_of_evit_can_be_overridden_and_one_patch_can_be_fused():
 
 
 def test_keep_rate_schedule_is_a_cosine_from_one():
-    rates = [evit.scheduled_keep_rate(0.7, epoch, 10, 100) for epoch in (0, 9.9, 10, 60, 110, 500)]
+    rates = [scheduled_keep_rate(0.7, epoch, 10, 100) for epoch in (0, 9.9, 10, 60, 110, 500)]
     assert rates == pytest.approx([1, 1, 1, 0.85, 0.7, 0.7])
-    assert evit.scheduled_keep_rate(0.7, 0, 0, 0) == 0.7
+    assert scheduled_keep_rate(0.7, 0, 0, 0) == 0.7
 
 
 def test_merge_schedules():
-    assert tome.merge_schedule(5, 0, 4) == (5, 5, 5, 5)
-    assert tome.merge_schedule(6, -1, 4) == (12, 8, 4, 0)
-    assert tome.merge_schedule(6, 1, 4) == (0, 4, 8, 12)
-    assert tome.merge_schedule(3, -1, 1) == (6,)
+    assert merge_schedule(5, 0, 4) == (5, 5, 5, 5)
+    assert merge_schedule(6, -1, 4) == (12, 8, 4, 0)
+    assert merge_schedule(6, 1, 4) == (0, 4, 8, 12)
+    assert merge_schedule(3, -1, 1) == (6,)
 
 
 def test_merging_keeps_mass_and_spares_protected_tokens():

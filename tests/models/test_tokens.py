@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpose.models.tokens import (
+from sharpose.models.layers.tokens import (
     accumulate_attention,
     fine_indices,
     gather_tokens,
@@ -19,7 +19,7 @@ from sharpose.models.tokens import (
     select_patches,
     upsample_tokens,
 )
-from sharpose.models.vit import PatchEmbed
+from sharpose.models.layers.vit import PatchEmbed
 
 
 def test_attention_average_starts_from_zero() -> None:

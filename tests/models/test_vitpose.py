@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpose.checkpoints.vit import vitpose_from_huggingface, vitpose_from_mmpose
+from sharpose.checkpoints.importing import from_layout
 from sharpose.models import create_model, list_models, resolve_config
-from sharpose.models.configs.vitpose import tokens_per_block
+from sharpose.models.vitpose.config import tokens_per_block
 
 
 def test_every_size_has_a_name():
@@ -46,15 +46,15 @@ def test_public_layouts_load(head):
         for k, v in ours.items()
     }
     assert "backbone.blocks.1.attn.qkv.weight" in mmpose and "keypoint_head.final_layer.weight" in mmpose
-    back = vitpose_from_mmpose(mmpose)
+    back = from_layout(mmpose, "ViTPose", "mmpose 0.x")
     assert back.keys() == ours.keys() and all(torch.equal(back[k], ours[k]) for k in ours)
 
     hugging = to_huggingface(ours)
-    back = vitpose_from_huggingface(hugging)
+    back = from_layout(hugging, "ViTPose", "Hugging Face")
     assert back.keys() == ours.keys() and all(torch.equal(back[k], ours[k]) for k in ours)
     del hugging["backbone.encoder.layer.0.attention.attention.key.bias"]
     with pytest.raises(ValueError, match=r"key\.bias"):
-        vitpose_from_huggingface(hugging)
+        from_layout(hugging, "ViTPose", "Hugging Face")
 
 
 def to_huggingface(state):

@@ -26,7 +26,7 @@ def make(people: CocoTopDown, oks_target: str, **options: str) -> tuple[SHaRPose
     model = create_model("sharpose-nano-128x96", **small, oks_target=oks_target, **options)
     codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
     batch = torch.utils.data.default_collate([people[i] for i in range(6)])
-    return SHaRPoseObjective(model, codec, COCO.sigmas), batch
+    return SHaRPoseObjective(model, codec, COCO.sigmas, Recipe()), batch
 
 
 def test_a_perfect_prediction_has_quality_one(people: CocoTopDown) -> None:
@@ -51,7 +51,7 @@ def test_release_target_differs_from_the_papers(people: CocoTopDown) -> None:
 
 def test_every_alpha_learns_from_the_widest(people: CocoTopDown) -> None:
     plain, batch = make(people, "paper")
-    objective = SHaRPoseObjective(plain.model, plain.codec, COCO.sigmas, distillation=0.5)
+    objective = SHaRPoseObjective(plain.model, plain.codec, COCO.sigmas, Recipe(elastic_distillation=0.5))
     losses = objective(batch, StepPlan(0.3, False, 0.0))
     assert set(losses) == {"coarse", "fine", "widest", "distilled"}
     whole = plain(batch, StepPlan(1.0, False, 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from sharpose.training.recipe import Recipe, load_recipe
 
 
 @pytest.mark.parametrize("case", ["lr_schedule", "optimizer_groups_sharpose", "optimizer_groups_vitpose"])
-def test_equal_to_the_reference(shared: Path, case: str) -> None:
-    assert run_case(shared / "golden" / case).status == "passed"
+def test_equal_to_the_reference(golden: Callable[[str], Path], case: str) -> None:
+    assert run_case(golden(case)).status == "passed"
 
 
 def test_linear_decay_ends_at_zero_and_starts_late() -> None:

@@ -1,0 +1,1 @@
+"""DynamicViT: what determines it, the network, and what it costs."""

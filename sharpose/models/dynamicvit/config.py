@@ -1,0 +1,72 @@
+"""DynamicViT for poses: where patches are dropped, and how many stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sharpose.models.config import check
+from sharpose.models.keypoint_vit.config import (
+    KeypointViTConfig,
+    check_blocks,
+    check_keep_rate,
+    check_keep_rates,
+    family,
+)
+from sharpose.models.system import EncoderNames, System
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicViTConfig(KeypointViTConfig):
+    """A predictor before each of `reduction_blocks` keeps `keep_rate` of what is left; keypoint tokens always stay."""
+
+    reduction_blocks: tuple[int, ...] = (3, 6, 9)
+    keep_rate: float = 0.7
+    token_ratios: tuple[float, ...] | None = None
+    """Shares of the original patches left after each reduction; None: keep_rate, keep_rate², ..."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_blocks(self, "reduction_blocks")
+        check_keep_rate("keep_rate", self.keep_rate)
+        check_keep_rates(self, "token_ratios")
+        falling = list(self.ratios) == sorted(self.ratios, reverse=True)
+        check(falling, "token_ratios", self.token_ratios, "falling, as dropped patches do not come back")
+        check(min(self.num_kept, default=1) >= 1, "keep_rate", self.keep_rate, "large enough to keep one patch")
+        check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4 for the predictors")
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        if self.token_ratios is not None:
+            return self.token_ratios
+        return tuple(self.keep_rate ** (stage + 1) for stage in range(len(self.reduction_blocks)))
+
+    @property
+    def num_kept(self) -> tuple[int, ...]:
+        """Patches left after each reduction."""
+        return tuple(int(self.num_patches * ratio) for ratio in self.ratios)
+
+
+def tokens_per_block(config: DynamicViTConfig) -> list[int]:
+    """Tokens that each block works on, keypoint tokens included."""
+    kept, patches, counts = dict(zip(config.reduction_blocks, config.num_kept, strict=True)), config.num_patches, []
+    for block in range(config.depth):
+        patches = kept.get(block, patches)
+        counts.append(config.num_keypoints + patches)
+    return counts
+
+
+# Half as deep, so reduced before blocks 2, 3 and 5
+SIZES: dict[str, dict[str, Any]] = family("dynamicvit", {"reduction_blocks": (2, 3, 5)})
+
+SYSTEM = System(
+    name="DynamicViT",
+    config=DynamicViTConfig,
+    model="sharpose.models.dynamicvit.model:DynamicViT",
+    sizes=SIZES,
+    cost="sharpose.models.dynamicvit.cost:dynamicvit",
+    tokens_per_block=tokens_per_block,
+    objective="sharpose.training.objective:DynamicViTObjective",
+    encoder=EncoderNames(),
+    cases={"DynamicViT": "sharpose.conformance.token_reduction:check_dynamicvit"},
+)

@@ -1,0 +1,133 @@
+"""DynamicViT with keypoint tokens: small predictors say which patches are worth going on with.
+
+Training keeps every patch and hides the dropped ones from attention, so that the choice can be learnt; at inference
+they are gone. Keypoint tokens are never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sharpose.models.dynamicvit.config import DynamicViTConfig
+from sharpose.models.keypoint_vit.model import KeypointViT
+from sharpose.models.layers.tokens import gather_tokens
+from sharpose.models.layers.vit import Block, init_linear
+from sharpose.models.output import PoseOutput
+
+
+@dataclass(frozen=True)
+class DynamicViTOutput(PoseOutput):
+    """One entry per reduction. `keep_indices` (inference) are patches of the image, best first; `masks` (training) are
+    1 where a patch is kept. `log_probs` are the predictors' (index 0: keep) for the patches then present.
+    `tokens` are those after the final norm: keypoints first, and alone at inference but `in_full`.
+    """
+
+    tokens: Float[Tensor, "B N D"]
+    log_probs: tuple[Float[Tensor, "B _ 2"], ...]
+    keep_indices: tuple[Int[Tensor, "B _"], ...] = ()
+    masks: tuple[Float[Tensor, "B P"], ...] = ()
+
+
+class KeepPredictor(nn.Module):
+    """Log-probabilities of keeping and dropping every patch, from itself and the mean of the patches still kept."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.in_conv = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU())
+        self.out_conv = nn.Sequential(
+            nn.Linear(dim, dim // 2), nn.GELU(), nn.Linear(dim // 2, dim // 4), nn.GELU(), nn.Linear(dim // 4, 2)
+        )
+
+    def forward(self, patches: Float[Tensor, "B n D"], kept: Float[Tensor, "B n"]) -> Float[Tensor, "B n 2"]:
+        local, others = self.in_conv(patches).chunk(2, dim=-1)
+        weights = kept[..., None]
+        overall = (others * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)
+        return self.out_conv(torch.cat([local, overall.expand_as(local)], dim=-1)).log_softmax(dim=-1)
+
+
+def policy_softmax(
+    logits: Float[Tensor, "B heads N N"], policy: Float[Tensor, "B N"], eps: float = 1e-6
+) -> Float[Tensor, "B heads N N"]:
+    """Softmax over the keys that `policy` keeps (1) and, in every row, the query's own key."""
+    visible = policy[:, None, None, :]
+    own = torch.eye(policy.shape[1], dtype=policy.dtype, device=policy.device)
+    visible = visible + (1 - visible) * own
+    # the shift changes nothing but the range, so no gradient need go through it; a product with the reciprocal of each
+    # row's sum has a cheaper gradient than a quotient of the whole map
+    weights = (logits - logits.detach().amax(dim=-1, keepdim=True)).float().exp() * visible
+    return ((weights + eps / policy.shape[1]) * (weights.sum(dim=-1, keepdim=True) + eps).reciprocal()).type_as(logits)
+
+
+def masked_block(block: Block, tokens: Float[Tensor, "B N D"], policy: Float[Tensor, "B N"]) -> Float[Tensor, "B N D"]:
+    """A block whose attention sees only what `policy` keeps; every token goes on."""
+    q, k, v = block.attn.split(block.norm1(tokens))
+    attention = policy_softmax(q * block.attn.scale @ k.transpose(-2, -1), policy)
+    return block.feed(tokens + block.drop_path(block.attn.join(attention @ v)))
+
+
+def draw_decisions(log_probs: Float[Tensor, "B n 2"]) -> Float[Tensor, "B n"]:
+    """Random hard choices (1 keep) with the gradient of the soft ones: straight-through Gumbel softmax, tau 1."""
+    return F.gumbel_softmax(log_probs, hard=True)[..., 0]
+
+
+class DynamicViT(KeypointViT):
+    """`KeypointViT` that drops patches before some of its blocks."""
+
+    config: DynamicViTConfig
+
+    def __init__(self, config: DynamicViTConfig) -> None:
+        super().__init__(config)
+        self.predictors = nn.ModuleList(KeepPredictor(config.embed_dim) for _ in config.reduction_blocks)
+        self.predictors.apply(init_linear)
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> DynamicViTOutput:
+        return self.masked(images) if self.training else self.pruned(images)
+
+    def pruned(self, images: Float[Tensor, "B 3 H W"]) -> DynamicViTOutput:
+        """Dropped patches are removed: a fixed number stays after each reduction."""
+        first, tokens = self.config.num_keypoints, self.embed(images)
+        left = torch.arange(self.config.num_patches, device=images.device).expand(len(images), -1)
+        log_probs: list[Tensor] = []
+        keep_indices: list[Tensor] = []
+        for index, block in enumerate(self.blocks):
+            if index in self.config.reduction_blocks:
+                stage = len(log_probs)
+                patches = tokens[:, first:]
+                log_probs.append(self.predictors[stage](patches, torch.ones_like(patches[..., 0])))
+                order = log_probs[-1][..., 0].argsort(dim=1, descending=True, stable=True)
+                keep = order[:, : self.config.num_kept[stage]]
+                tokens = torch.cat([tokens[:, :first], gather_tokens(patches, keep)], dim=1)
+                left = left.gather(1, keep)
+                keep_indices.append(left)
+            if index + 1 < self.config.depth:
+                tokens, _ = block(tokens)
+        tokens = self.finish(tokens)
+        return DynamicViTOutput(self.heatmaps(tokens), tokens, tuple(log_probs), keep_indices=tuple(keep_indices))
+
+    def masked(
+        self, images: Float[Tensor, "B 3 H W"], decisions: Sequence[Float[Tensor, "B P"]] | None = None
+    ) -> DynamicViTOutput:
+        """Dropped patches stay, unseen by the others; `decisions` (1 keep, per reduction) replace the random draws."""
+        first, tokens = self.config.num_keypoints, self.embed(images)
+        kept = torch.ones_like(tokens[:, first:, 0])
+        log_probs: list[Tensor] = []
+        masks: list[Tensor] = []
+        for index, block in enumerate(self.blocks):
+            if index in self.config.reduction_blocks:
+                stage = len(log_probs)
+                log_probs.append(self.predictors[stage](tokens[:, first:], kept))
+                drawn = draw_decisions(log_probs[-1]) if decisions is None else decisions[stage]
+                kept = kept * drawn
+                masks.append(kept)
+            if masks:
+                tokens = masked_block(block, tokens, F.pad(kept, (first, 0), value=1.0))
+            else:
+                tokens, _ = block(tokens)
+        tokens = self.norm(tokens)
+        return DynamicViTOutput(self.heatmaps(tokens), tokens, tuple(log_probs), masks=tuple(masks))

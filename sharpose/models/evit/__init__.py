@@ -1,0 +1,1 @@
+"""EViT: what determines it, the network, and what it costs."""

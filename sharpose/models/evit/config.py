@@ -1,0 +1,79 @@
+"""EViT for poses: where patches are dropped, and how many stay."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from sharpose.models.config import check
+from sharpose.models.keypoint_vit.config import (
+    KeypointViTConfig,
+    check_blocks,
+    check_keep_rate,
+    check_keep_rates,
+    family,
+)
+from sharpose.models.system import EncoderNames, System
+
+
+@dataclass(frozen=True, kw_only=True)
+class EViTConfig(KeypointViTConfig):
+    """Inside each of `reduction_blocks`, `keep_rate` of the patches stay; keypoint tokens always do."""
+
+    reduction_blocks: tuple[int, ...] = (3, 6, 9)
+    keep_rate: float = 0.7
+    keep_rates: tuple[float, ...] | None = None
+    """One rate per reduction block in place of `keep_rate`."""
+    fuse_token: bool = True
+    """The dropped patches become one token, weighted with the attention that they got."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_blocks(self, "reduction_blocks")
+        check_keep_rate("keep_rate", self.keep_rate)
+        check_keep_rates(self, "keep_rates")
+        check(isinstance(self.fuse_token, bool), "fuse_token", self.fuse_token, "true or false")
+
+    def num_kept(self, block: int, patches: int, keep_rate: float | None = None) -> int:
+        """How many of the `patches` that enter `block` it keeps; a given `keep_rate` replaces the configured ones."""
+        if block not in self.reduction_blocks:
+            return patches
+        rates = self.keep_rates or (self.keep_rate,) * len(self.reduction_blocks)
+        rate = rates[self.reduction_blocks.index(block)] if keep_rate is None else keep_rate
+        return math.ceil(rate * patches)
+
+
+def tokens_per_block(config: EViTConfig) -> list[int]:
+    """Tokens that enter each block, keypoint tokens included; a reducing block's MLP already has the next one's."""
+    patches, counts = config.num_patches, []
+    for block in range(config.depth):
+        counts.append(config.num_keypoints + patches)
+        kept = config.num_kept(block, patches)
+        patches = kept + (config.fuse_token and kept < patches)
+    return counts
+
+
+def scheduled_keep_rate(keep_rate: float, epoch: float, start: float, epochs: float) -> float:
+    """The keep rate while training: 1 until epoch `start`, then down to `keep_rate` by a cosine over `epochs`."""
+    if epoch < start:
+        return 1.0
+    if epoch >= start + epochs:
+        return keep_rate
+    return keep_rate + (1 - keep_rate) * (1 + math.cos(math.pi * (epoch - start) / epochs)) / 2
+
+
+# Half as deep, so reduced in blocks 2, 3 and 5
+SIZES: dict[str, dict[str, Any]] = family("evit", {"reduction_blocks": (2, 3, 5)})
+
+SYSTEM = System(
+    name="EViT",
+    config=EViTConfig,
+    model="sharpose.models.evit.model:EViT",
+    sizes=SIZES,
+    cost="sharpose.models.evit.cost:evit",
+    tokens_per_block=tokens_per_block,
+    objective="sharpose.training.objective:EViTObjective",
+    encoder=EncoderNames(),
+    cases={"EViT": "sharpose.conformance.token_reduction:check_evit"},
+)

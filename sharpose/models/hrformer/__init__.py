@@ -1,0 +1,1 @@
+"""HRFormer: what determines it, the network, and what it costs."""

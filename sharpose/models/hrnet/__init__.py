@@ -1,0 +1,1 @@
+"""HRNet: what determines it, the network, and what it costs."""

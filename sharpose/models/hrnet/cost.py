@@ -1,0 +1,93 @@
+"""HRNet in closed form, and the trunk of parallel branches that HRFormer and TokenPose build on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sharpose.models.layers.cost import (
+    NEAREST,
+    Cost,
+    Size,
+    basic_block,
+    bottleneck,
+    convolution,
+    half,
+    heatmaps,
+    resize,
+    total,
+)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What the modules of parallel branches are made of: blocks of one branch, ways up and down between branches."""
+
+    branch: Callable[[int, Size], Cost]
+    """Branch number and size."""
+    up: Callable[[int, int, Size, Size], Cost]
+    """Channels before and after, sizes before and after."""
+    down: Callable[[int, int, Size], Cost]
+    """Channels before and after, size after: one halving."""
+
+
+def trunk(
+    image: Size, stem: int, blocks: int, planes: int, widths: Sequence[int], modules: Sequence[int], layers: Layers
+) -> Cost:
+    """Stem, Bottlenecks, then stages of 2, 3, ... branches of which the last gives the finest alone."""
+    size = half(image)
+    cost = convolution(3, stem, 3, size)
+    size = half(size)
+    cost += convolution(stem, stem, 3, size)
+    cost += total([bottleneck(stem if index == 0 else 4 * planes, planes, size, size) for index in range(blocks)])
+    sizes, previous = [size], [4 * planes]
+    for stage, count in enumerate(modules, start=2):
+        current = widths[:stage]
+        sizes.append(half(sizes[-1]))
+        changed = [(a, b, s) for a, b, s in zip(previous, current, sizes, strict=False) if a != b]
+        cost += total([convolution(before, after, 3, where) for before, after, where in changed])
+        cost += convolution(previous[-1], current[-1], 3, sizes[-1])
+        for index in range(count):
+            alone = stage == len(modules) + 1 and index == count - 1
+            cost += parallel_module(current, sizes, 1 if alone else stage, layers)
+        previous = list(current)
+    return cost
+
+
+def parallel_module(widths: Sequence[int], sizes: Sequence[Size], outputs: int, layers: Layers) -> Cost:
+    """Every branch by itself, then the exchange."""
+    cost = total([layers.branch(index, size) for index, size in enumerate(sizes)])
+    for target in range(outputs):
+        for source in range(len(widths)):
+            if source > target:
+                cost += layers.up(widths[source], widths[target], sizes[source], sizes[target])
+            for step in range(source, target):
+                after = widths[target] if step == target - 1 else widths[source]
+                cost += layers.down(widths[source], after, sizes[step + 1])
+    return cost
+
+
+def convolutional_layers(widths: Sequence[int], blocks_per_branch: int) -> Layers:
+    """HRNet's."""
+
+    def up(before: int, after: int, small: Size, large: Size) -> Cost:
+        return convolution(before, after, 1, small) + resize(after, large, NEAREST)
+
+    return Layers(
+        branch=lambda index, size: basic_block(widths[index], widths[index], size, False) * blocks_per_branch,
+        up=up,
+        down=lambda before, after, size: convolution(before, after, 3, size),
+    )
+
+
+def hrnet(config: Any) -> Cost:
+    layers = convolutional_layers(config.widths, config.blocks_per_branch)
+    return parallel_net(config, layers)
+
+
+def parallel_net(config: Any, layers: Layers) -> Cost:
+    image, widths = config.image_size, config.widths
+    sizes = (config.stem_channels, config.stage1_blocks, config.stage1_planes)
+    body = trunk(image, *sizes, widths, config.modules, layers)
+    return body + heatmaps(widths[0], config.num_keypoints, half(half(image)))

@@ -1,0 +1,192 @@
+"""HRNet: branches of several resolutions side by side that exchange features, the finest of which gives the heatmaps.
+
+The trunk is shared: HRFormer fills it with other blocks, and TokenPose-L stops it after its third stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sharpose.models.hrnet.config import HRNetConfig
+from sharpose.models.layers.cnn import (
+    BasicBlock,
+    Bottleneck,
+    convolution,
+    heatmap_layer,
+    init_convolution,
+    init_heatmap_layer,
+    make_layer,
+)
+from sharpose.models.output import PoseModel, PoseOutput
+
+
+class ParallelModule(nn.Module):
+    """One network per branch, then every output resolution sums all branches brought to its size.
+
+    `up` makes the layers from a coarser branch (inputs, outputs, factor), `down` one halving (inputs, outputs, last).
+    """
+
+    def __init__(
+        self,
+        branches: Sequence[nn.Module],
+        widths: Sequence[int],
+        outputs: int,
+        up: Callable[[int, int, int], nn.Module],
+        down: Callable[[int, int, bool], nn.Module],
+    ) -> None:
+        super().__init__()
+
+        def connection(source: int, target: int) -> nn.Module:
+            if source == target:
+                return nn.Identity()
+            if source > target:
+                return up(widths[source], widths[target], 2 ** (source - target))
+            steps = [down(widths[source], widths[source], False) for _ in range(target - source - 1)]
+            return nn.Sequential(*steps, down(widths[source], widths[target], True))
+
+        self.branches = nn.ModuleList(branches)
+        self.fuse_layers = nn.ModuleList(
+            nn.ModuleList(connection(source, target) for source in range(len(widths))) for target in range(outputs)
+        )
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        maps = [branch(one) for branch, one in zip(self.branches, maps, strict=True)]
+        return [self.fuse(target, maps) for target in range(len(self.fuse_layers))]
+
+    def fuse(self, target: int, maps: list[Tensor]) -> Float[Tensor, "B C h w"]:
+        """The sum of all branches at the size of branch `target`."""
+        like = maps[target]
+        layers = self.fuse_layers[target].children()
+        parts = [layer(one) for layer, one in zip(layers, maps, strict=True)]
+        # a side that is not a multiple of 32 was rounded up on its way down
+        fitted = [part if part.shape[2:] == like.shape[2:] else resize(part, like) for part in parts]
+        return F.relu(sum(fitted[1:], start=fitted[0]))
+
+
+def resize(maps: Float[Tensor, "B C _ _"], like: Float[Tensor, "B _ h w"]) -> Float[Tensor, "B C h w"]:
+    """Bilinear resizing to the size of `like`."""
+    return F.interpolate(maps, size=like.shape[2:], mode="bilinear", align_corners=False)
+
+
+class HighResolutionTrunk(nn.Module):
+    """Stem, one stage of Bottlenecks, then stages of 2, 3, ... branches: images to the finest branch at a quarter size.
+
+    Parameter names are those of the public HRNet. `make_module(stage, index, widths, outputs)` makes the modules.
+    """
+
+    def __init__(
+        self,
+        *,
+        stem_channels: int,
+        stage1_blocks: int,
+        stage1_planes: int,
+        widths: Sequence[int],
+        modules: Sequence[int],
+        make_module: Callable[[int, int, Sequence[int], int], nn.Module],
+    ) -> None:
+        super().__init__()
+        self.conv1 = convolution(3, stem_channels, 3, stride=2)
+        self.bn1 = nn.BatchNorm2d(stem_channels)
+        self.conv2 = convolution(stem_channels, stem_channels, 3, stride=2)
+        self.bn2 = nn.BatchNorm2d(stem_channels)
+        self.layer1 = make_layer(Bottleneck, stem_channels, stage1_planes, stage1_blocks)
+        self.stages = range(2, 2 + len(modules))
+        previous: Sequence[int] = [Bottleneck.expansion * stage1_planes]
+        for stage, count in zip(self.stages, modules, strict=True):
+            current = widths[:stage]
+            # only the finest branch leaves the last module
+            last = stage == self.stages[-1]
+            outputs = [1 if last and index == count - 1 else stage for index in range(count)]
+            self.add_module(f"transition{stage - 1}", transition(previous, current))
+            made = [make_module(stage, index, current, number) for index, number in enumerate(outputs)]
+            self.add_module(f"stage{stage}", nn.Sequential(*made))
+            previous = current
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        stem = F.relu(self.bn1(self.conv1(images)))
+        stem = F.relu(self.bn2(self.conv2(stem)))
+        maps = [self.layer1(stem)]
+        for stage in self.stages:
+            layers = self.get_submodule(f"transition{stage - 1}").children()
+            # a new branch starts from the coarsest one there is
+            sources = [*maps, maps[-1]]
+            maps = [layer(source) for layer, source in zip(layers, sources, strict=True)]
+            maps = self.get_submodule(f"stage{stage}")(maps)
+        return maps[0]
+
+
+def transition(previous: Sequence[int], current: Sequence[int]) -> nn.ModuleList:
+    """Layers from the branches of one stage to those of the next, which has one more."""
+    layers: list[nn.Module] = [
+        nn.Identity() if before == after else nn.Sequential(*conv_norm_relu(before, after))
+        for before, after in zip(previous, current, strict=False)
+    ]
+    # nested, for the public names
+    new = nn.Sequential(nn.Sequential(*conv_norm_relu(previous[-1], current[-1], stride=2)))
+    return nn.ModuleList([*layers, new])
+
+
+def conv_norm_relu(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    return [convolution(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def convolutional_module(blocks_per_branch: int, widths: Sequence[int], outputs: int) -> ParallelModule:
+    """HRNet's own module: BasicBlocks per branch, nearest upsampling, halvings by 3x3 convolutions."""
+
+    def up(inputs: int, outputs: int, factor: int) -> nn.Module:
+        return nn.Sequential(
+            convolution(inputs, outputs, 1), nn.BatchNorm2d(outputs), nn.Upsample(scale_factor=factor, mode="nearest")
+        )
+
+    def down(inputs: int, outputs: int, last: bool) -> nn.Module:
+        layers = conv_norm_relu(inputs, outputs, stride=2)
+        return nn.Sequential(*(layers[:-1] if last else layers))
+
+    branches = [make_layer(BasicBlock, width, width, blocks_per_branch) for width in widths]
+    return ParallelModule(branches, widths, outputs, up, down)
+
+
+def convolutional_trunk(
+    *,
+    stem_channels: int,
+    stage1_blocks: int,
+    stage1_planes: int,
+    widths: Sequence[int],
+    modules: Sequence[int],
+    blocks_per_branch: int,
+) -> HighResolutionTrunk:
+    """HRNet's trunk of 1 + len(modules) stages."""
+    return HighResolutionTrunk(
+        stem_channels=stem_channels,
+        stage1_blocks=stage1_blocks,
+        stage1_planes=stage1_planes,
+        widths=widths,
+        modules=modules,
+        make_module=lambda stage, index, widths, outputs: convolutional_module(blocks_per_branch, widths, outputs),
+    )
+
+
+class HRNet(PoseModel):
+    """HRNet for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size, by a 1x1 convolution."""
+
+    def __init__(self, config: HRNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = convolutional_trunk(
+            stem_channels=config.stem_channels,
+            stage1_blocks=config.stage1_blocks,
+            stage1_planes=config.stage1_planes,
+            widths=config.widths,
+            modules=config.modules,
+            blocks_per_branch=config.blocks_per_branch,
+        )
+        self.head = heatmap_layer(config.widths[0], config.num_keypoints)
+        self.apply(init_convolution)
+        init_heatmap_layer(self.head)
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
+        return PoseOutput(heatmaps=self.head(self.backbone(images)))

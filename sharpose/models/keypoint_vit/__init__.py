@@ -1,0 +1,1 @@
+"""KeypointViT: what determines it, the network, and what it costs."""

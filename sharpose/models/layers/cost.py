@@ -1,0 +1,182 @@
+"""One arithmetic for parameters and multiply-adds in closed form, from sizes alone; each system's `cost.py` uses it.
+
+An independent third count beside the two libraries' in a cost record. No torch. A `config` is a configuration with the
+fields of the vision transformers; token counts are worked out here again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Size = tuple[int, int]
+
+# What fvcore books per element, beside the matmuls (fvcore 0.1.5)
+BATCH_NORM, LAYER_NORM, BILINEAR, NEAREST = 2, 5, 4, 1
+CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`macs`: multiply-adds of every convolution and matrix product, attention's included (as torch counts);
+    `elements`: what fvcore adds to them for norms and resizing; `params`: learned numbers.
+
+    `parts`: of a system with stages, those of each stage with its head, and of one head alone.
+    """
+
+    macs: int = 0
+    elements: int = 0
+    params: int = 0
+    parts: Mapping[str, Cost] = field(default_factory=dict, compare=False)
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.macs + other.macs, self.elements + other.elements, self.params + other.params)
+
+    def __mul__(self, times: int) -> Cost:
+        return Cost(self.macs * times, self.elements * times, self.params * times)
+
+    @property
+    def fvcore(self) -> int:
+        return self.macs + self.elements
+
+    def disagreement(self, metrics: Mapping[str, Any]) -> float:
+        """The largest relative difference to the two counters' figures in a cost record, as a fraction."""
+        pairs = (
+            (self.macs, metrics["macs_torch"]),
+            (self.fvcore, metrics["macs_fvcore"]),
+            (self.params, metrics["params"]),
+        )
+        return max(abs(counted / formula - 1) for formula, counted in pairs)
+
+
+def total(parts: Sequence[Cost]) -> Cost:
+    return sum(parts, start=Cost())
+
+
+# ---- layers; `size` is always that of the output
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int, size: Size, *, groups: int = 1, bias: bool = False, norm: bool = True
+) -> Cost:
+    """A convolution, and the BatchNorm behind it."""
+    weights = inputs // groups * outputs * kernel**2
+    cost = Cost(weights * math.prod(size), 0, weights + bias * outputs)
+    return cost + batch_norm(outputs, size) if norm else cost
+
+
+def batch_norm(channels: int, size: Size) -> Cost:
+    return Cost(0, BATCH_NORM * channels * math.prod(size), 2 * channels)
+
+
+def layer_norm(dim: int, count: int) -> Cost:
+    return Cost(0, LAYER_NORM * dim * count, 2 * dim)
+
+
+def linear(inputs: int, outputs: int, count: int, bias: bool = True) -> Cost:
+    return Cost(inputs * outputs * count, 0, inputs * outputs + bias * outputs)
+
+
+def resize(channels: int, size: Size, per_element: int) -> Cost:
+    return Cost(0, per_element * channels * math.prod(size))
+
+
+def half(size: Size) -> Size:
+    """After a step of stride 2."""
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def basic_block(inputs: int, planes: int, size: Size, changes: bool) -> Cost:
+    cost = convolution(inputs, planes, 3, size) + convolution(planes, planes, 3, size)
+    return cost + convolution(inputs, planes, 1, size) if changes else cost
+
+
+def bottleneck(inputs: int, planes: int, size: Size, entry_size: Size) -> Cost:
+    """The stride, where `entry_size` is not `size`, is in the 3x3."""
+    cost = convolution(inputs, planes, 1, entry_size) + convolution(planes, planes, 3, size)
+    cost += convolution(planes, 4 * planes, 1, size)
+    changes = inputs != 4 * planes or entry_size != size
+    return cost + convolution(inputs, 4 * planes, 1, size) if changes else cost
+
+
+def heatmaps(inputs: int, keypoints: int, size: Size) -> Cost:
+    return convolution(inputs, keypoints, 1, size, bias=True, norm=False)
+
+
+def doubling(inputs: int, outputs: int, size: Size) -> Cost:
+    """A 4x4 transposed convolution of maps of `size`, once per input pixel and weight, and the BatchNorm behind it."""
+    weights = inputs * outputs * 16
+    cost = Cost(weights * math.prod(size), params=weights)
+    return cost + batch_norm(outputs, (2 * size[0], 2 * size[1]))
+
+
+# ---- transformers
+
+
+def block(dim: int, mlp_ratio: int, entering: int, leaving: int, qkv_bias: bool = True) -> Cost:
+    """`entering` tokens attend to each other, `leaving` ones go through the MLP."""
+    qkv, attention = linear(dim, 3 * dim, entering, bias=qkv_bias), Cost(2 * entering**2 * dim)
+    mlp = linear(dim, mlp_ratio * dim, leaving) + linear(mlp_ratio * dim, dim, leaving)
+    norms = layer_norm(dim, entering) + layer_norm(dim, leaving)
+    return norms + qkv + attention + linear(dim, dim, entering) + mlp
+
+
+def blocks(config: Any, entering: Sequence[int], leaving: Sequence[int]) -> Cost:
+    """All blocks, one count of each kind per block, and the final norm."""
+    counts = zip(entering, leaving, strict=True)
+    passed = [block(config.embed_dim, config.mlp_ratio, *both) for both in counts]
+    return total(passed) + layer_norm(config.embed_dim, leaving[-1])
+
+
+def merging_blocks(config: Any, patches: int, schedule: Sequence[int]) -> Cost:
+    """Blocks that merge pairs of patches between attention and MLP.
+
+    For each merge half of the patches are compared with the others, by the mean of their heads' keys.
+    """
+    counts, matching = [patches], Cost()
+    for merges in schedule:
+        half = counts[-1] // 2
+        if min(merges, half):
+            matching += Cost(half * (counts[-1] - half) * (config.embed_dim // config.num_heads))
+        counts.append(counts[-1] - min(merges, half))
+    tokens = with_keypoints(config, counts)
+    return matching + blocks(config, tokens[:-1], tokens[1:])
+
+
+def grid(config: Any) -> Size:
+    """Rows and columns of patches."""
+    height, width = config.image_size
+    return height // config.patch_size, width // config.patch_size
+
+
+def patch_embed(config: Any) -> Cost:
+    return linear(CHANNELS * config.patch_size**2, config.embed_dim, math.prod(grid(config)))
+
+
+def with_keypoints(config: Any, patches: Sequence[int]) -> list[int]:
+    return [config.num_keypoints + count for count in patches]
+
+
+def around(config: Any) -> Cost:
+    """All but the blocks: embedding, position table, keypoint tokens and head."""
+    return embedding(config) + heatmap_head(config)
+
+
+def embedding(config: Any) -> Cost:
+    """Patch embedding, position table, keypoint tokens."""
+    learned = (config.num_keypoints + math.prod(grid(config))) * config.embed_dim
+    return Cost(params=learned) + patch_embed(config)
+
+
+def heatmap_head(config: Any) -> Cost:
+    """One linear layer from a token to a map, or two where the tokens are narrow."""
+    dim, count, pixels = config.embed_dim, config.num_keypoints, math.prod(config.heatmap_size)
+    head = layer_norm(dim, count)
+    if config.head == "single" or (config.head == "auto" and dim >= pixels / 4):
+        head += linear(dim, pixels, count)
+    else:
+        hidden = pixels // 2
+        head += linear(dim, hidden, count) + layer_norm(hidden, count) + linear(hidden, pixels, count)
+    return head

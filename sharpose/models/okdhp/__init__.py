@@ -1,0 +1,1 @@
+"""OKDHP: what determines it, the network, and what it costs."""

@@ -1,0 +1,166 @@
+"""OKDHP: stacked hourglasses, and several branches of them that teach each other while they train.
+
+A trained model is one branch. Public weights read pictures as BGR, all others here as RGB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sharpose.models.layers.cnn import heatmap_layer, init_convolution, init_heatmap_layer
+from sharpose.models.okdhp.config import OkdhpConfig
+from sharpose.models.output import PoseModel
+
+
+@dataclass(frozen=True)
+class OkdhpOutput:
+    """`heatmaps` of the last stack, or of the branches' ensemble; every stack's own for intermediate supervision.
+
+    `stack_heatmaps` holds the shared stacks first, then each branch's; `branch_heatmaps` the last of every branch.
+    """
+
+    heatmaps: Float[Tensor, "B K h w"]
+    stack_heatmaps: tuple[Float[Tensor, "B K h w"], ...]
+    branch_heatmaps: tuple[Float[Tensor, "B K h w"], ...]
+
+
+class PreActivation(nn.Module):
+    """Bottleneck with norm and ReLU before each convolution, to twice `planes`."""
+
+    def __init__(self, inputs: int, planes: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, planes, kernel_size=1)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, kernel_size=3, padding=1)
+        self.bn3 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, 2 * planes, kernel_size=1)
+        widens = inputs != 2 * planes
+        self.downsample = nn.Sequential(nn.Conv2d(inputs, 2 * planes, kernel_size=1)) if widens else nn.Identity()
+
+    def forward(self, maps: Float[Tensor, "B _ h w"]) -> Float[Tensor, "B _ h w"]:
+        deep = self.conv1(F.relu(self.bn1(maps)))
+        deep = self.conv2(F.relu(self.bn2(deep)))
+        return self.conv3(F.relu(self.bn3(deep))) + self.downsample(maps)
+
+
+def residual(inputs: int, planes: int) -> nn.Sequential:
+    """One bottleneck; in a sequence of its own, for the public names."""
+    return nn.Sequential(PreActivation(inputs, planes))
+
+
+class Hourglass(nn.Module):
+    """Down `depth` halvings and up again, with a residual across at every size."""
+
+    def __init__(self, features: int, depth: int) -> None:
+        super().__init__()
+        # level 0 is the smallest; it alone has a residual at the bottom
+        self.hg = nn.ModuleList(
+            nn.ModuleList(residual(features, features // 2) for _ in range(4 if level == 0 else 3))
+            for level in range(depth)
+        )
+
+    def forward(self, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
+        return self.at(len(self.hg) - 1, maps)
+
+    def at(self, level: int, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
+        layers = self.hg[level]
+        low = layers[1](F.max_pool2d(maps, 2))  # type: ignore[index]
+        low = self.at(level - 1, low) if level else layers[3](low)  # type: ignore[index]
+        low = layers[2](low)  # type: ignore[index]
+        return layers[0](maps) + F.interpolate(low, scale_factor=2.0, mode="nearest")  # type: ignore[index]
+
+
+class Stacks(nn.Module):
+    """Hourglasses in a row, each with its own heatmaps that the next one starts from."""
+
+    def __init__(self, count: int, features: int, depth: int, num_keypoints: int, continues: bool) -> None:
+        super().__init__()
+        # the very last stack has nothing to hand on
+        handed_on = count if continues else count - 1
+        self.hg = nn.ModuleList(Hourglass(features, depth) for _ in range(count))
+        self.res = nn.ModuleList(residual(features, features // 2) for _ in range(count))
+        self.fc = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(features, features, kernel_size=1), nn.BatchNorm2d(features), nn.ReLU())
+            for _ in range(count)
+        )
+        self.score = nn.ModuleList(heatmap_layer(features, num_keypoints) for _ in range(count))
+        self.fc_ = nn.ModuleList(nn.Conv2d(features, features, kernel_size=1) for _ in range(handed_on))
+        self.score_ = nn.ModuleList(nn.Conv2d(num_keypoints, features, kernel_size=1) for _ in range(handed_on))
+
+    def forward(self, maps: Float[Tensor, "B D h w"]) -> tuple[Float[Tensor, "B D h w"], list[Tensor]]:
+        """What the next stack starts from, and the heatmaps of every stack."""
+        heatmaps: list[Tensor] = []
+        for index, hourglass in enumerate(self.hg):
+            features = self.fc[index](self.res[index](hourglass(maps)))
+            heatmaps.append(self.score[index](features))
+            if index < len(self.fc_):
+                maps = maps + self.fc_[index](features) + self.score_[index](heatmaps[-1])
+        return maps, heatmaps
+
+
+class BranchWeights(nn.Module):
+    """How much each branch counts per keypoint, from the stem's features at three ranges (feature aggregation unit)."""
+
+    def __init__(self, features: int, hidden: int, branches: int, num_keypoints: int) -> None:
+        super().__init__()
+        self.ranges = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(features, features, size, padding=size // 2), nn.BatchNorm2d(features), nn.ReLU())
+            for size in (3, 5, 7)
+        )
+        self.squeeze = nn.Linear(features, hidden)
+        self.branches = nn.ModuleList(nn.Linear(hidden, num_keypoints) for _ in range(branches))
+
+    def forward(self, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "branches B K"]:
+        pooled = sum(layer(maps) for layer in self.ranges).mean(dim=(2, 3))  # type: ignore[union-attr]
+        squeezed = self.squeeze(pooled)
+        return torch.stack([layer(squeezed) for layer in self.branches]).softmax(dim=0)
+
+
+class Okdhp(PoseModel):
+    """Stacked hourglass: normalised images (B, 3, H, W) to `OkdhpOutput`, maps at a quarter of the size.
+
+    With more than one branch the last two stacks are each branch's own, and `heatmaps` are the weighted ensemble.
+    """
+
+    def __init__(self, config: OkdhpConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, keypoints = config.features, config.num_keypoints
+        self.conv1 = nn.Conv2d(3, width // 4, kernel_size=7, stride=2, padding=3)
+        self.bn1 = nn.BatchNorm2d(width // 4)
+        self.layer1 = residual(width // 4, width // 4)
+        self.layer2 = residual(width // 2, width // 2)
+        self.layer3 = residual(width, width // 2)
+        own = config.branch_stacks
+        self.shared = Stacks(config.stacks - own, width, config.depth, keypoints, continues=own > 0)
+        self.branches = nn.ModuleList(
+            Stacks(own, width, config.depth, keypoints, continues=False)
+            for _ in range(config.branches if config.branches > 1 else 0)
+        )
+        self.branch_weights = (
+            BranchWeights(width, config.ensemble_hidden, config.branches, keypoints) if self.branches else None
+        )
+        self.apply(init_convolution)
+        for layer in self.heatmap_layers:
+            init_heatmap_layer(layer)
+
+    @property
+    def heatmap_layers(self) -> list[nn.Conv2d]:
+        return [layer for stacks in (self.shared, *self.branches) for layer in stacks.score]
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> OkdhpOutput:
+        stem = self.layer1(F.relu(self.bn1(self.conv1(images))))
+        stem = self.layer3(self.layer2(F.max_pool2d(stem, 2)))
+        maps, heatmaps = self.shared(stem)
+        if self.branch_weights is None:
+            return OkdhpOutput(heatmaps[-1], tuple(heatmaps), (heatmaps[-1],))
+        per_branch = [branch(maps)[1] for branch in self.branches]
+        last = torch.stack([own[-1] for own in per_branch])
+        ensemble = (self.branch_weights(stem)[..., None, None] * last).sum(dim=0)
+        return OkdhpOutput(ensemble, tuple(heatmaps + [one for own in per_branch for one in own]), tuple(last))

@@ -1,0 +1,1 @@
+"""RegressionViT: what determines it, the network, and what it costs."""

@@ -1,0 +1,40 @@
+"""The transformer with keypoint tokens that says where the keypoints are instead of drawing heatmaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sharpose.models.config import check, is_number
+from sharpose.models.keypoint_vit.config import KeypointViTConfig, family, tokens_per_block
+from sharpose.models.system import EncoderNames, System
+
+__all__ = ["RegressionViTConfig", "tokens_per_block"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressionViTConfig(KeypointViTConfig):
+    """`head` has no meaning here: three layers give (x, y). The maps of its output are drawn around those points."""
+
+    drawn_sigma: float = 2.0
+    """Of the Gaussians, in heatmap pixels; where they peak, and so what is decoded, does not depend on it."""
+    codec: Literal["drawn"] = "drawn"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive = is_number(self.drawn_sigma) and self.drawn_sigma > 0
+        check(positive, "drawn_sigma", self.drawn_sigma, "a positive number")
+
+
+SIZES: dict[str, dict[str, Any]] = family("regression-vit")
+
+SYSTEM = System(
+    name="RegressionViT",
+    config=RegressionViTConfig,
+    model="sharpose.models.regression_vit.model:RegressionViT",
+    sizes=SIZES,
+    cost="sharpose.models.regression_vit.cost:regression_vit",
+    tokens_per_block=tokens_per_block,
+    objective="sharpose.training.objective:RegressionObjective",
+    encoder=EncoderNames(),
+)

@@ -1,0 +1,1 @@
+"""SHaRPose: what determines it, the network, and what it costs."""

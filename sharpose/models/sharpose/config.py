@@ -1,0 +1,217 @@
+"""SHaRPose's sizes, and the switches between the paper's text and its public release."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sharpose.models.config import (
+    EXTENSION,
+    Size,
+    check,
+    check_choices,
+    check_heads,
+    check_share,
+    check_sizes,
+    check_whole,
+    is_number,
+)
+from sharpose.models.system import EncoderNames, System
+from sharpose.models.tome.config import possible_merges
+
+KEEP_PARTS = 16
+
+
+@dataclass(frozen=True)
+class SHaRPoseConfig:
+    """Sizes are (height, width) in pixels or patches. Raises InputError naming the field that is out of range.
+
+    The last three fields go beyond the paper and are off by default; the six before them differ between its text and
+    the release, and `PRESETS` holds both sets.
+    """
+
+    image_size: Size
+    embed_dim: int
+    heatmap_size: Size
+    alpha: float
+    patch_size: int = 16
+    refine_ratio: int = 2
+    """s_f / s_c: a selected coarse patch becomes refine_ratio² fine patches."""
+    depth: int = 12
+    num_heads: int = 12
+    mlp_ratio: int = 4
+    num_keypoints: int = 17
+    head: Literal["auto", "single", "two-layer"] = "auto"
+    stages: Literal["coarse-fine", "coarse", "fine"] = "coarse-fine"
+    """`coarse` and `fine` alone are Table 8's Coarse-None and None-Fine (all fine patches, no quality token)."""
+    drop_path: float = 0.1
+    attention_beta: float = 0.99
+    position_init: Literal["normal", "sincos"] = "normal"
+    keep_rounding: Literal["ceil", "floor"] = "ceil"
+    relevance_blocks: Literal["late", "all"] = "late"
+    """`late`: the blocks with index >= depth // 4."""
+    relevance_rows: Literal["all-but-last", "all", "quality"] = "all-but-last"
+    """Whose attention ranks patches: that of keypoint tokens, or (`quality`) of the one token for the whole picture, as
+    in CF-ViT."""
+    unselected_tokens: Literal["input", "output"] = "input"
+    """What stands for a coarse patch in the fine stage: its embedding before the blocks, or its coarse output."""
+    quality_threshold: float | None = None
+    """Instances with a predicted quality below it are refined; None refines every instance."""
+    oks_target: Literal["release", "paper"] = "release"
+    alpha_mass: float | None = field(default=None, metadata=EXTENSION)
+    """Refine as many patches of an image as make up this share of its relevance, rounded up to one of `keep_sizes`;
+    None: as many as `alpha` says, of every image. An α given to a call goes before it."""
+    fine_merge: int = field(default=0, metadata=EXTENSION)
+    """Pairs of similar patches that every block of the fine stage merges, as in ToMe; keypoint tokens never merge."""
+    gate: Literal["quality", "gain"] = field(default="quality", metadata=EXTENSION)
+    """`gain`: what goes for the predicted quality is 1 minus the OKS that a fine look is predicted to gain, so that it
+    is those whom it would help least who leave early."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_whole(self, "patch_size", "refine_ratio", "embed_dim", "depth", "num_heads", "mlp_ratio", "num_keypoints")
+        check_sizes(self, "image_size", "heatmap_size")
+        step = self.patch_size * self.refine_ratio
+        divisible = all(side % step == 0 for side in self.image_size)
+        check(divisible, "image_size", self.image_size, f"two multiples of patch_size × refine_ratio = {step}")
+        check_heads(self.embed_dim, self.num_heads)
+        check_share(self, "alpha")
+        check_share(self, "drop_path", "attention_beta", below_one=True)
+        threshold = self.quality_threshold
+        check(threshold is None or is_number(threshold), "quality_threshold", threshold, "a number, or none")
+        if self.alpha_mass is not None:
+            check_share(self, "alpha_mass")
+        check_whole(self, "fine_merge", least=0)
+
+    @property
+    def coarse_image_size(self) -> Size:
+        return self.image_size[0] // self.refine_ratio, self.image_size[1] // self.refine_ratio
+
+    @property
+    def coarse_grid(self) -> Size:
+        height, width = self.coarse_image_size
+        return height // self.patch_size, width // self.patch_size
+
+    @property
+    def fine_grid(self) -> Size:
+        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    @property
+    def num_coarse(self) -> int:
+        return math.prod(self.coarse_grid)
+
+    @property
+    def num_fine(self) -> int:
+        return math.prod(self.fine_grid)
+
+    @property
+    def first_relevance_block(self) -> int:
+        return self.depth // 4 if self.relevance_blocks == "late" else 0
+
+    @property
+    def num_relevance_rows(self) -> int:
+        """How many keypoint queries count; the release leaves the last keypoint out."""
+        return self.num_keypoints - (self.relevance_rows == "all-but-last" and self.num_keypoints > 1)
+
+    @property
+    def relevance_queries(self) -> slice:
+        """Where in the coarse sequence `[quality, keypoints, patches]` those tokens are."""
+        return slice(0, 1) if self.relevance_rows == "quality" else slice(1, 1 + self.num_relevance_rows)
+
+    @property
+    def has_coarse(self) -> bool:
+        return self.stages != "fine"
+
+    @property
+    def has_fine(self) -> bool:
+        return self.stages != "coarse"
+
+    def num_keep(self, alpha: float | None = None) -> int:
+        """How many coarse patches are refined (eq. 7). Plain floating-point rounding, as in the release."""
+        wanted = (self.alpha if alpha is None else alpha) * self.num_coarse
+        return math.ceil(wanted) if self.keep_rounding == "ceil" else math.floor(wanted)
+
+    @property
+    def keep_sizes(self) -> tuple[int, ...]:
+        """Numbers of refined patches that `alpha_mass` chooses from: none to all in sixteenths, so that images with
+        about as many share a batch."""
+        return tuple(sorted({math.ceil(self.num_coarse * part / KEEP_PARTS) for part in range(KEEP_PARTS + 1)}))
+
+    @property
+    def merge_schedule(self) -> tuple[int, ...]:
+        """Merges that are wanted in each block of the fine stage."""
+        return (self.fine_merge,) * self.depth
+
+
+# The released configurations set their threshold per size, so `release` leaves it to the registry.
+PRESETS: dict[str, dict[str, Any]] = {
+    "release": {
+        "keep_rounding": "ceil",
+        "relevance_blocks": "late",
+        "relevance_rows": "all-but-last",
+        "unselected_tokens": "input",
+        "oks_target": "release",
+    },
+    "paper": {
+        "keep_rounding": "floor",
+        "relevance_blocks": "all",
+        "relevance_rows": "all",
+        "unselected_tokens": "output",
+        "oks_target": "paper",
+        "quality_threshold": 0.95,
+    },
+}
+
+
+def values(image: Size, embed_dim: int, alpha: float, threshold: float, **more: Any) -> dict[str, Any]:
+    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "embed_dim": embed_dim}
+    return {**sizes, "alpha": alpha, "quality_threshold": threshold, **more}
+
+
+MPII = {"num_keypoints": 16}
+# Small widths, the token counts of 256x192 (48 coarse, 192 fine), of 384x288 (108, 432) and of 256x256 (64, 256): the
+# toy runs the real path.
+NANO = {"patch_size": 8, "depth": 6, "num_heads": 6, "head": "single", "drop_path": 0.0, "position_init": "sincos"}
+
+# Paper, Section 4 and Table 2; thresholds as in the released configurations (1.2 practically never exits).
+SIZES: dict[str, dict[str, Any]] = {
+    "sharpose-small-256x192": values((256, 192), 384, 0.5, 0.99),
+    "sharpose-small-384x288": values((384, 288), 384, 0.5, 0.99),
+    "sharpose-base-256x192": values((256, 192), 768, 0.4, 0.99),
+    "sharpose-base-384x288": values((384, 288), 768, 0.3, 1.2),
+    # MPII's size, with its 16 keypoints; α is stated for 256x192 alone, so that one is taken
+    "sharpose-base-256x256-mpii": values((256, 256), 768, 0.4, 0.99, **MPII),
+    "sharpose-nano-128x96": values((128, 96), 96, 0.4, 0.95, **NANO),
+    "sharpose-nano-192x144": values((192, 144), 96, 0.3, 0.95, **NANO),
+    "sharpose-nano-128x128-mpii": values((128, 128), 96, 0.4, 0.95, **NANO, **MPII),
+}
+
+
+def tokens_per_block(config: SHaRPoseConfig, alpha: float | None = None) -> list[int]:
+    """Tokens that enter each block of the coarse stage, then of the fine stage; of `alpha`, whatever `alpha_mass`."""
+    keep, tokens = config.num_keep(alpha), []
+    if config.has_coarse:
+        tokens += [1 + config.num_keypoints + config.num_coarse] * config.depth
+    mixed = config.refine_ratio**2 * keep + config.num_coarse - keep
+    patches = mixed if config.has_coarse else config.num_fine
+    for wanted in config.merge_schedule if config.has_fine else ():
+        tokens.append(config.num_keypoints + patches)
+        patches -= possible_merges(wanted, patches)
+    return tokens
+
+
+SYSTEM = System(
+    name="SHaRPose",
+    config=SHaRPoseConfig,
+    model="sharpose.models.sharpose.model:SHaRPose",
+    sizes=SIZES,
+    presets=PRESETS,
+    cost="sharpose.models.sharpose.cost:sharpose",
+    tokens_per_block=tokens_per_block,
+    objective="sharpose.training.objective:SHaRPoseObjective",
+    recipe="nano",
+    layouts="sharpose.models.sharpose.layouts:LAYOUTS",
+    encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
+    cases={"SHaRPose": "sharpose.conformance.models:check_sharpose"},
+)

@@ -1,0 +1,340 @@
+"""SHaRPose: look coarsely, judge the result, look again finely only where the keypoints attend to (Figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+from sharpose.errors import InputError
+from sharpose.models.layers.heads import KeypointTokenHead
+from sharpose.models.layers.token_merging import merging_blocks
+from sharpose.models.layers.tokens import (
+    accumulate_attention,
+    fine_indices,
+    gather_tokens,
+    mass_counts,
+    patch_relevance,
+    round_up_to,
+    select_patches,
+    upsample_tokens,
+)
+from sharpose.models.layers.vit import PatchEmbed, init_linear, make_blocks, sincos_positions
+from sharpose.models.output import PoseModel, PoseOutput
+from sharpose.models.sharpose.config import SHaRPoseConfig
+from sharpose.models.sharpose.predictors import GainPredictor, QualityPredictor
+
+
+@dataclass(frozen=True)
+class CoarseStage:
+    """What the coarse look gives: tensors with one row per instance.
+
+    `patch_inputs` are patch tokens before the blocks. `patch_states` are those on their way into the last block, whose
+    `keys` and `values` let it go on for the patches that someone asks for (`SHaRPose.patch_outputs`); without keys and
+    values they have been through it and the final norm.
+    """
+
+    keypoint_tokens: Float[Tensor, "B K D"]
+    quality: Float[Tensor, " B"]
+    relevance: Float[Tensor, "B Nc"]
+    patch_inputs: Float[Tensor, "B Nc D"]
+    patch_states: Float[Tensor, "B Nc D"]
+    keys: Float[Tensor, "B heads N d"] | None = None
+    values: Float[Tensor, "B heads N d"] | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What there is, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def rows(self, indices: Int[Tensor, " R"]) -> CoarseStage:
+        """The same for some instances of the batch."""
+        return CoarseStage(**{name: value[indices] for name, value in self.tensors().items()})
+
+
+@dataclass(frozen=True)
+class FineStage:
+    """What the fine look gives, for the R instances that were refined; without a coarse look nothing is selected.
+
+    Where instances keep different numbers of patches, rows of `keep_indices` end in -1.
+    """
+
+    heatmaps: Float[Tensor, "R K h w"]
+    keypoint_tokens: Float[Tensor, "R K D"]
+    keep_indices: Int[Tensor, "R kept"] | None
+
+
+@dataclass(frozen=True)
+class SHaRPoseOutput(PoseOutput):
+    """`heatmaps` are the fine ones where an instance was refined, else the coarse ones.
+
+    `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none. With
+    `alpha_mass` rows of `keep_indices` end in -1 where others keep more patches.
+    What the coarse stage gives is None for a model without it. `coarse_heatmaps` of all instances are decoded by
+    `head` when they are asked for, since those of refined instances are seldom wanted.
+    """
+
+    fine_heatmaps: Float[Tensor, "R K h w"] | None
+    coarse_tokens: Float[Tensor, "B K D"] | None
+    quality: Float[Tensor, " B"] | None
+    relevance: Float[Tensor, "B Nc"] | None
+    keep_indices: Int[Tensor, "R kept"] | None
+    needs_refinement: Bool[Tensor, " B"]
+    head: KeypointTokenHead = field(repr=False)
+
+    @property
+    def num_kept(self) -> Int[Tensor, " B"] | None:
+        """How many patches of each instance were refined, 0 for those who left early; None without a coarse stage."""
+        if self.coarse_tokens is None:
+            return None
+        counts = self.needs_refinement.long()
+        if self.keep_indices is not None:
+            counts[self.needs_refinement] = (self.keep_indices >= 0).sum(dim=1)
+        return counts
+
+    @cached_property
+    def coarse_heatmaps(self) -> Float[Tensor, "B K h w"] | None:
+        if self.coarse_tokens is None:
+            return None
+        # tokens made in inference mode can be used in no other
+        with torch.inference_mode() if self.coarse_tokens.is_inference() else nullcontext():
+            return self.head(self.coarse_tokens)
+
+
+def in_order(parts: Sequence[FineStage], rows: Int[Tensor, " R"]) -> FineStage:
+    """Parts of a batch as one; `rows` says where in it their instances, one part after the other, belong."""
+    place = rows.argsort()
+    kept = [part.keep_indices for part in parts if part.keep_indices is not None]
+    widest = max(indices.shape[1] for indices in kept)
+    return FineStage(
+        heatmaps=torch.cat([part.heatmaps for part in parts])[place],
+        keypoint_tokens=torch.cat([part.keypoint_tokens for part in parts])[place],
+        keep_indices=torch.cat([F.pad(own, (0, widest - own.shape[1]), value=-1) for own in kept])[place],
+    )
+
+
+class SHaRPose(PoseModel):
+    """Sparse high-resolution pose transformer: normalised images (B, 3, H, W) to `SHaRPoseOutput`.
+
+    The stages share every weight but their position tables; `coarse` and `fine` can be called apart. A model of one
+    stage has no weights for the other. What no result depends on is not computed, but `in_full`.
+    """
+
+    config: SHaRPoseConfig
+    in_full: bool = False
+    """Compute as published: every patch is embedded, and every token goes through every block."""
+
+    def __init__(self, config: SHaRPoseConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.embed_dim
+        self.keypoint_tokens = nn.Parameter(torch.zeros(1, config.num_keypoints, dim))
+        if config.has_coarse:
+            self.quality_token = nn.Parameter(torch.zeros(1, 1, dim))
+            self.coarse_pos_embed = nn.Parameter(torch.zeros(1, config.num_coarse, dim))
+        if config.has_fine:
+            self.fine_pos_embed = nn.Parameter(torch.zeros(1, config.num_fine, dim))
+        self.patch_embed = PatchEmbed(config.patch_size, dim)
+        self.blocks = make_blocks(config.depth, dim, config.num_heads, config.mlp_ratio, config.drop_path)
+        self.norm = nn.LayerNorm(dim)
+        if config.has_coarse and config.has_fine:
+            self.reuse_norm = nn.LayerNorm(dim)
+            self.reuse_mlp = Mlp(dim, config.mlp_ratio * dim)
+        if config.has_coarse:
+            self.quality_predictor = QualityPredictor(dim)
+        if config.has_coarse and config.gate == "gain":
+            self.gain_predictor = GainPredictor(dim)
+        self.head = KeypointTokenHead(dim, config.heatmap_size, config.head)
+        self.init_weights()
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return tuple(self.config.stages.split("-"))
+
+    def init_weights(self) -> None:
+        """Truncated normal weights, tokens and positions; sine-cosine positions where the configuration says so."""
+        self.apply(init_linear)
+        for table in self.parameters(recurse=False):
+            nn.init.trunc_normal_(table, std=0.02)
+        if self.config.position_init == "sincos":
+            self.init_positions()
+
+    @torch.no_grad()
+    def init_positions(self) -> None:
+        """The same sine-cosine plane for both grids."""
+        config = self.config
+        if config.has_coarse:
+            self.coarse_pos_embed.copy_(sincos_positions(config.coarse_grid, config.embed_dim))
+        if config.has_fine:
+            self.fine_pos_embed.copy_(sincos_positions(config.fine_grid, config.embed_dim, 1 / config.refine_ratio))
+
+    def forward(self, images: Float[Tensor, "B 3 H W"], alpha: float | None = None) -> SHaRPoseOutput:
+        """`alpha` overrides the configured share of refined patches, so that one elastic model serves many."""
+        everyone = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        if not self.config.has_coarse:
+            fine = self.fine(images, None)
+            return self.collect(None, fine, fine.heatmaps, everyone)
+        coarse = self.coarse(images)
+        if not self.config.has_fine:
+            return self.collect(coarse, None, self.head(coarse.keypoint_tokens), ~everyone)
+        threshold = self.config.quality_threshold
+        # training always refines (Section 4.1)
+        if threshold is None or self.training:
+            fine = self.fine(images, coarse, alpha)
+            return self.collect(coarse, fine, fine.heatmaps, everyone)
+        needs_refinement = coarse.quality < threshold
+        rows = needs_refinement.nonzero().squeeze(1)
+        if len(rows) == 0:
+            return self.collect(coarse, None, self.head(coarse.keypoint_tokens), needs_refinement)
+        fine = self.fine(images[rows], coarse.rows(rows), alpha)
+        heatmaps = fine.heatmaps
+        if len(rows) < len(images):
+            done = (~needs_refinement).nonzero().squeeze(1)
+            good_enough = self.head(coarse.keypoint_tokens[done])
+            heatmaps = torch.cat([heatmaps, good_enough])[torch.cat([rows, done]).argsort()]
+        return self.collect(coarse, fine, heatmaps, needs_refinement)
+
+    def coarse(self, images: Float[Tensor, "B 3 H W"]) -> CoarseStage:
+        """The whole picture at low resolution (Section 3.2), its relevance per patch and its predicted quality."""
+        config, batch = self.config, len(images)
+        small = F.interpolate(images, size=config.coarse_image_size, mode="bilinear", align_corners=False)
+        patches = self.patch_embed(small) + self.coarse_pos_embed
+        learned = torch.cat([self.quality_token, self.keypoint_tokens], dim=1).expand(batch, -1, -1)
+        tokens = torch.cat([learned, patches], dim=1)
+        first_patch = 1 + config.num_keypoints
+        rows = config.relevance_queries
+        *earlier, last = self.blocks
+        running = None
+        for index, block in enumerate(earlier):
+            tokens, attention = block(tokens, rows if index >= config.first_relevance_block else None)
+            if attention is not None:
+                # it only ranks patches, so no gradient flows through it
+                running = accumulate_attention(running, attention.detach(), config.attention_beta)
+        # all tokens of an image share what stochastic depth draws
+        if self.in_full or (self.training and config.drop_path > 0):
+            memory: tuple[Tensor, ...] = ()
+            tokens, attention = last(tokens, rows)
+            learned, states = self.norm(tokens).tensor_split([first_patch], dim=1)
+        else:
+            memory = last.memory(tokens)
+            learned, states = tokens.tensor_split([first_patch], dim=1)
+            learned, attention = last.read(learned, memory, rows)
+            learned = self.norm(learned)
+        assert attention is not None  # the last block always counts
+        running = accumulate_attention(running, attention.detach(), config.attention_beta)
+        return CoarseStage(
+            learned[:, 1:],
+            self.quality(learned),
+            patch_relevance(running)[:, first_patch:],
+            patches,
+            states,
+            *memory,
+        )
+
+    def quality(self, learned: Float[Tensor, "B T D"]) -> Float[Tensor, " B"]:
+        """How good it is to stop here, from the quality and keypoint tokens after the coarse stage."""
+        if self.config.gate == "gain":
+            return self.gain_predictor(learned[:, 1:])
+        return self.quality_predictor(learned[:, 0])
+
+    def patch_outputs(self, coarse: CoarseStage, indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
+        """Patch tokens after the coarse stage, those at `indices` alone."""
+        states = gather_tokens(coarse.patch_states, indices)
+        if coarse.keys is None or coarse.values is None:
+            return states
+        *_, last = self.blocks
+        return self.norm(last.read(states, (coarse.keys, coarse.values))[0])
+
+    def fine(
+        self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, alpha: float | None = None
+    ) -> FineStage:
+        """The picture at full resolution; after a coarse look, only its relevant patches (Section 3.4).
+
+        With `alpha_mass` every instance keeps as many as it needs, and those that keep as many share a batch, so that
+        no result depends on who else is there.
+        """
+        share = self.config.alpha_mass
+        if coarse is None or alpha is not None or share is None or len(images) == 0:
+            return self.refine(images, coarse, self.config.num_keep(alpha))
+        counts = round_up_to(mass_counts(coarse.relevance, share), self.config.keep_sizes)
+        rows = [(counts == size).nonzero().squeeze(1) for size in counts.unique()]
+        parts = [self.refine(images[own], coarse.rows(own), int(counts[own[0]])) for own in rows]
+        return in_order(parts, torch.cat(rows))
+
+    def refine(self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, num_keep: int) -> FineStage:
+        """The fine look of instances that keep the same number of patches; without a coarse look, all of them."""
+        keep: Tensor | None = None
+        if coarse is None:
+            patches = self.patch_embed(images) + self.fine_pos_embed
+        else:
+            patches, keep = self.select(images, coarse, num_keep)
+        tokens = torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), patches], dim=1)
+        first_patch = self.config.num_keypoints
+        if self.config.fine_merge:
+            schedule = self.config.merge_schedule
+            tokens, _, _ = merging_blocks(self.blocks, tokens, schedule, first_patch, last_in_full=self.in_full)
+        else:
+            tokens = self.blocks(tokens, None if self.in_full else first_patch)
+        keypoints = self.norm(tokens)[:, :first_patch]
+        return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep)
+
+    def select(
+        self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage, num_keep: int
+    ) -> tuple[Float[Tensor, "R mixed D"], Int[Tensor, "R kept"]]:
+        """Relevant patches fine and with what the coarse look learnt, every other one still coarse."""
+        config = self.config
+        keep, rest = select_patches(coarse.relevance, num_keep)
+        where = fine_indices(keep, config.coarse_grid, config.refine_ratio)
+        if self.in_full:
+            reused = self.reuse(coarse.patch_states)
+            reused = upsample_tokens(reused, config.coarse_grid, config.refine_ratio)
+            chosen = gather_tokens(self.patch_embed(images) + self.fine_pos_embed + reused, where)
+        else:
+            # fine patches come in groups, each in the order of `keep`
+            reused = self.reuse(self.patch_outputs(coarse, keep)).repeat(1, config.refine_ratio**2, 1)
+            # gathered, as gradients of indexing are added up in no fixed order
+            positions = gather_tokens(self.fine_pos_embed.expand(len(images), -1, -1), where)
+            chosen = self.patch_embed.some(images, where) + positions + reused
+        if config.unselected_tokens == "input":
+            return torch.cat([chosen, gather_tokens(coarse.patch_inputs, rest)], dim=1), keep
+        return torch.cat([chosen, self.patch_outputs(coarse, rest)], dim=1), keep
+
+    def reuse(self, outputs: Float[Tensor, "B n D"]) -> Float[Tensor, "B n D"]:
+        """What the coarse look learnt, as it is added to fine patches."""
+        return self.reuse_mlp(self.reuse_norm(outputs))
+
+    def collect(
+        self,
+        coarse: CoarseStage | None,
+        fine: FineStage | None,
+        heatmaps: Float[Tensor, "B K h w"],
+        needs_refinement: Bool[Tensor, " B"],
+    ) -> SHaRPoseOutput:
+        """Both stages as one result."""
+        return SHaRPoseOutput(
+            heatmaps=heatmaps,
+            fine_heatmaps=None if fine is None else fine.heatmaps,
+            coarse_tokens=None if coarse is None else coarse.keypoint_tokens,
+            quality=None if coarse is None else coarse.quality,
+            relevance=None if coarse is None else coarse.relevance,
+            keep_indices=None if fine is None else fine.keep_indices,
+            needs_refinement=needs_refinement,
+            head=self.head,
+        )
+
+    def decode_block(self, tokens: Float[Tensor, "B N D"], stage: str) -> Float[Tensor, "B K h w"]:
+        """Heatmaps from the tokens behind any block of a stage; the coarse sequence begins with the quality token.
+
+        Raises InputError where the tokens change on their way, or each image has its own number.
+        """
+        config = self.config
+        if config.fine_merge or config.alpha_mass is not None:
+            raise InputError("intermediate heatmaps: need the same tokens in every block, so no fine_merge, alpha_mass")
+        first = 1 if stage == "coarse" else 0
+        return self.head(self.norm(tokens)[:, first : first + config.num_keypoints])

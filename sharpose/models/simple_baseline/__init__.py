@@ -1,0 +1,1 @@
+"""SimpleBaseline: what determines it, the network, and what it costs."""

@@ -1,0 +1,1 @@
+"""TokenPose: what determines it, the network, and what it costs."""

@@ -1,0 +1,125 @@
+"""TokenPose's sizes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sharpose.models.config import Size, check, check_heads, check_sizes, check_whole
+from sharpose.models.layers.cnn_config import CnnConfig, check_branches
+from sharpose.models.system import System
+
+STEM_STRIDE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenPoseConfig(CnnConfig):
+    """Sizes are (height, width); patches are cut from the image, or from the stem's map where there is a stem.
+
+    Raises InputError naming the field that is out of range.
+    """
+
+    patch_size: Size
+    depth: int
+    """Blocks per stack."""
+    num_heads: int
+    stacks: int = 1
+    embed_dim: int = 192
+    mlp_ratio: int = 3
+    head: Literal["auto", "single", "two-layer"] = "auto"
+    stem_widths: tuple[int, ...] = ()
+    """Branches of an HRNet without its last stage; none: raw pixels."""
+    stem_modules: tuple[int, ...] = (1, 4)
+    stem_blocks_per_branch: int = 4
+    stem_stage1_blocks: int = 4
+    stem_stage1_planes: int = 64
+    stem_channels: int = 64
+    codec: Literal["msra", "dark", "udp"] = "dark"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sizes(self, "patch_size")
+        check_whole(self, "depth", "num_heads", "stacks", "embed_dim", "mlp_ratio", "stem_channels")
+        check_heads(self.embed_dim, self.num_heads)
+        check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
+        if self.stem_widths:
+            check_whole(self, "stem_blocks_per_branch", "stem_stage1_blocks", "stem_stage1_planes")
+            step = 2 ** (check_branches(self, "stem_modules", "stem_widths") + 1)
+            divisible = all(side % step == 0 for side in self.image_size)
+            check(divisible, "image_size", self.image_size, f"two multiples of {step}")
+        whole = all(side % patch == 0 for side, patch in zip(self.map_size, self.patch_size, strict=True))
+        check(whole, "patch_size", self.patch_size, f"two divisors of {self.map_size}")
+
+    @property
+    def has_stem(self) -> bool:
+        return bool(self.stem_widths)
+
+    @property
+    def map_size(self) -> Size:
+        """What patches are cut from."""
+        stride = STEM_STRIDE if self.has_stem else 1
+        return self.image_size[0] // stride, self.image_size[1] // stride
+
+    @property
+    def patch_channels(self) -> int:
+        return self.stem_widths[0] if self.has_stem else 3
+
+    @property
+    def patch_grid(self) -> Size:
+        return self.map_size[0] // self.patch_size[0], self.map_size[1] // self.patch_size[1]
+
+    @property
+    def head_hidden(self) -> int:
+        """Hidden width of the two-layer head."""
+        return math.prod(self.heatmap_size) // 8
+
+    @property
+    def has_two_layer_head(self) -> bool:
+        """`auto`, as in the release: two layers where the tokens are narrow."""
+        narrow = self.stacks * self.embed_dim <= self.head_hidden / 2
+        return self.head == "two-layer" or (self.head == "auto" and narrow)
+
+
+def values(image: Size, patch: Size, **more: Any) -> dict[str, Any]:
+    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "patch_size": patch}
+    return {**sizes, **more}
+
+
+def tokens_per_block(config: TokenPoseConfig) -> list[int]:
+    """Tokens that each block works on."""
+    return [config.num_keypoints + math.prod(config.patch_grid)] * (config.stacks * config.depth)
+
+
+T = {"depth": 12, "num_heads": 16}
+STEM = {"stacks": 3, "stem_widths": (48, 96, 192)}
+# The release has D6 for MPII only, with 8 heads; no figure of the paper tells how many COCO's D6 has
+D6 = {**STEM, "depth": 2, "num_heads": 8}
+D24 = {**STEM, "depth": 8, "num_heads": 12}
+MPII = {"num_keypoints": 16}
+
+SIZES: dict[str, dict[str, Any]] = {
+    "tokenpose-t-256x192": values((256, 192), (16, 12), **T),
+    "tokenpose-l-d6-256x192": values((256, 192), (4, 3), **D6),
+    "tokenpose-l-d24-256x192": values((256, 192), (4, 3), **D24),
+    "tokenpose-l-d24-384x288": values((384, 288), (6, 4), **D24),
+    "tokenpose-t-256x256": values((256, 256), (16, 16), **T, **MPII),
+    "tokenpose-l-d6-256x256": values((256, 256), (4, 4), **D6, **MPII),
+    "tokenpose-l-d24-256x256": values((256, 256), (4, 4), **D24, **MPII),
+    # a small stand-in, at most as costly as sharpose-nano-128x96
+    "tokenpose-nano-128x96": values((128, 96), (8, 8), depth=4, num_heads=6, embed_dim=96),
+}
+
+SYSTEM = System(
+    name="TokenPose",
+    config=TokenPoseConfig,
+    model="sharpose.models.tokenpose.model:TokenPose",
+    sizes=SIZES,
+    cost="sharpose.models.tokenpose.cost:tokenpose",
+    tokens_per_block=tokens_per_block,
+    layouts="sharpose.models.tokenpose.layouts:LAYOUTS",
+    cases={
+        "TokenPose-T": "sharpose.conformance.tokenpose:check_tokenpose",
+        "TokenPose-L": "sharpose.conformance.tokenpose:check_tokenpose",
+    },
+)

@@ -1,0 +1,1 @@
+"""ToMe: what determines it, the network, and what it costs."""

@@ -1,0 +1,1 @@
+"""ViTPose: what determines it, the network, and what it costs."""

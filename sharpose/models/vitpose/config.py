@@ -1,0 +1,91 @@
+"""ViTPose's sizes and heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sharpose.models.config import Size, check, check_whole
+from sharpose.models.layers.vit_config import ViTConfig
+from sharpose.models.system import EncoderNames, System
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViTPoseConfig(ViTConfig):
+    """Sizes are (height, width) in pixels or patches. Raises InputError naming the field that is out of range.
+
+    Heads: `classic` doubles the patch grid with one transposed convolution for each of `deconv_filters`; `simple`
+    resizes it `upsample` times.
+    """
+
+    patch_padding: int = 2
+    """Less than half a patch on each side, so it adds no patch."""
+    head: Literal["classic", "simple"] = "classic"
+    deconv_filters: tuple[int, ...] = (256, 256)
+    upsample: int = 4
+    drop_path: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self, "upsample")
+        padding = self.patch_padding
+        inside = isinstance(padding, int) and 0 <= padding < self.patch_size / 2
+        check(inside, "patch_padding", padding, "whole pixels, from 0 to below half of patch_size")
+        filters = self.deconv_filters
+        whole = isinstance(filters, tuple) and all(isinstance(f, int) and f > 0 for f in filters)
+        check(whole, "deconv_filters", filters, "a list of channel counts")
+
+    @property
+    def heatmap_size(self) -> Size:
+        scale = self.upsample if self.head == "simple" else 2 ** len(self.deconv_filters)
+        return self.grid[0] * scale, self.grid[1] * scale
+
+
+def tokens_per_block(config: ViTPoseConfig) -> list[int]:
+    """Tokens that each block works on."""
+    return [config.num_patches] * config.depth
+
+
+WIDTHS: dict[str, dict[str, Any]] = {
+    "small": {"embed_dim": 384, "drop_path": 0.1},
+    "base": {"embed_dim": 768},
+    "large": {"embed_dim": 1024, "depth": 24, "num_heads": 16, "drop_path": 0.5},
+    "huge": {"embed_dim": 1280, "depth": 32, "num_heads": 16, "drop_path": 0.55},
+}
+
+# The token count of 256x192 at a small width; from the 16x12 grid, one doubling gives heatmaps of a quarter of the crop
+NANO = {
+    "patch_size": 8,
+    "depth": 6,
+    "num_heads": 6,
+    "drop_path": 0.0,
+    "position_init": "sincos",
+    "deconv_filters": (64,),
+}
+
+
+def values(image: Size, **more: Any) -> dict[str, Any]:
+    return {"image_size": image, **more}
+
+
+SIZES: dict[str, dict[str, Any]] = {
+    **{
+        f"vitpose-{width}-{height}x{across}": values((height, across), **own)
+        for width, own in WIDTHS.items()
+        for height, across in ((256, 192), (384, 288))
+    },
+    "vitpose-base-simple-256x192": values((256, 192), head="simple", **WIDTHS["base"]),
+    "vitpose-nano-128x96": values((128, 96), embed_dim=96, **NANO),
+}
+
+SYSTEM = System(
+    name="ViTPose",
+    config=ViTPoseConfig,
+    model="sharpose.models.vitpose.model:ViTPose",
+    sizes=SIZES,
+    cost="sharpose.models.vitpose.cost:vitpose",
+    tokens_per_block=tokens_per_block,
+    layouts="sharpose.models.vitpose.layouts:LAYOUTS",
+    encoder=EncoderNames(class_row=True, norm="last_norm"),
+    cases={"ViTPose": "sharpose.conformance.vitpose:check_vitpose"},
+)
