@@ -22,7 +22,7 @@ from sharpose.codecs.geometry import (
     transform_points,
     udp_warp_matrix,
 )
-from sharpose.data.annotations import ImageEntry, PoseFile, load_detections, load_pose_file, onto
+from sharpose.data.annotations import ImageEntry, PoseFile, clip_box, load_detections, load_pose_file, onto
 from sharpose.data.augment import Augmentation, Draw, change_pixels
 from sharpose.data.images import read_image
 from sharpose.data.labels import LabelRule
@@ -223,29 +223,16 @@ def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule())
     """The people to train and evaluate on: no crowd, a labelled keypoint, a box with positive area inside the image."""
     instances = []
     for row in pose_file.annotations:
-        if row.get("iscrowd") or any(row.get(flag) for flag in labels.without):
+        if row["iscrowd"] or any(row.get(flag) for flag in labels.without):
             continue
         points = np.asarray(row["keypoints"], dtype=np.float64).reshape(-1, 3)
-        visible = np.minimum(points[:, 2], 1.0)
+        visible = (points[:, 2] > 0).astype(np.float64)
         visible, weights = labels.judge(visible, row.get("keypoint_scores"))
-        box = _clip(row["bbox"], pose_file.images[row["image_id"]])
-        area = float(row.get("area", box[2] * box[3]))
-        if row.get("num_keypoints", visible.sum()) > 0 and visible.any() and box[2] > 0 and box[3] > 0 and area > 0:
-            instances.append(
-                Instance(row["id"], row["image_id"], box, points[:, :2].copy(), visible, area, 1.0, weights)
-            )
+        box = np.array(clip_box(row["bbox"], pose_file.images[row["image_id"]]), dtype=np.float64)
+        if visible.any() and box[2] > 0 and box[3] > 0:
+            keypoints, area = points[:, :2].copy(), float(row["area"])
+            instances.append(Instance(row["id"], row["image_id"], box, keypoints, visible, area, 1.0, weights))
     return instances
-
-
-def _clip(bbox_xywh: list[float], image: ImageEntry) -> np.ndarray:
-    """The box inside the image, as last pixel minus first pixel; unchanged where the image's size is not known."""
-    if not (image.height and image.width):
-        return np.asarray(bbox_xywh, dtype=np.float64)
-    x, y, width, height = bbox_xywh
-    left, top = max(0.0, x), max(0.0, y)
-    right = min(image.width - 1, left + max(0.0, width - 1))
-    bottom = min(image.height - 1, top + max(0.0, height - 1))
-    return np.array([left, top, right - left, bottom - top], dtype=np.float64)
 
 
 def _detected_instances(path: Path, pose_file: PoseFile) -> list[Instance]:
