@@ -28,6 +28,7 @@ from sharpose.data.images import read_image
 from sharpose.data.labels import LabelRule
 from sharpose.data.skeleton import Skeleton
 from sharpose.errors import InputError
+from sharpose.progress import note
 
 Sample = dict[str, Any]
 
@@ -61,6 +62,9 @@ class CocoTopDown(Dataset[Sample]):
     by_name: take the keypoints of this layout, found by name in the file's; the others stay unlabelled.
     labels: which labels count, and how much (training).
     preload: decode every image once and keep it in memory, shared with forked workers.
+    category: the keypoint category's name, where there are several and none is `person`, or another is meant.
+    Each rule of `sharpose.data.annotations` that was needed, and EXIF orientations that are not applied, are noted once
+    on standard error.
     Raises InputError for anything wrong with the files.
     """
 
@@ -78,6 +82,7 @@ class CocoTopDown(Dataset[Sample]):
         by_name: Skeleton | None = None,
         warp: Literal["udp", "affine"] = "udp",
         labels: LabelRule = LabelRule(),
+        category: str | None = None,
     ) -> None:
         self.annotations, self.folder, self.boxes = Path(annotations), Path(images), boxes
         self.image_size = image_size
@@ -87,7 +92,7 @@ class CocoTopDown(Dataset[Sample]):
         self.by_name = by_name
         if boxes != "ground-truth" and augmentation is not None:
             raise InputError(f"{boxes}: detections have no keypoints, so they cannot be augmented for training")
-        pose_file = load_pose_file(self.annotations, skeleton)
+        pose_file = load_pose_file(self.annotations, skeleton, category)
         if by_name is not None:
             pose_file = onto(pose_file, by_name)
         self.pose_file = pose_file
@@ -100,8 +105,13 @@ class CocoTopDown(Dataset[Sample]):
             else _detected_instances(Path(boxes), pose_file)
         )
         if not self.instances:
-            raise InputError(f"{self.annotations}: holds no person with labelled keypoints and a box")
+            why = f" ({'; '.join(pose_file.notes)})" if pose_file.notes else ""
+            raise InputError(f"{self.annotations}: holds no person with labelled keypoints and a box{why}")
         self._check_images()
+        for line in pose_file.notes:
+            note(f"{self.annotations}: {line}")
+        # in memory that workers share, so that it is said once
+        self._told_turned = torch.zeros(1, dtype=torch.uint8).share_memory_()
         self._decoded: dict[int, np.ndarray] = {}
         self._latest: tuple[int, np.ndarray] | None = None
         if preload:
@@ -184,13 +194,26 @@ class CocoTopDown(Dataset[Sample]):
             return self._decoded[image_id]
         # boxes of one image follow each other in evaluation
         if self._latest is None or self._latest[0] != image_id:
-            self._latest = image_id, _read(self.folder, self.images[image_id])
+            self._latest = image_id, self._read(image_id)
         return self._latest[1]
+
+    def _read(self, image_id: int) -> np.ndarray:
+        entry = self.images[image_id]
+        size = (entry.height, entry.width) if entry.height and entry.width else None
+        return read_image(self.folder / entry.file_name, size, on_turned=lambda turn: self._tell_turned(entry))
+
+    def _tell_turned(self, entry: ImageEntry) -> None:
+        if not self._told_turned.item():
+            self._told_turned.fill_(1)
+            note(
+                f"{self.folder / entry.file_name} asks by its EXIF orientation to be turned, which is not done: labels "
+                "count stored pixels (`sharpose data doctor` counts such pictures)"
+            )
 
     def _preload(self) -> None:
         image_ids = self.image_ids
         with ThreadPoolExecutor() as pool:
-            pictures = pool.map(lambda image_id: _read(self.folder, self.images[image_id]), image_ids)
+            pictures = pool.map(self._read, image_ids)
             for image_id, picture in zip(image_ids, pictures, strict=True):
                 picture.setflags(write=False)
                 self._decoded[image_id] = picture
@@ -213,10 +236,6 @@ def sample_batches(loader: DataLoader[Sample]) -> Iterator[dict[str, torch.Tenso
         yield from loader
     except InputError as error:
         raise InputError(str(error).strip().splitlines()[-1].removeprefix("sharpose.errors.InputError: ")) from None
-
-
-def _read(folder: Path, entry: ImageEntry) -> np.ndarray:
-    return read_image(folder / entry.file_name, (entry.height, entry.width) if entry.height and entry.width else None)
 
 
 def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule()) -> list[Instance]:
