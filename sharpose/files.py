@@ -68,6 +68,18 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text))
 
 
+def check_writable(path: Path, option: str) -> None:
+    """Raise InputError unless a file can be written at `path`, before hours of work go into its content."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise InputError(f"{option} {path}: is no file; name one")
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from None
+
+
 def why_not_written(error: BaseException) -> str:
     """Why a write failed, in the system's words where it gave any; libraries hide them in errors of theirs."""
     for each in (error, error.__cause__, error.__context__):

@@ -17,17 +17,17 @@ from torch import Tensor
 
 from sharpose.checkpoints.cnn import LAYOUTS, from_layout
 from sharpose.checkpoints.encoder import encoder_start, is_encoder
-from sharpose.checkpoints.reading import MAX_BYTES, read_checkpoint
+from sharpose.checkpoints.reading import MAX_BYTES, open_checkpoint, without_common_prefix
 from sharpose.checkpoints.sharpose import from_release
 from sharpose.checkpoints.timm_names import PREFIX, timm_checkpoint
-from sharpose.checkpoints.vit import vitpose_from_huggingface, vitpose_from_mmpose
+from sharpose.checkpoints.vit import vitpose_from_huggingface, vitpose_from_mmpose, vitpose_from_mmpose_1
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
 from sharpose.models.registry import describe
 from sharpose.transfer import TransferReport, transfer
-from sharpose.weights import save_tensors
+from sharpose.weights import check_manifest_place, save_tensors
 
 State = Mapping[str, Tensor]
 KEYPOINT_VITS = ("KeypointViT", "RegressionViT", "DynamicViT", "EViT", "ToMe")
@@ -84,17 +84,19 @@ def import_weights(
     options: Mapping[str, Any] | None = None,
     allow: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
+    key: str | None = None,
 ) -> tuple[ImportReport, dict[str, Any]]:
     """Read `source` (a file, or `timm:NAME`), write `out` (.safetensors, fp32) and its manifest.
 
-    allow: patterns of names (`*` matches anything) that may be missing, unexpected or resized. Raises InputError for
+    key: which state dict, where the file holds several. allow: patterns of names (`*` matches anything) that may be missing, unexpected or resized. Raises InputError for
     any other surprise, and for a file that is no weights of the model.
     """
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out}: must end in .safetensors")
+    check_manifest_place(out)
     torch.manual_seed(0)
     model = create_model(model_name, **dict(options or {}))
-    state, origin = load_source(source, allow, max_bytes)
+    state, origin = load_source(source, allow, max_bytes, key)
     converted = convert(state, model, source)
     kinds = transfer_or_explain(model, converted, source, model_name)
     report = judge(kinds, converted, allow)
@@ -117,37 +119,57 @@ def single_precision(state: State) -> dict[str, Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def load_source(source: str, allow: Sequence[str], max_bytes: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state dict of a file or timm name, and what identifies it."""
+def load_source(
+    source: str, allow: Sequence[str], max_bytes: int, key: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state dict of a file or timm name, and what identifies it: also which of several it is."""
     if source.startswith(PREFIX):
         path, state = timm_checkpoint(source.removeprefix(PREFIX), allow, max_bytes)
         return state, {"name": source, "sha256": None if path is None else sha256_of(path)}
     path = Path(source)
-    return read_checkpoint(path, max_bytes), {"name": path.name, "sha256": sha256_of(path)}
+    found = open_checkpoint(path, max_bytes, key)
+    which = {"key": found.key, "also_there": list(found.others)} if found.others else {}
+    return found.state, {"name": path.name, "sha256": sha256_of(path), **which}
 
 
 def convert(state: State, model: PoseModel, source: str) -> Converted:
-    """`state` under our names, by the layout it shows. Raises InputError where it shows none that the model takes."""
+    """Return `state` under our names, by the layout it shows, with or without what all its names begin with.
+
+    Raises InputError where it shows none that the model takes.
+    """
+    plain: State | None = state
+    while plain is not None:
+        if (found := in_known_layout(plain, model)) is not None:
+            return found
+        plain = without_common_prefix(plain)
     system = describe(model.config)["system"]
-    own = set(model.state_dict())
-    if own and own <= set(state) | {name for name in own if fnmatchcase(name, COUNTERS)}:
-        return Converted("ours", dict(state))
-    known: list[str] = ["our own names"]
-    for layout, shows, take in vit_layouts(system):
-        known.append(layout)
-        if shows(state):
-            return take(state, model)
-    if system in CNN_SYSTEMS:
-        names = LAYOUTS[CNN_SYSTEMS[system]]
-        known += names
-        candidates = [cnn_layout(state, CNN_SYSTEMS[system], layout) for layout in names]
-        best = max(candidates, key=lambda one: (len(set(one.state) & own), -len(set(one.state) - own)))
-        if set(best.state) & own:
-            return best
+    known = [
+        "our own names",
+        *(layout for layout, _, _ in vit_layouts(system)),
+        *(LAYOUTS[CNN_SYSTEMS[system]] if system in CNN_SYSTEMS else ()),
+    ]
     first = ", ".join(list(state)[:3])
     raise InputError(
         f"{source}: not weights of {system} in a known layout ({'; '.join(known)}); its names begin with {first}"
     )
+
+
+def in_known_layout(state: State, model: PoseModel) -> Converted | None:
+    """`state` under our names, by the layout that exactly these names show; None where they show none."""
+    system = describe(model.config)["system"]
+    own = set(model.state_dict())
+    if own and own <= set(state) | {name for name in own if fnmatchcase(name, COUNTERS)}:
+        return Converted("ours", dict(state))
+    for _, shows, take in vit_layouts(system):
+        if shows(state):
+            return take(state, model)
+    if system in CNN_SYSTEMS:
+        names = LAYOUTS[CNN_SYSTEMS[system]]
+        candidates = [cnn_layout(state, CNN_SYSTEMS[system], layout) for layout in names]
+        best = max(candidates, key=lambda one: (len(set(one.state) & own), -len(set(one.state) - own)))
+        if set(best.state) & own:
+            return best
+    return None
 
 
 Shows = Callable[[State], bool]
@@ -163,6 +185,7 @@ def vit_layouts(system: str) -> list[tuple[str, Shows, Take]]:
         return [
             ("ViTPose, Hugging Face", has("backbone.embeddings.patch_embeddings.projection.weight"), take_huggingface),
             ("ViTPose, mmpose 0.x", has("backbone.patch_embed.proj.weight"), take_mmpose),
+            ("ViTPose, mmpose 1.x", has("backbone.patch_embed.projection.weight"), take_mmpose_1),
             encoder,
         ]
     return [encoder] if system in KEYPOINT_VITS else []
@@ -178,6 +201,10 @@ def take_release(state: State, model: PoseModel) -> Converted:
 
 def take_mmpose(state: State, model: PoseModel) -> Converted:
     return Converted("ViTPose, mmpose 0.x", vitpose_from_mmpose(state))
+
+
+def take_mmpose_1(state: State, model: PoseModel) -> Converted:
+    return Converted("ViTPose, mmpose 1.x", vitpose_from_mmpose_1(state))
 
 
 def take_huggingface(state: State, model: PoseModel) -> Converted:

@@ -13,6 +13,16 @@ from sharpose.errors import InputError
 
 VITPOSE_MMPOSE = ((r"^backbone\.", ""), (r"^keypoint_head\.", "head."))
 
+VITPOSE_MMPOSE_1 = (
+    (r"^backbone\.patch_embed\.projection\.", "patch_embed.proj."),
+    (r"^backbone\.layers\.(\d+)\.ln([12])\.", r"blocks.\1.norm\2."),
+    (r"^backbone\.layers\.(\d+)\.ffn\.layers\.0\.0\.", r"blocks.\1.mlp.fc1."),
+    (r"^backbone\.layers\.(\d+)\.ffn\.layers\.1\.", r"blocks.\1.mlp.fc2."),
+    (r"^backbone\.layers\.", "blocks."),
+    (r"^backbone\.ln1\.", "last_norm."),
+    (r"^backbone\.", ""),
+)
+
 # Hugging Face `VitPoseForPoseEstimation`; its query, key and value are joined before
 VITPOSE_HUGGINGFACE_PARTS = (
     (r"^backbone\.embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
@@ -36,6 +46,11 @@ DYNAMICVIT = ((r"^score_predictor\.", "predictors."),)
 def vitpose_from_mmpose(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """ViTPose's own release and mmpose 0.x: names under `backbone.` and `keypoint_head.`."""
     return {rename_key(key, VITPOSE_MMPOSE): value for key, value in state.items()}
+
+
+def vitpose_from_mmpose_1(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """ViTPose in mmpose 1.x, whose blocks are `layers` with `ln1`, `ln2` and `ffn.layers`."""
+    return {rename_key(key, VITPOSE_MMPOSE_1): value for key, value in state.items()}
 
 
 def vitpose_from_huggingface(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

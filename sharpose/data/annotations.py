@@ -32,6 +32,8 @@ MAX_NAME, MAX_PATH = 255, 4000
 # ten times the largest file of COCO
 MAX_JSON_BYTES = 4 * 2**30
 EXAMPLES = 3
+BEYOND = "boxes reach beyond their image; cut at its borders"
+CORNERS = "boxes reach beyond their image, as if they were corners (x1 y1 x2 y2); cut at its borders"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class Findings:
 
 
 def counted(kind: str, places: list[str]) -> str:
-    """How often, what, and the first places."""
+    """How often, what, and the first places; what concerns the whole file has none."""
+    if not places:
+        return kind
     more = "; …" if len(places) > EXAMPLES else ""
     return f"{len(places)} {kind}: {'; '.join(places[:EXAMPLES])}{more}"
 
@@ -153,8 +157,10 @@ def parse_pose_file(
     reader = _RowReader(path, images, layout, data["categories"], chosen["id"], findings)
     rows = [row for row in map(reader.read, data["annotations"]) if row is not None]
     _check_unit(path, rows)
-    for note in layout.notes if rows else ():
-        findings.remark(f"categories[{chosen.get('name')!r}]", note)
+    # a box or two may lie across the border
+    if 2 * len(findings.remarks.get(CORNERS, ())) > len(rows):
+        findings.losses[CORNERS] = findings.remarks.pop(CORNERS)
+    findings.remarks |= {note: [] for note in layout.notes if rows}
     return PoseFile(path, images, rows, chosen["id"], layout, notes=findings.notes)
 
 
@@ -426,8 +432,7 @@ class _RowReader:
                 note("people with labelled keypoints outside their image", place)
             if x < -1 or y < -1 or x + width > image.width + 1 or y + height > image.height + 1:
                 corners = x < width <= image.width + 1 and y < height <= image.height + 1
-                seems = ", as if they were corners (x1 y1 x2 y2)" if corners else ""
-                self.findings.remark(f"boxes reach beyond their image{seems}; cut at its borders", place)
+                self.findings.remark(CORNERS if corners else BEYOND, place)
         if not any(x - 1 <= a <= x + width + 1 and y - 1 <= b <= y + height + 1 for a, b in found):
             note("people whose labelled keypoints all lie outside their box", place)
 

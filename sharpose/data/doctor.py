@@ -47,8 +47,8 @@ class Examination:
         named = [("WRONG", *item) for item in self.faults.items()] + [("note", *item) for item in self.remarks.items()]
         found = []
         for word, kind, places in named:
-            count, _, rest = counted(kind, places).partition(" ")
-            found.append(f"{count:>8}  {word}: {rest}")
+            said = counted(kind, places).removeprefix(f"{len(places)} ")
+            found.append(f"{len(places) or '':>8}  {word}: {said}")
         good = "nothing wrong" if not self.remarks else f"nothing wrong, {len(self.remarks)} notes"
         return [*facts, *found, good if self.healthy else f"{len(self.faults)} kinds of faults"]
 
