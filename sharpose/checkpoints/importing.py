@@ -88,8 +88,9 @@ def import_weights(
 ) -> tuple[ImportReport, dict[str, Any]]:
     """Read `source` (a file, or `timm:NAME`), write `out` (.safetensors, fp32) and its manifest.
 
-    key: which state dict, where the file holds several. allow: patterns of names (`*` matches anything) that may be missing, unexpected or resized. Raises InputError for
-    any other surprise, and for a file that is no weights of the model.
+    key: which state dict, where the file holds several. allow: patterns of names (`*` matches anything) that may be
+    missing, unexpected or resized. Raises InputError for any other surprise, for a file that is no weights of the
+    model, and where another file has the manifest's name.
     """
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out}: must end in .safetensors")

@@ -120,7 +120,8 @@ def choose(path: Path, content: Any, key: str | None) -> Checkpoint:
     found = state_dicts(content)
     if key:
         if key not in found:
-            found |= {key: part for every in found.values() if (part := beginning_with(key, every))}
+            parts = [part for every in found.values() if (part := beginning_with(key, every))]
+            found = {**found, key: parts[0]} if parts else found
         if key not in found:
             there = ", ".join(repr(one) for one in found if one) or "one state dict alone"
             raise InputError(f"{path}: --key {key}: there is no such state dict; the file holds {there}")

@@ -93,6 +93,8 @@ class CocoTopDown(Dataset[Sample]):
         if boxes != "ground-truth" and augmentation is not None:
             raise InputError(f"{boxes}: detections have no keypoints, so they cannot be augmented for training")
         pose_file = load_pose_file(self.annotations, skeleton, category)
+        if by_name is None and pose_file.skeleton.problem:
+            raise InputError(f"{self.annotations}: {pose_file.skeleton.problem}")
         if by_name is not None:
             pose_file = onto(pose_file, by_name)
         self.pose_file = pose_file

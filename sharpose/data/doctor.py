@@ -96,6 +96,8 @@ def count_people(pose_file: PoseFile, found: Examination) -> None:
         "keypoints": pose_file.skeleton.num_keypoints,
         "left/right pairs": len(pose_file.skeleton.flip_pairs),
     }
+    if problem := pose_file.skeleton.problem:
+        found.faults[problem] = []
     if not taken:
         found.blame("nobody to train on, so that train and evaluate stop", [pose_file.path.name])
 

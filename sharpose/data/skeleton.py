@@ -50,7 +50,8 @@ def flip_order(flip_pairs: Sequence[tuple[int, int]], num_keypoints: int) -> tup
 class Skeleton:
     """A keypoint layout. Indices count from 0; `sigmas` are OKS standard deviations relative to the object's size.
 
-    notes: what was supplied by rule, because the category does not say it.
+    notes: what was supplied by rule, because the category does not say it. problem: why left and right cannot be told,
+    so that no picture may be mirrored; "" where they can.
     """
 
     keypoint_names: tuple[str, ...]
@@ -59,6 +60,7 @@ class Skeleton:
     upper_body: tuple[int, ...]
     limbs: tuple[tuple[int, int], ...]
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    problem: str = field(default="", compare=False, repr=False)
 
     @property
     def num_keypoints(self) -> int:
@@ -74,8 +76,8 @@ class Skeleton:
         """Return the layout of a COCO category: `keypoints` (names), optional `skeleton`, `sigmas` and `flip_pairs`.
 
         Pairs: `flip_pairs`, a list of pairs of names ([] for none), else found by name in any spelling; a side without
-        its partner, or names that show no side at all, are an error, as mirrored pictures would be mislabelled. Sigmas:
-        the argument, else the category's, else COCO's by name and .079 for names COCO does not have, which is noted.
+        its partner, or names that show no side at all, are a `problem`, as mirrored pictures would be mislabelled.
+        Sigmas: the argument, else the category's, else COCO's by name and .079 for names COCO does not have, which is noted.
         `skeleton` is only drawn: pairs of numbers from 1; a list that has a 0 counts from 0, and lines that are no
         pairs are left out; both are noted. Raises InputError.
         """
@@ -93,13 +95,16 @@ class Skeleton:
         fitting = isinstance(chosen, list | tuple) and len(chosen) == len(names)
         if not fitting or not all(type(s) in (int, float) and 0 < s < math.inf for s in chosen):
             raise InputError(f"sigmas must be {len(names)} positive numbers, one per keypoint")
+        given = category.get("flip_pairs")
+        pairs, problem = _pairs(names, spelled, notes) if given is None else (_given_pairs(names, given), "")
         return cls(
             keypoint_names=tuple(spelled),
-            flip_pairs=_pairs(names, spelled, category.get("flip_pairs"), notes),
+            flip_pairs=pairs,
             sigmas=tuple(float(s) for s in chosen),
             upper_body=tuple(i for i, name in enumerate(spelled) if not any(part in name for part in _LOWER_BODY)),
             limbs=_limbs(category.get("skeleton") or [], len(names), notes),
             notes=tuple(notes),
+            problem=problem,
         )
 
 
@@ -159,9 +164,8 @@ def _sigmas(names: Sequence[str], notes: list[str]) -> list[float]:
     return [_COCO_SIGMAS.get(part, _OTHER_SIGMA) for part in parts]
 
 
-def _pairs(names: Sequence[str], spelled: Sequence[str], given: Any, notes: list[str]) -> tuple[tuple[int, int], ...]:
-    if given is not None:
-        return _given_pairs(names, given)
+def _pairs(names: Sequence[str], spelled: Sequence[str], notes: list[str]) -> tuple[tuple[tuple[int, int], ...], str]:
+    """Left and right of each pair, and why there may be more."""
     found, alone = [], []
     for i, name in enumerate(spelled):
         side = _side(name)
@@ -171,15 +175,19 @@ def _pairs(names: Sequence[str], spelled: Sequence[str], given: Any, notes: list
             alone.append(names[i])
         elif side == "left":
             found.append((i, spelled.index(str(partner))))
-    way = 'say which are left and right by categories[].flip_pairs, [["LEFT NAME", "RIGHT NAME"], ...], or [] for none'
+    way = (
+        'say which are left and right by categories[].flip_pairs, [["LEFT NAME", "RIGHT NAME"], ...] or [] for none, or '
+        "match them with the model's by their names (--by-name)"
+    )
+    problem = ""
     if alone:
-        raise InputError(f"categories[].keypoints: no partner on the other side is named for {', '.join(alone)}; {way}")
+        problem = f"categories[].keypoints: no partner on the other side is named for {', '.join(alone)}; {way}"
     middle = [names[i] for i, name in enumerate(spelled) if _side(name) is None and name not in _MIDDLE]
     if not found and len(middle) > 1:
-        raise InputError(f"categories[].keypoints: the names show no left and right ({', '.join(middle)}); {way}")
+        problem = f"categories[].keypoints: the names show no left and right ({', '.join(middle)}); {way}"
     if middle and found:
         notes.append(f"taken as lying in the middle, neither left nor right: {', '.join(middle)}")
-    return tuple(found)
+    return tuple(found), problem
 
 
 def _given_pairs(names: Sequence[str], given: Any) -> tuple[tuple[int, int], ...]:
