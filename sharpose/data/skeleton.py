@@ -77,7 +77,7 @@ class Skeleton:
 
         Pairs: `flip_pairs`, a list of pairs of names ([] for none), else found by name in any spelling; a side without
         its partner, or names that show no side at all, are a `problem`, as mirrored pictures would be mislabelled.
-        Sigmas: the argument, else the category's, else COCO's by name and .079 for names COCO does not have, which is noted.
+        Sigmas: the argument, else the category's, else COCO's by name and .079, noted, for names COCO does not have.
         `skeleton` is only drawn: pairs of numbers from 1; a list that has a 0 counts from 0, and lines that are no
         pairs are left out; both are noted. Raises InputError.
         """
@@ -176,8 +176,8 @@ def _pairs(names: Sequence[str], spelled: Sequence[str], notes: list[str]) -> tu
         elif side == "left":
             found.append((i, spelled.index(str(partner))))
     way = (
-        'say which are left and right by categories[].flip_pairs, [["LEFT NAME", "RIGHT NAME"], ...] or [] for none, or '
-        "match them with the model's by their names (--by-name)"
+        'say which are left and right by categories[].flip_pairs, [["LEFT NAME", "RIGHT NAME"], ...] or [] for none, '
+        "or match them with the model's by their names (--by-name)"
     )
     problem = ""
     if alone:

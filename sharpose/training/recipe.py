@@ -18,7 +18,7 @@ from sharpose.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 class Recipe(BaseModel):
     """The defaults are the paper's recipe (Section 4.1 and the release's configuration for Base 256x192)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     starts_from: str | None = Field(None, description="the weights that the published training starts from, in words")
     epochs: float = Field(210, gt=0)

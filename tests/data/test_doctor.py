@@ -76,7 +76,7 @@ def test_every_fault_is_counted(folder: Path) -> None:
         "no detection of the keypoint category, so that evaluate stops": 1,
     }
     assert found.counts["crowds"] == 1 and found.counts["people without labelled keypoints"] == 1
-    assert "41x30, stated 40x30" in found.faults["wrong size"][0]
+    assert "41x30 pixels, but the annotations say 40x30" in found.faults["wrong size"][0]
 
 
 def test_half_a_file_is_an_error(folder: Path) -> None:
