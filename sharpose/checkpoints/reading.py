@@ -152,12 +152,12 @@ def state_dicts(content: Any) -> dict[str, dict[str, Tensor]]:
     while level:
         below: list[tuple[tuple[str, ...], Any]] = []
         for where, one in level:
-            if not isinstance(one, Mapping) or id(one) in seen:
+            if not isinstance(one, Mapping):
                 continue
-            seen.add(id(one))
             if one and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in one.items()):
                 found[".".join(where)] = dict(one)
-            elif len(where) < DEEPEST:
+            elif len(where) < DEEPEST and id(one) not in seen:
+                seen.add(id(one))
                 below += [((*where, name), value) for name, value in one.items() if isinstance(name, str)]
         level = below
     return found
