@@ -4,7 +4,8 @@ One reader for training, evaluation and `data doctor`. Its rules:
 
 - Numbers are numbers: text in their place ("1", "false"), NaN and infinity are errors. A whole number may be written
   1.0, `iscrowd` true or false; null is as a field that is missing.
-- A keypoint is labelled where its v is above 0, and `num_keypoints` follows from that, whatever the file says.
+- A keypoint is labelled where its v is above 0, and `num_keypoints` follows from that, whatever the file says. Where a
+  person has a v other than 0, 1 and 2, each becomes 0 or 2.
 - An `area` that is missing or 0 is that of the box.
 - A box is cut at the borders of its image; a person whose box has no area there is left out.
 - A row without `category_id` is of the keypoint category; rows of others are left out.
@@ -381,6 +382,10 @@ class _RowReader:
         if points is not None:
             _numbers(points, 3 * self.layout.num_keypoints, f"{where}: keypoints", "keypoint that is no finite number")
             read["num_keypoints"] = sum(v > 0 for v in points[2::3])
+            if any(v not in (0, 1, 2) for v in points[2::3]):
+                plain = [2 if v > 0 else 0 for v in points[2::3]]
+                read["keypoints"] = [n for at, v in enumerate(plain) for n in (*points[3 * at : 3 * at + 2], v)]
+                self.findings.loss("people with a visibility other than 0, 1, 2; above 0 is labelled", place)
         stated = row.get("num_keypoints")
         if stated is not None and not _is_whole(stated):
             line = f"{where}: num_keypoints must be an integer, not {stated!r}"
@@ -415,8 +420,6 @@ class _RowReader:
     def _look_at(self, row: dict[str, Any], stated: Any, image: ImageEntry, place: str) -> None:
         """Note what in a person contradicts itself, or the image."""
         note, points = self.findings.loss, row["keypoints"]
-        if any(v not in (0, 1, 2) for v in points[2::3]):
-            note("people with a visibility other than 0, 1, 2; above 0 is labelled", place)
         if stated is not None and stated != row["num_keypoints"]:
             note("people whose num_keypoints differs from the labelled keypoints, which count", place)
         if not row["num_keypoints"]:

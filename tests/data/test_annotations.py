@@ -105,6 +105,7 @@ def test_labels_count_and_not_what_is_said_of_them(tmp_path: Path) -> None:
     assert [row["num_keypoints"] for row in pose_file.annotations] == [16, 17, 17, 5]
     people = ground_truth_instances(pose_file)
     assert len(people) == PEOPLE and people[3].visible.tolist() == [0.0] * 12 + [1.0] * 5
+    assert pose_file.annotations[3]["keypoints"][2::3] == [0] * 12 + [2] * 5
     assert pose_file.notes == (
         "2 people whose num_keypoints differs from the labelled keypoints, which count: annotation 2; annotation 3",
         "1 people with a visibility other than 0, 1, 2; above 0 is labelled: annotation 4",
