@@ -31,6 +31,8 @@ class YamlFile:
         self.path = path
         self.lines: dict[Location, int] = {}
         try:
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise SpecError(f"{path}: a pipe or a device, not a file; store the spec in a file first")
             with path.open("rb") as file:
                 text = file.read(MAX_BYTES + 1)
         except OSError as error:

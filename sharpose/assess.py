@@ -12,6 +12,7 @@ import torch
 from sharpose.backends.choice import COMPILED, EAGER, check_backend, split_backend
 from sharpose.backends.deploy import deploy
 from sharpose.codecs.choice import codec_of
+from sharpose.data.annotations import check_layout
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
 from sharpose.data.mpii import find_truth
@@ -21,7 +22,7 @@ from sharpose.distributed import join
 from sharpose.errors import InputError
 from sharpose.evaluate import Evaluation, box_facts, save_results, score
 from sharpose.evaluate_points import PckhEvaluation, pck_summary, score_pck, score_pckh
-from sharpose.files import sha256_of, write_json
+from sharpose.files import check_writable, sha256_of, write_json
 from sharpose.metrics.evaluators import Evaluator, check_evaluator
 from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.metrics.postprocess import PROTOCOL, Cleaning
@@ -54,6 +55,7 @@ def assess(
     deterministic: bool = False,
     by_name: bool = False,
     ground_truth: Path | None = None,
+    category: str | None = None,
 ) -> tuple[Evaluation | PckhEvaluation, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
 
@@ -68,6 +70,8 @@ def assess(
     backend, precision = split_backend(backend, precision)
     check_backend(backend, precision, device)
     check_evaluator(evaluator)
+    if save_results is not None:
+        check_writable(save_results, "--save-results")
     if deterministic:
         make_deterministic()
     join(device)
@@ -79,8 +83,9 @@ def assess(
     codec = codec_of(config)
     layout = wanted_layout(config.num_keypoints) if by_name else None
     how: dict[str, Any] = {"image_size": config.image_size, "boxes": boxes, "warp": codec.warp, "by_name": layout}
+    how["category"] = category
     dataset = CocoTopDown(source.annotations, source.images, **how)
-    check_keypoints(dataset, model_name, config.num_keypoints)
+    check_layout(dataset.pose_file, model_name, config.num_keypoints)
     if not dataset.pose_file.annotations:
         raise InputError(
             f"{source.annotations}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results"
@@ -117,6 +122,7 @@ def assess(
         "backend": backend,
         "device": device,
         "by_name": by_name,
+        "notes": list(dataset.pose_file.notes),
         **more,
         "deterministic": deterministic,
     }
@@ -141,7 +147,7 @@ def predict_unlabelled(
     load_chosen(model, model_name, weights)
     codec = codec_of(model.config)
     dataset = CocoTopDown(image_info, images, image_size=model.config.image_size, boxes=boxes, warp=codec.warp)
-    check_keypoints(dataset, model_name, model.config.num_keypoints)
+    check_layout(dataset.pose_file, model_name, model.config.num_keypoints)
     run: dict[str, Any] = {"batch_size": batch_size, "flip_test": flip_test, "device": device, "num_workers": workers}
     with Reporter(f"Predicting with {model_name}", len(dataset)) as report:
         return predict(model, dataset, codec, progress=report.progress, **run).results(dataset)
@@ -153,16 +159,6 @@ def check_device(device: str) -> None:
         raise InputError(f"--device {device!r} does not work: it must be cpu or cuda")
     if device != "cpu" and torch.cuda.device_count() <= int(device.partition(":")[2] or 0):
         raise InputError(f"--device {device}: there is no such CUDA device here; use --device cpu")
-
-
-def check_keypoints(dataset: CocoTopDown, model_name: str, predicted: int) -> None:
-    found = dataset.skeleton.num_keypoints
-    if found != predicted:
-        raise InputError(
-            f"{dataset.annotations}: has {found} keypoints and {model_name} predicts {predicted}; "
-            f"use a model of the same number (--set num_keypoints={found}, with its weights), or match keypoints by "
-            "their names (--by-name)"
-        )
 
 
 def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:

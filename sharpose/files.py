@@ -1,14 +1,49 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of either."""
+"""Reading files that others made, and writing so that a crash leaves the old one or the new one, never half."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from sharpose.errors import InputError
+
+
+def check_regular(path: Path, what: str = "file") -> int:
+    """Return the size in bytes. Raises InputError for what is missing, a folder, a pipe or a device.
+
+    Those would be read for ever, or waited for.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    # a name that cannot be one, a loop of links, a folder that may not be looked into
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{path}: is a folder; give {what} in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: a pipe or a device, not a file; store it in a file first")
+    return found.st_size
+
+
+def read_text(path: Path, max_bytes: int, what: str = "the file") -> str:
+    """Return a UTF-8 file, without a byte-order mark. Raises InputError where it is none, or above `max_bytes`."""
+    size = check_regular(path, what)
+    if size > max_bytes:
+        raise InputError(f"{path}: {size:,} bytes, more than {max_bytes:,}; this is not {what} that is wanted")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -31,6 +66,18 @@ def write_json(path: Path, content: Any) -> None:
     """`content` as indented JSON, atomically."""
     text = json.dumps(content, indent=1) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Raise InputError unless a file can be written at `path`, before hours of work go into its content."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise InputError(f"{option} {path}: is no file; name one")
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from None
 
 
 def why_not_written(error: BaseException) -> str:

@@ -1,14 +1,19 @@
-"""YAML of plain values from files that people write: small, without anchors, and never a traceback."""
+"""YAML of plain values from files and options that people write: small, without anchors, and never a traceback."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
+MAX_BYTES = 256 * 1024
+# what making a value of a scalar, a key or many brackets can raise beside YAML's own errors
+ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
+
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML of plain values: no anchors, so a small file stays small in memory."""
+    """YAML of plain values: no anchors, so a small file stays small in memory; dates are text, 3e-1 is a number."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -17,3 +22,20 @@ class PlainLoader(yaml.SafeLoader):
                 problem="anchors and aliases (& and *) are not used here", problem_mark=event.start_mark
             )
         return super().compose_node(parent, index)
+
+
+def plain_yaml(text: str) -> Any:
+    """Return the value of YAML text. Raises one of ERRORS."""
+    return yaml.load(text, PlainLoader)
+
+
+def _without(tag: str) -> dict[str, list[Any]]:
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers
+    return {first: [one for one in rules if one[0] != tag] for first, rules in resolvers.items()}
+
+
+PlainLoader.yaml_implicit_resolvers = _without("tag:yaml.org,2002:timestamp")
+# of YAML 1.2: 1.1 wants a dot and a sign in the exponent
+PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)

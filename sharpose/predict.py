@@ -63,6 +63,8 @@ def find_inputs(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     for path in inputs:
         if path.is_dir():
             inside = [one for one in sorted(path.iterdir()) if one.suffix.lower() in (*PICTURES, *VIDEOS)]
+            # hidden files, as a Mac puts beside its own (._a.jpg), pipes and folders are no pictures
+            inside = [one for one in inside if one.is_file() and not one.name.startswith(".")]
             inside = [one for one in inside if not one.stem.endswith(Path(DRAWN).stem)]
             if not inside:
                 raise InputError(f"{path}: holds no picture or video ({', '.join((*PICTURES, *VIDEOS))})")

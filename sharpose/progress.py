@@ -16,6 +16,12 @@ def speaks_for_all() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def note(text: str) -> None:
+    """Say on standard error, once for all processes, what a user should know about the input."""
+    if speaks_for_all():
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
+
 class Reporter:
     """`with Reporter("Training", total=100) as report: report.at(10, "loss 0.1")`. Writes to stderr."""
 

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sharpose.checkpoints.encoder import encoder_start, is_label_free
-from sharpose.checkpoints.reading import read_checkpoint
+from sharpose.checkpoints.reading import read_checkpoint, without_common_prefix
 from sharpose.checkpoints.timm_names import PREFIX, fetched
+from sharpose.errors import InputError
 from sharpose.models.output import PoseModel
 from sharpose.transfer import TransferReport, transfer
 from sharpose.weights import read_weights
@@ -39,6 +40,8 @@ def read_start(path: Path) -> dict[str, Tensor]:
     """The tensors of weights of ours, or of a checkpoint that others made."""
     if path.suffix == ".safetensors":
         return read_weights(path)
+    if not path.exists():
+        raise InputError(f"--init {path}: no such file")
     return {name: value.float() for name, value in read_checkpoint(path).items()}
 
 
@@ -58,6 +61,12 @@ def start_from(model: PoseModel, source: Mapping[str, Tensor]) -> StartReport:
     """Copy `source` into `model`, of the same width: weights of any system here, or of an image encoder (a ViT in the
     layout of timm, MAE or DINOv2, which has seen no keypoint). InputError where nothing fits.
     """
+    own = set(model.state_dict())
+    # what a wrapper put before all names (`model.`, `_orig_mod.`)
+    while not is_label_free(source) and not own & set(source):
+        if (shorter := without_common_prefix(source)) is None:
+            break
+        source = shorter
     if is_label_free(source):
         taken, left_out, _ = encoder_start(source, model)
         report = transfer(model, taken)

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sharpose.errors import InputError, RunFailed, first_line
-from sharpose.files import sha256_of, why_not_written, write_atomically, write_json
+from sharpose.files import check_regular, read_text, sha256_of, why_not_written, write_atomically, write_json
+
+MAX_MANIFEST_BYTES = 2**28
 
 
 def save_weights(model: nn.Module, path: Path, facts: Mapping[str, Any]) -> None:
@@ -24,8 +27,9 @@ def save_weights(model: nn.Module, path: Path, facts: Mapping[str, Any]) -> None
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, facts: Mapping[str, Any]) -> None:
     """`tensors` as they are into `path` (.safetensors), then its manifest: `facts` and the sha256 of the weights.
 
-    Raises RunFailed when they cannot be written.
+    Raises RunFailed when they cannot be written, InputError where a JSON file of another kind has the manifest's name.
     """
+    check_manifest_place(path)
     # two names may share memory, which safetensors refuses
     own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     try:
@@ -51,9 +55,11 @@ def load_weights(model: nn.Module, path: Path) -> str:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file, floats in single precision; checked against the manifest where there is one.
 
-    Raises InputError when the file is missing, damaged, or not what its manifest says.
+    A JSON file beside it that gives no sha256 is somebody else's. Raises InputError when the file is missing, damaged,
+    not what its manifest says, or holds values that are not finite.
     """
     try:
+        check_regular(path)
         digest = sha256_of(path)
         tensors = load_file(path)
     # safetensors raises its own error class, which is a plain Exception
@@ -62,16 +68,39 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: cannot be read as weights ({first_line(error)}); give a .safetensors file"
         ) from error
     manifest = path.with_suffix(".json")
-    if manifest.exists() and recorded_digest(manifest) != digest:
+    recorded = recorded_digest(manifest) if manifest.is_file() else None
+    if recorded not in (None, digest):
         raise InputError(f"{path}: not the file that {manifest.name} describes; restore both from the same commit")
+    check_finite(tensors, path)
     return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
 
 
+def check_finite(tensors: Mapping[str, Tensor], source: object) -> None:
+    """Raise InputError naming the tensors of `source` that hold NaN or infinity."""
+    floats = {name: value for name, value in tensors.items() if value.is_floating_point()}
+    broken = [name for name, value in floats.items() if not torch.isfinite(value.float()).all()]
+    if broken:
+        more = f" and {len(broken) - 3} others" if len(broken) > 3 else ""
+        raise InputError(f"{source}: {', '.join(broken[:3])}{more}: values that are not finite; the training diverged")
+
+
+def check_manifest_place(path: Path) -> None:
+    """Raise InputError where the manifest of weights at `path` would take the place of a file of another kind."""
+    manifest = path.with_suffix(".json")
+    if manifest.is_file() and recorded_digest(manifest) is None:
+        raise InputError(
+            f"{manifest}: is no manifest of weights, and would be overwritten; move it, or name the weights otherwise"
+        )
+
+
 def recorded_digest(manifest: Path) -> str | None:
-    """The sha256 that a manifest gives its weights. Raises InputError when the manifest is damaged."""
+    """The sha256 that a manifest gives its weights; None where it is another file. InputError when it is damaged."""
+    text = read_text(manifest, MAX_MANIFEST_BYTES, "the weights' manifest")
     try:
-        return json.loads(manifest.read_text()).get("sha256")
-    except (OSError, ValueError, AttributeError) as error:
+        content = json.loads(text)
+        digest = content.get("sha256") if isinstance(content, dict) else None
+        return digest if isinstance(digest, str) else None
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{manifest}: the weights' manifest cannot be read ({first_line(error)}); restore it"
         ) from error

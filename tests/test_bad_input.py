@@ -270,6 +270,35 @@ def test_bad_input_is_one_line_or_a_rule(
         assert len(rows) == {"photos/1.jpg": 2, "photos/4.mp4": 3, "boxes.json": 1}[target]
 
 
+@pytest.mark.parametrize("place", ["photos", "people.json/results.json"])
+def test_where_results_cannot_be_written_is_found_out_first(
+    capsys: pytest.CaptureFixture[str], good: Path, tmp_path: Path, place: str
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    # not even decoded
+    cut(folder / PHOTO)
+    arguments = [part.replace("out/results.json", place) for part in COMMANDS["evaluate"]]
+    code, out, err = call(capsys, *[part.replace("FOLDER", str(folder)) for part in arguments])
+    assert code == 2 and not out and err.startswith(f"sharpose: --save-results {folder / place}: ")
+
+
+def test_rules_are_said_on_both_streams_and_in_json(
+    capsys: pytest.CaptureFixture[str], good: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(good, folder)
+    first({"area": 0})(folder / "people.json")
+    arguments = [part.replace("FOLDER", str(folder)) for part in COMMANDS["evaluate"]]
+    rule = "1 people whose area is 0, for which the box's is taken: annotation 1"
+    code, out, err = call(capsys, *arguments)
+    assert code == 0 and f"note: {rule}\n" in out and f"note: {folder}/people.json: {rule}\n" in err
+    _, out, _ = call(capsys, *arguments, "--json")
+    assert json.loads(out)["notes"] == [rule]
+    code, out, _ = call(capsys, *[part.replace("FOLDER", str(folder)) for part in COMMANDS["doctor"]])
+    assert code == 1 and "1  WRONG: people whose area is 0" in out and "3  people to train on" in out
+
+
 @pytest.mark.parametrize("command", ["predict", "submit"])
 def test_an_out_that_is_a_file_is_one_line(
     capsys: pytest.CaptureFixture[str], good: Path, tmp_path: Path, command: str

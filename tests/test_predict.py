@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,14 @@ def test_early_exit_is_reported_and_selects_nothing(tmp_path: Path) -> None:
     early = create_model("sharpose-nano-128x96", depth=1, quality_threshold=-9.0)
     summary = predict_pictures(early, [save(tmp_path / "a.png")], tmp_path / "out")
     assert summary.rows[0]["refined"] is False and summary.rows[0]["bbox"] == [0, 0, 96, 128]
+
+
+def test_hidden_files_pipes_and_folders_are_no_pictures(tmp_path: Path) -> None:
+    good = save(tmp_path / "a.jpg")
+    (tmp_path / "._a.jpg").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "b.jpg")
+    assert find_inputs([tmp_path]) == ([good], [])
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "P"])

@@ -58,6 +58,25 @@ def test_weights_of_another_model_are_refused(saved: tuple[torch.nn.Module, Path
         load_weights(create_model("sharpose-nano-128x96", **{**TINY, "depth": 3}), saved[1])
 
 
+def test_a_json_file_of_somebody_else_is_no_manifest(saved: tuple[torch.nn.Module, Path]) -> None:
+    model, path = saved
+    path.with_suffix(".json").write_text('{"epoch": 3, "AP": 0.74}')
+    load_weights(model, path)
+    with pytest.raises(InputError, match="would be overwritten"):
+        save_weights(model, path, {})
+    assert path.with_suffix(".json").read_text() == '{"epoch": 3, "AP": 0.74}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(saved: tuple[torch.nn.Module, Path], value: float) -> None:
+    model, path = saved
+    with torch.no_grad():
+        model.blocks[0].mlp.fc1.weight[0, 0] = value  # type: ignore[index, union-attr]
+    save_weights(model, path, {})
+    with pytest.raises(InputError, match=r"blocks\.0\.mlp\.fc1\.weight: values that are not finite"):
+        load_weights(model, path)
+
+
 def test_transfer_to_a_larger_input() -> None:
     small = create_model("sharpose-nano-128x96", **TINY)
     large = create_model("sharpose-nano-192x144", **TINY)

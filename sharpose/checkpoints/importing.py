@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sharpose.checkpoints.encoder import encoder_start, is_encoder
-from sharpose.checkpoints.reading import MAX_BYTES, read_checkpoint
+from sharpose.checkpoints.reading import MAX_BYTES, open_checkpoint, without_common_prefix
 from sharpose.checkpoints.timm_names import PREFIX, timm_checkpoint
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
@@ -26,7 +26,7 @@ from sharpose.models.output import PoseModel
 from sharpose.models.registry import system_of, systems
 from sharpose.models.system import System, load
 from sharpose.transfer import TransferReport, transfer
-from sharpose.weights import save_tensors
+from sharpose.weights import check_manifest_place, save_tensors
 
 State = Mapping[str, Tensor]
 ENCODER = "ViT encoder (timm, DeiT, MAE)"
@@ -74,17 +74,20 @@ def import_weights(
     options: Mapping[str, Any] | None = None,
     allow: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
+    key: str | None = None,
 ) -> tuple[ImportReport, dict[str, Any]]:
     """Read `source` (a file, or `timm:NAME`), write `out` (.safetensors, fp32) and its manifest.
 
-    allow: patterns of names (`*` matches anything) that may be missing, unexpected or resized. Raises InputError for
-    any other surprise, and for a file that is no weights of the model.
+    key: which state dict, where the file holds several. allow: patterns of names (`*` matches anything) that may be
+    missing, unexpected or resized. Raises InputError for any other surprise, for a file that is no weights of the
+    model, and where another file has the manifest's name.
     """
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out}: must end in .safetensors")
+    check_manifest_place(out)
     torch.manual_seed(0)
     model = create_model(model_name, **dict(options or {}))
-    state, origin = load_source(source, allow, max_bytes)
+    state, origin = load_source(source, allow, max_bytes, key)
     converted = convert(state, model, source)
     kinds = transfer_or_explain(model, converted, source, model_name)
     report = judge(kinds, converted, allow)
@@ -107,18 +110,43 @@ def single_precision(state: State) -> dict[str, Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def load_source(source: str, allow: Sequence[str], max_bytes: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state dict of a file or timm name, and what identifies it."""
+def load_source(
+    source: str, allow: Sequence[str], max_bytes: int, key: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state dict of a file or timm name, and what identifies it: also which of several it is."""
     if source.startswith(PREFIX):
         path, state = timm_checkpoint(source.removeprefix(PREFIX), allow, max_bytes)
         return state, {"name": source, "sha256": None if path is None else sha256_of(path)}
     path = Path(source)
-    return read_checkpoint(path, max_bytes), {"name": path.name, "sha256": sha256_of(path)}
+    found = open_checkpoint(path, max_bytes, key)
+    which = {"key": found.key, "also_there": list(found.others)} if found.others else {}
+    return found.state, {"name": path.name, "sha256": sha256_of(path), **which}
 
 
 def convert(state: State, model: PoseModel, source: str) -> Converted:
-    """`state` under our names, by the layout it shows. Raises InputError where it shows none that the model takes."""
-    system, own = system_of(model.config), set(model.state_dict())
+    """Return `state` under our names, by the layout it shows, with or without what all its names begin with.
+
+    Raises InputError where it shows none that the model takes.
+    """
+    system, plain = system_of(model.config), dict(state) or None
+    while plain is not None:
+        if (found := in_known_layout(plain, system, model)) is not None:
+            return found
+        plain = without_common_prefix(plain)
+    known = [
+        "our own names",
+        *(layout.name for layout in layouts_of(system)),
+        *([ENCODER] if system.encoder else []),
+    ]
+    first = ", ".join(list(state)[:3])
+    raise InputError(
+        f"{source}: not weights of {system.name} in a known layout ({'; '.join(known)}); its names begin with {first}"
+    )
+
+
+def in_known_layout(state: State, system: System, model: PoseModel) -> Converted | None:
+    """Return `state` under our names, by the layout that exactly these names show; None where they show none."""
+    own = set(model.state_dict())
     if own and own <= set(state) | {name for name in own if fnmatchcase(name, COUNTERS)}:
         return Converted("ours", dict(state))
     layouts = layouts_of(system)
@@ -132,13 +160,7 @@ def convert(state: State, model: PoseModel, source: str) -> Converted:
     best = max(
         candidates, key=lambda one: (len(set(one.state) & own), -len(set(one.state) - own)), default=Converted("", {})
     )
-    if set(best.state) & own:
-        return best
-    known = ["our own names", *(layout.name for layout in layouts), *([ENCODER] if system.encoder else [])]
-    first = ", ".join(list(state)[:3])
-    raise InputError(
-        f"{source}: not weights of {system.name} in a known layout ({'; '.join(known)}); its names begin with {first}"
-    )
+    return best if set(best.state) & own else None
 
 
 def layouts_of(system: System) -> tuple[Layout, ...]:

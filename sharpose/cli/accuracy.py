@@ -10,7 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Backend, Deterministic, Device, Json, Model, Settings, Weights, app, parse_settings, show
+from sharpose.cli.app import (
+    Backend,
+    Category,
+    Deterministic,
+    Device,
+    Json,
+    Model,
+    Settings,
+    Weights,
+    app,
+    parse_settings,
+    show,
+)
 from sharpose.errors import InputError, RunFailed
 
 
@@ -46,6 +58,7 @@ def evaluate(
     ground_truth: Annotated[
         Path | None, typer.Option(help="MPII's ground truth (.mat); default: beside the annotations.")
     ] = None,
+    category: Category = None,
     deterministic: Deterministic = False,
     as_json: Json = False,
 ) -> None:
@@ -76,6 +89,7 @@ def evaluate(
         save_results=save_results,
         by_name=by_name,
         ground_truth=ground_truth,
+        category=category,
     )
     result = {**facts, **evaluation.summary()}
     lines = [
@@ -87,6 +101,7 @@ def evaluate(
         lines.append(f"AP of the boxes themselves: {percent(facts['boxes_ap'])}")
     if result["refine_rate"] is not None:
         lines.append(f"refined: {percent(result['refine_rate'])} % of the people{kept_text(result)}")
+    lines += [f"note: {line}" for line in facts["notes"]]
     show(result, as_json, "\n".join(lines))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.errors import InputError
+from sharpose.errors import InputError, first_line
 from sharpose.progress import speaks_for_all
 
 app = typer.Typer(
@@ -27,6 +27,9 @@ app.add_typer(data_app, name="data")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. alpha=.3; may be repeated.")]
 Model = Annotated[str, typer.Option("--model", help="A name that `sharpose models` lists.")]
+Category = Annotated[
+    str | None, typer.Option("--category", help="The keypoint category's name, where it is not person, or not alone.")
+]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Use algorithms alone that give the same bits each time, also on a GPU.")
 ]
@@ -57,19 +60,26 @@ def show(content: Any, as_json: bool, text: str) -> None:
 
 
 def parse_settings(settings: list[str] | None) -> dict[str, Any]:
-    """`--set` options as typed values. Raises InputError for one that is not NAME=VALUE."""
-    import yaml
+    """`--set` options as typed values, read as a spec's or recipe's are. Raises InputError for one that does not work.
+
+    `model.NAME` is NAME. Dates stay text; 3e-1 is a number; anchors are refused.
+    """
+    from sharpose.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 
     parsed = {}
     for setting in settings or []:
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise InputError(f"--set {setting!r} does not work: it must be NAME=VALUE, e.g. --set alpha=.3")
+        shown = setting if len(setting) <= 60 else f"{setting[:59]}…"
         try:
+            if len(value) > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES:,} characters")
             # YAML reads .3 as a number, none as a word and null as nothing
-            parsed[name.removeprefix("model.")] = None if value.lower() == "none" else yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {setting!r}: the value cannot be read ({error.__class__.__name__})") from error
+            parsed[name.removeprefix("model.")] = None if value.lower() == "none" else plain_yaml(value)
+        except ERRORS as error:
+            why = getattr(error, "problem", None) or first_line(error)
+            raise InputError(f"--set {shown!r}: the value cannot be read ({why})") from None
     return parsed
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Json, data_app, show
+from sharpose.cli.app import Category, Json, data_app, show
 
 
 @data_app.command()
@@ -65,27 +65,40 @@ def mannequin(
 
 @data_app.command()
 def doctor(
-    annotations: Annotated[Path, typer.Argument(help="A COCO-format keypoint annotations file.")],
+    annotations: Annotated[Path, typer.Argument(help="A keypoint annotations file in COCO's or MPII's format.")],
     images: Annotated[Path | None, typer.Option(help="Folder of the images; every one is decoded.")] = None,
     detections: Annotated[Path | None, typer.Option(help="A detections file that should belong to them.")] = None,
+    category: Category = None,
     as_json: Json = False,
 ) -> None:
     """Look a data set over before hours are lost; exit code 1 when something is wrong.
+
+    It reads as training and evaluation do: healthy means accepted, with nobody left out against the file's own words.
 
     \b
     What the other commands do with it:
       broken or missing picture,    train, evaluate and submit stop and name it; predict lists
       over 100 megapixels           it and does the rest
       CMYK, grey, 16-bit picture    becomes RGB, 16 bits divided by 257
-      EXIF rotation                 not applied, as annotations and boxes count stored pixels;
-                                    predict applies it where it is given no boxes
+      EXIF rotation                 not applied, as annotations and boxes count stored pixels, and
+                                    noted; predict applies it where it is given no boxes
+      long texts in a PNG           do not matter
       annotated box without area,   train and evaluate leave the person out
       negative, outside the image
       detected box without area     evaluate and submit look at it, as COCO's protocol does;
       or outside the image          predict lists it and does the rest
       negative detected box         evaluate and submit stop and name the row; predict lists it
-      number that is not finite,    every command stops and names the field or line
-      file cut in half
+      box beyond a border           cut there
+      text where a number belongs,  every command stops and names the field or line
+      NaN, file cut in half
+      num_keypoints                 follows from the keypoints (v above 0), and is noted where it differs
+      area 0 or none                the box's is taken, and noted
+      coordinates as shares         every command stops
+      names of keypoints            left and right, sigmas and --by-name in any spelling (L_eye, "left
+                                    eye"); a side without its partner stops every command, unless
+                                    categories[].flip_pairs names the pairs
+      several keypoint categories   person, or the one that --category names; others are counted
+      pipe or device                refused
       weights with code in them     refused; nothing in them is executed
 
     Example: sharpose data doctor person_keypoints_val2017.json --images val2017
@@ -94,7 +107,7 @@ def doctor(
     from sharpose.progress import Reporter
 
     with Reporter("Looking at images", 1) as report:
-        found = examine(annotations, images, detections, report.progress)
+        found = examine(annotations, images, detections, report.progress, category)
     show({"healthy": found.healthy, **vars(found)}, as_json, "\n".join(found.lines))
     if not found.healthy:
         raise typer.Exit(1)

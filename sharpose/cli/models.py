@@ -142,6 +142,9 @@ def import_(
     allow: Annotated[
         list[str] | None, typer.Option("--allow", help="A name that may be missing, unexpected or resized; * and ?.")
     ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Which weights, where the file holds several, e.g. model_ema.")
+    ] = None,
     settings: Settings = None,
     max_gigabytes: Annotated[float, typer.Option(min=0, help="Refuse larger files.")] = 8.0,
     as_json: Json = False,
@@ -157,7 +160,10 @@ def import_(
     path = out or Path(f"{model}.safetensors")
     options = parse_settings(settings)
     report, facts = import_weights(
-        file, model, path, options=options, allow=allow or (), max_bytes=int(max_gigabytes * 2**30)
+        file, model, path, options=options, allow=allow or (), max_bytes=int(max_gigabytes * 2**30), key=key
     )
     what = "a start, for `sharpose train --init`" if report.start else "complete"
-    show({"weights": str(path), **facts}, as_json, f"{report.line}\n{path}  ({what})")
+    origin = facts["imported_from"]
+    there = ", ".join(map(repr, origin.get("also_there", ())))
+    choice = f"\ntaken from {origin['key']!r}; the file also holds {there} (--key)" if there else ""
+    show({"weights": str(path), **facts}, as_json, f"{report.line}{choice}\n{path}  ({what})")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Deterministic, Json, Model, Settings, app, harness, parse_settings, show
+from sharpose.cli.app import Category, Deterministic, Json, Model, Settings, app, harness, parse_settings, show
 from sharpose.errors import InputError, RunFailed
 
 
@@ -43,6 +43,7 @@ def train(
     by_name: Annotated[
         bool, typer.Option("--by-name", help="Match the data's keypoints with the model's by their names.")
     ] = False,
+    category: Category = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this step (the schedule stays).")] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the transformer blocks (torch.compile).")
@@ -74,6 +75,7 @@ def train(
         max_steps=max_steps,
         compiled=compiled,
         by_name=by_name,
+        category=category,
         deterministic=deterministic,
     )
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")

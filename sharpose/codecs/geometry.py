@@ -19,6 +19,8 @@ Warp = Literal["udp", "affine"]
 
 BOX_PADDING = 1.25
 HALF_BODY_PADDING = 1.5
+# of a picture that OpenCV 4 can warp
+LONGEST_SIDE = 2**15 - 2
 
 
 def fix_aspect(scale: Float[np.ndarray, "... 2"], image_size: tuple[int, int]) -> Float[np.ndarray, "... 2"]:
@@ -85,7 +87,24 @@ def crop(
     image: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"], image_size: tuple[int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The bilinear crop of `image_size` that `matrix` describes; outside of the photograph is black."""
+    if max(image.shape[:2]) > LONGEST_SIDE:
+        image, matrix = _around_crop(image, matrix, image_size)
     return cv2.warpAffine(image, matrix, (image_size[1], image_size[0]), flags=cv2.INTER_LINEAR)
+
+
+def _around_crop(
+    image: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"], image_size: tuple[int, int]
+) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
+    """The part of a picture that a crop looks at, and the map from there; every n-th pixel where that is too long."""
+    height, width = image_size
+    corners = transform_points(np.array([[0, 0], [width, 0], [0, height], [width, height]], float), invert(matrix))
+    sides = np.array([image.shape[1], image.shape[0]])
+    first = np.clip(np.floor(corners.min(axis=0)) - 2, 0, sides - 1).astype(int)
+    last = np.clip(np.ceil(corners.max(axis=0)) + 2, first, sides - 1).astype(int)
+    step = -(-int((last - first).max() + 1) // LONGEST_SIDE)
+    part = image[first[1] : last[1] + 1 : step, first[0] : last[0] + 1 : step]
+    moved = matrix[:, :2] @ first + matrix[:, 2]
+    return np.ascontiguousarray(part), np.column_stack([step * matrix[:, :2], moved])
 
 
 def mirror_keypoints(

@@ -22,12 +22,13 @@ from sharpose.codecs.geometry import (
     transform_points,
     udp_warp_matrix,
 )
-from sharpose.data.annotations import ImageEntry, PoseFile, load_detections, load_pose_file, onto
+from sharpose.data.annotations import ImageEntry, PoseFile, clip_box, load_detections, load_pose_file, onto
 from sharpose.data.augment import Augmentation, Draw, change_pixels
 from sharpose.data.images import read_image
 from sharpose.data.labels import LabelRule
 from sharpose.data.skeleton import Skeleton
 from sharpose.errors import InputError
+from sharpose.progress import note
 
 Sample = dict[str, Any]
 
@@ -61,6 +62,9 @@ class CocoTopDown(Dataset[Sample]):
     by_name: take the keypoints of this layout, found by name in the file's; the others stay unlabelled.
     labels: which labels count, and how much (training).
     preload: decode every image once and keep it in memory, shared with forked workers.
+    category: the keypoint category's name, where there are several and none is `person`, or another is meant.
+    Each rule of `sharpose.data.annotations` that was needed, and EXIF orientations that are not applied, are noted once
+    on standard error.
     Raises InputError for anything wrong with the files.
     """
 
@@ -78,6 +82,7 @@ class CocoTopDown(Dataset[Sample]):
         by_name: Skeleton | None = None,
         warp: Literal["udp", "affine"] = "udp",
         labels: LabelRule = LabelRule(),
+        category: str | None = None,
     ) -> None:
         self.annotations, self.folder, self.boxes = Path(annotations), Path(images), boxes
         self.image_size = image_size
@@ -87,7 +92,9 @@ class CocoTopDown(Dataset[Sample]):
         self.by_name = by_name
         if boxes != "ground-truth" and augmentation is not None:
             raise InputError(f"{boxes}: detections have no keypoints, so they cannot be augmented for training")
-        pose_file = load_pose_file(self.annotations, skeleton)
+        pose_file = load_pose_file(self.annotations, skeleton, category)
+        if by_name is None and pose_file.skeleton.problem:
+            raise InputError(f"{self.annotations}: {pose_file.skeleton.problem}")
         if by_name is not None:
             pose_file = onto(pose_file, by_name)
         self.pose_file = pose_file
@@ -100,8 +107,13 @@ class CocoTopDown(Dataset[Sample]):
             else _detected_instances(Path(boxes), pose_file)
         )
         if not self.instances:
-            raise InputError(f"{self.annotations}: holds no person with labelled keypoints and a box")
+            why = f" ({'; '.join(pose_file.notes)})" if pose_file.notes else ""
+            raise InputError(f"{self.annotations}: holds no person with labelled keypoints and a box{why}")
         self._check_images()
+        for line in pose_file.notes:
+            note(f"{self.annotations}: {line}")
+        # in memory that workers share, so that it is said once
+        self._told_turned = torch.zeros(1, dtype=torch.uint8).share_memory_()
         self._decoded: dict[int, np.ndarray] = {}
         self._latest: tuple[int, np.ndarray] | None = None
         if preload:
@@ -184,13 +196,26 @@ class CocoTopDown(Dataset[Sample]):
             return self._decoded[image_id]
         # boxes of one image follow each other in evaluation
         if self._latest is None or self._latest[0] != image_id:
-            self._latest = image_id, _read(self.folder, self.images[image_id])
+            self._latest = image_id, self._read(image_id)
         return self._latest[1]
+
+    def _read(self, image_id: int) -> np.ndarray:
+        entry = self.images[image_id]
+        size = (entry.height, entry.width) if entry.height and entry.width else None
+        return read_image(self.folder / entry.file_name, size, on_turned=lambda turn: self._tell_turned(entry))
+
+    def _tell_turned(self, entry: ImageEntry) -> None:
+        if not self._told_turned.item():
+            self._told_turned.fill_(1)
+            note(
+                f"{self.folder / entry.file_name} asks by its EXIF orientation to be turned, which is not done: labels "
+                "count stored pixels (`sharpose data doctor` counts such pictures)"
+            )
 
     def _preload(self) -> None:
         image_ids = self.image_ids
         with ThreadPoolExecutor() as pool:
-            pictures = pool.map(lambda image_id: _read(self.folder, self.images[image_id]), image_ids)
+            pictures = pool.map(self._read, image_ids)
             for image_id, picture in zip(image_ids, pictures, strict=True):
                 picture.setflags(write=False)
                 self._decoded[image_id] = picture
@@ -215,37 +240,20 @@ def sample_batches(loader: DataLoader[Sample]) -> Iterator[dict[str, torch.Tenso
         raise InputError(str(error).strip().splitlines()[-1].removeprefix("sharpose.errors.InputError: ")) from None
 
 
-def _read(folder: Path, entry: ImageEntry) -> np.ndarray:
-    return read_image(folder / entry.file_name, (entry.height, entry.width) if entry.height and entry.width else None)
-
-
 def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule()) -> list[Instance]:
     """The people to train and evaluate on: no crowd, a labelled keypoint, a box with positive area inside the image."""
     instances = []
     for row in pose_file.annotations:
-        if row.get("iscrowd") or any(row.get(flag) for flag in labels.without):
+        if row["iscrowd"] or any(row.get(flag) for flag in labels.without):
             continue
         points = np.asarray(row["keypoints"], dtype=np.float64).reshape(-1, 3)
-        visible = np.minimum(points[:, 2], 1.0)
+        visible = (points[:, 2] > 0).astype(np.float64)
         visible, weights = labels.judge(visible, row.get("keypoint_scores"))
-        box = _clip(row["bbox"], pose_file.images[row["image_id"]])
-        area = float(row.get("area", box[2] * box[3]))
-        if row.get("num_keypoints", visible.sum()) > 0 and visible.any() and box[2] > 0 and box[3] > 0 and area > 0:
-            instances.append(
-                Instance(row["id"], row["image_id"], box, points[:, :2].copy(), visible, area, 1.0, weights)
-            )
+        box = np.array(clip_box(row["bbox"], pose_file.images[row["image_id"]]), dtype=np.float64)
+        if visible.any() and box[2] > 0 and box[3] > 0:
+            keypoints, area = points[:, :2].copy(), float(row["area"])
+            instances.append(Instance(row["id"], row["image_id"], box, keypoints, visible, area, 1.0, weights))
     return instances
-
-
-def _clip(bbox_xywh: list[float], image: ImageEntry) -> np.ndarray:
-    """The box inside the image, as last pixel minus first pixel; unchanged where the image's size is not known."""
-    if not (image.height and image.width):
-        return np.asarray(bbox_xywh, dtype=np.float64)
-    x, y, width, height = bbox_xywh
-    left, top = max(0.0, x), max(0.0, y)
-    right = min(image.width - 1, left + max(0.0, width - 1))
-    bottom = min(image.height - 1, top + max(0.0, height - 1))
-    return np.array([left, top, right - left, bottom - top], dtype=np.float64)
 
 
 def _detected_instances(path: Path, pose_file: PoseFile) -> list[Instance]:

@@ -1,15 +1,18 @@
 """Reading photographs safely.
 
-Rules: JPEG, PNG, BMP and WebP only; at most `MAX_PIXELS` pixels; grey, palette, CMYK and transparent ones become RGB,
-16-bit ones are divided by 257. EXIF orientation is NOT applied: COCO annotations count in stored pixels, and turning
-the picture would move it away from them.
+Rules: files alone, JPEG, PNG, BMP and WebP only; at most `MAX_PIXELS` pixels; grey, palette, CMYK and transparent ones
+become RGB, without their transparency; 16-bit grey is divided by 257, 16-bit colours keep their upper 8 bits. EXIF
+orientation is NOT applied: COCO annotations count in stored pixels, and turning the picture would move it away from
+them; who annotated turned pictures upright must store them upright. Texts and colour profiles in a PNG do not matter.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +20,45 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sharpose.errors import InputError, first_line
+from sharpose.files import check_regular
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MAX_PIXELS = 100_000_000
 
 
-def read_image(path: Path, size: tuple[int, int] | None = None, *, upright: bool = False) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture as RGB. InputError names the file: missing, broken, huge, or not of `size` (height, width).
+ORIENTATION = 0x0112
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# pieces of a PNG that hold no pixels and may unpack to any length
+PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+MAX_PNG_BYTES = 2**30
 
-    upright: turn it as its EXIF orientation says, for pictures that no annotation counts pixels in.
+
+def read_image(
+    path: Path,
+    size: tuple[int, int] | None = None,
+    *,
+    upright: bool = False,
+    on_turned: Callable[[int], object] | None = None,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture as RGB. InputError names the file: missing, no file, broken, huge, or not of `size` (height, width).
+
+    upright: turn it as its EXIF orientation says, for pictures that no annotation counts pixels in. on_turned: is told
+    an orientation (2 to 8) that is not applied.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
+        check_regular(path, "the picture")
+    except InputError as error:
+        missing = not path.exists() and not path.is_symlink()
+        raise InputError(f"{path}: no such image; check the images folder") if missing else error from None
+    try:
+        with warnings.catch_warnings(), _opened(path) as image:
             # our own, lower cap is checked before any pixel is decoded
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            _check_size(path, (image.height, image.width), size)
-            return _to_rgb(ImageOps.exif_transpose(image) if upright else image)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such image; check the images folder") from None
+            _check_size(path, image, size)
+            pixels = _to_rgb(ImageOps.exif_transpose(image) if upright else image)
+            if on_turned is not None and (turned := _orientation(image)) != 1:
+                on_turned(turned)
+            return pixels
     except UnidentifiedImageError:
         raise InputError(f"{path}: not a {', '.join(FORMATS)} image; replace the file or convert it") from None
     except Image.DecompressionBombError:
@@ -48,14 +72,53 @@ def read_image(path: Path, size: tuple[int, int] | None = None, *, upright: bool
         raise InputError(f"{path}: cannot be decoded ({first_line(error)}); fetch the file again") from None
 
 
-def _check_size(path: Path, found: tuple[int, int], expected: tuple[int, int] | None) -> None:
+def _opened(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path, formats=FORMATS)
+        if image.format == "PNG":
+            # texts that stand after the pixels are met here, before anything is decided
+            _check_size(path, image, None)
+            image.load()
+        return image
+    except ValueError as error:
+        if isinstance(error, InputError) or "MAX_TEXT" not in str(error) or check_regular(path) > MAX_PNG_BYTES:
+            raise
+    return Image.open(io.BytesIO(_without_texts(path.read_bytes())), formats=("PNG",))
+
+
+def _without_texts(png: bytes) -> bytes:
+    """A PNG file without its texts and colour profile."""
+    kept, at = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    while at + 12 <= len(png):
+        # length of the data, kind, data, checksum
+        end = at + 12 + int.from_bytes(png[at : at + 4])
+        if png[at + 4 : at + 8] not in PNG_TEXTS:
+            kept.append(png[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the EXIF data ask to turn a picture: 1 (not at all) to 8; 1 where they cannot be read."""
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    # whatever damaged EXIF data make the reader trip over; the pixels are whole
+    except Exception:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _check_size(path: Path, image: Image.Image, expected: tuple[int, int] | None) -> None:
+    found = image.height, image.width
     if found[0] * found[1] > MAX_PIXELS:
         raise InputError(f"{path}: {found[1]}x{found[0]} pixels, more than {MAX_PIXELS:,}; shrink the image")
     if expected is not None and found != expected:
-        raise InputError(
-            f"{path}: {found[1]}x{found[0]} pixels, but the annotations say {expected[1]}x{expected[0]}; "
-            "use the images the annotations were made for"
-        )
+        stated = f"{path}: {found[1]}x{found[0]} pixels, but the annotations say {expected[1]}x{expected[0]}"
+        if found[::-1] == expected and _orientation(image) > 4:
+            raise InputError(
+                f"{stated}, which it has after the turn that its EXIF orientation asks for; store the pictures upright"
+            )
+        raise InputError(f"{stated}; use the images the annotations were made for")
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

@@ -166,16 +166,10 @@ def _bootstrap(matches: Matches, resamples: int, seed: int) -> Bootstrap | None:
 
 
 def _truth_row(row: Mapping[str, Any], pose_file: PoseFile) -> dict[str, Any]:
-    keypoints = row.get("keypoints") or [0] * (3 * pose_file.skeleton.num_keypoints)
-    return {
-        "image_id": row["image_id"],
-        "category_id": pose_file.category_id,
-        "iscrowd": int(bool(row.get("iscrowd", 0))),
-        "bbox": row["bbox"],
-        "area": row.get("area", row["bbox"][2] * row["bbox"][3]),
-        "keypoints": keypoints,
-        "num_keypoints": row.get("num_keypoints", sum(v > 0 for v in keypoints[2::3])),
-    }
+    keys = ("image_id", "category_id", "iscrowd", "bbox", "area")
+    nothing = [0] * (3 * pose_file.skeleton.num_keypoints)
+    known = {"keypoints": row.get("keypoints") or nothing, "num_keypoints": row.get("num_keypoints") or 0}
+    return {**{key: row[key] for key in keys}, **known}
 
 
 def _percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import scipy.io
 from jaxtyping import Bool, Float
 
 from sharpose.errors import InputError
+from sharpose.files import check_regular
 
 HEAD_FACTOR = 0.6
 # pelvis and thorax do not count in the mean
@@ -49,11 +50,10 @@ def load_mpii_truth(path: Path | str) -> MpiiTruth:
 
     Raises InputError where it is none, and for visible joints without a place or heads without a size.
     """
+    check_regular(Path(path))
     try:
         content = scipy.io.loadmat(str(path))
         keypoints, missing, boxes = content["pos_gt_src"], content["jnt_missing"], content["headboxes_src"]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except KeyError as error:
         raise InputError(f"{path}: has no variable {error}; the MPII validation ground truth is wanted") from None
     # a broken file raises whatever scipy's reader trips over

@@ -11,29 +11,34 @@ from jaxtyping import Float
 
 from sharpose.data.annotations import read_json
 from sharpose.errors import InputError
+from sharpose.files import check_regular
 
 NAMES = ("preds", "pos_pred_src", "predictions", "keypoints")
 
 
 def read_predictions(path: Path, zero_based: bool = False) -> Float[np.ndarray, "N 16 2"]:
-    """Points from .json (a list, N x 16 x 2 or more), .mat or .h5 (`preds` N x 16 x 2, or `pos_pred_src` 16 x 2 x N).
+    """Return points from .json, .mat or .h5: N x 16 x 2, 16 x 2 x N, or 2 x 16 x N, as HDF5 turns MATLAB's axes around.
+
+    Where there are 2, a third value (a score) may follow.
 
     zero_based: the points count from 0, so 1 is added, as the official truth counts from 1. Raises InputError.
     """
     readers = {".json": read_json_file, ".mat": read_mat, ".h5": read_h5, ".hdf5": read_h5}
     if path.suffix not in readers:
         raise InputError(f"--predictions {path}: must be one of {', '.join(readers)}")
-    if not path.is_file():
-        raise InputError(f"--predictions {path}: no such file")
+    check_regular(path)
     content = readers[path.suffix](path)
     try:
         points = np.asarray(content, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{path}: not an array of numbers; N x 16 x 2 is wanted") from None
-    if points.ndim == 3 and points.shape[:2] == (16, 2):
+    shape, pairs = points.shape, (2, 3)
+    if points.ndim == 3 and shape[1] == 16 and shape[0] in pairs and shape[2] not in pairs:
+        points = points.T
+    elif points.ndim == 3 and shape[0] == 16 and shape[1] in pairs:
         points = np.moveaxis(points, -1, 0)
-    if points.ndim != 3 or points.shape[1] != 16 or points.shape[2] < 2:
-        raise InputError(f"{path}: an array of shape {points.shape}; N x 16 x 2 (or 16 x 2 x N) is wanted")
+    if points.ndim != 3 or points.shape[1] != 16 or points.shape[2] not in pairs:
+        raise InputError(f"{path}: an array of shape {shape}; N x 16 x 2 (or 16 x 2 x N, or 2 x 16 x N) is wanted")
     points = points[..., :2] + float(zero_based)
     if not np.isfinite(points).all():
         raise InputError(f"{path}: holds points that are not finite; every person needs 16 points")

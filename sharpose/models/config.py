@@ -44,27 +44,35 @@ def check_choices(config: Any) -> None:
 
 
 def check_whole(config: Any, *names: str, least: int = 1) -> None:
-    """These fields are whole numbers of at least `least`."""
+    """These fields are whole numbers of at least `least` and at most LARGEST_WHOLE."""
     for name in names:
         value = getattr(config, name)
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        check(whole, name, value, f"a whole number of at least {least}")
+        whole = isinstance(value, int) and not isinstance(value, bool) and least <= value <= LARGEST_WHOLE
+        check(whole, name, value, f"a whole number of at least {least} and at most {LARGEST_WHOLE}")
 
 
 def check_whole_list(config: Any, *names: str) -> None:
-    """These fields are non-empty tuples of whole numbers of at least 1."""
+    """These fields are non-empty tuples of whole numbers from 1 to LARGEST_WHOLE."""
     for name in names:
         values = getattr(config, name)
-        whole = isinstance(values, tuple) and values and all(type(value) is int and value >= 1 for value in values)
-        check(bool(whole), name, values, "a list of whole numbers of at least 1")
+        whole = (
+            isinstance(values, tuple)
+            and values
+            and all(type(one) is int and 1 <= one <= LARGEST_WHOLE for one in values)
+        )
+        check(bool(whole), name, values, f"a list of whole numbers from 1 to {LARGEST_WHOLE}")
 
 
 def check_sizes(config: Any, *names: str) -> None:
-    """These fields are (height, width) in whole pixels."""
+    """These fields are (height, width) in whole pixels, of at most LONGEST_SIDE."""
     for name in names:
         sides = getattr(config, name)
-        whole = isinstance(sides, tuple) and len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)
-        check(whole, name, sides, "(height, width) in whole pixels")
+        whole = (
+            isinstance(sides, tuple)
+            and len(sides) == 2
+            and all(type(s) is int and 0 < s <= LONGEST_SIDE for s in sides)
+        )
+        check(whole, name, sides, f"(height, width) in whole pixels, of at most {LONGEST_SIDE}")
 
 
 def check_share(config: Any, *names: str, below_one: bool = False) -> None:
@@ -80,6 +88,8 @@ def check_heads(dim: int, num_heads: int) -> None:
     check(dim % num_heads == 0, "num_heads", num_heads, f"a divisor of the width {dim}")
 
 
+# more is a slip, and memory would end before anything is said
+LONGEST_SIDE, LARGEST_WHOLE = 2048, 8192
 # a whole number of hundreds of digits is finite, and no number to calculate with
 LARGEST = 1e30
 

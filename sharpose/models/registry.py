@@ -173,18 +173,23 @@ def resolve_config(name: str, *, semantics: str | None = None, **options: Any) -
         valid = f"one of {', '.join(presets)}" if presets else "left out: this system has no presets"
         raise InputError(f"semantics = {semantics!r} does not work: it must be {valid}")
     preset = system.presets[semantics or presets[0]] if presets else {}
-    known = [field.name for field in fields(system.config)]
-    for option in options:
-        if option not in known:
-            hint = nearest(option, known)
-            listed = ", ".join([*(["semantics"] if presets else []), *known])
-            raise InputError(f"{name} has no option {option!r}{hint}; options: {listed}")
+    check_option_names(name, options)
     return build(system, {**system.sizes[name], **preset, **options})
 
 
 def build(system: System, values: Mapping[str, Any]) -> Any:
     """A configuration from plain values; sizes arrive as lists from YAML and JSON."""
     return system.config(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+def check_option_names(name: str, options: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Raise InputError for what is no option of the model `name`, with the nearest of its options and of `others`."""
+    system = find(name)
+    known = [*(["semantics"] if system.presets else []), *(field.name for field in fields(system.config))]
+    for option in options:
+        if option not in known:
+            listed = ", ".join([*known, *others])
+            raise InputError(f"{name} has no option {option!r}{nearest(option, [*known, *others])}; options: {listed}")
 
 
 def describe(config: Any) -> dict[str, Any]:

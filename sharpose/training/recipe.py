@@ -7,19 +7,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sharpose.data.augment import Augmentation
 from sharpose.errors import InputError
+from sharpose.files import read_text
 from sharpose.models.registry import find
-from sharpose.plain_yaml import PlainLoader
+from sharpose.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 
 
 class Recipe(BaseModel):
     """The defaults are the paper's recipe (Section 4.1 and the release's configuration for Base 256x192)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     starts_from: str | None = Field(None, description="the weights that the published training starts from, in words")
     epochs: float = Field(210, gt=0)
@@ -126,14 +126,14 @@ def load_recipe(name: str | Path) -> Recipe:
             names = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
             raise InputError(f"no recipe is called {str(name)!r}; recipes: {names} (or give a .yaml file)")
     try:
-        content = yaml.load(path.read_text(), PlainLoader)
+        content = plain_yaml(read_text(path, MAX_BYTES, "the recipe"))
         return Recipe.model_validate({} if content is None else content)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except InputError:
+        raise
     except ValidationError as error:
         first = error.errors()[0]
         where = " ".join(".".join(map(str, first["loc"])).split())
         raise InputError(f"{path}: {where}: {first['msg']}") from error
     # dates, numbers and keys that are none fail while they are built, each in its own way
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except ERRORS as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error

@@ -16,6 +16,7 @@ from accelerate import PartialState
 from pydantic import ValidationError
 
 from sharpose.codecs.choice import codec_of
+from sharpose.data.annotations import check_layout
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.labels import LabelRule
 from sharpose.data.locate import Source, find_all, find_data
@@ -26,12 +27,12 @@ from sharpose.evaluate import score
 from sharpose.evaluate_points import score_pck
 from sharpose.files import sha256_of
 from sharpose.models import create_model
-from sharpose.models.registry import resolve_config
+from sharpose.models.registry import check_option_names, resolve_config
 from sharpose.predictions import predict
 from sharpose.starting import find_start, read_start, start_from
 from sharpose.training.engine import Run, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
-from sharpose.weights import save_weights
+from sharpose.weights import check_manifest_place, recorded_digest, save_weights
 
 
 def train_and_export(
@@ -52,6 +53,7 @@ def train_and_export(
     points: int = 5,
     max_steps: int | None = None,
     by_name: bool = False,
+    category: str | None = None,
     device: str | None = None,
     deadline: float | None = None,
     compiled: bool = False,
@@ -67,20 +69,18 @@ def train_and_export(
             f"{model_name}: this recipe starts from {recipe.starts_from}; name such weights with --init, "
             "or say --from-scratch for random ones"
         )
+    path = out / f"{model_name}.safetensors"
+    check_manifest_place(path)
     start = None if init is None else find_start(str(init))
     config = resolve_config(model_name, **recipe.model_options)
-    settings = {"augmentation": recipe.augmentation, "preload": preload}
+    settings = {"augmentation": recipe.augmentation, "preload": preload, "category": category}
     found = find_all(data, images)
     sources = open_sources(found, config, seed, by_name, settings)
-    data_facts = [facts_of(source, people, by_name) for source, people in zip(found, sources, strict=True)]
+    data_facts = [facts_of(source, people, by_name, category) for source, people in zip(found, sources, strict=True)]
     alone = len(sources) == 1 and found[0].repeat == 1
     people = sources[0] if alone else Mixture(sources, [source.repeat for source in found])
-    if people.skeleton.num_keypoints != config.num_keypoints:
-        raise InputError(
-            f"{data[0]}: has {people.skeleton.num_keypoints} keypoints and {model_name} predicts "
-            f"{config.num_keypoints}; match them by their names (--by-name), or --set "
-            f"'model_options={{num_keypoints: {people.skeleton.num_keypoints}}}'"
-        )
+    for source in sources:
+        check_layout(source.pose_file, model_name, config.num_keypoints)
     run = Run(
         model_name,
         recipe,
@@ -100,7 +100,6 @@ def train_and_export(
         points=points,
     )
     model, state = train(run)
-    path = out / f"{model_name}.safetensors"
     facts = {
         "model": model_name,
         "command": shlex.join(["sharpose", *sys.argv[1:]]),
@@ -140,11 +139,12 @@ def open_sources(
     ]
 
 
-def facts_of(source: Source, people: CocoTopDown, by_name: bool) -> dict[str, Any]:
+def facts_of(source: Source, people: CocoTopDown, by_name: bool, category: str | None = None) -> dict[str, Any]:
     """What identifies a source in a manifest; what is as usual is not said."""
     facts = {"name": source.name, "people": len(people), **source.digests}
     special = {"by_name": by_name, "repeat": source.repeat, "labels": asdict(source.labels)}
-    usual = {"by_name": False, "repeat": 1, "labels": asdict(LabelRule())}
+    special |= {"category": category, "notes": list(people.pose_file.notes)}
+    usual = {"by_name": False, "repeat": 1, "labels": asdict(LabelRule()), "category": None, "notes": []}
     return facts | {key: value for key, value in special.items() if value != usual[key]}
 
 
@@ -177,14 +177,20 @@ class Validation:
 
 
 def digests_of(facts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What a resumed run must find unchanged: the digests of every source's files."""
-    return {f"{source['name']} {key}": source[key] for source in facts for key in source if key.endswith("sha256")}
+    """What a resumed run must find unchanged: the digests of every source's files, and which of their people."""
+    return {
+        f"{source['name']} {key}": value
+        for source in facts
+        for key, value in source.items()
+        if key.endswith("sha256") or key == "category"
+    }
 
 
 def origin(weights: Path) -> dict[str, Any]:
     """Which weights a training started from, with their own manifest where there is one."""
     manifest = weights.with_suffix(".json")
-    made = json.loads(manifest.read_text()) if manifest.exists() else None
+    ours = manifest.is_file() and recorded_digest(manifest) is not None
+    made = json.loads(manifest.read_text()) if ours else None
     return {**identify(weights), "manifest": made}
 
 
@@ -199,10 +205,21 @@ def taken(model_name: str, recipe: Recipe, init: Path) -> dict[str, Any]:
 
 
 def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) -> Recipe:
-    """The named recipe, or the model's own, with changed fields."""
+    """Return the named recipe, or the model's own, with changes: of the recipe's fields, or of the model's options.
+
+    Raises InputError for a name that is neither's, with the nearest one, and for values that do not fit.
+    """
     recipe = load_recipe(recipe_name or own_recipe(model_name))
+    options = {name: value for name, value in changes.items() if name not in Recipe.model_fields}
+    check_option_names(model_name, options, Recipe.model_fields)
+    changed = {name: value for name, value in changes.items() if name not in options}
+    if options:
+        given = changed.get("model_options", recipe.model_options)
+        if not isinstance(given, dict):
+            raise InputError(f"--set model_options = {given!r} does not work: it must be {{NAME: VALUE, ...}}")
+        changed["model_options"] = {**given, **options}
     try:
-        return Recipe.model_validate({**recipe.model_dump(), **changes})
+        return Recipe.model_validate({**recipe.model_dump(), **changed})
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"--set {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -98,3 +98,29 @@ def test_half_body_needs_two_keypoints() -> None:
     visible[3] = 1
     keypoints = np.zeros((17, 2))
     assert geometry.half_body_center_scale(keypoints, visible, COCO.upper_body, True, IMAGE_SIZE) is None
+
+
+@pytest.mark.parametrize("rotation", [0.0, 25.0])
+def test_pictures_longer_than_opencv_takes_are_cut_around_the_crop(
+    monkeypatch: pytest.MonkeyPatch, rotation: float
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (90, 400, 3), dtype=np.uint8)
+    matrix = geometry.udp_warp_matrix(np.array([300.0, 40.0]), np.array([45.0, 60.0]), rotation, IMAGE_SIZE)
+    usual = geometry.crop(picture, matrix, IMAGE_SIZE)
+    monkeypatch.setattr(geometry, "LONGEST_SIDE", 200)
+    cut = geometry.crop(picture, matrix, IMAGE_SIZE)
+    # OpenCV counts in 1/32 pixels from the corner of what it is given
+    assert np.abs(cut.astype(int) - usual).mean() < 1.5
+    # of a crop that is too long itself every other pixel is looked at, which shows at borders
+    wide = geometry.udp_warp_matrix(np.array([199.5, 44.5]), np.array([399.0, 532.0]), 0.0, IMAGE_SIZE)
+    smooth = np.tile(np.linspace(0, 255, 400).astype(np.uint8)[None, :, None], (90, 1, 3))
+    monkeypatch.setattr(geometry, "LONGEST_SIDE", 10**9)
+    usual = geometry.crop(smooth, wide, IMAGE_SIZE)
+    monkeypatch.setattr(geometry, "LONGEST_SIDE", 200)
+    assert np.abs(geometry.crop(smooth, wide, IMAGE_SIZE).astype(int) - usual)[108:148, 2:-2].max() <= 2
+
+
+def test_a_crop_beside_a_long_picture_is_black(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geometry, "LONGEST_SIDE", 200)
+    matrix = geometry.udp_warp_matrix(np.array([900.0, 900.0]), np.array([45.0, 60.0]), 0.0, IMAGE_SIZE)
+    assert not geometry.crop(np.full((90, 400, 3), 255, dtype=np.uint8), matrix, IMAGE_SIZE).any()

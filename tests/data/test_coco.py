@@ -97,8 +97,10 @@ def test_only_people_to_train_on_are_taken(tmp_path: Path) -> None:
         person(9, 2, bbox=[-30.0, -30.0, 500.0, 500.0]),
     ]
     dataset = CocoTopDown(write_set(tmp_path, people), tmp_path, image_size=SIZE)
-    assert [instance.instance_id for instance in dataset.instances] == [1, 9]
-    assert dataset.instances[1].bbox_xywh.tolist() == [0.0, 0.0, 159.0, 119.0]
+    # an area of 0 is none, and then the box's is taken
+    assert [instance.instance_id for instance in dataset.instances] == [1, 6, 9]
+    assert dataset.instances[1].area == 80.0 * 70.0
+    assert dataset.instances[2].bbox_xywh.tolist() == [0.0, 0.0, 159.0, 119.0]
     assert dataset.image_ids == [0, 2]
 
 

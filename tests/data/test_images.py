@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,40 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
         cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(InputError, match=rf"cut\.{suffix}: .*again|cut\.{suffix}: not a"):
             read_image(cut)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_long_texts_in_a_png_do_not_matter(tmp_path: Path, after: bool) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    png = (tmp_path / "a.png").read_bytes()
+    body = b"zTXt" + b"key\0\0" + zlib.compress(b"x" * 10**8)
+    text = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    at = len(png) - 12 if after else 33
+    (tmp_path / "a.png").write_bytes(png[:at] + text + png[at:])
+    assert np.array_equal(read_image(tmp_path / "a.png", (20, 30)), PIXELS)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientations_are_told_and_applied_where_asked(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", exif=exif)
+    told: list[int] = []
+    assert np.array_equal(read_image(tmp_path / "a.png", on_turned=told.append), PIXELS)
+    assert told == ([orientation] if orientation > 1 else [])
+    views = [PIXELS, PIXELS[:, ::-1], PIXELS[::-1, ::-1], PIXELS[::-1]]
+    views += [np.swapaxes(PIXELS[::a, ::b], 0, 1) for a, b in ((1, 1), (-1, 1), (-1, -1), (1, -1))]
+    assert np.array_equal(read_image(tmp_path / "a.png", upright=True), views[orientation - 1])
+    if orientation > 4:
+        with pytest.raises(InputError, match="store the pictures upright"):
+            read_image(tmp_path / "a.png", (30, 20))
+
+
+def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    for path in (tmp_path / "a.jpg", Path("/dev/zero")):
+        with pytest.raises(InputError, match="a pipe or a device"):
+            read_image(path)
 
 
 def test_wrong_formats_and_missing_files_are_named(tmp_path: Path) -> None:

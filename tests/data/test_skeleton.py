@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,7 +43,9 @@ def test_sigmas_come_from_the_argument_then_the_file_then_the_names() -> None:
     [
         ({"keypoints": None}, "list of keypoint names"),
         ({"keypoints": ["nose", "nose"], "skeleton": []}, "same name twice"),
-        ({"skeleton": [[0, 1]]}, "pairs of numbers from 1 to 17"),
+        ({"keypoints": ["Nose", "nose"]}, "one name in several spellings: Nose, nose"),
+        ({"flip_pairs": [["nose", "tail"]]}, "flip_pairs must be a list of pairs of keypoint names"),
+        ({"flip_pairs": [["nose", "left_eye"], ["nose", "left_ear"]]}, "flip_pairs has the same name twice"),
         ({"sigmas": [0.1]}, "17 positive numbers"),
         ({"sigmas": [-0.1] * 17}, "17 positive numbers"),
     ],
@@ -50,3 +53,55 @@ def test_sigmas_come_from_the_argument_then_the_file_then_the_names() -> None:
 def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Skeleton.from_category({**COCO_CATEGORY, **change})
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda side, part: f"{side[0].upper()}_{part}",
+        lambda side, part: f"{side} {part}",
+        lambda side, part: f"{part}-{side}",
+        lambda side, part: f"{side.title()} {part.title()}",
+        lambda side, part: f"{side}{part.title()}",
+        lambda side, part: f"{part}_{side[0]}",
+        lambda side, part: f"{side}{part}",
+        lambda side, part: f"{side[0]}{part}",
+        lambda side, part: f"{side}_{part}".upper(),
+    ],
+)
+def test_any_spelling_has_the_pairs_and_sigmas_of_coco(spell: Callable[[str, str], str]) -> None:
+    names = [spell(*name.split("_")) if "_" in name else name.title() for name in COCO.keypoint_names]
+    assert Skeleton.from_category({**COCO_CATEGORY, "keypoints": names}) == COCO
+
+
+def test_what_is_supplied_by_rule_is_noted() -> None:
+    assert not COCO.notes
+    category: dict[str, Any] = {"keypoints": ["left_knee", "right_knee", "tail"], "sigmas": [0.1] * 3}
+    (middle,) = Skeleton.from_category(category).notes
+    assert "neither left nor right: tail" in middle
+    (sigmas,) = Skeleton.from_category({"keypoints": ["left_eye", "right_eye", "neck"]}).notes
+    assert "for neck: 0.079" in sigmas and "not comparable" in sigmas
+    from_zero = [[a - 1, b - 1] for a, b in COCO_CATEGORY["skeleton"]]
+    shifted = Skeleton.from_category({**COCO_CATEGORY, "skeleton": from_zero})
+    assert shifted.limbs == COCO.limbs and "counts from 0" in shifted.notes[0]
+    odd = Skeleton.from_category({**COCO_CATEGORY, "skeleton": [[16, 14], [1, 40], "x"]})
+    assert odd.limbs == ((15, 13),) and "2 lines" in odd.notes[0]
+
+
+def test_pairs_can_be_named() -> None:
+    category = {"keypoints": ["ojo_i", "ojo_d", "nariz"], "flip_pairs": [["ojo_i", "ojo_d"]]}
+    assert Skeleton.from_category(category).flip_pairs == ((0, 1),)
+    assert Skeleton.from_category({**category, "flip_pairs": []}).flip_pairs == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["nose", "L_eye"], "no partner on the other side is named for L_eye; "),
+        (["a1", "a2"], "show no left and right (a1, a2); "),
+    ],
+)
+def test_sides_that_cannot_be_told_are_a_problem(names: list[str], message: str) -> None:
+    problem = Skeleton.from_category({"keypoints": names}).problem
+    assert message in problem and "flip_pairs" in problem and "--by-name" in problem
+    assert not Skeleton.from_category({"keypoints": names, "flip_pairs": []}).problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import zipfile
@@ -257,7 +258,12 @@ def state_dict() -> dict[str, torch.Tensor]:
 
 def torch_files() -> list[bytes]:
     """PyTorch files old and new, and hostile ones: calls, and an archive whose members point out of it."""
-    contents = [state_dict(), {"state_dict": state_dict(), "epoch": 3}]
+    cyclic: dict[str, Any] = {"epoch": 3}
+    cyclic["model"] = {"state_dict": cyclic}
+    odd = [torch.ones(2, device="meta"), torch.eye(2).to_sparse(), torch.ones(2, dtype=torch.complex64)]
+    odd += [torch.tensor([math.nan]), torch.ones(1).expand(10**6)]
+    contents = [state_dict(), {"state_dict": state_dict(), "epoch": 3}, {"model": state_dict(), "ema": state_dict()}]
+    contents += [cyclic, *({**state_dict(), "odd": one} for one in odd)]
     calls = [
         (os.system, f"touch {CANARY}"),
         (eval, f"open({CANARY!r}, 'w')"),

@@ -24,11 +24,14 @@ from experiments.spec import load_spec
 from results.store import StoreError, read
 from sharpose import cli
 from sharpose.checkpoints.reading import read_checkpoint
+from sharpose.cli.app import parse_settings
 from sharpose.data.annotations import load_detections, load_pose_file, parse_pose_file
 from sharpose.data.coco import ground_truth_instances
+from sharpose.data.doctor import examine
 from sharpose.data.images import read_image
 from sharpose.errors import InputError, RunFailed
 from sharpose.files import sha256_of
+from sharpose.models.registry import resolve_config
 from sharpose.training.checkpoints import (
     MANIFEST,
     OPTIMIZER,
@@ -63,6 +66,20 @@ class Target:
 
 def pose_people(path: Path) -> None:
     ground_truth_instances(load_pose_file(path))
+
+
+def doctor_and_training(path: Path) -> None:
+    """What the doctor calls healthy is accepted, with as many people as it counted."""
+    found = examine(path)
+    if found.healthy:
+        assert len(ground_truth_instances(load_pose_file(path))) == found.counts["people to train on"]
+    else:
+        load_pose_file(path)
+
+
+def setting(path: Path) -> None:
+    text = path.read_bytes().decode("utf-8", "replace")
+    resolve_config("sharpose-nano-128x96", **parse_settings([text]))
 
 
 def detections(path: Path) -> None:
@@ -135,6 +152,10 @@ def targets() -> dict[str, Target]:
         "specs": document("spec.yaml", cases.SPEC, yaml_file, load_spec),
         "recipes": document("recipe.yaml", cases.RECIPE, yaml_file, load_recipe),
         "annotations": document("people.json", cases.POSE, json_file, pose_people),
+        "doctor and training": document("people.json", cases.POSE, json_file, doctor_and_training),
+        "settings": binary(
+            "setting.txt", [b"alpha=.3", b"image_size=[128, 96]", b"depth=3", b"semantics=paper"], setting
+        ),
         "detections": document("boxes.json", cases.DETECTIONS, json_file, detections),
         "images": binary("image.jpg", cases.image_files(), both_ways),
         "pickled checkpoints": binary("model.pth", torch_files, capped),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +36,23 @@ def test_formats_agree_and_counting_from_zero_adds_one(tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text(content)
         with pytest.raises(InputError, match=message):
             read_predictions(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0), (2, 1, 0)])
+@pytest.mark.parametrize("values", [2, 3])
+def test_axes_in_any_order_are_the_same_people(tmp_path: Path, axes: tuple[int, ...], values: int) -> None:
+    points = np.random.default_rng(0).uniform(0, 99, (7, 16, values))
+    scipy.io.savemat(tmp_path / "a.mat", {"preds": points.transpose(axes)})
+    np.testing.assert_allclose(read_predictions(tmp_path / "a.mat"), points[..., :2])
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 7), (7, 16), (7, 16, 1), (4, 16, 7)])
+def test_other_axes_are_named(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"preds": np.ones(shape)})
+    with pytest.raises(InputError, match=re.escape(f"a.mat: an array of shape {shape}")):
+        read_predictions(tmp_path / "a.mat")
+
+
+def test_devices_are_not_read() -> None:
+    with pytest.raises(InputError, match="a pipe or a device"):
+        load_mpii_truth("/dev/zero")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,18 @@ def test_bad_values_are_named(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         load_recipe(path)
+
+
+def test_recipes_are_files_of_a_bounded_size(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("#" * 300_000)
+    with pytest.raises(InputError, match="300,000 bytes, more than 262,144"):
+        load_recipe(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="a pipe or a device"):
+        load_recipe(path)
+    path.unlink()
+    path.write_bytes(b"\xef\xbb\xbfepochs: 3e+1\nstarts_from: 2001-13-45\n")
+    recipe = load_recipe(path)
+    assert recipe.epochs == 30 and recipe.starts_from == "2001-13-45"

@@ -11,6 +11,17 @@ from sharpose.models.layout import Layout, State, Table
 
 MMPOSE: Table = ((r"^backbone\.", ""), (r"^keypoint_head\.", "head."))
 
+# blocks are `layers` with `ln1`, `ln2` and `ffn.layers`
+MMPOSE_1: Table = (
+    (r"^backbone\.patch_embed\.projection\.", "patch_embed.proj."),
+    (r"^backbone\.layers\.(\d+)\.ln([12])\.", r"blocks.\1.norm\2."),
+    (r"^backbone\.layers\.(\d+)\.ffn\.layers\.0\.0\.", r"blocks.\1.mlp.fc1."),
+    (r"^backbone\.layers\.(\d+)\.ffn\.layers\.1\.", r"blocks.\1.mlp.fc2."),
+    (r"^backbone\.layers\.", "blocks."),
+    (r"^backbone\.ln1\.", "last_norm."),
+    (r"^backbone\.", ""),
+)
+
 # `VitPoseForPoseEstimation`; its query, key and value are joined before
 HUGGINGFACE: Table = (
     (r"^backbone\.embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
@@ -51,4 +62,5 @@ LAYOUTS = (
         prepare=join_qkv,
     ),
     Layout("mmpose 0.x", MMPOSE, shows="backbone.patch_embed.proj.weight"),
+    Layout("mmpose 1.x", MMPOSE_1, shows="backbone.patch_embed.projection.weight"),
 )
