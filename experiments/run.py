@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -18,7 +17,7 @@ from experiments.measures import measure
 from experiments.provenance import Device, choose_device, local_device, provenance
 from experiments.spec import MEAN_POSE, LoadedSpec, Measure, load_specs
 from results.store import Record, Store
-from sharpose.progress import Reporter
+from sharpose.progress import Reporter, say
 
 State = Literal["stored", "missing", "blocked"]
 Say = Callable[[str], None]
@@ -280,4 +279,4 @@ class Runner:
 
 def print_line(text: str) -> None:
     """To stderr, so that stdout stays the result's."""
-    print(text, file=sys.stderr, flush=True)
+    say(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from sharpose.cli.app import Device, Json, Tier, app, harness, parse_settings, show
 from sharpose.errors import InputError, RunFailed
+from sharpose.progress import say
 
 Specs = Annotated[list[str] | None, typer.Argument(metavar="SPEC…", help="Spec files or names; default: all.")]
 Measures = Annotated[
@@ -69,7 +69,7 @@ def run(
     lines = [f"{summary.measured} cells measured, {stored} of {len(cells)} stored"]
     lines += [f"cannot be measured here: {status.cell.name}: {status.reason}" for status in summary.blocked]
     if print_tables:
-        print("\n".join(lines), file=sys.stderr)
+        say("\n".join(lines))
         print_and_write(specs or [], "text", tier, device, as_json)
         return
     show({"measured": summary.measured, "cells": cells}, as_json, "\n".join(lines))

@@ -20,6 +20,7 @@ from sharpose.data.coco import CocoTopDown
 from sharpose.data.labels import LabelRule
 from sharpose.data.locate import Source, find_all, find_data
 from sharpose.data.mixture import Mixture
+from sharpose.data.pictures import pictures_sha256
 from sharpose.data.skeleton import known_skeleton, wanted_layout
 from sharpose.errors import InputError
 from sharpose.evaluate import score
@@ -32,6 +33,8 @@ from sharpose.starting import find_start, read_start, start_from
 from sharpose.training.engine import Run, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 from sharpose.weights import save_weights
+
+PICTURES = "pictures_sha256"
 
 
 def train_and_export(
@@ -95,6 +98,7 @@ def train_and_export(
         deadline=deadline,
         compiled=compiled,
         data=digests_of(data_facts),
+        pictures=[facts[PICTURES] for facts in data_facts],
         deterministic=deterministic,
         validation=Validation(validate, config, precision) if validate else None,
         points=points,
@@ -109,6 +113,7 @@ def train_and_export(
         "data": data_facts[0] if alone else {"people": len(people), "sources": data_facts},
         "init": None if start is None else {**origin(start), "taken": taken(model_name, recipe, start)},
         "seed": seed,
+        "precision": precision,
         "compiled": compiled,
         "steps": state.step,
         "wall_s": round(state.wall_s, 1),
@@ -142,7 +147,8 @@ def open_sources(
 
 def facts_of(source: Source, people: CocoTopDown, by_name: bool) -> dict[str, Any]:
     """What identifies a source in a manifest; what is as usual is not said."""
-    facts = {"name": source.name, "people": len(people), **source.digests}
+    digests = {**source.digests, PICTURES: pictures_sha256(people.pictures)}
+    facts = {"name": source.name, "people": len(people), **digests}
     special = {"by_name": by_name, "repeat": source.repeat, "labels": asdict(source.labels)}
     usual = {"by_name": False, "repeat": 1, "labels": asdict(LabelRule())}
     return facts | {key: value for key, value in special.items() if value != usual[key]}
@@ -177,14 +183,19 @@ class Validation:
 
 
 def digests_of(facts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What a resumed run must find unchanged: the digests of every source's files."""
-    return {f"{source['name']} {key}": source[key] for source in facts for key in source if key.endswith("sha256")}
+    """What a resumed run must find unchanged: the digests of every source's files, the pictures' apart."""
+    digests: dict[str, str] = {}
+    for number, source in enumerate(facts, 1):
+        twice = any(source["name"] == other["name"] for other in facts[: number - 1])
+        name = f"{source['name']} ({number})" if twice else source["name"]
+        digests |= {f"{name} {key}": source[key] for key in source if key.endswith("sha256") and key != PICTURES}
+    return digests
 
 
 def origin(weights: Path) -> dict[str, Any]:
     """Which weights a training started from, with their own manifest where there is one."""
     manifest = weights.with_suffix(".json")
-    made = json.loads(manifest.read_text()) if manifest.exists() else None
+    made = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else None
     return {**identify(weights), "manifest": made}
 
 
