@@ -70,7 +70,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def recorded_digest(manifest: Path) -> str | None:
     """The sha256 that a manifest gives its weights. Raises InputError when the manifest is damaged."""
     try:
-        return json.loads(manifest.read_text()).get("sha256")
+        return json.loads(manifest.read_text(encoding="utf-8")).get("sha256")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
             f"{manifest}: the weights' manifest cannot be read ({first_line(error)}); restore it"

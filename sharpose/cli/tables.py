@@ -71,8 +71,10 @@ def run(
     if print_tables:
         say("\n".join(lines))
         print_and_write(specs or [], "text", tier, device, as_json)
-        return
-    show({"measured": summary.measured, "cells": cells}, as_json, "\n".join(lines))
+    else:
+        show({"measured": summary.measured, "cells": cells}, as_json, "\n".join(lines))
+    if summary.failures:
+        raise RunFailed(f"{len(summary.failures)} measurements failed; the first: {summary.failures[0]}")
 
 
 @app.command()
@@ -152,7 +154,9 @@ def table(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Print a table from the store (nothing is measured) and write its CSV to results/csv.
+    """Print a table from the store (nothing is measured), and write its raw numbers to results/local/csv.
+
+    Those of a spec of your own go beside it.
 
     Example: sharpose table 6
     """
@@ -160,13 +164,19 @@ def table(
 
 
 def print_and_write(names: list[str], format: str, tier: str, device: str, as_json: bool) -> None:
-    """Tables from the store: printed, and their raw numbers to results/csv."""
+    """Tables from the store: printed, and their raw numbers to files, where that is possible."""
     tables, rendering = harness("analysis.tables"), harness("analysis.render")
     built = tables.build_tables(names, tier=tier, device=device)
     texts = [rendering.render(one, format) for one in built]
-    for one in harness("analysis.raw").for_files(built, names, tier=tier, device=device):
-        rendering.write_csv(one)
     show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
+    specs = harness("experiments.spec").load_specs(names)
+    raw = harness("analysis.raw").for_files(built, names, tier=tier, device=device)
+    for loaded, one in zip(specs, raw, strict=True):
+        try:
+            say(f"raw numbers: {rendering.write_csv(one, rendering.csv_folder(loaded.path))}")
+        except harness("results.store").StoreError as error:
+            # a table is read all the same
+            say(f"raw numbers: {error}")
 
 
 @app.command()

@@ -202,7 +202,7 @@ def find_fault(wanted: MannequinSet) -> str | None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(f".{folder.name}.lock"), "w") as handle:
+    with open(folder.with_name(f".{folder.name}.lock"), "w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

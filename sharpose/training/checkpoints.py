@@ -156,7 +156,7 @@ def prepared(folder: Path, model: nn.Module) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a")
+        lock = (folder / ".lock").open("a", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); name another --out, or allow it") from None
     with lock:

@@ -124,7 +124,7 @@ def load_recipe(name: str | Path) -> Recipe:
             names = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
             raise InputError(f"no recipe is called {str(name)!r}; recipes: {names} (or give a .yaml file)")
     try:
-        content = yaml.load(path.read_text(), PlainLoader)
+        content = yaml.load(path.read_text(encoding="utf-8"), PlainLoader)
         return Recipe.model_validate({} if content is None else content)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -27,17 +27,18 @@ pause = 0.0
 
 def say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
-    time.sleep(pause)
 
 
 def rate(recipe: Any, step: int, per_epoch: int) -> float:
     say(f"step {step}")
+    time.sleep(pause)
     return original(recipe, step, per_epoch)
 
 
 def sample_batches(loader: Any) -> Any:
     for number, batch in enumerate(batches(loader)):
         say(f"batch {number}")
+        time.sleep(pause)
         yield batch
 
 
