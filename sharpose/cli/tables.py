@@ -57,13 +57,19 @@ def run(
         return
     running, chosen = harness("experiments.run"), chosen_measures(measures)
     how = {"tier": tier, "device": device, "coco": coco, "measures": chosen, "again": again}
-    if launcher:
-        jobs = {"launcher": launcher, "at_once": at_once, "options": parse_settings(slurm)}
-        summary = harness("experiments.launch").launch(specs or (), **how, **jobs)
-    elif slurm:
+    if slurm and not launcher:
         raise InputError("--slurm options need --launcher slurm")
-    else:
-        summary = running.run_specs(specs or (), **how)
+    try:
+        if launcher:
+            jobs = {"launcher": launcher, "at_once": at_once, "options": parse_settings(slurm)}
+            summary = harness("experiments.launch").launch(specs or (), **how, **jobs)
+        else:
+            summary = running.run_specs(specs or (), **how)
+    except harness("results.store").StoreError:
+        # what is stored can be read where nothing can be written
+        if print_tables:
+            print_and_write(specs or [], "text", tier, device, as_json)
+        raise
     cells = [status.as_dict() for status in summary.statuses]
     stored = sum(status.state == "stored" for status in summary.statuses)
     lines = [f"{summary.measured} cells measured, {stored} of {len(cells)} stored"]

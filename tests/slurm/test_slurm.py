@@ -7,8 +7,10 @@ Needs Debian's slurm-wlm and munge, and root: `apt-get install slurm-wlm munge`,
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +22,13 @@ from experiments.jobs import latest_notes
 from experiments.launch import Job, launch, make_executor, run_all
 from experiments.run import status
 from results.store import Store
+from sharpose.data.mannequin import annotations_path, images_path
+from sharpose.data.mannequin.generate import generate
+from sharpose.training.checkpoints import latest_checkpoint
 from tests.experiments.test_launch import SPEC, SleepsOnce, job
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 OPTIONS = {"partition": "test", "cpus_per_task": 1, "time": 30}
 
 pytestmark = [
@@ -97,6 +103,29 @@ def test_cells_run_as_an_array_with_a_limit(cluster: None, tmp_path: Path, store
     for note in notes.values():
         assert note.state == "finished" and note.cells[0] in Path(note.log).read_text()
         print(f"{note.line}\n{Path(note.log).read_text()}")
+
+
+def test_a_training_whose_time_ends_leaves_a_checkpoint(cluster: None, tmp_path: Path) -> None:
+    """`sbatch --signal=B:TERM@60`: the batch step alone hears it; and what `scancel` sends to every process."""
+    people = tmp_path / "people"
+    generate(people, split="train", images=12, seed=5, workers=1)
+    words = ["-m", "sharpose.cli", "train", "--model", "sharpose-nano-128x96", "--workers", "2"]
+    words += ["--data", str(annotations_path(people, "train")), "--images", str(images_path(people, "train"))]
+    words += ["--set", "model_options={embed_dim: 24, num_heads: 4, depth: 3}", "--set", "epochs=100000"]
+    for name, options in (("ends", ["--time=2", "--signal=B:TERM@60"]), ("cancelled", ["--time=30"])):
+        script, folder, log = tmp_path / f"{name}.sh", tmp_path / name, tmp_path / f"{name}.log"
+        script.write_text(f"#!/bin/bash\nexec {shlex.join([sys.executable, *words, '--out', str(folder)])}\n")
+        how = [f"--chdir={ROOT}", f"--output={log}", "--cpus-per-task=1", "--no-requeue", "--parsable", *options]
+        number = ask("sbatch", *how, str(script)).strip()
+        wait_for("start", lambda log=log: log.exists(), 120)
+        if name == "cancelled":
+            wait_for("first step", (folder / ".lock").exists, 120)
+            ask("scancel", "--full", "--signal=TERM", number)
+        wait_for("end", lambda number=number: not ask("squeue", f"--jobs={number}", "--noheader").strip(), 240)
+        print(log.read_text())
+        assert "Traceback" not in log.read_text() and "sharpose: stopped by " in log.read_text()
+        assert "ExitCode=75:0" in ask("scontrol", "show", "job", number)
+        assert name != "ends" or latest_checkpoint(folder, pytest.fail) is not None
 
 
 def test_a_preempted_job_is_queued_again(cluster: None, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
