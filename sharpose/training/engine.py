@@ -110,6 +110,9 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         # nobody may read the folder while the first process still clears it
         accelerator.wait_for_everyone()
         state = resume(run, model, optimizer)
+        how = made_with(run, accelerator)
+        if not state.parts or {**state.parts[-1], "step": None} != {**how, "step": None}:
+            state.parts.append({"step": state.step, **how})
         steps_per_epoch = len(run.people) // min(batch, len(run.people))
         total = math.ceil(run.recipe.epochs * steps_per_epoch)
         stop = total if run.max_steps is None else min(total, run.max_steps)
@@ -211,6 +214,18 @@ def identity(run: Run) -> dict[str, Any]:
         "init": None if run.init is None else sha256_of(run.init),
         "precision": run.mixed_precision,
         **fixed,
+    }
+
+
+def made_with(run: Run, accelerator: Accelerator) -> dict[str, Any]:
+    """What may change between the parts of a run, and is said of each: it changes the weights no more than chance."""
+    return {
+        "compiled": run.compiled,
+        "threads": torch.get_num_threads(),
+        "device": accelerator.device.type,
+        "processes": accelerator.num_processes,
+        "deterministic": run.deterministic,
+        "versions": {"torch": torch.__version__},
     }
 
 

@@ -35,7 +35,7 @@ class TrainingState:
     """What a resumed run needs besides weights and optimiser moments.
 
     `log` has one row per LOG_EVERY steps, `curve` one per validation; `recent` and `above` are the loss watch's;
-    `scaler` is fp16's loss scale.
+    `scaler` is fp16's loss scale; `parts` says how the run was made from which step on, where that has changed.
     """
 
     step: int = 0
@@ -46,6 +46,7 @@ class TrainingState:
     recent: list[float] = field(default_factory=list)
     above: int = 0
     scaler: dict[str, float] | None = None
+    parts: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> TrainingState:

@@ -29,7 +29,7 @@ rows:
   - {label: "a\nb|c\e]0;pwn\a", set: {model.alpha: 0.3}}
   - {label: "*starred", set: {model.alpha: 0.4}, paper: {gflops: 12.5}}
   - {label: "-1+1", set: {model.alpha: 0.5}}
-  - {label: "\u202etxt \ud83d", set: {model.alpha: 0.6}}
+  - {label: "\u202etxt", set: {model.alpha: 0.6}}
 notes: ["</script><script>alert(2)</script>", "@SUM(1+1)\\input{/etc/passwd}", "> quoted"]
 """
 
@@ -57,7 +57,7 @@ def test_a_spreadsheet_computes_nothing(table: Table) -> None:
     rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
     assert [row["label"] for row in rows] == [
         "'=cmd|'/C calc'!A0", "<img src=x onerror=alert(1)>", r"a b|c\x1b]0;pwn\x07", "*starred", "'-1+1",
-        r"\u202etxt \ud83d",
+        r"\u202etxt",
     ]  # fmt: skip
     # numbers stay numbers
     assert rows[3]["gflops_paper"] == "12.5"

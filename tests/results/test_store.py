@@ -276,8 +276,8 @@ def test_a_turn_is_waited_for_only_so_long(tmp_path):
         ({"ap_bootstrap": [0.5, None, 2]}, "ap_bootstrap = .* must be a number from 0 to 1"),
         ({"refine_rate": -0.1}, "refine_rate = -0.1 must be a number from 0 to 1"),
         ({"images_per_s": -3.0}, "images_per_s = -3.0 must be a number that is not below 0"),
-        ({"macs_torch": "many"}, "macs_torch = many must be a number"),
-        ({"params": True}, "params = True must be a number"),
+        ({"macs_torch": "many"}, "macs_torch = many must be a number that is not below 0"),
+        ({"params": True}, "params = True must be a number that is not below 0"),
     ],
 )
 def test_metrics_that_are_no_numbers_are_neither_stored_nor_read(tmp_path, metrics, fault):

@@ -206,6 +206,17 @@ def test_what_changes_the_weights_is_not_changed_in_the_middle(run: Run, change:
         train(replace(run, **change))
 
 
+def test_what_may_change_in_the_middle_is_said_of_each_part(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(replace(run, max_steps=1))
+    train(replace(run, max_steps=2))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    _, state = train(replace(run, max_steps=3))
+    assert [(part["step"], part["threads"] == 77, part["device"]) for part in state.parts] == [
+        (0, False, "cpu"),
+        (2, True, "cpu"),
+    ]
+
+
 def test_a_checkpoint_that_says_less_is_gone_on_with(run: Run) -> None:
     train(replace(run, max_steps=1))
     (checkpoint,) = run.folder.glob("step-*")
