@@ -6,9 +6,11 @@ import contextlib
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +39,7 @@ class Command:
         server.stdin.write(json.dumps({"words": words, "out": str(self.out), **asked}) + "\n")
         server.stdin.flush()
         self.pid = int(self.answers.readline())
+        self.code: int | None = None
 
     def wait_for(self, line: str) -> None:
         """Until it says a line on standard output."""
@@ -55,7 +58,9 @@ class Command:
 
     def end(self) -> int:
         """Wait for its end; the exit code."""
-        return int(self.answers.readline())
+        if self.code is None:
+            self.code = int(self.answers.readline())
+        return self.code
 
     @property
     def said(self) -> str:
@@ -87,6 +92,7 @@ def start(server: subprocess.Popen[str], tmp_path: Path) -> Iterator[Callable[..
     for command in started:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(command.pid, signal.SIGKILL)
+        command.end()
 
 
 @pytest.fixture
@@ -144,14 +150,27 @@ def test_the_end_of_the_terminal_leaves_a_checkpoint(
 ) -> None:
     ours, theirs = pty.openpty()
     terminal = os.ttyname(theirs)
-    # also the progress goes there
+    # also the progress goes there, and is read
     command = start([*training, "--workers", "1"], terminal=terminal, err=terminal)
     os.close(theirs)
-    command.wait_for("step 3")
-    os.close(ours)
+    closing = threading.Event()
+    reader = threading.Thread(target=read_until, args=(ours, closing))
+    reader.start()
+    try:
+        command.wait_for("step 3")
+    finally:
+        closing.set()
+        reader.join()
+        os.close(ours)
     assert command.end() == 75
     newest = latest_checkpoint(tmp_path / "run", pytest.fail)
     assert newest is not None and int(newest.name[5:]) >= 4
+
+
+def read_until(terminal: int, closing: threading.Event) -> None:
+    while not closing.is_set():
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 4096)
 
 
 def test_ctrl_c_on_a_terminal_leaves_a_checkpoint(
