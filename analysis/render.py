@@ -27,7 +27,7 @@ GAP = 3
 """What a column needs beside its text."""
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 # a bracket alone is none of a link, an underscore inside a word no emphasis, a single tilde no line through
-MARKUP = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=[(\[])|~(?=~)|^(?=[#>]|[-+] )")
+MARKUP = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=[(\[])|~(?=~)|(?<=~)~|^(?=[#>]|[-+] )")
 CSV_FOLDER = ROOT / "csv"
 LOCAL_CSV = ROOT / "local" / "csv"
 

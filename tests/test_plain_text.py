@@ -34,7 +34,7 @@ def test_one_line() -> None:
 @pytest.mark.parametrize(
     ("encoding", "written"),
     [
-        ("ascii", b"alpha 0.3 +/- 1.5 - M2 - e o [\\u2603] ---"),
+        ("ascii", b"alpha 0.3 +/- 1.5 - M^2 - e o [\\u2603] ---"),
         ("latin-1", b"alpha 0.3 \xb1 1.5 - M\xb2 - \xe9 \xf6 [\\u2603] ---"),
         ("utf-8", "α 0.3 ± 1.5 – M² — é ö [☃] ───".encode()),
     ],
