@@ -28,7 +28,6 @@ GAP = 3
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 # a bracket alone is none of a link, an underscore inside a word no emphasis, a single tilde no line through
 MARKUP = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=[(\[])|~(?=~)|(?<=~)~|^(?=[#>]|[-+] )")
-CSV_FOLDER = ROOT / "csv"
 LOCAL_CSV = ROOT / "local" / "csv"
 
 
@@ -133,7 +132,7 @@ def csv_folder(spec: Path) -> Path:
     return LOCAL_CSV if spec.resolve().parent == FOLDER else spec.parent
 
 
-def write_csv(table: Table, folder: Path = CSV_FOLDER) -> Path:
+def write_csv(table: Table, folder: Path) -> Path:
     """The raw numbers to `folder`/<table>.csv, whole or not at all. StoreError where that cannot be written, or is a
     file of something else."""
     path, text = folder / f"{table.id}.csv", render(table, "csv")

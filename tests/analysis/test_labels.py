@@ -14,7 +14,7 @@ from analysis import render as rendering
 from analysis.render import csv_folder, render, write_csv
 from analysis.tables import Table, build_tables
 from experiments.spec import FOLDER
-from results.store import Store, StoreError
+from results.store import ROOT, Store, StoreError
 from tests.command_line import call
 
 SPEC = r"""
@@ -85,12 +85,12 @@ def test_raw_numbers_of_a_foreign_spec_go_beside_it(
 ) -> None:
     own = tmp_path / "table6a.yaml"
     own.write_bytes(spec.read_bytes())
-    before = (rendering.CSV_FOLDER / "table6a.csv").read_bytes()
+    before = (ROOT / "csv" / "table6a.csv").read_bytes()
     code, out, err = call(capsys, "table", str(own))
     assert code == 0 and "=cmd" in out
     assert f"raw numbers: {tmp_path / 'table6a.csv'}" in err
     assert (tmp_path / "table6a.csv").read_text(encoding="utf-8").startswith("label,")
-    assert (rendering.CSV_FOLDER / "table6a.csv").read_bytes() == before
+    assert (ROOT / "csv" / "table6a.csv").read_bytes() == before
     # another's file is not written over, and the table is read all the same
     (tmp_path / "table6a.csv").write_text("name,age\nme,7\n")
     code, out, err = call(capsys, "table", str(own), "--json")
@@ -103,10 +103,10 @@ def test_those_of_ours_leave_the_clone_clean(
 ) -> None:
     assert csv_folder(FOLDER / "table6a.yaml") == rendering.LOCAL_CSV
     monkeypatch.setattr(rendering, "LOCAL_CSV", tmp_path / "csv")
-    before = (rendering.CSV_FOLDER / "table6a.csv").stat().st_mtime_ns
+    before = (ROOT / "csv" / "table6a.csv").stat().st_mtime_ns
     code, _, err = call(capsys, "table", "6a")
     assert code == 0 and f"raw numbers: {tmp_path / 'csv' / 'table6a.csv'}" in err
-    assert (rendering.CSV_FOLDER / "table6a.csv").stat().st_mtime_ns == before
+    assert (ROOT / "csv" / "table6a.csv").stat().st_mtime_ns == before
 
 
 def test_a_folder_that_cannot_be_written_costs_no_table(

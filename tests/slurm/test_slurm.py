@@ -105,27 +105,42 @@ def test_cells_run_as_an_array_with_a_limit(cluster: None, tmp_path: Path, store
         print(f"{note.line}\n{Path(note.log).read_text()}")
 
 
-def test_a_training_whose_time_ends_leaves_a_checkpoint(cluster: None, tmp_path: Path) -> None:
-    """`sbatch --signal=B:TERM@60`: the batch step alone hears it; and what `scancel` sends to every process."""
-    people = tmp_path / "people"
+def train_in_a_job(folder: Path, *options: str) -> str:
+    """Submit a training that takes hours and has loader workers; the job's number, once a step has begun."""
+    folder.mkdir()
+    people = folder / "people"
     generate(people, split="train", images=12, seed=5, workers=1)
-    words = ["-m", "sharpose.cli", "train", "--model", "sharpose-nano-128x96", "--workers", "2"]
+    words = [sys.executable, str(ROOT / "tests/survival/signalled.py"), str(folder), "train"]
+    words += ["--model", "sharpose-nano-128x96", "--workers", "2", "--out", str(folder / "run")]
     words += ["--data", str(annotations_path(people, "train")), "--images", str(images_path(people, "train"))]
     words += ["--set", "model_options={embed_dim: 24, num_heads: 4, depth: 3}", "--set", "epochs=100000"]
-    for name, options in (("ends", ["--time=2", "--signal=B:TERM@60"]), ("cancelled", ["--time=30"])):
-        script, folder, log = tmp_path / f"{name}.sh", tmp_path / name, tmp_path / f"{name}.log"
-        script.write_text(f"#!/bin/bash\nexec {shlex.join([sys.executable, *words, '--out', str(folder)])}\n")
-        how = [f"--chdir={ROOT}", f"--output={log}", "--cpus-per-task=1", "--no-requeue", "--parsable", *options]
-        number = ask("sbatch", *how, str(script)).strip()
-        wait_for("start", lambda log=log: log.exists(), 120)
-        if name == "cancelled":
-            wait_for("first step", (folder / ".lock").exists, 120)
-            ask("scancel", "--full", "--signal=TERM", number)
-        wait_for("end", lambda number=number: not ask("squeue", f"--jobs={number}", "--noheader").strip(), 240)
-        print(log.read_text())
-        assert "Traceback" not in log.read_text() and "sharpose: stopped by " in log.read_text()
-        assert "ExitCode=75:0" in ask("scontrol", "show", "job", number)
-        assert name != "ends" or latest_checkpoint(folder, pytest.fail) is not None
+    # in the shell's place, so that a signal to the batch step reaches the training
+    (folder / "job.sh").write_text(f"#!/bin/bash\nexport PYTHONPATH={ROOT}\nexec {shlex.join(words)}\n")
+    how = [f"--chdir={ROOT}", f"--output={folder / 'log'}", "--cpus-per-task=1", "--no-requeue", "--parsable"]
+    number = ask("sbatch", *how, *options, str(folder / "job.sh")).strip()
+    wait_for("first step", (folder / "0.steps").exists, 200)
+    return number
+
+
+def check_stopped(folder: Path, number: str) -> None:
+    wait_for("end", lambda: not ask("squeue", f"--jobs={number}", "--noheader").strip(), 240)
+    newest, log = latest_checkpoint(folder / "run", pytest.fail), (folder / "log").read_text()
+    print(log)
+    assert newest is not None and log.splitlines()[-1] == (
+        f"sharpose: stopped by a signal at step {int(newest.name[5:])}; run the same command again to go on"
+    )
+    assert "Traceback" not in log and (folder / "0.code").read_text() == "75"
+    assert "ExitCode=75:0" in ask("scontrol", "show", "job", number)
+
+
+def test_a_training_whose_time_ends_leaves_a_checkpoint(cluster: None, tmp_path: Path) -> None:
+    check_stopped(tmp_path / "job", train_in_a_job(tmp_path / "job", "--time=2", "--signal=B:TERM@60"))
+
+
+def test_a_training_of_which_every_process_hears_a_signal_leaves_a_checkpoint(cluster: None, tmp_path: Path) -> None:
+    number = train_in_a_job(tmp_path / "job", "--time=30")
+    ask("scancel", "--full", "--signal=TERM", number)
+    check_stopped(tmp_path / "job", number)
 
 
 def test_a_preempted_job_is_queued_again(cluster: None, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

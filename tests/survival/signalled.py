@@ -1,6 +1,6 @@
-"""`sharpose` as one of torchrun's processes; notes in FOLDER/RANK.steps what step it begins, in RANK.code how it ends.
+"""`sharpose`, alone or as one of torchrun's processes; FOLDER/RANK.steps says what step it begins, RANK.code how it ends.
 
-python -m torch.distributed.run … tests/survival/signalled.py FOLDER train …
+python [-m torch.distributed.run …] tests/survival/signalled.py FOLDER train …
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from sharpose import cli
 from sharpose.training import loop
 
-folder, rank = Path(sys.argv.pop(1)), os.environ["RANK"]
+folder, rank = Path(sys.argv.pop(1)), os.environ.get("RANK", "0")
 original = loop.learning_rate
 
 
