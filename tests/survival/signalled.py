@@ -1,4 +1,4 @@
-"""`sharpose`, alone or as one of torchrun's processes; FOLDER/RANK.steps says what step it begins, RANK.code how it ends.
+"""`sharpose`, alone or under torchrun; FOLDER/RANK.steps says what step it begins, FOLDER/RANK.code how it ends.
 
 python [-m torch.distributed.run …] tests/survival/signalled.py FOLDER train …
 """

@@ -152,9 +152,9 @@ def test_the_end_of_the_terminal_leaves_a_checkpoint(
     terminal = os.ttyname(theirs)
     # also the progress goes there, and is read
     command = start([*training, "--workers", "1"], terminal=terminal, err=terminal)
-    os.close(theirs)
     closing = threading.Event()
-    reader = threading.Thread(target=read_until, args=(ours, closing))
+    heard = bytearray()
+    reader = threading.Thread(target=read_until, args=(closing, ours, heard))
     reader.start()
     try:
         command.wait_for("step 3")
@@ -162,15 +162,17 @@ def test_the_end_of_the_terminal_leaves_a_checkpoint(
         closing.set()
         reader.join()
         os.close(ours)
+        print(heard.decode(errors="replace"))
     assert command.end() == 75
+    os.close(theirs)
     newest = latest_checkpoint(tmp_path / "run", pytest.fail)
     assert newest is not None and int(newest.name[5:]) >= 4
 
 
-def read_until(terminal: int, closing: threading.Event) -> None:
+def read_until(closing: threading.Event, terminal: int, heard: bytearray) -> None:
     while not closing.is_set():
         if select.select([terminal], [], [], 0.05)[0]:
-            os.read(terminal, 4096)
+            heard += os.read(terminal, 4096)
 
 
 def test_ctrl_c_on_a_terminal_leaves_a_checkpoint(
