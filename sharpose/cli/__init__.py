@@ -54,9 +54,9 @@ def verdict(error: BaseException, stop: StopOnSignal) -> tuple[str, int]:
         return str(error), 2
     if isinstance(error, RunFailed):
         return str(error), error.exit_code
-    # typer makes this exit code of an interrupt; and what a signal tears apart may fail in any way
-    by_signal = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == BY_CTRL_C)
-    if by_signal or (stop.asked is not None and not isinstance(error, SystemExit)):
+    # typer makes one of these exit codes of an interrupt; and what a signal tears apart may fail in any way
+    of_typer = isinstance(error, SystemExit) and error.code in (BY_CTRL_C, 1 if stop.asked else BY_CTRL_C)
+    if isinstance(error, KeyboardInterrupt) or of_typer or (stop.asked and not isinstance(error, SystemExit)):
         return stopped(stop)
     if isinstance(error, OSError):
         text = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
