@@ -70,6 +70,13 @@ class StopOnSignal:
             self.outer.asked, self.outer.interrupts = self.asked, self.interrupts
 
 
+def stop_where_asked() -> None:
+    """Raise Stopped again where it was lost, as what is raised in a finaliser is."""
+    stop = StopOnSignal.innermost
+    if stop is not None and stop.at_once and stop.asked is not None:
+        raise Stopped(stop.asked.name)
+
+
 def ignore_stop_signals() -> None:
     """For the end of a process, which a signal that comes once more must not turn into another end."""
     for number in STOP:

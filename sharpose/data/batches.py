@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from sharpose.errors import InputError, RunFailed
-from sharpose.signals import blocked_in_children
+from sharpose.signals import blocked_in_children, stop_where_asked
 
 LIKELY = {
     signal.SIGKILL: "most often because memory ran out: take fewer --workers, or leave out --preload",
@@ -30,7 +30,9 @@ def sample_batches(loader: DataLoader[Any]) -> Iterator[dict[str, torch.Tensor]]
     of a worker with its one line instead of the worker's traceback."""
     iterator, workers = started(loader)
     try:
-        yield from iterator
+        for batch in iterator:
+            stop_where_asked()
+            yield batch
     except InputError as error:
         raise InputError(str(error).strip().splitlines()[-1].removeprefix("sharpose.errors.InputError: ")) from None
     except RuntimeError as error:
