@@ -90,7 +90,7 @@ def block_stop_signals(worker: int = 0) -> None:
 
 @contextmanager
 def blocked_in_children() -> Iterator[None]:
-    """Hold signals back, also from processes started inside the block; this process hears them after it."""
+    """Hold signals back from processes started inside the block; this process hears them after it at the latest."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     try:
         yield
