@@ -10,10 +10,10 @@ SHARPOSE := $(BIN)/sharpose
 .PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint schema format train-nano figures bench report lab clean-local
 
 help:
-	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv; so table1 … table8"
+	@echo "make table6        Tables 6a and 6b: measure what is missing, and print; so table1 … table8"
 	@echo "make figure6       the quality threshold; also figure6-test, gates, semantics, frontier, schedules, batch, exits, counters, elastic"
 	@echo "make tables        print every table from the store; nothing is measured"
-	@echo "make csv           the raw numbers of every table to results/csv, from the store"
+	@echo "make csv           the raw numbers of every table to results/csv, from the store; nothing else writes there"
 	@echo "make fill          measure what the tables lack, within BUDGET (25m)"
 	@echo "make test          the test suite"
 	@echo "make fuzz          100,000 broken files on every reader (CASES, SEED)"

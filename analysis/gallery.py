@@ -23,7 +23,7 @@ def load_gallery(folder: Path = EXAMPLES) -> dict[str, Any]:
     """`gallery.json`, with the file of every person's crop. Raises StoreError when something is missing or damaged."""
     path = folder / "gallery.json"
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         for number, person in enumerate(content["people"], 1):
             person["file"] = folder / f"gallery-{number}.png"
             person["file"].stat()

@@ -21,6 +21,7 @@ SYMBOLS = {
     "é": r"\'e", "ö": r"\"o", "ü": r"\"u", "ä": r"\"a", "\N{NO-BREAK SPACE}": "~",
     **{mark: rf"\textsuperscript{{{digit}}}" for digit, mark in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }  # fmt: skip
+NO_LABEL = re.compile(r"[^A-Za-z0-9.:-]")
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
@@ -34,7 +35,7 @@ def latex(table: Table) -> str:
     if columns > NARROW:
         tabular = [r"\resizebox{\linewidth}{!}{%", *tabular, "}"]
     notes = [rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize\raggedright {escape(n)}}}" for n in table.footer]
-    title = [rf"\caption{{{escape(table.title)}}}", rf"\label{{tab:{table.id}}}"]
+    title = [rf"\caption{{{escape(table.title)}}}", rf"\label{{tab:{NO_LABEL.sub('-', table.id)}}}"]
     whole = [PREAMBLE, r"\begin{table}", r"\centering", *title, *tabular, *notes, r"\end{table}"]
     return "\n".join(whole) + "\n"
 
@@ -42,12 +43,12 @@ def latex(table: Table) -> str:
 def escape(text: str) -> str:
     """Text as LaTeX in ASCII; a minus before a number is one. An unknown character is named by its code point."""
     signed = MINUS.sub("−", text)
-    # a bracket that starts a line would be read as the option of the line break before it
-    guard = "{}" if signed.startswith("[") else ""
+    # a bracket or star that starts a line would be read as the option of the line break before it
+    guard = "{}" if signed.lstrip().startswith(("[", "*")) else ""
     return guard + "".join(map(symbol, signed))
 
 
 def symbol(character: str) -> str:
     if character in SYMBOLS:
         return SYMBOLS[character]
-    return character if character.isascii() else f"[U+{ord(character):04X}]"
+    return character if " " <= character <= "~" else f"[U+{ord(character):04X}]"

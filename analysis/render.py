@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -16,31 +17,45 @@ from rich.text import Text
 
 from analysis.latex import latex
 from analysis.tables import Table
+from experiments.spec import FOLDER
 from experiments.yamlfile import SpecError
-from results.store import ROOT, write
+from results.store import ROOT, StoreError, write
 
 Format = Literal["text", "markdown", "csv", "latex"]
 FORMATS: tuple[Format, ...] = ("text", "markdown", "csv", "latex")
 GAP = 3
 """What a column needs beside its text."""
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
-CSV_FOLDER = ROOT / "csv"
+# a bracket alone is none of a link, an underscore inside a word no emphasis, a single tilde no line through
+MARKUP = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=[(\[])|~(?=~)|(?<=~)~|^(?=[#>]|[-+] )")
+LOCAL_CSV = ROOT / "local" / "csv"
 
 
 def render(table: Table, form: Format = "text", width: int | None = None) -> str:
     """A table as text for a terminal, Markdown, CSV of the raw numbers, or LaTeX (booktabs)."""
     if form == "csv":
-        return table.frame.to_csv(index=False, float_format="%.10g")
+        return table.frame.map(no_formula).to_csv(index=False, float_format="%.10g", lineterminator="\n")
     if form == "markdown":
         headers = [str(header) for header in table.shown.columns]
         rows = [headers, ["---"] * len(headers), *table.shown.to_numpy().tolist()]
-        lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
-        return "\n".join([f"**{table.title}**", "", *lines, "", *(f"- {line}" for line in table.footer)]) + "\n"
+        lines = ["| " + " | ".join(markdown_text(str(cell)) for cell in row) + " |" for row in rows]
+        footer = [f"- {markdown_text(line)}" for line in table.footer]
+        return "\n".join([f"**{markdown_text(table.title)}**", "", *lines, "", *footer]) + "\n"
     if form == "latex":
         return latex(table)
     if form != "text":
         raise SpecError(f"format {form!r} is not known; use one of {', '.join(FORMATS)}")
     return text_of(table, width or shutil.get_terminal_size((140, 24)).columns)
+
+
+def no_formula(value: Any) -> Any:
+    """A cell of a CSV; a text that a spreadsheet would compute is marked as text, by an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is: no emphasis, link, code, HTML or end of a cell begins in it."""
+    return MARKUP.sub(lambda found: "&lt;" if found[0] == "<" else f"\\{found[0]}", text.replace("&", "&amp;"))
 
 
 def text_of(table: Table, width: int) -> str:
@@ -109,6 +124,27 @@ def as_dict(table: Table) -> dict[str, Any]:
     return {"id": table.id, "title": table.title, "rows": rows, "footer": table.footer}
 
 
-def write_csv(table: Table, folder: Path = CSV_FOLDER) -> Path:
-    """The raw numbers to `folder`/<table>.csv, whole or not at all."""
-    return write(folder / f"{table.id}.csv", render(table, "csv").encode())
+def csv_folder(spec: Path) -> Path:
+    """Where the raw numbers of a spec's table go: of ours to results/local, of a user's own beside it.
+
+    The published ones in results/csv are written by `sharpose export` alone.
+    """
+    return LOCAL_CSV if spec.resolve().parent == FOLDER else spec.parent
+
+
+def write_csv(table: Table, folder: Path) -> Path:
+    """The raw numbers to `folder`/<table>.csv, whole or not at all. StoreError where that cannot be written, or is a
+    file of something else."""
+    path, text = folder / f"{table.id}.csv", render(table, "csv")
+    if path.is_file() and not starts_alike(path, text):
+        raise StoreError(f"{path}: not written over, as it is no table of ours; move it, or rename the spec")
+    return write(path, text.encode())
+
+
+def starts_alike(path: Path, text: str) -> bool:
+    """Whether a file begins with the same column as a table."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline(1000).strip().split(",")[0] == text.split("\n")[0].split(",")[0]
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None

@@ -62,8 +62,8 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
         tables=[variants(same) for same in zip(*by_device, strict=True)],
         figures=figures({table.id: table.title for table in by_device[0]}),
         records=[row_of(record) for record in sorted(records, key=lambda one: (one.measure, one.spec, one.row))],
-        style=Markup((TEMPLATES / "report.css").read_text()),
-        script=Markup((TEMPLATES / "report.js").read_text()),
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
         data=embedded(
             {
                 "points": json.loads(pd.concat(frames).drop_duplicates().to_json(orient="records")),

@@ -120,8 +120,8 @@ def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
         save_results=None,
     )
     error = heatmap_error(bench, deployment, people.annotations_file, people.images_folder)
-    digest = facts["annotations_sha256"]
-    return {**accuracy_metrics(evaluation), "annotations_sha256": digest, "heatmaps_relative_error": error}
+    digests = {name: facts[name] for name in ("annotations_sha256", "pictures_sha256")}
+    return {**accuracy_metrics(evaluation), **digests, "heatmaps_relative_error": error}
 
 
 def heatmap_error(bench: Bench, deployment: Deployment, annotations: Path, images: Path) -> float:

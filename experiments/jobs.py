@@ -58,7 +58,7 @@ def write_note(store: Store, note: JobNote) -> None:
             write_json(path, asdict(dated))
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError), path.open("x") as file:
+        with contextlib.suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
             file.write(json.dumps(asdict(dated), indent=1))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); free space or allow writing there") from None
@@ -72,7 +72,7 @@ def here(note: JobNote, state: JobState, message: str | None = None) -> JobNote:
 def read_note(path: Path) -> JobNote | None:
     """A note, or None where there is none that can be read: it is for people, and nothing is measured by it."""
     with contextlib.suppress(OSError, ValueError, TypeError):
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return JobNote(**{**content, "cells": tuple(content["cells"])})
     return None
 

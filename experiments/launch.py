@@ -54,6 +54,8 @@ class Job:
                 again=self.again,
                 store=store,
             )
+            if summary.failures:
+                raise RunFailed("; ".join(summary.failures))
         except Exception as error:
             first = (str(error).splitlines() or [""])[0][:200]
             write_note(store, here(note, "failed", f"{type(error).__name__}: {first}"))

@@ -16,6 +16,7 @@ from experiments.packing import category, packed_arrays
 from experiments.provenance import Device
 from results.packed import pack
 from sharpose.data.cache import ensure, ensure_mpii
+from sharpose.data.pictures import unchanged
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 
@@ -80,13 +81,15 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
         size = model.config.image_size
         dataset = CocoTopDown(files.annotations, files.images, image_size=size, warp=codec.warp, **how)
         run: dict[str, Any] = {"flip_test": cell.flip_test, "device": device.kind, "progress": progress}
+        with unchanged(dataset.pictures) as pictures:
+            predictions = predict(model, dataset, codec, **run)
+        digests = {"annotations_sha256": sha256_of(files.annotations), "pictures_sha256": pictures}
         if files.ground_truth is not None:
-            scored = score_pckh(predict(model, dataset, codec, **run), dataset, load_mpii_truth(files.ground_truth))
-            replicates = replicate_metrics(scored.bootstrap, "pckh")
-            return {**scored.summary(), **replicates, "annotations_sha256": sha256_of(files.annotations)}
-        predictions = predict(model, dataset, codec, **run)
+            scored = score_pckh(predictions, dataset, load_mpii_truth(files.ground_truth))
+            return {**scored.summary(), **replicate_metrics(scored.bootstrap, "pckh"), **digests}
         evaluation = score(predictions, dataset)
         more = pck_summary(*score_pck(predictions, dataset)) if boxes == "ground-truth" else {}
+        more |= {"pictures_sha256": pictures}
     facts = {"annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
     return {**accuracy_metrics(evaluation), **more, **facts}
 
@@ -102,12 +105,14 @@ def measure_predictions(cell: Cell, catalog: Catalog, device: Device, progress: 
     files = data_files(catalog, cell.dataset or "", progress)
     model, codec = trained_model(cell)
     dataset = CocoTopDown(files.annotations, files.images, image_size=model.config.image_size, warp=codec.warp)
-    found = predict_stages(model, dataset, codec, device=device.kind, progress=progress)
+    with unchanged(dataset.pictures) as pictures:
+        found = predict_stages(model, dataset, codec, device=device.kind, progress=progress)
     return {
         "people": len(dataset),
         "images": len(dataset.images),
         "category": category(dataset),
         "annotations_sha256": sha256_of(files.annotations),
+        "pictures_sha256": pictures,
         "arrays": pack(packed_arrays(found, dataset)),
     }
 

@@ -70,7 +70,7 @@ def cpu_name() -> str:
 def cpu_facts() -> dict[str, str]:
     """What Linux says about the first processor; empty elsewhere."""
     try:
-        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
         return {}
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
@@ -81,7 +81,7 @@ def usable_cores() -> int:
     """Cores this process may use, by its affinity and by the container's limit."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         return cores
     return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
@@ -134,7 +134,9 @@ def versions() -> tuple[tuple[str, str], ...]:
 def output(command: list[str]) -> str | None:
     """What a command prints, stripped; None when it is not there or fails."""
     try:
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, timeout=20, encoding="utf-8", errors="replace"
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -150,14 +150,14 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print what was measured, and train nothing")
     chosen = parser.parse_args()
     if chosen.show:
-        print(table([json.loads(line) for line in LOG.read_text().splitlines()]))
+        print(table([json.loads(line) for line in LOG.read_text(encoding="utf-8").splitlines()]))
         return
     for name in chosen.only:
         if name not in TRIALS:
             raise InputError(f"--only {name!r}: no variant is called so{nearest(name, TRIALS)}")
     for name in chosen.only or TRIALS:
         line = run_trial(name, chosen.cpu_minutes, chosen.out, chosen.seed)
-        with LOG.open("a") as log:
+        with LOG.open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
         print(table([line]), flush=True)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +16,9 @@ from experiments.jobs import latest_notes
 from experiments.measures import measure
 from experiments.provenance import Device, choose_device, local_device, provenance
 from experiments.spec import MEAN_POSE, LoadedSpec, Measure, load_specs
-from results.store import Record, Store
-from sharpose.progress import Reporter
+from results.store import BadMetrics, Record, Store
+from sharpose.errors import RunFailed
+from sharpose.progress import Reporter, say
 
 State = Literal["stored", "missing", "blocked"]
 Say = Callable[[str], None]
@@ -89,10 +89,11 @@ def reasons(statuses: Iterable[CellStatus]) -> list[tuple[str, list[CellStatus]]
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did: how many cells it measured, and where every cell stands now."""
+    """What a run did: how many cells it measured, where every cell stands now, and what failed."""
 
     measured: int
     statuses: list[CellStatus]
+    failures: list[str] = field(default_factory=list)
 
     @property
     def blocked(self) -> list[CellStatus]:
@@ -149,17 +150,22 @@ def run_specs(
     """Measure every missing cell of the specs (all of them with `again`) and store each record as soon as it is known.
 
     Of several processes none measures what another is measuring; each returns when all its cells are there.
-    `only`: the names of the cells that are meant. Raises InputError for bad specs, data or devices before anything is
-    measured.
+    `only`: the names of the cells that are meant. What fails is in the summary, and the rest goes on. Raises InputError
+    for bad specs, data or devices before anything is measured.
     """
     store, say = store or Store(), say or print_line
     plan = make_plan(names, tier=tier, device=device, coco=coco, measures=measures, again=again, store=store)
     jobs = groups([cell for cell in plan.missing if only is None or cell.name in only])
-    measured = 0
+    measured, failures = 0, list[str]()
     for number, job in enumerate(jobs, 1):
         runner = Runner(store, plan.catalog, plan.device, say, f"[{number}/{len(jobs)}]")
-        measured += runner.run(job, alongside(job, plan.specs, plan.every), again)
-    return Summary(measured, [cell_status(cell, store) for cell in plan.every])
+        try:
+            measured += runner.run(job, alongside(job, plan.specs, plan.every), again)
+        except RunFailed as error:
+            say(f"[{number}/{len(jobs)}] failed: {error}")
+            failures.append(str(error))
+            measured += sum(store.find(cell.identity or {}) is not None for cell in job)
+    return Summary(measured, [cell_status(cell, store) for cell in plan.every], failures)
 
 
 @dataclass(frozen=True)
@@ -247,7 +253,11 @@ class Runner:
             if not again:
                 left = [cell for cell in left if self.store.find(cell.identity or {}) is None]
             if left and not told:
-                self.say(f"{self.prefix} waiting for another process that measures {', '.join(c.name for c in left)}")
+                who = self.store.holder(left[0].run_id or "")
+                names = ", ".join(cell.name for cell in left)
+                self.say(
+                    f"{self.prefix} waiting for another process that measures {names}" + (f" ({who})" if who else "")
+                )
                 told = True
             if left and end is not None and self.clock() >= end:
                 break
@@ -256,6 +266,7 @@ class Runner:
         return measured
 
     def measure(self, todo: Sequence[Cell], reference: Cell | None) -> None:
+        """Measure and store; RunFailed where metrics cannot be stored, after all others are."""
         first, alone = todo[0], todo[0].measure == "throughput"
         title = first.name if len(todo) == 1 else f"{first.spec}: {first.measure} of {len(todo)} rows"
         self.say(f"{self.prefix} {title}")
@@ -266,10 +277,16 @@ class Runner:
                 self.tick(done, total)
                 report.progress(done, total)
 
+            unusable = []
             for cell, metrics in measure(todo, reference, self.catalog, self.device, progress):
                 # what is measured together shares its time
                 made = {**self.origin(cell), "seconds": round((self.clock() - began) / len(todo), 3)}
-                self.store.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, made))
+                try:
+                    self.store.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, made))
+                except BadMetrics as error:
+                    unusable.append(str(error))
+        if unusable:
+            raise RunFailed("; ".join(unusable))
 
     def origin(self, cell: Cell) -> dict[str, Any]:
         """The record's provenance, with the names behind the hashes."""
@@ -280,4 +297,4 @@ class Runner:
 
 def print_line(text: str) -> None:
     """To stderr, so that stdout stays the result's."""
-    print(text, file=sys.stderr, flush=True)
+    say(text)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from experiments.yamlfile import SpecError, YamlFile, dotted, nearest
 from sharpose.errors import InputError
 from sharpose.models.registry import list_models, load_plugins, resolve_config
+from sharpose.plain_text import one_line
 
 FOLDER = Path(__file__).resolve().parent
 SCHEMA = FOLDER / "spec.schema.json"
@@ -49,6 +50,10 @@ CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared"
 FILES = {"weights": r"\.safetensors$"}
 """`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
 `photos` ones on photographs, `distilled` ones by the recipe nano-distilled, and lie in folders of these names."""
+
+
+Line = Annotated[str, AfterValidator(one_line)]
+"""What is printed: in one line, and no character that a terminal, a browser or TeX would obey."""
 
 
 class Strict(BaseModel):
@@ -104,12 +109,12 @@ class Load(Strict):
 class Row(Strict):
     """One line of a table: what it changes in the base, and what the paper gives for it."""
 
-    label: str = Field(min_length=1)
+    label: Line = Field(min_length=1)
     set: Changes = Field(default_factory=dict)
     paper: Paper = Paper()
     measure: list[Measure] | None = Field(None, description="in place of the spec's")
     load: Load = Field(default_factory=lambda: Load.model_validate({}), description="of its speed")
-    note: str | None = Field(None, description="printed under the table, marked in the row")
+    note: Line | None = Field(None, description="printed under the table, marked in the row")
 
 
 class Throughput(Strict):
@@ -125,7 +130,7 @@ class Throughput(Strict):
 class Spec(Strict):
     """A table."""
 
-    title: str = Field(min_length=1)
+    title: Line = Field(min_length=1)
     plugins: list[str] = Field(
         default_factory=list, description="modules that register systems of one's own; file.py: beside the spec"
     )
@@ -133,23 +138,23 @@ class Spec(Strict):
     figure: Figure | None = Field(None, description="how `sharpose figures` draws it; left out: it does not")
     base: Changes
     measure: list[Measure] = Field(default_factory=list)
-    row_header: str = Field("row", description="what the labels are")
+    row_header: Line = Field("row", description="what the labels are")
     columns: list[Column] = Field(default_factory=list, description="of kind rows; the other kinds have their own")
     thresholds: list[float] = Field(default_factory=list, description="of the predicted quality, for kind gate")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         default_factory=list,
         description="also measure shared-budget trainings, NAME (seed 0) and NAME-seedN, for the column ap_seeds",
     )
-    compare_with: str | None = Field(
+    compare_with: Line | None = Field(
         None, description="the label of the row that others' speed and AP are compared with"
     )
     throughput: Throughput = Field(default_factory=lambda: Throughput.model_validate({}))
     rows: list[Row] = Field(min_length=1)
     paired_with: Literal["previous"] | None = Field(None, description="print paired AP differences to the row before")
-    pairs: list[tuple[str, str]] = Field(
+    pairs: list[tuple[Line, Line]] = Field(
         default_factory=list, description="labels of two rows: is the AP of the first higher? by paired bootstrap"
     )
-    notes: list[str] = Field(default_factory=list)
+    notes: list[Line] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -332,7 +337,7 @@ def json_schema() -> dict[str, Any]:
 
 def save_schema(path: Path = SCHEMA) -> Path:
     """Write the JSON Schema beside the specs, which name it in their first line."""
-    path.write_text(json.dumps(json_schema(), indent=1) + "\n")
+    path.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
     return path
 
 

@@ -136,5 +136,5 @@ def train_system(name: str, shared: SharedBudget, catalog: Catalog, how: Trainin
 
 def publish(made: Path, path: Path) -> None:
     """Copy weights and manifest; the weights come last, as their presence says that both are there."""
-    write_json(path.with_suffix(".json"), json.loads(made.with_suffix(".json").read_text()))
+    write_json(path.with_suffix(".json"), json.loads(made.with_suffix(".json").read_text(encoding="utf-8")))
     write_atomically(path, lambda temporary: temporary.write_bytes(made.read_bytes()))

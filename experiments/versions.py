@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     chosen = parser.parse_args()
     found = compare(chosen.since, chosen.model, chosen.options, chosen.batch, chosen.rounds)
-    with LOG.open("a") as log:
+    with LOG.open("a", encoding="utf-8") as log:
         log.write(json.dumps({**found, **provenance(local_device("cpu"))}) + "\n")
     print(json.dumps({key: value for key, value in found.items() if key != "samples_ms"}, indent=1))
 

@@ -28,13 +28,26 @@ SEAL = b',\n "sha256": "'
 SEALED_TAIL = re.compile(rb'[0-9a-f]{64}"\n}\n')
 RUN_ID_LENGTH = 16
 LEASE_S = 300.0
-
+# file systems round times
+AHEAD_S = 2.0
 
 POLL_S = 0.2
+SHARES = re.compile(
+    r"(ap|ar)(50|75)?(_[ml])?|pck|pckh(01)?(_[a-z]+)*|(ap|pck)_(low|high|bootstrap)|refine_rate|boxes_ap"
+)
+"""Metrics that are fractions, from 0 to 1."""
+AMOUNTS = re.compile(
+    r"(\w+_)?people|images|images_(with_boxes|per_\w+)|params|macs\w*|latency_ms_\w+|\w+_per_(s|image)|samples\w*_ms"
+)
+"""Metrics that count or measure something, which are never below 0."""
 
 
 class StoreError(ValueError):
     """A record or the store folder is unusable; the message is one line that names the file and what to do."""
+
+
+class BadMetrics(StoreError):
+    """What was measured is no number that a record can hold; nothing of it is stored."""
 
 
 class Busy(StoreError):
@@ -122,7 +135,12 @@ class Store:
         return list(found.values())
 
     def save(self, record: Record) -> Path:
-        """Write `record` to the local folder, replacing an older one, and return its path."""
+        """Write `record` to the local folder, replacing an older one, and return its path.
+
+        BadMetrics where a metric is no finite number, or of another type or range than its name means.
+        """
+        if (fault := fault_of(record.metrics)) is not None:
+            raise BadMetrics(f"{record.spec} {record.row}: {record.measure}: {fault}; nothing is stored")
         return write(self.local / record.measure / f"{record.run_id}.json", encode(record))
 
     def publish(self, run_id: str) -> Path:
@@ -153,13 +171,20 @@ class Store:
     def take_lease(self, path: Path, seconds: float) -> int | None:
         """The open lease file, whose time of change is when it was last renewed; None when another holds it."""
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": process_start(os.getpid())}
-        with locked(self.local / "leases" / ".lock"):
-            if holds(path):
+        lock = self.local / "leases" / ".lock"
+        with locked(lock):
+            if holds(path, file_time(lock)):
                 return None
             path.unlink(missing_ok=True)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             os.write(handle, json.dumps({**owner, "seconds": seconds}).encode())
         return handle
+
+    def holder(self, run_id: str) -> str:
+        """Who has the lease of `run_id`, and in which file, for people; empty where nobody has."""
+        path = self.local / "leases" / f"{checked_id(run_id)}.lease"
+        lease = read_lease(path)
+        return "" if lease is None else f"process {lease.get('pid')} on {lease.get('host')}, {path}"
 
     def drop_lease(self, path: Path, handle: int) -> None:
         """Give a lease back, unless it expired and someone else took it over."""
@@ -208,19 +233,76 @@ def read(path: Path, *, published: bool = False) -> Record:
         raise
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
+    if (newer := format_of(raw)) > FORMAT:
+        raise StoreError(f"{path}: a newer version wrote this record (format {newer}); update this checkout")
     body, _, tail = raw.rpartition(SEAL)
     if not SEALED_TAIL.fullmatch(tail) or hashlib.sha256(body).hexdigest().encode() != tail[:64]:
         raise StoreError(f"{path}: this record is truncated or was changed after it was written; {way_out}")
     try:
-        fields = json.loads(raw)
+        fields = json.loads(raw, parse_constant=refuse_constant)
         named = {key: fields[key] for key in ("identity", "metrics", "spec", "row", "tier", "provenance")}
         record = Record(**named, published=published)
+        if not all(isinstance(named[key], kind) for key, kind in KINDS.items()):
+            raise TypeError
         matches = fields["format"] == FORMAT and path.stem == record.run_id and path.parent.name == record.measure
     except (KeyError, TypeError, ValueError, RecursionError):
         raise StoreError(f"{path}: this is not a record of this store; {way_out}") from None
     if not matches:
         raise StoreError(f"{path}: this record's content belongs under another name or format; {way_out}")
+    if (fault := fault_of(record.metrics)) is not None:
+        raise StoreError(f"{path}: {record.spec} {record.row}: {fault}; {way_out}")
     return record
+
+
+KINDS = {"metrics": dict, "spec": str, "row": str, "tier": str, "provenance": dict}
+
+
+def format_of(raw: bytes) -> int:
+    """The format that a record says it has, sealed as we do it or not; 0 where it is no JSON or says none."""
+    said = re.search(rb'"format": ?(\d{1,9})\b', raw[:1000])
+    if said is None or int(said[1]) <= FORMAT:
+        return 0
+    try:
+        fields = json.loads(raw)
+    except (ValueError, RecursionError):
+        return 0
+    found = fields.get("format") if isinstance(fields, dict) else None
+    return found if isinstance(found, int) else 0
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def fault_of(metrics: Mapping[str, Any]) -> str | None:
+    """The first metric that is no finite number, or of another type or range than its name means; None: all are."""
+    for name, value in metrics.items():
+        if not finite(value):
+            return f"{name} is no finite number"
+        values = value if isinstance(value, list) else [value]
+        if SHARES.fullmatch(name) and not all(map(is_share, values)):
+            return f"{name} = {str(value)[:60]} must be a number from 0 to 1"
+        if AMOUNTS.fullmatch(name) and not all(map(is_amount, values)):
+            return f"{name} = {str(value)[:60]} must be a number that is not below 0"
+    return None
+
+
+def finite(value: Any) -> bool:
+    """Whether JSON has a number for every number in `value`."""
+    if isinstance(value, Mapping):
+        return all(map(finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def is_amount(value: Any) -> bool:
+    """Whether `value` is a number from 0 on, or None for what could not be measured."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0)
+
+
+def is_share(value: Any) -> bool:
+    return is_amount(value) and (value is None or value <= 1)
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -257,7 +339,7 @@ def locked(path: Path, *, shared: bool = False, within_s: float | None = None) -
     """Hold an advisory lock on `path`; it ends with the process, however that ends. Busy after `within_s`, if given."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
+        file = path.open("a", encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}); allow writing there") from None
     with file:
@@ -288,7 +370,8 @@ def renewed(handle: int, every_s: float) -> Iterator[None]:
 
     def renew() -> None:
         while not done.wait(max(every_s, 0.01)):
-            os.utime(handle, (time.time(),) * 2)
+            # by the clock of the file's machine: those of others may differ
+            os.utime(handle)
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
@@ -299,16 +382,36 @@ def renewed(handle: int, every_s: float) -> Iterator[None]:
         thread.join()
 
 
-def holds(path: Path) -> bool:
-    """Whether a lease still stands: renewed in time, and its process alive as far as this host can tell."""
+def file_time(path: Path) -> float:
+    """The time by the clock of the machine that keeps the files, which all who share them see alike; touches `path`."""
+    os.utime(path)
+    return path.stat().st_mtime
+
+
+def read_lease(path: Path) -> dict[str, Any] | None:
+    """The owner of a lease and for how long it stands; None where there is none, or no whole one."""
     try:
-        lease, renewed_at = json.loads(path.read_bytes()), path.stat().st_mtime
-    except (FileNotFoundError, ValueError):
+        lease = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return lease if isinstance(lease, dict) and isinstance(lease.get("seconds"), int | float) else None
+
+
+def holds(path: Path, now: float) -> bool:
+    """Whether a lease still stands: renewed in time, and its process alive as far as this host can tell.
+
+    One that was renewed in the future, by a clock that was wrong, counts from now on, so that it ends as well.
+    """
+    lease = read_lease(path)
+    if lease is None:
         return False
-    if not isinstance(lease, dict) or not isinstance(lease.get("seconds"), int | float):
-        return False
-    if renewed_at + lease["seconds"] < time.time():
-        return False
+    seconds = min(LEASE_S, lease["seconds"])
+    with contextlib.suppress(FileNotFoundError):
+        renewed_at = path.stat().st_mtime
+        if renewed_at > now + AHEAD_S:
+            os.utime(path)
+        if renewed_at + seconds < now:
+            return False
     if lease.get("host") != socket.gethostname():
         return True
     pid = lease.get("pid")
@@ -328,7 +431,7 @@ def alive(pid: int) -> bool:
 def process_start(pid: int) -> str | None:
     """When a process started, in the kernel's ticks: tells it from a later one with the same number. None off Linux."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return None
 

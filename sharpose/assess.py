@@ -16,6 +16,7 @@ from sharpose.data.annotations import check_layout
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_data
 from sharpose.data.mpii import find_truth
+from sharpose.data.pictures import unchanged
 from sharpose.data.skeleton import wanted_layout
 from sharpose.deterministic import make_deterministic
 from sharpose.distributed import join
@@ -91,7 +92,7 @@ def assess(
             f"{source.annotations}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results"
         )
     truth_file = truth_of(dataset, ground_truth)
-    with Reporter(f"Evaluating {model_name}", len(dataset)) as report:
+    with unchanged(dataset.pictures) as pictures, Reporter(f"Evaluating {model_name}", len(dataset)) as report:
         predictions = predict(
             model,
             dataset,
@@ -113,6 +114,7 @@ def assess(
         "weights_sha256": digest,
         "annotations": str(source.annotations),
         "annotations_sha256": sha256_of(source.annotations),
+        "pictures_sha256": pictures,
         "boxes": boxes,
         **box_facts(dataset),
         **asdict(cleaning),

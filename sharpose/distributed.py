@@ -5,7 +5,6 @@ Processes are started by `torchrun`, which tells them their rank; everything her
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-
-def launched() -> bool:
-    """Whether this process is one of several that torchrun started."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+from sharpose.progress import launched
 
 
 def join(device: str) -> None:

@@ -90,4 +90,4 @@ def box_facts(dataset: CocoTopDown) -> dict[str, str | float | None]:
 
 def save_results(results: list[dict[str, Any]], path: Path) -> None:
     """Write a results file whole or not at all."""
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(results)))
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(results), encoding="utf-8"))

@@ -13,11 +13,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from sharpose.data.coco import CocoTopDown, sample_batches
+from sharpose.data.batches import sample_batches
+from sharpose.data.coco import CocoTopDown
 from sharpose.distributed import gathered, rank_and_world
 from sharpose.errors import RunFailed
 from sharpose.inference.pipeline import Codec, Found, Precision, find_keypoints
 from sharpose.metrics.postprocess import PROTOCOL, Cleaning, clean_detections
+from sharpose.signals import block_stop_signals
 
 Progress = Callable[[int, int], None]
 
@@ -89,11 +91,18 @@ def predict(
 ) -> Predictions:
     """Keypoints of every person of the data set, in its order; flip test averages with the mirrored crop's heatmaps.
 
-    Of several processes each looks at a part of the people; all of them return the whole.
+    Of several processes each looks at a part of the people; all of them return the whole. Raises RunFailed where a
+    person is missing, a worker was killed, or a prediction is not finite.
     """
     device = torch.device(device)
     mine = Subset(dataset, share(len(dataset), *rank_and_world()))
-    loader = DataLoader(mine, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda")
+    loader = DataLoader(
+        mine,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=block_stop_signals,
+    )
     parts: dict[str, list[np.ndarray]] = {}
     done = 0
     with _evaluating(model.to(device)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -10,16 +11,33 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from sharpose.plain_text import printable
+
 
 def speaks_for_all() -> bool:
     """Whether this process prints: of those that torchrun started, the first alone."""
     return os.environ.get("RANK", "0") == "0"
 
 
+def launched() -> bool:
+    """Whether this process is one of several that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def say(text: str) -> None:
+    """Print a line to standard error; where nobody can read it any more, as the terminal has gone, it is lost."""
+    try:
+        print(printable(text), file=sys.stderr, flush=True)
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            # what is still buffered would fail again at the end of the process
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def note(text: str) -> None:
     """Say on standard error, once for all processes, what a user should know about the input."""
     if speaks_for_all():
-        print(f"note: {text}", file=sys.stderr, flush=True)
+        say(f"note: {text}")
 
 
 class Reporter:
@@ -43,7 +61,9 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.bar is not None:
-            self.bar.stop()
+            # the terminal may have gone
+            with contextlib.suppress(OSError):
+                self.bar.stop()
 
     def progress(self, done: int, total: int) -> None:
         """The same for callers that also know the total."""
@@ -55,11 +75,12 @@ class Reporter:
     def at(self, done: int, note: str = "") -> None:
         """`done` of `total` so far."""
         if self.bar is not None:
-            self.bar.update(self.task, completed=done, note=note)
+            with contextlib.suppress(OSError):
+                self.bar.update(self.task, completed=done, note=note)
             return
         now = time.monotonic()
         if not speaks_for_all() or (now - self.spoke < self.every_s and done < self.total):
             return
         self.spoke = now
         left = (now - self.began) / max(done - self.start, 1) * (self.total - done)
-        print(f"{self.title}: {done}/{self.total} {note} ({left / 60:.1f} min left)", file=sys.stderr, flush=True)
+        say(f"{self.title}: {done}/{self.total} {note} ({left / 60:.1f} min left)")

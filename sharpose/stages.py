@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sharpose.codecs.choice import HeatmapCodec
-from sharpose.data.coco import CocoTopDown, sample_batches
+from sharpose.data.batches import sample_batches
+from sharpose.data.coco import CocoTopDown
 from sharpose.data.normalise import normalise
 from sharpose.errors import InputError, RunFailed
 from sharpose.inference.pipeline import place

@@ -31,7 +31,9 @@ class Example:
 def load_example(name: str = "person", folder: Path = FOLDER) -> Example:
     """A stored example. Raises StoreError when it is missing or damaged."""
     try:
-        return Example(plt.imread(folder / f"{name}.png"), json.loads((folder / f"{name}.json").read_text()))
+        return Example(
+            plt.imread(folder / f"{name}.png"), json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        )
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder / name}.json: cannot be read ({error}); `git checkout` it") from error
 

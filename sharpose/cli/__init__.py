@@ -8,28 +8,70 @@ from __future__ import annotations
 import errno
 import sys
 
-# in the order of `sharpose --help`
-from sharpose.cli import models, data, training, accuracy, compare, submission, speed, gate, tables, export  # isort: skip  # noqa: F401
-from sharpose.cli.app import app
-from sharpose.errors import InputError, RunFailed
+from sharpose.errors import InputError, Interrupted, RunFailed
+from sharpose.signals import StopOnSignal, ignore_stop_signals
+
+# a disk that is full or fails, or a reader that has gone, is not the user's mistake
+NOT_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE)
+GO_ON = ("train", "train-missing", "evaluate", "run", "fill")
+"""Commands that do, called again, what is still to be done."""
+BY_CTRL_C = 130
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one line and exit code 2, a failed run in one line and 1."""
+    """Run the command line; bad input ends in one line and exit code 2, a failed run in one line and 1.
+
+    A signal that asks to stop ends what can go on in one line and 75, the rest in one line and the code shells know.
+    """
+    stop = StopOnSignal(at_once=True)
     try:
-        app()
-    except ValueError as error:
-        if not isinstance(error, (InputError, *store_errors())):
-            raise
-        fail(str(error), 2)
-    except RunFailed as error:
-        fail(str(error), error.exit_code)
-    except OSError as error:
-        # a path that cannot be made or written is bad input; a full disk is not the user's mistake
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE)
-        fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1 if full else 2)
-    except KeyboardInterrupt:
-        fail("interrupted; what was complete is kept", 130)
+        with stop:
+            run_command()
+    except BaseException as error:
+        if stop.asked is not None:
+            ignore_stop_signals()
+        message, code = verdict(error, stop)
+    else:
+        return
+    fail(message, code)
+
+
+def run_command() -> None:
+    """Parse the command line and do what it says."""
+    from sharpose.plain_text import prepare_streams
+
+    prepare_streams()
+    # in the order of `sharpose --help`
+    from sharpose.cli import models, data, training, accuracy, compare, submission, speed, gate, tables, export  # isort: skip  # noqa: F401
+    from sharpose.cli.app import app
+
+    app()
+
+
+def verdict(error: BaseException, stop: StopOnSignal) -> tuple[str, int]:
+    """What to say of an error, and the exit code; raises it again where it is a fault of ours, or an ordinary end."""
+    if isinstance(error, (InputError, *store_errors())):
+        return str(error), 2
+    if isinstance(error, RunFailed):
+        return str(error), error.exit_code
+    # typer makes one of these exit codes of an interrupt; and what a signal tears apart may fail in any way
+    of_typer = isinstance(error, SystemExit) and error.code in (BY_CTRL_C, 1 if stop.asked else BY_CTRL_C)
+    if isinstance(error, KeyboardInterrupt) or of_typer or (stop.asked and not isinstance(error, SystemExit)):
+        return stopped(stop)
+    if isinstance(error, OSError):
+        text = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        return text, 1 if error.errno in NOT_INPUT else 2
+    raise error
+
+
+def stopped(stop: StopOnSignal) -> tuple[str, int]:
+    """What a command ends with that was told to stop."""
+    if stop.asked is None or stop.aborted:
+        return "interrupted; what was complete is kept", BY_CTRL_C
+    if sys.argv[1:2] and sys.argv[1] in GO_ON:
+        kept = "what was complete is kept; run the same command again to go on"
+        return f"stopped by {stop.asked.name}; {kept}", Interrupted.exit_code
+    return f"interrupted by {stop.asked.name}; what was complete is kept", 128 + stop.asked
 
 
 def store_errors() -> tuple[type[Exception], ...]:
@@ -39,5 +81,8 @@ def store_errors() -> tuple[type[Exception], ...]:
 
 
 def fail(message: str, code: int) -> None:
-    print(f"sharpose: {' '.join(message.split())}", file=sys.stderr)
+    """Say why in one line, and end."""
+    from sharpose.progress import say
+
+    say(f"sharpose: {' '.join(message.split())}")
     sys.exit(code)

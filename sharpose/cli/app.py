@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sharpose.errors import InputError, first_line
+from sharpose.plain_text import printable
 from sharpose.progress import speaks_for_all
 
 app = typer.Typer(
@@ -56,7 +57,7 @@ def show(content: Any, as_json: bool, text: str) -> None:
     """The result of a command on standard output; of several processes the first one prints."""
     if not speaks_for_all():
         return
-    print(json.dumps(content, indent=1, default=str) if as_json else text)
+    print(json.dumps(content, indent=1, default=str) if as_json else printable(text))
 
 
 def parse_settings(settings: list[str] | None) -> dict[str, Any]:

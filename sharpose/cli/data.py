@@ -58,7 +58,7 @@ def mannequin(
         else:
             generate(out, split=wanted.split, workers=workers, progress=report.progress, **request)
             folder = out
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     counts = ", ".join(f"{count} {what}" for what, count in manifest["counts"].items())
     show({"folder": str(folder), **manifest}, as_json, f"{folder}: {counts}")
 

@@ -48,8 +48,12 @@ def export(
 def export_tables(name: str, format: str, out: Path | None, tier: str, device: str, as_json: bool) -> None:
     tables, rendering = harness("analysis.tables"), harness("analysis.render")
     formats = list(rendering.FORMATS) if format == "all" else [format]
-    built = tables.build_tables([name], tier=tier, device=device)
-    raw = harness("analysis.raw").for_files(built, [name], tier=tier, device=device) if "csv" in formats else built
+    bench = harness("analysis.bench")
+    timed = bench.bench_tables(device=device) if name == "all" else []
+    built = raw = [*tables.build_tables([name], tier=tier, device=device), *timed]
+    if "csv" in formats:
+        raw = harness("analysis.raw").for_files(built[: len(built) - len(timed)], [name], tier=tier, device=device)
+        raw += bench.for_files(timed) if timed else []
     texts = {
         (one.id, form): rendering.render(numbers if form == "csv" else one, form)
         for one, numbers in zip(built, raw, strict=True)

@@ -48,10 +48,10 @@ def models(
         text = "\n".join([as_text([row.cells for row in table], systems.NUMBERS), *notes])
     if into is not None:
         try:
-            changed = systems.replaced_between_markers(into.read_text(), text)
+            changed = systems.replaced_between_markers(into.read_text(encoding="utf-8"), text)
         except (OSError, ValueError) as error:
             raise InputError(f"{into}: {getattr(error, 'strerror', None) or error}") from None
-        write_atomically(into, lambda temporary: temporary.write_text(changed))
+        write_atomically(into, lambda temporary: temporary.write_text(changed, encoding="utf-8"))
         text = f"{into}: {len(systems.in_tables(table))} models"
     show({row.model.name: row.as_dict() for row in table}, as_json, text)
 

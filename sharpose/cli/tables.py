@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from sharpose.cli.app import Device, Json, Tier, app, harness, parse_settings, show
 from sharpose.errors import InputError, RunFailed
+from sharpose.progress import say
 
 Specs = Annotated[list[str] | None, typer.Argument(metavar="SPEC…", help="Spec files or names; default: all.")]
 Measures = Annotated[
@@ -57,22 +57,30 @@ def run(
         return
     running, chosen = harness("experiments.run"), chosen_measures(measures)
     how = {"tier": tier, "device": device, "coco": coco, "measures": chosen, "again": again}
-    if launcher:
-        jobs = {"launcher": launcher, "at_once": at_once, "options": parse_settings(slurm)}
-        summary = harness("experiments.launch").launch(specs or (), **how, **jobs)
-    elif slurm:
+    if slurm and not launcher:
         raise InputError("--slurm options need --launcher slurm")
-    else:
-        summary = running.run_specs(specs or (), **how)
+    try:
+        if launcher:
+            jobs = {"launcher": launcher, "at_once": at_once, "options": parse_settings(slurm)}
+            summary = harness("experiments.launch").launch(specs or (), **how, **jobs)
+        else:
+            summary = running.run_specs(specs or (), **how)
+    except harness("results.store").StoreError:
+        # what is stored can be read where nothing can be written
+        if print_tables:
+            print_and_write(specs or [], "text", tier, device, as_json)
+        raise
     cells = [status.as_dict() for status in summary.statuses]
     stored = sum(status.state == "stored" for status in summary.statuses)
     lines = [f"{summary.measured} cells measured, {stored} of {len(cells)} stored"]
     lines += [f"cannot be measured here: {status.cell.name}: {status.reason}" for status in summary.blocked]
     if print_tables:
-        print("\n".join(lines), file=sys.stderr)
+        say("\n".join(lines))
         print_and_write(specs or [], "text", tier, device, as_json)
-        return
-    show({"measured": summary.measured, "cells": cells}, as_json, "\n".join(lines))
+    else:
+        show({"measured": summary.measured, "cells": cells}, as_json, "\n".join(lines))
+    if summary.failures:
+        raise RunFailed(f"{len(summary.failures)} measurements failed; the first: {summary.failures[0]}")
 
 
 @app.command()
@@ -152,7 +160,9 @@ def table(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Print a table from the store (nothing is measured) and write its CSV to results/csv.
+    """Print a table from the store (nothing is measured), and write its raw numbers to results/local/csv.
+
+    Those of a spec of your own go beside it.
 
     Example: sharpose table 6
     """
@@ -160,13 +170,19 @@ def table(
 
 
 def print_and_write(names: list[str], format: str, tier: str, device: str, as_json: bool) -> None:
-    """Tables from the store: printed, and their raw numbers to results/csv."""
+    """Tables from the store: printed, and their raw numbers to files, where that is possible."""
     tables, rendering = harness("analysis.tables"), harness("analysis.render")
     built = tables.build_tables(names, tier=tier, device=device)
     texts = [rendering.render(one, format) for one in built]
-    for one in harness("analysis.raw").for_files(built, names, tier=tier, device=device):
-        rendering.write_csv(one)
     show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
+    specs = harness("experiments.spec").load_specs(names)
+    raw = harness("analysis.raw").for_files(built, names, tier=tier, device=device)
+    for loaded, one in zip(specs, raw, strict=True):
+        try:
+            say(f"raw numbers: {rendering.write_csv(one, rendering.csv_folder(loaded.path))}")
+        except harness("results.store").StoreError as error:
+            # a table is read all the same
+            say(f"raw numbers: {error}")
 
 
 @app.command()

@@ -68,7 +68,7 @@ def load_case(folder: Path) -> Case:
     """Read one case. Raises InputError naming the file when it is not one."""
     path = folder / "case.json"
     try:
-        facts = json.loads(path.read_text())
+        facts = json.loads(path.read_text(encoding="utf-8"))
         return Case(
             folder=folder,
             system=facts["system"],

@@ -25,6 +25,7 @@ from sharpose.data.mannequin.request import (
     mpii_truth_path,
     request_hash,
 )
+from sharpose.data.pictures import pictures_sha256
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 
@@ -85,8 +86,11 @@ MPII_SETS = {f"{name}-mpii": name for name in NAMED_SETS}
 
 
 def cache_dir() -> Path:
-    """Where generated data is kept: $SHARPOSE_CACHE, else ~/.cache/sharpose."""
-    return Path(os.environ.get("SHARPOSE_CACHE") or Path.home() / ".cache" / "sharpose").expanduser()
+    """Where generated data is kept: $SHARPOSE_CACHE, else ~/.cache/sharpose. Raises InputError without a home."""
+    try:
+        return Path(os.environ.get("SHARPOSE_CACHE") or "~/.cache/sharpose").expanduser()
+    except RuntimeError:
+        raise InputError("this user has no home folder; set SHARPOSE_CACHE to a folder for generated data") from None
 
 
 def named_set(name: str) -> MannequinSet:
@@ -165,7 +169,7 @@ def mpii_manifest(wanted: MannequinSet) -> dict[str, Any] | None:
     """The manifest of a set's files in MPII's layout, if they are what it says and belong to the COCO annotations."""
     files = (wanted.annotations_file, wanted.mpii_file, wanted.mpii_truth_file)
     try:
-        manifest: dict[str, Any] = json.loads(mpii_manifest_path(wanted.folder).read_text())
+        manifest: dict[str, Any] = json.loads(mpii_manifest_path(wanted.folder).read_text(encoding="utf-8"))
         found = dict(zip(("coco_annotations", "mpii", "mpii_truth"), map(sha256_of, files), strict=True))
     except (OSError, ValueError):
         return None
@@ -175,27 +179,30 @@ def mpii_manifest(wanted: MannequinSet) -> dict[str, Any] | None:
 def find_fault(wanted: MannequinSet) -> str | None:
     """What is wrong with a set's copy in the cache, in a few words; None if nothing is.
 
-    The annotation files are compared with the manifest's sha256, the images counted.
+    The annotation files and the images are compared with the manifest's sha256.
     """
     try:
-        manifest: dict[str, Any] = json.loads((wanted.folder / "manifest.json").read_text())
+        manifest: dict[str, Any] = json.loads((wanted.folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "no readable manifest"
     asked = {"version": VERSION, "split": wanted.split, "seed": wanted.seed, "parameters": asdict(wanted.parameters)}
     if any(manifest.get(key) != value for key, value in asked.items()):
         return "the manifest is of another request"
-    if not wanted.images_folder.is_dir() or sum(1 for _ in wanted.images_folder.glob("*.jpg")) != wanted.images:
+    images = sorted(wanted.images_folder.glob("*.jpg"))
+    if len(images) != wanted.images:
         return "images are missing"
     for kind, path in (("annotations", wanted.annotations_file), ("detections", wanted.detections_file)):
         if not path.is_file() or sha256_of(path) != manifest.get("sha256", {}).get(kind):
             return f"{path.name} differs from the manifest"
+    if pictures_sha256(images) != manifest.get("sha256", {}).get("images"):
+        return "images differ from the manifest"
     return None
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(f".{folder.name}.lock"), "w") as handle:
+    with open(folder.with_name(f".{folder.name}.lock"), "w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from sharpose.codecs.geometry import (
     affine_warp_matrix,
@@ -127,6 +126,11 @@ class CocoTopDown(Dataset[Sample]):
         """Ids of the images that hold at least one of the crops, ascending."""
         return sorted({instance.image_id for instance in self.instances})
 
+    @property
+    def pictures(self) -> list[Path]:
+        """The files of these images."""
+        return [self.folder / self.images[image_id].file_name for image_id in self.image_ids]
+
     def __getitem__(self, index: int) -> Sample:
         """`sample` with the draws of the first epoch."""
         return self.sample(index, epoch=0)
@@ -230,14 +234,6 @@ class CocoTopDown(Dataset[Sample]):
                 f"{self.folder}: {len(missing)} of {len(names)} images of {self.annotations} are missing, "
                 f"the first is {missing[0]}; give the folder that holds them"
             )
-
-
-def sample_batches(loader: DataLoader[Sample]) -> Iterator[dict[str, torch.Tensor]]:
-    """The loader's batches; an InputError raised in a worker keeps its one line instead of the worker's traceback."""
-    try:
-        yield from loader
-    except InputError as error:
-        raise InputError(str(error).strip().splitlines()[-1].removeprefix("sharpose.errors.InputError: ")) from None
 
 
 def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule()) -> list[Instance]:

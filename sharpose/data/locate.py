@@ -90,7 +90,7 @@ def generated(name: str) -> tuple[MannequinSet, dict[str, str]]:
     """A named generated set, made now where it is not in the cache, and its digests."""
     with Reporter(f"Generating {name}", NAMED_SETS[name].images) as report:
         made = ensure_named(name, progress=report.progress)
-    return made, named(json.loads((made.folder / "manifest.json").read_text())["sha256"])
+    return made, named(json.loads((made.folder / "manifest.json").read_text(encoding="utf-8"))["sha256"])
 
 
 def named(sha256: dict[str, str]) -> dict[str, str]:

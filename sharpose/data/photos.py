@@ -49,7 +49,10 @@ def photos_folder() -> Path:
     value = os.environ.get(VARIABLE)
     if not value:
         raise InputError(f"photographs do not ship: set {VARIABLE} to the folder that holds people, lspet, coco_mini")
-    folder = Path(value).expanduser()
+    try:
+        folder = Path(value).expanduser()
+    except RuntimeError:
+        raise InputError(f"{VARIABLE}={value}: this user has no home folder; give the whole path") from None
     if not folder.is_dir():
         raise InputError(f"{VARIABLE}={value}: no such folder")
     return folder

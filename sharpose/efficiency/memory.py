@@ -43,7 +43,7 @@ def measure_peak(variant: Variant, device: str, threads: int | None) -> float | 
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) / 2**20
-    found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
+    found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text(encoding="utf-8"))
     return int(found[1]) / 1024 if found else None
 
 
@@ -52,7 +52,7 @@ def reset_resident_peak() -> bool:
     try:
         # freed memory that the allocator keeps would count as used
         ctypes.CDLL(None).malloc_trim(0)
-        RESET.write_text("5")
+        RESET.write_text("5", encoding="utf-8")
     except (OSError, AttributeError):
         return False
     return True

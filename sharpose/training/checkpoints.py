@@ -6,8 +6,8 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,22 @@ from torch import nn
 
 from sharpose.errors import InputError, RunFailed, first_line
 from sharpose.files import sha256_of, sync_folder, why_not_written, write_json
+from sharpose.progress import say
 
 WEIGHTS, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.pt", "state.json", "manifest.json"
 PARTS = (WEIGHTS, OPTIMIZER, STATE)
 # AdamW keeps two moments beside every weight; two checkpoints stay while a third is written
 COPIES_OF_WEIGHTS, CHECKPOINTS_AT_ONCE = 3, 3
 MARGIN_BYTES = 16 * 2**20
+# a longer number would be no step of any training, but is looked at all the same, to be refused by name
+OWN = re.compile(r"step-\d{9,}")
+UNFINISHED = re.compile(r"\.step-\d{9,}\.\d+\.tmp")
+TOO_MANY_STEPS = 10**9
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
     """Write `folder/step-N`, then remove all but it and the one before. Raises RunFailed when it cannot be written."""
-    target = folder / f"step-{state['step']:09d}"
+    target = folder / name_of(state["step"])
     if target.exists() and damage(target) is None:
         return target
     temporary = folder / f".{target.name}.{os.getpid()}.tmp"
@@ -65,17 +70,29 @@ def write_parts(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     sync_folder(folder)
 
 
+def name_of(step: int) -> str:
+    """The name of a checkpoint's folder."""
+    return f"step-{step:09d}"
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a run folder in the order of their steps; what only looks like one is the user's own."""
+    own = (path for path in folder.glob("step-*") if OWN.fullmatch(path.name) and path.is_dir())
+    return sorted(own, key=lambda path: int(path.name.removeprefix("step-")))
+
+
 def prune(folder: Path, newest: Path) -> None:
     """Keep `newest` and the one before it; what stands after it was damaged, else the run had gone on there."""
-    every = sorted(folder.glob("step-*"))
-    for old in [path for path in every if path < newest][:-1] + [path for path in every if path > newest]:
+    every = checkpoints_in(folder)
+    place = every.index(newest)
+    for old in every[: max(0, place - 1)] + every[place + 1 :]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
-        digests = json.loads((checkpoint / MANIFEST).read_text())
+        digests = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         missing = set(PARTS) - set(digests)
         if missing:
             return f"the manifest lacks {', '.join(sorted(missing))}"
@@ -85,30 +102,32 @@ def damage(checkpoint: Path) -> str | None:
     return "changed since it was written: " + ", ".join(changed) if changed else None
 
 
-def to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def latest_checkpoint(folder: Path, warn: Callable[[str], object] = to_stderr) -> Path | None:
-    """The newest checkpoint that verifies; each damaged one is named through `warn`."""
-    for checkpoint in sorted(folder.glob("step-*"), reverse=True):
+def latest_checkpoint(folder: Path, warn: Callable[[str], object] = say) -> Path | None:
+    """The newest checkpoint that verifies; each damaged one is named through `warn`, and if none is left that too."""
+    every = checkpoints_in(folder)
+    for checkpoint in reversed(every):
         problem = damage(checkpoint)
         if problem is None:
             return checkpoint
         warn(f"{checkpoint}: skipped ({problem})")
+    if every:
+        warn(f"{folder}: no checkpoint is sound; training starts from the beginning")
     return None
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """The state of a checkpoint, without its tensors. Raises InputError when it is none."""
     try:
-        state = json.loads((checkpoint / STATE).read_text())
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{checkpoint / STATE}: cannot be read ({first_line(error)}); remove this checkpoint"
         ) from None
-    if not isinstance(state, dict) or not isinstance(state.get("step"), int):
+    step = state.get("step") if isinstance(state, dict) else None
+    if not isinstance(step, int) or isinstance(step, bool):
         raise InputError(f"{checkpoint / STATE}: is not the state of a training; remove this checkpoint")
+    if not 0 <= step < TOO_MANY_STEPS or checkpoint.name != name_of(step):
+        raise InputError(f"{checkpoint / STATE}: step = {step} is not the step of its folder; remove this checkpoint")
     return state
 
 
@@ -137,7 +156,7 @@ def prepared(folder: Path, model: nn.Module) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a")
+        lock = (folder / ".lock").open("a", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); name another --out, or allow it") from None
     with lock:
@@ -146,8 +165,9 @@ def prepared(folder: Path, model: nn.Module) -> Iterator[None]:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             raise InputError(f"{folder}: another process trains into it; wait for it, or name another --out") from None
-        for unfinished in folder.glob(".step-*.tmp"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+        for path in folder.glob(".step-*.tmp"):
+            if UNFINISHED.fullmatch(path.name):
+                shutil.rmtree(path, ignore_errors=True)
         check_space(folder, model)
         yield
 
@@ -156,7 +176,7 @@ def check_space(folder: Path, model: nn.Module) -> None:
     """Raise InputError unless the checkpoints that a training keeps at once fit into the free space of `folder`."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     needed = weights * COPIES_OF_WEIGHTS * CHECKPOINTS_AT_ONCE + MARGIN_BYTES
-    stored = sum(path.stat().st_size for path in folder.glob("step-*/*"))
+    stored = sum(path.stat().st_size for checkpoint in checkpoints_in(folder) for path in checkpoint.glob("*"))
     free = shutil.disk_usage(folder).free
     if free + stored < needed:
         raise InputError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +20,12 @@ from sharpose.data.coco import CocoTopDown
 from sharpose.data.mixture import Mixture
 from sharpose.deterministic import make_deterministic
 from sharpose.errors import InputError
+from sharpose.files import sha256_of
 from sharpose.models import create_model
 from sharpose.models.layers.vit import use_explicit_attention
 from sharpose.models.output import PoseModel
+from sharpose.progress import say
+from sharpose.signals import block_stop_signals
 from sharpose.starting import read_start, start_from
 from sharpose.training.checkpoints import latest_checkpoint, load_checkpoint, prepared, read_state
 from sharpose.training.loop import Loop, TrainingState
@@ -38,7 +40,7 @@ class Run:
     """What to train, on what, and how.
 
     `deadline`: the time.monotonic() at which to stop with a checkpoint. `data`: digests of the files that `people`
-    come from.
+    come from; `pictures`: a digest of every source's pictures.
     """
 
     model_name: str
@@ -55,6 +57,7 @@ class Run:
     deadline: float | None = None
     compiled: bool = False
     data: Mapping[str, str] = field(default_factory=dict)
+    pictures: Sequence[str] = ()
     deterministic: bool = False
     validation: Callable[[torch.nn.Module], dict[str, float | None]] | None = None
     points: int = 5
@@ -90,7 +93,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     model = create_model(run.model_name, **run.recipe.model_options)
     start_heads(model, run.recipe.head_init_std)
     if run.init is not None:
-        print(f"starting from {run.init}: {start_from(model, read_start(run.init)).line}", file=sys.stderr)
+        say(f"starting from {run.init}: {start_from(model, read_start(run.init)).line}")
     freeze_all_but(model, run.recipe.only)
     config = model.config
     codec = codec_of(config, run.recipe.sigma)
@@ -107,6 +110,9 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         # nobody may read the folder while the first process still clears it
         accelerator.wait_for_everyone()
         state = resume(run, model, optimizer)
+        how = made_with(run, accelerator)
+        if not state.parts or {**state.parts[-1], "step": None} != {**how, "step": None}:
+            state.parts.append({"step": state.step, **how})
         steps_per_epoch = len(run.people) // min(batch, len(run.people))
         total = math.ceil(run.recipe.epochs * steps_per_epoch)
         stop = total if run.max_steps is None else min(total, run.max_steps)
@@ -174,6 +180,7 @@ def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> Da
         num_workers=run.num_workers,
         pin_memory=accelerator.device.type == "cuda",
         persistent_workers=run.num_workers > 0,
+        worker_init_fn=block_stop_signals,
     )
 
 
@@ -198,7 +205,28 @@ def resume(run: Run, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -
 def identity(run: Run) -> dict[str, Any]:
     """What must not change between the parts of a run; its length may, up to the step already reached."""
     fixed = {k: v for k, v in run.recipe.model_dump(mode="json").items() if k not in MAY_CHANGE}
-    return {"model": run.model_name, "seed": run.seed, "people": len(run.people), "data": dict(run.data), **fixed}
+    return {
+        "model": run.model_name,
+        "seed": run.seed,
+        "people": len(run.people),
+        "data": dict(run.data),
+        "pictures": list(run.pictures),
+        "init": None if run.init is None else sha256_of(run.init),
+        "precision": run.mixed_precision,
+        **fixed,
+    }
+
+
+def made_with(run: Run, accelerator: Accelerator) -> dict[str, Any]:
+    """What may change between the parts of a run, and is said of each: it changes the weights no more than chance."""
+    return {
+        "compiled": run.compiled,
+        "threads": torch.get_num_threads(),
+        "device": accelerator.device.type,
+        "processes": accelerator.num_processes,
+        "deterministic": run.deterministic,
+        "versions": {"torch": torch.__version__},
+    }
 
 
 LENGTH_FIELDS = ("epochs", "linear_decay_epochs", "coarse_only_epochs", "quality_start_epoch", "milestones")

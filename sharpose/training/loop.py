@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,10 +16,11 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sharpose.data.coco import sample_batches
+from sharpose.data.batches import WorkerDied, sample_batches
 from sharpose.distributed import any_of, mean_of
-from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed
+from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed, first_line
 from sharpose.progress import Reporter
+from sharpose.signals import StopOnSignal, Stopped
 from sharpose.training.checkpoints import save_checkpoint
 from sharpose.training.divergence import Watch
 from sharpose.training.optim import learning_rate, set_learning_rate
@@ -36,7 +35,7 @@ class TrainingState:
     """What a resumed run needs besides weights and optimiser moments.
 
     `log` has one row per LOG_EVERY steps, `curve` one per validation; `recent` and `above` are the loss watch's;
-    `scaler` is fp16's loss scale.
+    `scaler` is fp16's loss scale; `parts` says how the run was made from which step on, where that has changed.
     """
 
     step: int = 0
@@ -47,6 +46,7 @@ class TrainingState:
     recent: list[float] = field(default_factory=list)
     above: int = 0
     scaler: dict[str, float] | None = None
+    parts: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> TrainingState:
@@ -71,7 +71,7 @@ def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> Ste
 
 @dataclass
 class Loop:
-    """Steps through the batches up to `stop`; checkpoints by the clock, at the end, and when SIGTERM arrives.
+    """Steps through the batches up to `stop`; checkpoints by the clock, at the end, and when a signal asks to stop.
 
     Several processes take every turn together: what one of them sees (a signal, a bad loss) all of them act upon.
     """
@@ -94,12 +94,14 @@ class Loop:
     validation: Callable[[torch.nn.Module], dict[str, float | None]] | None = None
     validate_at: frozenset[int] = frozenset()
     """Steps after which the model is judged on people that it does not learn from."""
+    stepping: bool = False
+    """Whether the weights are those of no step: the optimiser is at work."""
 
     def run(self, loader: DataLoader[Any]) -> None:
-        """Train; raises InputError at a picture that cannot be read, RunFailed at a bad loss, Interrupted after SIGTERM
-        and OutOfTime at the deadline.
+        """Train; raises InputError at a picture that cannot be read, RunFailed at a bad loss or where a loader's worker
+        was killed, Interrupted after a signal and OutOfTime at the deadline.
 
-        The last good checkpoint is kept in each case.
+        The last good checkpoint is kept in each case, and one written where steps have been made since.
         """
         state = self.state
         self.first, self.saved_at = state.step, state.step
@@ -111,16 +113,26 @@ class Loop:
         self.model.train()
         with Reporter(self.title, self.stop, start=self.first) as report, StopOnSignal() as stopping:
             try:
+                # where the part before was stopped while it judged
+                self.validate(report)
                 for batch in sample_batches(loader):
                     self.step(batch, report)
-                    if self.validation is not None and state.step in self.validate_at:
-                        self.validate(self.validation, report)
-                    self.take_turn(stopping.asked)
-            except InputError:
-                # a picture that cannot be read; the other processes of several would not come to save as well
-                if self.accelerator.num_processes == 1 and state.step > self.saved_at:
-                    self.save()
+                    self.take_turn(stopping.asked is not None)
+                    self.validate(report)
+            except (InputError, WorkerDied) as error:
+                self.save_alone()
+                if stopping.asked is None:
+                    raise
+                raise self.stopped() from error
+            except RunFailed:
                 raise
+            except RuntimeError as error:
+                # a process of several that ends breaks off what the others say to each other
+                if self.stepping or self.accelerator.num_processes == 1:
+                    raise
+                self.save_alone()
+                lost = RunFailed(f"step {state.step}: the processes lost each other ({first_line(error)})")
+                raise lost if stopping.asked is None else self.stopped() from error
             if state.step > self.saved_at:
                 self.save()
             if state.step > self.first:
@@ -141,17 +153,34 @@ class Loop:
         accelerator.backward(self.recipe.loss_factor * torch.stack(list(losses.values())).sum())
         if self.recipe.gradient_clip is not None:
             accelerator.clip_grad_norm_(self.objective.parameters(), self.recipe.gradient_clip)
+        self.stepping = True
         self.optimizer.step()
         if state.step % LOG_EVERY == 0 or state.step == self.stop - 1:
             self.log(means, rate, report)
         state.step += 1
+        self.stepping = False
 
-    def validate(self, validation: Callable[[torch.nn.Module], dict[str, float | None]], report: Reporter) -> None:
-        """Add a row to the curve: what was seen so far, and how good the model is now."""
+    def validate(self, report: Reporter) -> None:
+        """At the steps for that, add a row to the curve: what was seen so far, and how good the model is now.
+
+        A signal breaks it off, and the next part of the run does it again; not where several processes do it together.
+        """
         state = self.state
-        figures = validation(self.model)
+        if self.validation is None or state.step not in self.validate_at or state.step in self.judged:
+            return
+        try:
+            with StopOnSignal(at_once=self.accelerator.num_processes == 1):
+                figures = self.validation(self.model)
+        except Stopped as stop:
+            self.save()
+            raise self.stopped() from stop
         state.curve.append({"step": state.step, "crops": state.step * self.recipe.batch_size, **figures})
         report.at(state.step, " ".join(f"{name} {value:.3f}" for name, value in figures.items() if value is not None))
+
+    @property
+    def judged(self) -> set[float | None]:
+        """The steps that the curve has."""
+        return {row["step"] for row in self.state.curve}
 
     def judge(self, loss: float) -> None:
         """Raise RunFailed when the loss, averaged over the processes, is no number or has run away."""
@@ -185,14 +214,23 @@ class Loop:
         step = self.state.step
         if turn["asked"]:
             self.save()
-            raise Interrupted(f"stopped by a signal at step {step}; run the same command again to go on")
+            raise self.stopped()
         if turn["over"]:
             self.save()
             raise OutOfTime(f"out of time at step {step} of {self.stop}; run the same command again to go on")
         if turn["late"]:
             self.save()
 
-    def save(self) -> None:
+    def stopped(self) -> Interrupted:
+        """What a run that a signal stopped ends with."""
+        return Interrupted(f"stopped by a signal at step {self.state.step}; run the same command again to go on")
+
+    def save_alone(self) -> None:
+        """Write a checkpoint of the steps since the last one, where the other processes of several do not join in."""
+        if self.accelerator.is_main_process and self.state.step > self.saved_at:
+            self.save(together=False)
+
+    def save(self, *, together: bool = True) -> None:
         """Write a checkpoint; not while the loss is suspicious, so that the last good weights stay."""
         self.saved = time.monotonic()
         if self.watch.suspicious:
@@ -200,7 +238,8 @@ class Loop:
         state, scaler = self.state, self.accelerator.scaler
         state.recent, state.above = self.watch.recent, self.watch.above
         state.scaler = None if scaler is None else scaler.state_dict()
-        self.accelerator.wait_for_everyone()
+        if together:
+            self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             state.wall_s, state.cpu_s = time.monotonic() - self.began, cpu_seconds() - self.cpu_began
             inner = getattr(self.optimizer, "optimizer", self.optimizer)
@@ -212,19 +251,3 @@ def cpu_seconds() -> float:
     """CPU time of this process and its finished workers."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
-
-
-class StopOnSignal:
-    """While entered, SIGTERM only sets `asked`, so that the loop ends at the next step with a checkpoint."""
-
-    asked = False
-
-    def __enter__(self) -> StopOnSignal:
-        self.before = signal.signal(signal.SIGTERM, self.ask)
-        return self
-
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self.before)

@@ -21,6 +21,7 @@ from sharpose.data.coco import CocoTopDown
 from sharpose.data.labels import LabelRule
 from sharpose.data.locate import Source, find_all, find_data
 from sharpose.data.mixture import Mixture
+from sharpose.data.pictures import pictures_sha256
 from sharpose.data.skeleton import known_skeleton, wanted_layout
 from sharpose.errors import InputError
 from sharpose.evaluate import score
@@ -33,6 +34,8 @@ from sharpose.starting import find_start, read_start, start_from
 from sharpose.training.engine import Run, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 from sharpose.weights import check_manifest_place, recorded_digest, save_weights
+
+PICTURES = "pictures_sha256"
 
 
 def train_and_export(
@@ -95,6 +98,7 @@ def train_and_export(
         deadline=deadline,
         compiled=compiled,
         data=digests_of(data_facts),
+        pictures=[facts[PICTURES] for facts in data_facts],
         deterministic=deterministic,
         validation=Validation(validate, config, precision) if validate else None,
         points=points,
@@ -108,16 +112,13 @@ def train_and_export(
         "data": data_facts[0] if alone else {"people": len(people), "sources": data_facts},
         "init": None if start is None else {**origin(start), "taken": taken(model_name, recipe, start)},
         "seed": seed,
-        "compiled": compiled,
+        "precision": precision,
         "steps": state.step,
         "wall_s": round(state.wall_s, 1),
         "cpu_s": round(state.cpu_s, 1),
-        "threads": torch.get_num_threads(),
-        "device": PartialState().device.type,
-        "processes": PartialState().num_processes,
-        "deterministic": deterministic,
-        "versions": {"torch": torch.__version__},
+        **{key: value for key, value in state.parts[-1].items() if key != "step"},
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        **({"parts": state.parts} if len(state.parts) > 1 else {}),
         **({"curve": state.curve} if validate else {}),
         "log": [{key: float(f"{value:.4g}") for key, value in row.items()} for row in state.log[::5] + state.log[-1:]],
     }
@@ -141,7 +142,8 @@ def open_sources(
 
 def facts_of(source: Source, people: CocoTopDown, by_name: bool, category: str | None = None) -> dict[str, Any]:
     """What identifies a source in a manifest; what is as usual is not said."""
-    facts = {"name": source.name, "people": len(people), **source.digests}
+    digests = {**source.digests, PICTURES: pictures_sha256(people.pictures)}
+    facts = {"name": source.name, "people": len(people), **digests}
     special = {"by_name": by_name, "repeat": source.repeat, "labels": asdict(source.labels)}
     special |= {"category": category, "notes": list(people.pose_file.notes)}
     usual = {"by_name": False, "repeat": 1, "labels": asdict(LabelRule()), "category": None, "notes": []}
@@ -177,20 +179,22 @@ class Validation:
 
 
 def digests_of(facts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What a resumed run must find unchanged: the digests of every source's files, and which of their people."""
-    return {
-        f"{source['name']} {key}": value
-        for source in facts
-        for key, value in source.items()
-        if key.endswith("sha256") or key == "category"
-    }
+    """What a resumed run must find unchanged: the digests of every source's files, the pictures' apart, and which of
+    their people."""
+    digests: dict[str, str] = {}
+    for number, source in enumerate(facts, 1):
+        twice = any(source["name"] == other["name"] for other in facts[: number - 1])
+        name = f"{source['name']} ({number})" if twice else source["name"]
+        kept = [key for key in source if (key.endswith("sha256") and key != PICTURES) or key == "category"]
+        digests |= {f"{name} {key}": source[key] for key in kept}
+    return digests
 
 
 def origin(weights: Path) -> dict[str, Any]:
     """Which weights a training started from, with their own manifest where there is one."""
     manifest = weights.with_suffix(".json")
     ours = manifest.is_file() and recorded_digest(manifest) is not None
-    made = json.loads(manifest.read_text()) if ours else None
+    made = json.loads(manifest.read_text(encoding="utf-8")) if ours else None
     return {**identify(weights), "manifest": made}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from sharpose.data import cache
 from sharpose.data.mannequin import MannequinParameters
+from sharpose.data.pictures import pictures_sha256
 from sharpose.errors import InputError
 
 
@@ -46,20 +48,34 @@ def test_different_requests_lie_in_different_folders() -> None:
     assert cache.MannequinSet("x", 3, 0, whole).folder == cache.MannequinSet("x", 3, 0, real).folder
 
 
-@pytest.mark.parametrize("damage", ["annotation", "image", "manifest"])
+@pytest.mark.parametrize("damage", ["annotation", "image", "other image", "manifest"])
 def test_a_damaged_copy_is_made_anew(damage: str) -> None:
     wanted = cache.MannequinSet("x", 3, 0)
     cache.ensure("x", images=3, seed=0)
-    whole = wanted.annotations_file.read_bytes()
+    whole, manifest = wanted.annotations_file.read_bytes(), (wanted.folder / "manifest.json").read_bytes()
     if damage == "annotation":
         wanted.annotations_file.write_bytes(whole[:-40])
     elif damage == "image":
         (wanted.images_folder / "000002.jpg").unlink()
+    elif damage == "other image":
+        (wanted.images_folder / "000002.jpg").write_bytes((wanted.images_folder / "000001.jpg").read_bytes())
     else:
         (wanted.folder / "manifest.json").write_text("{")
     assert cache.find_fault(wanted) is not None
+    pictures = json.loads(manifest)["sha256"]["images"]
     cache.ensure("x", images=3, seed=0)
     assert cache.find_fault(wanted) is None and wanted.annotations_file.read_bytes() == whole
+    assert pictures_sha256(sorted(wanted.images_folder.glob("*.jpg"))) == pictures
+
+
+def test_without_a_home_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("SHARPOSE_CACHE")
+    monkeypatch.setattr(Path, "expanduser", nobody)
+    with pytest.raises(InputError, match="no home folder; set SHARPOSE_CACHE"):
+        cache.cache_dir()
 
 
 def kill_self(done: int, total: int) -> None:

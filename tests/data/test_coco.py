@@ -14,7 +14,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from sharpose.data.augment import Augmentation
-from sharpose.data.coco import CocoTopDown, sample_batches
+from sharpose.data.batches import sample_batches
+from sharpose.data.coco import CocoTopDown
 from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO, COCO_CATEGORY
 from sharpose.errors import InputError

@@ -14,6 +14,7 @@ from experiments.measures import accuracy_metrics, measure_throughput
 from experiments.provenance import Device
 from experiments.spec import load_spec
 from sharpose.efficiency import throughput
+from sharpose.errors import RunFailed
 from sharpose.metrics.coco_ap import Bootstrap
 
 
@@ -74,6 +75,31 @@ def test_cells_that_two_specs_share_are_measured_once(measured, spec_path, store
     summary = run.run_specs([spec_path, copy], store=store, say=silent)
     assert len(measured) == 7 and len(summary.statuses) == 14
     assert {status.state for status in summary.statuses} == {"stored"}
+
+
+def test_metrics_that_are_no_numbers_leave_the_rest(monkeypatch, measured, spec_path, store):
+    whole = run.measure
+
+    def broken(*arguments):
+        for cell, metrics in whole(*arguments):
+            if (cell.measure, cell.row) == ("accuracy", "0.3"):
+                raise RunFailed("the model's heatmaps hold values that are not finite")
+            yield cell, {"value": float("nan")} if cell.row == "1.0" else metrics
+
+    monkeypatch.setattr(run, "measure", broken)
+    said = []
+    summary = run.run_specs([spec_path], store=store, say=said.append)
+    assert measured == ALL
+    stored = {(status.cell.measure, status.cell.row) for status in summary.statuses if status.state == "stored"}
+    assert stored == {("cost", "0.3"), ("accuracy", "mean pose"), ("throughput", "0.3")}
+    assert summary.measured == 3 == len(store.records())
+    assert [failure.split(";")[0] for failure in summary.failures] == [
+        "small 1.0: cost: value is no finite number",
+        "the model's heatmaps hold values that are not finite",
+        "small 1.0: accuracy: value is no finite number",
+        "small 1.0: throughput: value is no finite number",
+    ]
+    assert sum("failed: " in line for line in said) == 4
 
 
 @pytest.mark.parametrize("stop_after", range(7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from results import store as module
-from results.store import Busy, Record, Store, StoreError, run_id
+from results.store import BadMetrics, Busy, Record, Store, StoreError, run_id
 
 ROOT = Path(__file__).resolve().parents[2]
 IDENTITY = {"measure": "cost", "version": 1, "model": {"system": "SHaRPose", "alpha": 0.4}}
@@ -263,3 +264,104 @@ def test_a_turn_is_waited_for_only_so_long(tmp_path):
         pytest.fail("two measured at once")
     with store.quiet(alone=False), Store(tmp_path).quiet(alone=False, within_s=0):
         pass
+
+
+@pytest.mark.parametrize(
+    ("metrics", "fault"),
+    [
+        ({"ap": float("nan")}, "ap is no finite number"),
+        ({"ap": 0.5, "curve": {"x": [1, float("inf")]}}, "curve is no finite number"),
+        ({"ap": "0.57"}, "ap = 0.57 must be a number from 0 to 1"),
+        ({"ap": 57.3}, "ap = 57.3 must be a number from 0 to 1"),
+        ({"ap_bootstrap": [0.5, None, 2]}, "ap_bootstrap = .* must be a number from 0 to 1"),
+        ({"refine_rate": -0.1}, "refine_rate = -0.1 must be a number from 0 to 1"),
+        ({"images_per_s": -3.0}, "images_per_s = -3.0 must be a number that is not below 0"),
+        ({"macs_torch": "many"}, "macs_torch = many must be a number that is not below 0"),
+        ({"params": True}, "params = True must be a number that is not below 0"),
+    ],
+)
+def test_metrics_that_are_no_numbers_are_neither_stored_nor_read(tmp_path, metrics, fault):
+    store = Store(tmp_path)
+    bad = Record(IDENTITY, metrics, "table6a", "0.4", "nano")
+    with pytest.raises(BadMetrics, match=f"table6a 0.4: cost: {fault}; nothing is stored"):
+        store.save(bad)
+    assert not store.local.exists()
+    if fault.endswith("no finite number"):
+        return
+    # sealed by someone who did not look
+    path = store.local / "cost" / f"{bad.run_id}.json"
+    module.write(path, module.encode(bad))
+    for read in (lambda: store.find(IDENTITY), store.records):
+        with pytest.raises(StoreError, match=rf"{path}: table6a 0.4: {fault}; delete it to measure again"):
+            read()
+
+
+def test_what_could_not_be_measured_is_stored(tmp_path):
+    metrics = {"ap": 0, "ap_m": None, "ap_bootstrap": [1, None], "joules_per_image": None, "note": "x", "value": -3}
+    store, written = Store(tmp_path), Record(IDENTITY, metrics, "s", "r", "t")
+    store.save(written)
+    assert store.find(IDENTITY) == written
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_record_of_a_newer_version_asks_for_an_update(tmp_path, monkeypatch, published):
+    store = Store(tmp_path)
+    monkeypatch.setattr(module, "FORMAT", 2)
+    path = store.save(record())
+    if published:
+        path = store.publish(record().run_id)
+        (store.local / "cost" / path.name).unlink()
+    sealed = path.read_bytes()
+    monkeypatch.setattr(module, "FORMAT", 1)
+    # also where a newer version seals otherwise
+    for content in (sealed, sealed.replace(b'"sha256"', b'"blake3"')):
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match=r"a newer version wrote this record \(format 2\); update") as caught:
+            store.find(IDENTITY)
+        assert str(path) in str(caught.value) and "delete" not in str(caught.value)
+
+
+def foreign_lease(store: Store, name: str, at: float, **changes: object) -> Path:
+    """A lease of another host, renewed so many seconds from now."""
+    path = store.local / "leases" / f"{name}.lease"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"host": "node7", "pid": 41, "started": "1", "seconds": 300.0, **changes}))
+    os.utime(path, (time.time() + at,) * 2)
+    return path
+
+
+def test_a_lease_from_the_future_counts_from_now(tmp_path, monkeypatch):
+    store, name = Store(tmp_path), record().run_id
+    path = foreign_lease(store, name, 1e6)
+    with store.lease(name) as mine:
+        assert not mine
+    assert abs(path.stat().st_mtime - time.time()) < 60
+    assert store.holder(name) == f"process 41 on node7, {path}"
+    # and ends then, where nobody renews it
+    os.utime(path, (time.time() - module.LEASE_S - 1,) * 2)
+    with store.lease(name) as mine:
+        assert mine
+    assert store.holder(name) == ""
+
+
+@pytest.mark.parametrize("seconds", [1e12, float("nan"), float("inf")])
+def test_no_lease_lasts_longer_than_ours(tmp_path, seconds):
+    store, name = Store(tmp_path), record().run_id
+    foreign_lease(store, name, -module.LEASE_S - 1, seconds=seconds)
+    with store.lease(name) as mine:
+        assert mine
+
+
+@pytest.mark.parametrize("wrong_by", [-400.0, 400.0])
+def test_clocks_that_differ_do_not_measure_twice(tmp_path, monkeypatch, wrong_by):
+    store, name, right = Store(tmp_path), record().run_id, time.time
+    monkeypatch.setattr(module.socket, "gethostname", lambda: "node1")
+    monkeypatch.setattr(module.time, "time", lambda: right() + wrong_by)
+    with store.lease(name, seconds=0.3) as mine:
+        assert mine
+        # renewed at least once
+        time.sleep(0.2)
+        monkeypatch.setattr(module.time, "time", right)
+        monkeypatch.setattr(module.socket, "gethostname", lambda: "node2")
+        with store.lease(name) as again:
+            assert not again

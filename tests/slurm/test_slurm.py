@@ -7,8 +7,10 @@ Needs Debian's slurm-wlm and munge, and root: `apt-get install slurm-wlm munge`,
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +22,13 @@ from experiments.jobs import latest_notes
 from experiments.launch import Job, launch, make_executor, run_all
 from experiments.run import status
 from results.store import Store
+from sharpose.data.mannequin import annotations_path, images_path
+from sharpose.data.mannequin.generate import generate
+from sharpose.training.checkpoints import latest_checkpoint
 from tests.experiments.test_launch import SPEC, SleepsOnce, job
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 OPTIONS = {"partition": "test", "cpus_per_task": 1, "time": 30}
 
 pytestmark = [
@@ -97,6 +103,44 @@ def test_cells_run_as_an_array_with_a_limit(cluster: None, tmp_path: Path, store
     for note in notes.values():
         assert note.state == "finished" and note.cells[0] in Path(note.log).read_text()
         print(f"{note.line}\n{Path(note.log).read_text()}")
+
+
+def train_in_a_job(folder: Path, *options: str) -> str:
+    """Submit a training that takes hours and has loader workers; the job's number, once a step has begun."""
+    folder.mkdir()
+    people = folder / "people"
+    generate(people, split="train", images=12, seed=5, workers=1)
+    words = [sys.executable, str(ROOT / "tests/survival/signalled.py"), str(folder), "train"]
+    words += ["--model", "sharpose-nano-128x96", "--workers", "2", "--out", str(folder / "run")]
+    words += ["--data", str(annotations_path(people, "train")), "--images", str(images_path(people, "train"))]
+    words += ["--set", "model_options={embed_dim: 24, num_heads: 4, depth: 3}", "--set", "epochs=100000"]
+    # in the shell's place, so that a signal to the batch step reaches the training
+    (folder / "job.sh").write_text(f"#!/bin/bash\nexport PYTHONPATH={ROOT}\nexec {shlex.join(words)}\n")
+    how = [f"--chdir={ROOT}", f"--output={folder / 'log'}", "--cpus-per-task=1", "--no-requeue", "--parsable"]
+    number = ask("sbatch", *how, *options, str(folder / "job.sh")).strip()
+    wait_for("first step", (folder / "0.steps").exists, 200)
+    return number
+
+
+def check_stopped(folder: Path, number: str) -> None:
+    wait_for("end", lambda: not ask("squeue", f"--jobs={number}", "--noheader").strip(), 240)
+    newest, log = latest_checkpoint(folder / "run", pytest.fail), (folder / "log").read_text()
+    print(log)
+    assert newest is not None and log.splitlines()[-1] == (
+        f"sharpose: stopped by a signal at step {int(newest.name[5:])}; run the same command again to go on"
+    )
+    assert "Traceback" not in log and (folder / "0.code").read_text() == "75"
+    assert "ExitCode=75:0" in ask("scontrol", "show", "job", number)
+
+
+def test_a_training_whose_time_ends_leaves_a_checkpoint(cluster: None, tmp_path: Path) -> None:
+    check_stopped(tmp_path / "job", train_in_a_job(tmp_path / "job", "--time=2", "--signal=B:TERM@60"))
+
+
+def test_a_training_of_which_every_process_hears_a_signal_leaves_a_checkpoint(cluster: None, tmp_path: Path) -> None:
+    number = train_in_a_job(tmp_path / "job", "--time=30")
+    ask("scancel", "--full", "--signal=TERM", number)
+    check_stopped(tmp_path / "job", number)
 
 
 def test_a_preempted_job_is_queued_again(cluster: None, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sharpose.data.mannequin import annotations_path, images_path
+from sharpose.data.mannequin.generate import generate
+from sharpose.training.checkpoints import latest_checkpoint
 from tests.survival.conftest import ENVIRONMENT, ROOT
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -68,3 +75,31 @@ def test_a_killed_worker_is_started_again(alone: dict[str, Any], people: Path, t
     together = torchrun(tmp_path / "killed", people, "--die-at", "7", restarts=1)
     assert [found["attempt"] for found in together] == ["1", "1"]
     check(alone, together)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_processes_leaves_a_checkpoint(people: Path, tmp_path: Path, number: int) -> None:
+    """torchrun itself passes on what everybody has heard already; that is no second Ctrl-C."""
+    if not people.exists():
+        generate(people, split="train", images=12, seed=5, workers=1)
+    words = ["train", "--model", "sharpose-nano-128x96", "--data", str(annotations_path(people, "train"))]
+    words += ["--images", str(images_path(people, "train")), "--out", str(tmp_path / "run"), "--workers", "1"]
+    words += ["--set", "model_options={embed_dim: 24, num_heads: 4, depth: 3}", "--set", "batch_size=4"]
+    program = [str(Path(__file__).parent / "signalled.py"), str(tmp_path)]
+    command = [sys.executable, *TORCHRUN, *program, *words, "--set", "epochs=100"]
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=file, start_new_session=True)
+    try:
+        steps, end = tmp_path / "0.steps", time.monotonic() + 230
+        while not (steps.exists() and steps.read_text() not in ("", "0")):
+            assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
+            time.sleep(0.05)
+        os.killpg(process.pid, number)
+        process.wait(230)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert [(tmp_path / f"{rank}.code").read_text() for rank in (0, 1)] == ["75", "75"], log.read_text()[-3000:]
+    newest = latest_checkpoint(tmp_path / "run", pytest.fail)
+    assert newest is not None and f"stopped by a signal at step {int(newest.name[5:])};" in log.read_text()

@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from sharpose.errors import RunFailed
+from sharpose.errors import InputError, RunFailed
 from sharpose.training import checkpoints
-from sharpose.training.checkpoints import damage, latest_checkpoint, load_checkpoint, save_checkpoint
+from sharpose.training.checkpoints import (
+    damage,
+    latest_checkpoint,
+    load_checkpoint,
+    prepared,
+    read_state,
+    save_checkpoint,
+    write_parts,
+)
 
 
 @pytest.fixture
@@ -65,3 +73,46 @@ def test_a_failed_write_leaves_the_one_before(tmp_path: Path, parts: tuple, monk
     with pytest.raises(RunFailed, match="No space left on device"):
         save_checkpoint(tmp_path, *parts, {"step": 2})
     assert list(tmp_path.iterdir()) == [first] and damage(first) is None
+
+
+def test_only_own_names_are_deleted(tmp_path: Path, parts: tuple) -> None:
+    others = ["step-notes", "step-best", "step-000000001.bak", "step-1", "step-000000001-copy", ".step-notes.tmp"]
+    for name in others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text("kept")
+    (tmp_path / "step-000000009").write_text("a file")
+    with prepared(tmp_path, parts[0]):
+        for step in range(1, 5):
+            save_checkpoint(tmp_path, *parts, {"step": step})
+    left = {path.name for path in tmp_path.iterdir()} - {".lock"}
+    assert left == {*others, "step-000000009", "step-000000003", "step-000000004"}
+    assert all((tmp_path / name / "mine").read_text() == "kept" for name in others)
+    assert latest_checkpoint(tmp_path, pytest.fail) == tmp_path / "step-000000004"
+
+
+def test_where_no_checkpoint_is_sound_that_is_said(tmp_path: Path, parts: tuple) -> None:
+    for step in (1, 2):
+        (save_checkpoint(tmp_path, *parts, {"step": step}) / "state.json").write_text("{")
+    said: list[str] = []
+    assert latest_checkpoint(tmp_path, said.append) is None
+    assert len(said) == 3 and said[-1] == f"{tmp_path}: no checkpoint is sound; training starts from the beginning"
+    said.clear()
+    assert latest_checkpoint(tmp_path / "empty", said.append) is None and said == []
+
+
+@pytest.mark.parametrize("step", [10**9, -5, 3, True, 7.0, "7", None])
+def test_a_step_that_cannot_be_is_refused(tmp_path: Path, parts: tuple, step: object) -> None:
+    folder = tmp_path / "step-000000007"
+    folder.mkdir()
+    write_parts(folder, *parts, {"step": step})
+    assert latest_checkpoint(tmp_path, pytest.fail) == folder
+    with pytest.raises(InputError, match=r"state\.json: .*remove this checkpoint"):
+        read_state(folder)
+
+
+def test_more_steps_than_any_training_has_are_refused(tmp_path: Path, parts: tuple) -> None:
+    save_checkpoint(tmp_path, *parts, {"step": 7})
+    newest = save_checkpoint(tmp_path, *parts, {"step": 10**9})
+    assert latest_checkpoint(tmp_path, pytest.fail) == newest
+    with pytest.raises(InputError, match="step = 1000000000 is not"):
+        read_state(newest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from dataclasses import replace
@@ -14,8 +15,10 @@ from sharpose.data.augment import Augmentation
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.errors import InputError, Interrupted, RunFailed
+from sharpose.files import sha256_of
 from sharpose.models import create_model
 from sharpose.training import loop
+from sharpose.training.checkpoints import read_state
 from sharpose.training.engine import Run, start_heads, train
 from sharpose.training.loop import step_plan
 from sharpose.training.recipe import Recipe
@@ -183,6 +186,62 @@ def test_changed_data_are_not_gone_on_with(run: Run) -> None:
     train(replace(run, max_steps=1, data={"annotations_sha256": "a"}))
     with pytest.raises(InputError, match=r"data was .*'a'.* and is .*'b'"):
         train(replace(run, data={"annotations_sha256": "b"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pictures": ["b"]}, r"pictures was \['a'\] and is \['b'\] now"),
+        ({"mixed_precision": "bf16"}, "precision was 'no' and is 'bf16' now"),
+        ({"init": "start.safetensors"}, "init was None and is '[0-9a-f]{64}' now"),
+    ],
+)
+def test_what_changes_the_weights_is_not_changed_in_the_middle(run: Run, change: dict, message: str) -> None:
+    run = replace(run, pictures=["a"])
+    trained, _ = train(replace(run, max_steps=1))
+    if "init" in change:
+        change = {"init": run.folder / change["init"]}
+        save_weights(trained, change["init"], {})
+    with pytest.raises(InputError, match=message):
+        train(replace(run, **change))
+
+
+def test_what_may_change_in_the_middle_is_said_of_each_part(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(replace(run, max_steps=1))
+    train(replace(run, max_steps=2))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    _, state = train(replace(run, max_steps=3))
+    assert [(part["step"], part["threads"] == 77, part["device"]) for part in state.parts] == [
+        (0, False, "cpu"),
+        (2, True, "cpu"),
+    ]
+
+
+def test_a_checkpoint_that_says_less_is_gone_on_with(run: Run) -> None:
+    train(replace(run, max_steps=1))
+    (checkpoint,) = run.folder.glob("step-*")
+    state = read_state(checkpoint)
+    for name in ("pictures", "precision", "init"):
+        del state["identity"][name]
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    digests = {name: sha256_of(checkpoint / name) for name in ("model.safetensors", "optimizer.pt", "state.json")}
+    (checkpoint / "manifest.json").write_text(json.dumps(digests))
+    assert train(replace(run, max_steps=2, pictures=["a"]))[1].step == 2
+
+
+def test_a_validation_that_a_signal_breaks_off_is_done_again(run: Run) -> None:
+    judged = replace(run, validation=lambda model: {"ap": next(model.parameters()).sum().item()}, points=2)
+    _, whole = train(replace(judged, folder=run.folder / "whole"))
+
+    def stopped(model: torch.nn.Module) -> dict[str, float | None]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {"ap": 0.0}
+
+    broken = replace(judged, folder=run.folder / "broken")
+    with pytest.raises(Interrupted, match=f"at step {whole.curve[0]['step']:.0f};"):
+        train(replace(broken, validation=stopped))
+    _, resumed = train(broken)
+    assert resumed.curve == whole.curve
 
 
 def test_another_model_is_refused_before_its_weights_are_read(run: Run) -> None:

@@ -7,7 +7,10 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +22,9 @@ from sharpose.data.mannequin.detections import simulate_detections
 from sharpose.data.mannequin.parameters import MannequinParameters
 from sharpose.data.mannequin.request import VERSION, annotations_path, check_request, detections_path, images_path
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene
-from sharpose.errors import InputError
+from sharpose.errors import InputError, RunFailed
 from sharpose.files import sha256_of
+from sharpose.signals import blocked_in_children
 
 # COCO's limbs, as pairs of keypoints counted from 1.
 COCO_SKELETON = [
@@ -135,14 +139,36 @@ Job = tuple[Path, str, int, MannequinParameters, int]
 
 
 def run_jobs(work: Callable[[J], R], jobs: list[J], workers: int | None) -> Iterator[R]:
-    """Results in the order of the jobs."""
+    """Results in the order of the jobs. Raises RunFailed where a process that works on them was killed."""
     workers = workers or (os.cpu_count() or 1 if len(jobs) >= _IN_PROCESS else 1)
     if workers == 1:
         yield from map(work, jobs)
         return
     # Spawned, not forked: the caller may have threads (torch, OpenCV) that do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.imap(work, jobs, chunksize=16)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_work)
+    try:
+        with blocked_in_children():
+            results = pool.map(work, jobs, chunksize=16)
+        yield from results
+    except BrokenProcessPool:
+        raise RunFailed(
+            "a process that draws people was killed, most often because memory ran out: take fewer --workers"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_work() -> None:
+    cv2.setNumThreads(1)
+    # a killed parent tells its processes nothing
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make_image(job: Job) -> Result:
@@ -183,7 +209,8 @@ def _coco(split: str, records: list[dict[str, Any]], annotations: list[dict[str,
 
 
 def _dump(content: Any, path: Path, indent: int | None = None) -> None:
-    path.write_text(json.dumps(content, indent=indent, separators=None if indent else (",", ":")) + "\n")
+    text = json.dumps(content, indent=indent, separators=None if indent else (",", ":")) + "\n"
+    path.write_text(text, encoding="utf-8")
 
 
 def labels_sha256(annotations: list[dict[str, Any]]) -> str:

@@ -57,7 +57,7 @@ def write_mpii(
     Raises RunFailed where the annotations are not those of this request.
     """
     source = annotations_path(folder, split)
-    content = json.loads(source.read_text())
+    content = json.loads(source.read_text(encoding="utf-8"))
     people: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
     for entry in content["annotations"]:
         if not entry["iscrowd"]:
@@ -70,7 +70,7 @@ def write_mpii(
             boxes.append(box)
         if progress is not None:
             progress(done, len(jobs))
-    write_atomically(mpii_path(folder, split), lambda path: path.write_text(json.dumps(rows) + "\n"))
+    write_atomically(mpii_path(folder, split), lambda path: path.write_text(json.dumps(rows) + "\n", encoding="utf-8"))
     write_atomically(mpii_truth_path(folder, split), lambda path: path.write_bytes(truth_bytes(rows, boxes)))
     manifest = {
         "generator": "mannequin",
