@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from analysis.closed_forms import cost
 from experiments.cells import model_identity
-from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
+from experiments.spec import LoadedSpec, is_ours, load_specs
 
 # labelled people of person_keypoints_train2017.json, and boxes of the val2017 detections (AP 56.4) that all papers use
 TRAINING_PEOPLE, EPOCHS, DETECTED_BOXES = 149_813, 210, 104_125
@@ -45,7 +45,7 @@ def table_work(loaded: LoadedSpec, done: set[str] | None = None) -> Work:
     macs = []
     for row in loaded.spec.rows:
         settings = loaded.settings(row)
-        if settings.model == MEAN_POSE or "accuracy" not in loaded.measures(row):
+        if not is_ours(settings.model) or "accuracy" not in loaded.measures(row):
             continue
         identity = model_identity(settings.model, settings.options)
         name = json.dumps({key: identity[key] for key in identity if key not in CHOSEN_LATER}, sort_keys=True)

@@ -176,7 +176,8 @@ def _forward(
     output: str,
 ) -> tuple[Float[Tensor, "B C h w"], dict[str, Tensor]]:
     """Heatmaps, and what the model says of who was refined and how."""
-    images = normalise(pixels)
+    # a network of another project has been trained on pixels of its own kind
+    images = getattr(model, "normalise", normalise)(pixels)
     with torch.autocast(pixels.device.type, dtype=_AUTOCAST.get(precision), enabled=precision != "fp32"):
         result = model(images)
         heatmaps = getattr(result, output).float()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
@@ -174,7 +175,13 @@ def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> Da
         num_workers=run.num_workers,
         pin_memory=accelerator.device.type == "cuda",
         persistent_workers=run.num_workers > 0,
+        worker_init_fn=one_thread,
     )
+
+
+def one_thread(worker: int) -> None:
+    """Crop on one thread: the workers themselves are what runs side by side."""
+    cv2.setNumThreads(1)
 
 
 def resume(run: Run, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
