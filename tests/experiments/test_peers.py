@@ -1,4 +1,4 @@
-"""A model of another project in a row of a spec: its record, what it learnt from, and what is said where it is absent."""
+"""A model of another project in a row of a spec: its record, what it learnt from, and what is said without it."""
 
 from __future__ import annotations
 
