@@ -58,7 +58,7 @@ class Race:
 class Scale:
     """How much of everything: for a GPU, or for a rehearsal on a CPU.
 
-    crops: at most so many in a training; fewer where the time does not suffice. probe_steps: after which a training's
+    crops: at most so many in a training; fewer where the time does not suffice, but not below `least_crops`. probe_steps: after which a training's
     length is chosen, by their speed. speeds_share, races: of the budget.
     """
 
@@ -68,6 +68,7 @@ class Scale:
     data: Sequence[str]
     validate: Sequence[str]
     crops: int
+    least_crops: int
     probe_steps: int
     speeds: Sequence[str]
     batch_sizes: Sequence[int]
@@ -105,6 +106,7 @@ FULL = Scale(
     data=("photos-train",),
     validate=("photos-val", "photos-coco"),
     crops=1_000_000,
+    least_crops=20_000,
     probe_steps=60,
     speeds=SPEEDS,
     batch_sizes=(1, 32),
@@ -126,6 +128,7 @@ REHEARSAL = Scale(
     data=("photos-train",),
     validate=("photos-val",),
     crops=400,
+    least_crops=4,
     probe_steps=3,
     speeds=("sharpose-nano-128x96", "hrnet-nano-128x96"),
     batch_sizes=(1, 2),
@@ -280,7 +283,9 @@ def choose_length(system: System, work: Work, deadline: float, changes: Mapping[
     batch, people = facts["recipe"]["batch_size"], facts["data"]["people"]
     speed = facts["steps"] * batch / max(facts["wall_s"], 1e-3)
     # workers start and the model is judged in the same time
-    crops = int(min(work.scale.crops, max(batch, 0.85 * speed * (deadline - work.clock()))))
+    crops = int(min(work.scale.crops, 0.85 * speed * (deadline - work.clock())))
+    if crops < max(batch, work.scale.least_crops):
+        raise OutOfTime(f"at {speed:.0f} crops/s there is time for {max(0, crops):,} crops, too few to learn from")
     work.log(f"{system.name}: {speed:.0f} crops/s, so {crops:,} crops")
     return {"epochs": crops / people, "crops": crops, "crops_per_s": speed, "compiled": compiled}
 

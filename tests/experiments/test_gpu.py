@@ -145,6 +145,9 @@ def test_what_does_not_compile_runs_eager_and_the_log_says_so(work, monkeypatch)
     length = gpu.choose_length(TINY.systems[0], work, work.clock() + 3600, {})
     assert asked == [True, False] and length["compiled"] is False and length["epochs"] == 4 / 10
     assert "torch.compile failed (RuntimeError: no C++ compiler); eager instead" in log(work)
+    # what would be too short to learn from is left for a call with more time
+    with pytest.raises(OutOfTime, match="at 200 crops/s there is time for 0 crops, too few to learn from"):
+        gpu.choose_length(TINY.systems[0], work, work.clock(), {})
 
 
 def test_a_speed_that_fails_leaves_the_others(work, monkeypatch):
