@@ -58,8 +58,8 @@ class Race:
 class Scale:
     """How much of everything: for a GPU, or for a rehearsal on a CPU.
 
-    crops: at most so many in a training; fewer where the time does not suffice, but not below `least_crops`. probe_steps: after which a training's
-    length is chosen, by their speed. speeds_share, races: of the budget.
+    crops: at most so many in a training; fewer where the time does not suffice, but not below `least_crops`.
+    probe_steps: after which a training's length is chosen, by their speed. speeds_share, races: of the budget.
     """
 
     systems: Sequence[System]
