@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint schema format train-nano figures bench report lab clean-local
+.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint schema format train-nano figures bench report gpu lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, and print; so table1 … table8"
@@ -24,6 +24,7 @@ help:
 	@echo "make figures       draw results/figures"
 	@echo "make report        results/report.html: everything in one file that works offline"
 	@echo "make train-nano    train the weights of the nano tier again (about four hours of two CPU cores)"
+	@echo "make gpu            what a GPU is worth, within BUDGET: small models on photographs, speeds, races (docs/gpu.md)"
 	@echo "make lab           JupyterLab on notebooks/"
 	@echo "Options: DEVICE=cuda, TIER=paper (with SHARPOSE_COCO), PYTHON=python3.12"
 
@@ -124,6 +125,10 @@ train-nano: $(VENV)/harness.stamp
 	  --init runs/nano-$$size/$$model.safetensors || exit 1; done
 	@echo "Copy sharpose-nano-*.{safetensors,json} of runs/nano-128x96-longer and runs/nano-192x144 to results/weights,"
 	@echo "and those of runs/gain-* under the names sharpose-nano-*-gain."
+
+# the label-free start and photographs: docs/gpu.md
+gpu: $(VENV)/harness.stamp
+	@$(SHARPOSE) gpu run --budget $(BUDGET)
 
 lab: $(VENV)/lab.stamp
 	$(BIN)/jupyter lab notebooks

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 
 from experiments.cells import model_identity
-from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
+from experiments.spec import LoadedSpec, is_ours, load_specs
 from sharpose.models.registry import recorded_cost
 
 # labelled people of person_keypoints_train2017.json, and boxes of the val2017 detections (AP 56.4) that all papers use
@@ -45,7 +45,7 @@ def table_work(loaded: LoadedSpec, done: set[str] | None = None) -> Work:
     macs = []
     for row in loaded.spec.rows:
         settings = loaded.settings(row)
-        if settings.model == MEAN_POSE or "accuracy" not in loaded.measures(row):
+        if not is_ours(settings.model) or "accuracy" not in loaded.measures(row):
             continue
         identity = model_identity(settings.model, settings.options)
         name = json.dumps({key: identity[key] for key in identity if key not in CHOSEN_LATER}, sort_keys=True)

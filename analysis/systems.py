@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.catalog import Catalog, open_catalog
 from experiments.cells import VERSIONS, model_identity, weights_name
-from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
+from experiments.spec import LoadedSpec, is_ours, load_specs
 from results.store import Record, Store
 from sharpose.models.overview import DASH, Model, billions
 from sharpose.models.registry import systems
@@ -104,7 +104,7 @@ def paper_values(specs: Iterable[LoadedSpec]) -> dict[str, tuple[float, ...]]:
     for loaded in specs:
         for row in loaded.spec.rows:
             settings = loaded.settings(row)
-            if row.paper.gflops is not None and settings.model != MEAN_POSE:
+            if row.paper.gflops is not None and is_ours(settings.model):
                 values = found.setdefault(str(cost_identity(settings.model, settings.options)), [])
                 if row.paper.gflops not in values:
                     values.append(row.paper.gflops)

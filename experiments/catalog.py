@@ -9,12 +9,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from experiments.provenance import REPOSITORY
-from experiments.spec import FOLDER, SpecError
-from experiments.tiers import DataSet, Tiers
+from experiments.spec import FOLDER, PEER, SpecError
+from experiments.tiers import DataSet, Peer, Tiers
 from experiments.yamlfile import YamlFile, nearest
 from results.store import ROOT as RESULTS
 from sharpose.data.mannequin import VERSION as MANNEQUIN_VERSION
@@ -88,6 +89,45 @@ class Catalog:
         if name not in self.tiers.datasets:
             raise SpecError(f"{self.places.tiers}: no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
         return self.tiers.datasets[name]
+
+    def peer(self, model: str) -> Peer:
+        """The peer that a row's `peer:NAME` means."""
+        name = model.removeprefix(PEER)
+        if name not in self.tiers.peers:
+            raise SpecError(f"{self.places.tiers}: no peer is called {name!r}{nearest(name, self.tiers.peers)}")
+        return self.tiers.peers[name]
+
+    def peer_identity(self, model: str) -> dict[str, Any]:
+        """What determines a peer's predictions: its weights and how they are read, or a package and its version."""
+        peer = self.peer(model)
+        if peer.file is not None:
+            return {"system": "peer", "weights_sha256": peer.weights_sha256, **peer.reading}
+        return {"system": "peer", "package": "mediapipe", "version": mediapipe_version() or peer.mediapipe}
+
+    def peer_file(self, model: str) -> Path:
+        """The file of a peer of heatmaps. Raises Blocked where its folder is not given, InputError where it is another
+        file."""
+        peer = self.peer(model)
+        folder, variable = self.places.others.get(peer.folder), VARIABLE + peer.folder.upper()
+        if folder is None:
+            raise Blocked(f"no {model} here (give the folder with {peer.file} by {variable})")
+        path = folder / (peer.file or "")
+        weights = path.with_suffix(".bin") if path.suffix == ".xml" else path
+        if not weights.is_file():
+            raise InputError(f"{weights}: no such file; {variable} must name the folder with {peer.file}")
+        if self.sha256(weights) != peer.weights_sha256:
+            raise InputError(f"{weights}: not the weights that {model} means, which have another sha256")
+        return path
+
+    def peer_absence(self, model: str) -> str | None:
+        """Why a peer cannot be run here; None where it can."""
+        if self.peer(model).mediapipe is not None:
+            return None if mediapipe_version() else f"no {model} here (pip install 'sharpose[mediapipe]')"
+        try:
+            self.peer_file(model)
+        except Blocked as reason:
+            return str(reason)
+        return None
 
     def folder(self, name: str) -> Path | None:
         """The folder that a data set on disk lies in; None where it is not given."""
@@ -202,6 +242,7 @@ def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
         raise InputError(f"{named}: no such folder; --coco (or SHARPOSE_COCO) must name the COCO folder")
     catalog = Catalog(tier, Places(coco=named))
     kinds = {data.folder for data in catalog.tiers.datasets.values()} - {"coco"}
+    kinds |= {peer.folder for peer in catalog.tiers.peers.values()}
     others = {
         kind: Path(os.environ[VARIABLE + kind.upper()]) for kind in kinds if os.environ.get(VARIABLE + kind.upper())
     }
@@ -212,6 +253,14 @@ def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
             )
     catalog.places = replace(catalog.places, others=others)
     return catalog
+
+
+def mediapipe_version() -> str | None:
+    """The installed version of MediaPipe; None where there is none."""
+    try:
+        return metadata.version("mediapipe")
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def brief(path: Path) -> str:

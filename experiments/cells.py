@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from experiments.catalog import Blocked, Catalog
 from experiments.provenance import Device
-from experiments.spec import MEAN_POSE, LoadedSpec, Measure, Row, Settings
+from experiments.spec import MEAN_POSE, PEER, LoadedSpec, Measure, Row, Settings, is_ours
 from results.store import run_id
 from sharpose.models.registry import describe, resolve_config
 
@@ -84,7 +84,7 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
         if measure == "accuracy":
             yield accuracy_cell(loaded, row, settings, catalog)
             # a control is not trained, so it has no seeds; of shared weights, seed 0 is the row's own cell once more
-            trained = settings.model != MEAN_POSE and catalog.tier.shared is not None
+            trained = is_ours(settings.model) and catalog.tier.shared is not None
             for seed in loaded.spec.seeds if trained else ():
                 yield accuracy_cell(loaded, row, replace(settings, weights="shared"), catalog, seed)
             continue
@@ -100,10 +100,13 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
         details: dict[str, Any] = {}
         if measure == "throughput":
             batch = row.load.batch_size or speed.batch_size
-            identity |= {"batch_size": batch, "precision": speed.precision, "scope": speed.scope}
-            # eager is what every record of before this field was measured with
-            identity |= {"mode": speed.mode} if speed.mode != "eager" else {}
-            identity |= {"device": device.name, "threads": device.threads}
+            how: dict[str, Any] = {
+                "batch_size": batch,
+                "precision": speed.precision,
+                "mode": speed.mode,
+                "scope": speed.scope,
+            }
+            identity = throughput_identity(settings.model, settings.options, device, **how)
             if row.load.refine_rate is not None:
                 identity |= {"refine_rate": row.load.refine_rate}
             details = {**speed.model_dump(), "batch_size": batch, "refine_rate": row.load.refine_rate}
@@ -112,15 +115,33 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
         )
 
 
+def throughput_identity(
+    model: str,
+    options: dict[str, Any],
+    device: Device,
+    *,
+    batch_size: int,
+    precision: str,
+    mode: str,
+    scope: str = "model",
+) -> dict[str, Any]:
+    """What determines how fast a model is, everyone refined."""
+    identity = {"measure": "throughput", "version": VERSIONS["throughput"], "model": model_identity(model, options)}
+    identity |= {"batch_size": batch_size, "precision": precision, "scope": scope}
+    # eager is what every record of before this field was measured with
+    identity |= {"mode": mode} if mode != "eager" else {}
+    return identity | {"device": device.name, "threads": device.threads}
+
+
 def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog, seed: int | None = None) -> Cell:
     """The accuracy of a row at the catalog's tier; with `seed`, of one of several trainings of the same model."""
     cell = Cell(loaded.id, row.label, "accuracy", catalog.name, settings.model, settings.options, seed=seed)
-    control = settings.model == MEAN_POSE
+    control, peer = settings.model == MEAN_POSE, settings.model.startswith(PEER)
     try:
         if settings.dataset == "":
             raise loaded.row_error(row, "accuracy needs a `dataset`, here or in base")
         dataset = catalog.stand_in("dataset", settings.dataset)
-        model = MEAN_POSE if control else catalog.stand_in("model", settings.model)
+        model = settings.model if control or peer else catalog.stand_in("model", settings.model)
         identity = {"measure": "accuracy", "version": VERSIONS["accuracy"], "dataset": catalog.data_identity(dataset)}
         identity |= {"boxes": catalog.boxes_identity(dataset, settings.boxes), "flip_test": settings.flip_test}
         if catalog.dataset(dataset).is_mpii:
@@ -128,6 +149,8 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         weights = None
         if control:
             identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
+        elif peer:
+            identity |= {"model": catalog.peer_identity(model)}
         else:
             weights = catalog.weights(weights_name(model, settings.options, seed), settings.weights)
             identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
@@ -137,7 +160,7 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
         cell,
         model=model,
         identity=identity,
-        blocked=catalog.absence(dataset),
+        blocked=catalog.absence(dataset) or (catalog.peer_absence(model) if peer else None),
         weights=weights,
         dataset=dataset,
         boxes=settings.boxes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from experiments.catalog import Catalog
 from experiments.cells import Cell
 from experiments.packing import category, packed_arrays
 from experiments.provenance import Device
+from experiments.spec import PEER
 from results.packed import pack
 from sharpose.data.cache import ensure, ensure_mpii
 from sharpose.data.pictures import unchanged
@@ -22,8 +23,10 @@ from sharpose.files import sha256_of
 
 if TYPE_CHECKING:
     from sharpose.codecs.choice import HeatmapCodec
+    from sharpose.data.coco import CocoTopDown
     from sharpose.efficiency.variants import Variant
     from sharpose.models.output import PoseModel
+    from sharpose.predictions import Predictions
 
 Progress = Callable[[int, int], None]
 Measured = Iterator[tuple[Cell, dict[str, Any]]]
@@ -70,17 +73,21 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
     boxes = "ground-truth" if cell.boxes == "ground-truth" else str(files.detections)
     data, more = catalog.dataset(cell.dataset or ""), dict[str, Any]()
     how: dict[str, Any] = {"boxes": boxes, "by_name": None if data.by_name is None else LAYOUTS[data.by_name]}
-    trained = None if cell.weights is None else trained_model(cell)
-    if trained is None:
+    if cell.model.startswith(PEER):
+        run: dict[str, Any] = {"flip_test": cell.flip_test, "progress": progress}
+        predictions, dataset = predict_peer(cell, catalog, files, how, run)
+        evaluation = score(predictions, dataset)
+        more = pck_summary(*score_pck(predictions, dataset)) if boxes == "ground-truth" else {}
+    elif cell.weights is None:
         # the control needs boxes alone, so any input size does
         dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), **how)
         training = data_files(catalog, data.training or "", progress)
         evaluation = score_results(mean_pose_control(training.annotations, dataset), dataset)
     else:
-        model, codec = trained
+        model, codec = trained_model(cell)
         size = model.config.image_size
         dataset = CocoTopDown(files.annotations, files.images, image_size=size, warp=codec.warp, **how)
-        run: dict[str, Any] = {"flip_test": cell.flip_test, "device": device.kind, "progress": progress}
+        run = {"flip_test": cell.flip_test, "device": device.kind, "progress": progress}
         with unchanged(dataset.pictures) as pictures:
             predictions = predict(model, dataset, codec, **run)
         digests = {"annotations_sha256": sha256_of(files.annotations), "pictures_sha256": pictures}
@@ -92,6 +99,29 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
         more |= {"pictures_sha256": pictures}
     facts = {"annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
     return {**accuracy_metrics(evaluation), **more, **facts}
+
+
+def predict_peer(
+    cell: Cell, catalog: Catalog, files: DataFiles, how: Mapping[str, Any], run: Mapping[str, Any]
+) -> tuple[Predictions, CocoTopDown]:
+    """What another project's model predicts for a data set, which is cropped as it wants it."""
+    from sharpose.blazepose import predict_blazepose
+    from sharpose.codecs.choice import codec_of
+    from sharpose.data.coco import CocoTopDown
+    from sharpose.heatmap_file import HeatmapFile, Reading, parse_size
+    from sharpose.predictions import predict
+
+    peer = catalog.peer(cell.model)
+    if peer.file is None:
+        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 256), **how)
+        return predict_blazepose(dataset, **run), dataset
+    size = parse_size(peer.input)
+    reading = Reading(size, peer.normalise, peer.channels, peer.codec, peer.padding)
+    network = HeatmapFile(catalog.peer_file(cell.model), reading)
+    codec = codec_of(network.config)
+    crops: dict[str, Any] = {"image_size": network.config.image_size, "warp": codec.warp, "padding": peer.padding}
+    dataset = CocoTopDown(files.annotations, files.images, **crops, **how)
+    return predict(network, dataset, codec, **run), dataset
 
 
 def measure_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:

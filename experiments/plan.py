@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.catalog import Catalog, brief, open_catalog
 from experiments.cells import learnt_with, model_identity, weights_name
-from experiments.spec import MEAN_POSE, LoadedSpec, load_specs
+from experiments.spec import LoadedSpec, is_ours, load_specs
 from results.store import Store, canonical
 from sharpose.errors import InputError
 from sharpose.training.recipe import load_recipe, own_recipe
@@ -73,7 +73,7 @@ def plan(
 def accuracy_rows(loaded: LoadedSpec) -> list[tuple[str, Any]]:
     """Label and settings of every row with an accuracy to be had from trained weights."""
     rows = [(row, loaded.settings(row)) for row in loaded.spec.rows if "accuracy" in loaded.measures(row)]
-    return [(f"{loaded.id} {row.label}", settings) for row, settings in rows if settings.model != MEAN_POSE]
+    return [(f"{loaded.id} {row.label}", settings) for row, settings in rows if is_ours(settings.model)]
 
 
 def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store: Store, device: str) -> Need:

@@ -15,7 +15,7 @@ from experiments.cells import Cell, cells
 from experiments.jobs import latest_notes
 from experiments.measures import measure
 from experiments.provenance import Device, choose_device, local_device, provenance
-from experiments.spec import MEAN_POSE, LoadedSpec, Measure, load_specs
+from experiments.spec import PEER, LoadedSpec, Measure, is_ours, load_specs
 from results.store import BadMetrics, Record, Store
 from sharpose.errors import RunFailed
 from sharpose.progress import Reporter, say
@@ -290,8 +290,10 @@ class Runner:
 
     def origin(self, cell: Cell) -> dict[str, Any]:
         """The record's provenance, with the names behind the hashes."""
-        options = None if cell.model == MEAN_POSE else cell.options
+        options = cell.options if is_ours(cell.model) else None
         names = {"model": cell.model, "options": options, "dataset": cell.dataset}
+        if cell.model.startswith(PEER):
+            names["trained_on"] = self.catalog.peer(cell.model).trained_on
         return {**provenance(self.device), **{key: value for key, value in names.items() if value is not None}}
 
 

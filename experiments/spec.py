@@ -35,12 +35,21 @@ SETTINGS_SHOWN = ("batch_size", "refine_rate")
 MEAN_POSE = "mean-pose"
 """A control in place of a model: it puts the mean pose of the training people into every box."""
 
+PEER = "peer:"
+"""Before the name of another project's model in tiers.yaml, in place of one of ours."""
+
+
+def is_ours(model: str) -> bool:
+    """Whether a row's model is one of `sharpose.models`, not a control or a peer: then it has cost, speed, weights."""
+    return model != MEAN_POSE and not model.startswith(PEER)
+
+
 NO_TABLES = ("tiers", "bench")
 """YAML files beside the tables' specs that are something else."""
 
 OPTION = "model."
 KEYS = {
-    "model": "the name of a model, or mean-pose",
+    "model": "the name of a model, mean-pose, or peer:NAME of a peer in tiers.yaml",
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
@@ -278,9 +287,10 @@ def check_model(loaded: LoadedSpec, row: Row, index: int) -> None:
     """The row's model and its options, by asking the model's own configuration."""
     settings = loaded.settings(row)
     place: tuple[str | int, ...] = ("rows", index, "set") if row.set else ("base",)
-    if settings.model == MEAN_POSE:
+    if not is_ours(settings.model):
+        what = settings.model if settings.model == MEAN_POSE else "a peer"
         if loaded.measures(row) != ["accuracy"]:
-            raise loaded.row_error(row, "mean-pose has neither cost nor speed; give the row `measure: [accuracy]`")
+            raise loaded.row_error(row, f"{what} has neither cost nor speed; give the row `measure: [accuracy]`")
         return
     if settings.model not in list_models():
         key = (*place, "model") if "model" in row.set else ("base", "model")

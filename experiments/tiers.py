@@ -65,6 +65,38 @@ class DataSet(Strict):
         return whole if self.first_images is None else replace(whole, images=self.first_images)
 
 
+class Peer(Strict):
+    """Another project's model, to be measured by the same code, and what it was `trained_on`, in words.
+
+    A network that gives heatmaps is a `file` inside a folder, with the sha256 of its weights (of an IR: of the .bin
+    beside it) and how it is read; `mediapipe` is the package's own, whatever version is installed, with the version
+    whose records stand where there is none.
+    """
+
+    trained_on: str = Field(min_length=1)
+    folder: str = Field("peers", pattern="^[a-z][a-z0-9_]*$")
+    file: str | None = None
+    weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    mediapipe: str | None = Field(None, description="a version of the package")
+    input: str = Field("", description="HEIGHTxWIDTH, where the graph leaves it open")
+    normalise: str = "imagenet"
+    channels: Literal["rgb", "bgr"] = "rgb"
+    codec: Literal["udp", "dark", "msra"] = "udp"
+    padding: float = Field(1.25, ge=1, le=4)
+
+    @model_validator(mode="after")
+    def one_kind(self) -> Peer:
+        if (self.file is None) == (self.mediapipe is None) or (self.file is None) != (self.weights_sha256 is None):
+            raise ValueError("give either file and weights_sha256, or mediapipe")
+        return self
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How crops and heatmaps are meant, which determines its numbers beside the weights."""
+        names = ("input", "normalise", "channels", "codec", "padding")
+        return {name: getattr(self, name) for name in names}
+
+
 class SharedSystem(Strict):
     """How a system differs from the others that share a budget: its model (default: the name of its weights), its data
     (other labels of the same people), changes to the recipe, the seed, whether it begins with the tier's `start`, and
@@ -140,3 +172,4 @@ class Tier(Strict):
 class Tiers(Strict):
     tiers: dict[str, Tier]
     datasets: dict[str, DataSet]
+    peers: dict[str, Peer] = Field(default_factory=dict)

@@ -24,6 +24,7 @@ from sharpose.errors import InputError
 from sharpose.evaluate import Evaluation, box_facts, save_results, score
 from sharpose.evaluate_points import PckhEvaluation, pck_summary, score_pck, score_pckh
 from sharpose.files import check_writable, sha256_of, write_json
+from sharpose.heatmap_file import HeatmapFile, Reading
 from sharpose.metrics.evaluators import Evaluator, check_evaluator
 from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.metrics.postprocess import PROTOCOL, Cleaning
@@ -57,11 +58,14 @@ def assess(
     by_name: bool = False,
     ground_truth: Path | None = None,
     category: str | None = None,
+    file: Path | None = None,
+    reading: Reading = Reading(),
 ) -> tuple[Evaluation | PckhEvaluation, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
 
     People in MPII's layout are scored by PCKh, against the `ground_truth` given or found beside their annotations;
-    others by AP and, in annotated boxes, also by PCK, which is among the facts.
+    others by AP and, in annotated boxes, also by PCK, which is among the facts. `file` is another project's network,
+    evaluated as `reading` says in place of a model of ours.
 
     Raises InputError for anything missing or contradictory, before the first image is read.
     """
@@ -76,15 +80,22 @@ def assess(
     if deterministic:
         make_deterministic()
     join(device)
-    model = create_model(model_name, **options)
-    digest = load_chosen(model, model_name, weights)
-    model = deploy(model, backend, precision=precision, batch_size=batch_size, device=device)
+    model: Any
+    if file is not None:
+        model = HeatmapFile(file, reading)
+        model_name, backend, options = file.name, model.graph.backend, asdict(model.reading)
+        digests = model.digests
+    else:
+        model = create_model(model_name, **options)
+        digests = {"weights_sha256": load_chosen(model, model_name, weights)}
+        model = deploy(model, backend, precision=precision, batch_size=batch_size, device=device)
     source = find_data(data or str(annotations), images)
     config = model.config
     codec = codec_of(config)
     layout = wanted_layout(config.num_keypoints) if by_name else None
     how: dict[str, Any] = {"image_size": config.image_size, "boxes": boxes, "warp": codec.warp, "by_name": layout}
     how["category"] = category
+    how |= {} if file is None else {"padding": reading.padding}
     dataset = CocoTopDown(source.annotations, source.images, **how)
     check_layout(dataset.pose_file, model_name, config.num_keypoints)
     if not dataset.pose_file.annotations:
@@ -111,7 +122,7 @@ def assess(
     return scored, {
         "model": model_name,
         "options": options,
-        "weights_sha256": digest,
+        **digests,
         "annotations": str(source.annotations),
         "annotations_sha256": sha256_of(source.annotations),
         "pictures_sha256": pictures,

@@ -42,7 +42,7 @@ def run_command() -> None:
 
     prepare_streams()
     # in the order of `sharpose --help`
-    from sharpose.cli import models, data, training, accuracy, compare, submission, speed, gate, tables, export  # isort: skip  # noqa: F401
+    from sharpose.cli import models, data, training, accuracy, compare, submission, speed, gate, tables, export, gpu  # isort: skip  # noqa: F401
     from sharpose.cli.app import app
 
     app()

@@ -28,7 +28,7 @@ from sharpose.errors import InputError, RunFailed
 
 @app.command()
 def evaluate(
-    model: Model,
+    model: Model = "",
     annotations: Annotated[Path | None, typer.Option(help="Keypoint annotations in COCO's or MPII's format.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     data: Annotated[
@@ -59,16 +59,39 @@ def evaluate(
         Path | None, typer.Option(help="MPII's ground truth (.mat); default: beside the annotations.")
     ] = None,
     category: Category = None,
+    onnx: Annotated[
+        Path | None, typer.Option(help="In place of --model: a network that gives heatmaps, .onnx or OpenVINO's .xml.")
+    ] = None,
+    input_size: Annotated[str, typer.Option(help="Of --onnx, HEIGHTxWIDTH; default: as in the graph.")] = "",
+    normalise: Annotated[
+        str, typer.Option(help="Of --onnx: imagenet, 0-1, 0-255, or means/deviations of pixels / 255.")
+    ] = "imagenet",
+    channels: Annotated[str, typer.Option(help="Of --onnx: rgb or bgr.")] = "rgb",
+    codec: Annotated[str, typer.Option(help="Of --onnx: udp, dark or msra, how it was trained.")] = "udp",
+    padding: Annotated[float, typer.Option(help="Of --onnx: the crop's sides over the box's.")] = 1.25,
+    output: Annotated[str, typer.Option(help="Of --onnx: the name of the heatmaps, where several fit.")] = "",
     deterministic: Deterministic = False,
     as_json: Json = False,
 ) -> None:
     """Average precision and PCK of a model on people of a COCO-format data set, or PCKh on MPII's, with intervals.
 
+    With --onnx another project's network is measured in the same way, on the CPU.
+
     Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin-val --set alpha=.3
     """
     from sharpose.assess import assess
+    from sharpose.heatmap_file import Reading, parse_size
     from sharpose.metrics.postprocess import Cleaning
 
+    if (onnx is None) == (not model):
+        raise InputError("give either --model NAME, or --onnx FILE for another project's network")
+    if onnx is not None and (weights or settings or device != "cpu" or backend != "eager" or precision != "fp32"):
+        raise InputError(f"--onnx {onnx}: runs as it is; leave out --weights, --set, --device, --backend, --precision")
+    size, checked = parse_size(input_size), dict[str, Any]()
+    checked |= {"normalise": normalise, "channels": channels, "codec": codec, "padding": padding}
+    reading = Reading(size, output=output or None, **checked)
+    if onnx is None and reading != Reading():
+        raise InputError("--input-size, --normalise, --channels, --codec, --padding and --output go with --onnx alone")
     evaluation, facts = assess(
         model_name=model,
         options=parse_settings(settings),
@@ -90,10 +113,12 @@ def evaluate(
         by_name=by_name,
         ground_truth=ground_truth,
         category=category,
+        file=onnx,
+        reading=reading,
     )
     result = {**facts, **evaluation.summary()}
     lines = [
-        f"{model} on {facts['annotations']}: {result['people']} boxes ({facts['boxes']}) on "
+        f"{facts['model']} on {facts['annotations']}: {result['people']} boxes ({facts['boxes']}) on "
         f"{result['images_with_boxes']} of {result['images']} images, {result['annotated_people']} annotated people",
         *score_lines(result),
     ]

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from sharpose.codecs.geometry import (
+    BOX_PADDING,
     affine_warp_matrix,
     box_to_center_scale,
     crop,
@@ -60,6 +61,7 @@ class CocoTopDown(Dataset[Sample]):
     warp: "udp" crops for the UDP codecs, "affine" for the plain and DARK ones.
     by_name: take the keypoints of this layout, found by name in the file's; the others stay unlabelled.
     labels: which labels count, and how much (training).
+    padding: the crop's sides over the box's.
     preload: decode every image once and keep it in memory, shared with forked workers.
     category: the keypoint category's name, where there are several and none is `person`, or another is meant.
     Each rule of `sharpose.data.annotations` that was needed, and EXIF orientations that are not applied, are noted once
@@ -82,12 +84,14 @@ class CocoTopDown(Dataset[Sample]):
         warp: Literal["udp", "affine"] = "udp",
         labels: LabelRule = LabelRule(),
         category: str | None = None,
+        padding: float = BOX_PADDING,
     ) -> None:
         self.annotations, self.folder, self.boxes = Path(annotations), Path(images), boxes
         self.image_size = image_size
         self.augmentation = augmentation
         self.seed = seed
         self.warp = warp
+        self.padding = padding
         self.by_name = by_name
         if boxes != "ground-truth" and augmentation is not None:
             raise InputError(f"{boxes}: detections have no keypoints, so they cannot be augmented for training")
@@ -144,7 +148,7 @@ class CocoTopDown(Dataset[Sample]):
         photograph where it was mirrored); area in squared photograph pixels; box_score; image_id; instance_id.
         """
         instance = self.instances[index]
-        photograph = self._image(instance.image_id)
+        photograph = self.photograph(instance.image_id)
         draw = self._draw(instance, epoch)
         center, scale = self._crop_box(instance, draw)
         keypoints, visible, weights = instance.keypoints, instance.visible, instance.weights
@@ -177,7 +181,7 @@ class CocoTopDown(Dataset[Sample]):
         return self.augmentation.draw(np.random.Generator(np.random.Philox(entropy)))
 
     def _crop_box(self, instance: Instance, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
-        center, scale = box_to_center_scale(instance.bbox_xywh, self.image_size)
+        center, scale = box_to_center_scale(instance.bbox_xywh, self.image_size, self.padding)
         if self.augmentation is None:
             return center, scale
         moved = scale if self.augmentation.shift_of == "crop" else instance.bbox_xywh[2:]
@@ -195,7 +199,8 @@ class CocoTopDown(Dataset[Sample]):
         """Drop the photograph of the last crop, so that the next one reads its own, as in a random order."""
         self._latest = None
 
-    def _image(self, image_id: int) -> np.ndarray:
+    def photograph(self, image_id: int) -> np.ndarray:
+        """Return an image as RGB (H, W, 3), decoded once while its people follow each other."""
         if image_id in self._decoded:
             return self._decoded[image_id]
         # boxes of one image follow each other in evaluation

@@ -53,7 +53,8 @@ def find_keypoints(
 
     With `flip_pairs`, left and right keypoints, heatmaps are averaged with those of the mirrored crops.
     """
-    images = normalise(crops)
+    # a network of another project has been trained on pixels of its own kind
+    images = getattr(model, "normalise", normalise)(crops)
     with torch.autocast(crops.device.type, dtype=AUTOCAST.get(precision), enabled=precision != "fp32"):
         heatmaps, result = forward(model, images, codec, flip_pairs, output)
     return Found(*place(heatmaps, center, scale, codec), result)

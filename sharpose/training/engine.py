@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
@@ -180,8 +181,14 @@ def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> Da
         num_workers=run.num_workers,
         pin_memory=accelerator.device.type == "cuda",
         persistent_workers=run.num_workers > 0,
-        worker_init_fn=block_stop_signals,
+        worker_init_fn=prepare_worker,
     )
+
+
+def prepare_worker(worker: int) -> None:
+    """Crop on one thread, as the workers themselves run side by side; leave signals to the main process."""
+    cv2.setNumThreads(1)
+    block_stop_signals()
 
 
 def resume(run: Run, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:

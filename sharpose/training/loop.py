@@ -146,7 +146,9 @@ class Loop:
         set_learning_rate(self.optimizer, rate)
         # dropped paths derive from the step too, so that a resumed run repeats them
         torch.manual_seed(self.seed * 1_000_003 + state.step * accelerator.num_processes + accelerator.process_index)
-        losses = self.objective({name: value.to(accelerator.device) for name, value in batch.items()}, plan)
+        # from pinned memory the copy goes on while the next batch is fetched
+        there = {name: value.to(accelerator.device, non_blocking=True) for name, value in batch.items()}
+        losses = self.objective(there, plan)
         means = mean_of(losses)
         self.judge(sum(means.values()))
         self.optimizer.zero_grad()
