@@ -41,11 +41,12 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
-    "weights": "best, shared, photos or distilled",
+    "weights": "best, shared, photos, distilled or use",
 }
-CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos", "distilled"]}
+CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos", "distilled", "use"]}
 """`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
-`photos` ones on photographs, `distilled` ones by the recipe nano-distilled, and lie in folders of these names."""
+`photos` ones on photographs after generated people, `distilled` ones by the recipe nano-distilled, `use` ones for use on
+photographs, whatever they started from; all lie in folders of these names."""
 
 
 class Strict(BaseModel):

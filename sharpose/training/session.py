@@ -51,6 +51,7 @@ def train_and_export(
     validate: Sequence[str] = (),
     points: int = 5,
     max_steps: int | None = None,
+    crops: int | None = None,
     by_name: bool = False,
     device: str | None = None,
     deadline: float | None = None,
@@ -59,6 +60,7 @@ def train_and_export(
 ) -> dict[str, Any]:
     """Train on one or several data sets, and write `out/<model>.safetensors` and its manifest.
 
+    crops: shorten the whole recipe so that it sees so many.
     Returns the manifest with the path of the weights. Raises InputError for anything that does not go together.
     """
     recipe = chosen_recipe(model_name, recipe_name, changes or {})
@@ -81,6 +83,8 @@ def train_and_export(
             f"{config.num_keypoints}; match them by their names (--by-name), or --set "
             f"'model_options={{num_keypoints: {people.skeleton.num_keypoints}}}'"
         )
+    if crops is not None:
+        recipe = recipe.shortened(crops / (recipe.epochs * len(people)))
     run = Run(
         model_name,
         recipe,
