@@ -3,11 +3,13 @@ PYTHON ?= python3
 DEVICE ?= cpu
 TIER ?= nano
 BUDGET ?= 25m
+# files of other tiers lie in a folder of their own
+INSIDE := $(if $(filter-out nano,$(TIER)),/$(TIER))
 VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv fill test test-slow fuzz soak lint format train-nano figures bench report lab clean-local
+.PHONY: help tables csv fill test test-slow fuzz soak lint format train-missing train-nano figures bench report lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv; so table1 … table8"
@@ -21,10 +23,11 @@ help:
 	@echo "make lint          ruff and mypy"
 	@echo "make bench         time ours, back-ends and peers in one session; once measured, print"
 	@echo "make figures       draw results/figures"
-	@echo "make report        results/report.html: everything in one file that works offline"
+	@echo "make report        results/report.html (report-photos.html …): everything in one file that works offline"
 	@echo "make train-nano    train the weights of the nano tier again (about four hours of two CPU cores)"
 	@echo "make lab           JupyterLab on notebooks/"
-	@echo "Options: DEVICE=cuda, TIER=paper (with SHARPOSE_COCO), PYTHON=python3.12"
+	@echo "make train-missing train what the tables lack with the tier's shared budget, within BUDGET"
+	@echo "Options: DEVICE=cuda, TIER=photos or small (with SHARPOSE_PHOTOS), TIER=paper (with SHARPOSE_COCO), PYTHON=python3.12"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -56,7 +59,7 @@ tables: $(VENV)/harness.stamp
 	@$(SHARPOSE) table all --device $(DEVICE) --tier $(TIER)
 
 csv: $(VENV)/harness.stamp
-	@$(SHARPOSE) export --format csv --out results/csv --device $(DEVICE) --tier $(TIER)
+	@$(SHARPOSE) export --format csv --out results/csv$(INSIDE) --device $(DEVICE) --tier $(TIER)
 
 fill: $(VENV)/harness.stamp
 	@$(SHARPOSE) fill --budget $(BUDGET) --device $(DEVICE) --tier $(TIER)
@@ -94,10 +97,13 @@ bench: $(VENV)/bench.stamp
 	@$(SHARPOSE) bench --record --device $(DEVICE)
 
 figures: $(VENV)/harness.stamp
-	@$(SHARPOSE) figures
+	@$(SHARPOSE) figures --tier $(TIER)
 
 report: $(VENV)/harness.stamp
 	@$(SHARPOSE) report --tier $(TIER)
+
+train-missing: $(VENV)/harness.stamp
+	@$(SHARPOSE) train-missing --tier $(TIER) --budget $(BUDGET)
 
 train-nano: $(VENV)/harness.stamp
 	$(SHARPOSE) train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano-128x96 --preload

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from analysis.latex import latex
 from analysis.tables import Table
+from experiments.catalog import EMBEDDED, tier_folder
 from experiments.yamlfile import SpecError
 from results.store import ROOT, write
 
@@ -23,6 +24,8 @@ Format = Literal["text", "markdown", "csv", "latex"]
 FORMATS: tuple[Format, ...] = ("text", "markdown", "csv", "latex")
 GAP = 3
 """What a column needs beside its text."""
+BELOW = "not in the comparison"
+"""What Markdown, whose tables know no line, says above rows that stand below one."""
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 CSV_FOLDER = ROOT / "csv"
 
@@ -33,7 +36,10 @@ def render(table: Table, form: Format = "text", width: int | None = None) -> str
         return table.frame.to_csv(index=False, float_format="%.10g")
     if form == "markdown":
         headers = [str(header) for header in table.shown.columns]
-        rows = [headers, ["---"] * len(headers), *table.shown.to_numpy().tolist()]
+        body = table.shown.to_numpy().tolist()
+        compared = len(body) - table.below
+        line = [[f"*{BELOW}*", *[""] * (len(headers) - 1)]] if table.below else []
+        rows = [headers, ["---"] * len(headers), *body[:compared], *line, *body[compared:]]
         lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
         return "\n".join([f"**{table.title}**", "", *lines, "", *(f"- {line}" for line in table.footer)]) + "\n"
     if form == "latex":
@@ -58,8 +64,9 @@ def text_of(table: Table, width: int) -> str:
         shown = table.shown[columns]
         for place, (header, room) in enumerate(zip(columns, widths(table, columns, width), strict=True)):
             grid.add_column(Text(header), justify="left" if place == 0 else "right", width=room)
-        for row in shown.itertuples(index=False):
-            grid.add_row(*(Text(str(cell), no_wrap=True) for cell in row))
+        for place, row in enumerate(shown.itertuples(index=False)):
+            last_compared = table.below > 0 and place == len(shown) - table.below - 1
+            grid.add_row(*(Text(str(cell), no_wrap=True) for cell in row), end_section=last_compared)
         console.print(grid)
     for line in table.footer:
         console.print(Text(line))
@@ -109,6 +116,6 @@ def as_dict(table: Table) -> dict[str, Any]:
     return {"id": table.id, "title": table.title, "rows": rows, "footer": table.footer}
 
 
-def write_csv(table: Table, folder: Path = CSV_FOLDER) -> Path:
-    """The raw numbers to `folder`/<table>.csv, whole or not at all."""
-    return write(folder / f"{table.id}.csv", render(table, "csv").encode())
+def write_csv(table: Table, folder: Path = CSV_FOLDER, tier: str = EMBEDDED) -> Path:
+    """The raw numbers to `folder`/<table>.csv, or the tier's folder in it, whole or not at all."""
+    return write(tier_folder(folder, tier) / f"{table.id}.csv", render(table, "csv").encode())

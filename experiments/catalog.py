@@ -24,6 +24,8 @@ from sharpose.data.photos import VARIABLE as PHOTOS
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 
+EMBEDDED = "nano"
+"""The tier of which everything ships; the files of others lie in folders of their own."""
 # What an environment variable that names the folder of a data set begins with.
 VARIABLE = "SHARPOSE_"
 # Folders inside the one that SHARPOSE_PHOTOS names.
@@ -92,10 +94,13 @@ class Catalog:
             raise Blocked(f"tier {self.name} has no {kind} that stands for {name} ({why})")
         return table[name]
 
+    def people(self, name: str) -> str | None:
+        """The data set that stands for `name`; None where none does."""
+        return name if self.tier.datasets is None else self.tier.datasets.get(name)
+
     def further_sets(self, name: str) -> list[str]:
         """The data sets on which rows about `name` are measured too, beside the one that stands for it."""
-        first = (self.tier.datasets or {}).get(name)
-        return [one for one in self.tier.also.get(name, {}) if one != first]
+        return [one for one in self.tier.also.get(name, {}) if one != self.people(name)]
 
     def dataset(self, name: str) -> DataSet:
         if name not in self.tiers.datasets:
@@ -244,6 +249,16 @@ def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
             )
     catalog.places = replace(catalog.places, others={**inside, **given}, photos=photos)
     return catalog
+
+
+def tier_folder(folder: Path, tier: str) -> Path:
+    """Where the files of a tier lie: of the embedded one in a folder itself, of others in one of its own inside."""
+    return folder if tier == EMBEDDED else folder / tier
+
+
+def examples_folder(tier: str) -> Path:
+    """Where the people that figures show are kept. Crops of photographs do not ship: git ignores their folder."""
+    return RESULTS / "examples" if tier == EMBEDDED else RESULTS / "local" / "examples" / tier
 
 
 def brief(path: Path) -> str:

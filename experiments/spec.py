@@ -45,8 +45,8 @@ KEYS = {
 }
 CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos", "distilled", "use"]}
 """`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
-`photos` ones on photographs after generated people, `distilled` ones by the recipe nano-distilled, `use` ones for use on
-photographs, whatever they started from; all lie in folders of these names."""
+`photos` ones on photographs after generated people, `distilled` ones by the recipe nano-distilled, `use` ones for use
+on photographs, whatever they started from; all lie in folders of these names."""
 
 
 class Strict(BaseModel):

@@ -208,6 +208,7 @@ class Tier(Strict):
     title: str | None = None
     starts: Start | None = None
     also: dict[str, dict[str, Literal["ap", "pck"]]] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list, description="under every table with an accuracy at this tier")
     shared: SharedBudget | None = None
 
 

@@ -40,8 +40,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Training:
-    """How `train_missing` trains: run folders in `out` (None: runs/shared, or the tier's), and what `sharpose train` has
-    the same options for; `start`: weights in place of those that the budget starts from."""
+    """How `train_missing` trains: run folders in `out` (None: runs/shared, or the tier's), what `sharpose train` has
+    the same options for, and `start`: weights in place of those that the budget starts from."""
 
     out: Path | None = None
     device: str | None = None

@@ -36,7 +36,7 @@ def run(
     measures: Measures = None,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Only say what the rows need at the paper tier: data, weights, hours.")
+        bool, typer.Option("--plan", help="Only say what the rows need: data, weights, hours; not at nano.")
     ] = False,
     launcher: Annotated[str, typer.Option(help="Run the cells as jobs: local or slurm.")] = "",
     at_once: Annotated[int, typer.Option(min=1, help="Jobs that run at the same time.")] = 4,
@@ -152,7 +152,7 @@ def table(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Print a table from the store (nothing is measured) and write its CSV to results/csv.
+    """Print a table from the store (nothing is measured) and write its CSV to results/csv, or the tier's folder in it.
 
     Example: sharpose table 6
     """
@@ -165,7 +165,7 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
     built = tables.build_tables(names, tier=tier, device=device)
     texts = [rendering.render(one, format) for one in built]
     for one in harness("analysis.raw").for_files(built, names, tier=tier, device=device):
-        rendering.write_csv(one)
+        rendering.write_csv(one, tier=tier)
     show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
 
 
@@ -174,22 +174,24 @@ def figures(
     example: Annotated[
         bool, typer.Option("--example", help="First run the model on the people that figures and report show.")
     ] = False,
+    tier: Tier = "nano",
     as_json: Json = False,
 ) -> None:
-    """Draw results/figures from the store and the stored examples.
+    """Draw results/figures, or the tier's folder in it, from the store and the stored examples.
 
     Example: sharpose figures
     """
     if example:
-        harness("experiments.example").save_examples()
-        harness("experiments.gallery").save_gallery()
-    paths = [str(path) for path in harness("analysis.figures").save_all()]
+        harness("experiments.example").save_examples(tier)
+        if tier == harness("experiments.catalog").EMBEDDED:
+            harness("experiments.gallery").save_gallery()
+    paths = [str(path) for path in harness("analysis.figures").save_all(tier=tier)]
     show(paths, as_json, "\n".join(paths))
 
 
 @app.command()
 def report(
-    out: Annotated[Path | None, typer.Option(help="The HTML file; default: results/report.html.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default: results/report.html, or -TIER.")] = None,
     tier: Tier = "nano",
     as_json: Json = False,
 ) -> None:

@@ -99,7 +99,7 @@ def test_without_speeds_it_is_still_written(tmp_path, monkeypatch):
 
 
 def test_html_of_labels_is_escaped(monkeypatch):
-    monkeypatch.setattr(module, "figures", lambda titles: [{"caption": "<b>", "address": "data:,"}])
+    monkeypatch.setattr(module, "figures", lambda titles, folder: [{"caption": "<b>", "address": "data:,"}])
     assert "<b>" not in report()
 
 
