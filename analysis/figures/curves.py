@@ -29,7 +29,7 @@ def curve_frame(catalog: Catalog) -> pd.DataFrame:
             "weights": made.name,
             **{key: value if key in ("crops", "step") or value is None else 100 * value for key, value in row.items()},
         }
-        for manifest in sorted(folder.glob("*.json"))
+        for manifest in sorted(folder.glob("*.json"), key=lambda path: path.stem)
         if (made := read_training(manifest.with_suffix(".safetensors"))).curve
         for row in made.curve
     ]
