@@ -62,11 +62,13 @@ def text_of(table: Table, width: int) -> str:
             pad_edge=False,
         )
         shown = table.shown[columns]
-        for place, (header, room) in enumerate(zip(columns, widths(table, columns, width), strict=True)):
+        rooms = widths(table, columns, width)
+        for place, (header, room) in enumerate(zip(columns, rooms, strict=True)):
             grid.add_column(Text(header), justify="left" if place == 0 else "right", width=room)
         for place, row in enumerate(shown.itertuples(index=False)):
-            last_compared = table.below > 0 and place == len(shown) - table.below - 1
-            grid.add_row(*(Text(str(cell), no_wrap=True) for cell in row), end_section=last_compared)
+            if table.below and place == len(shown) - table.below:
+                grid.add_row(*("─" * room for room in rooms))
+            grid.add_row(*(Text(str(cell), no_wrap=True) for cell in row))
         console.print(grid)
     for line in table.footer:
         console.print(Text(line))

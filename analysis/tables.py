@@ -77,7 +77,7 @@ def build_tables(
     store = store or Store()
     catalog = open_catalog(tier, coco)
     chosen = pick_device(device, store)
-    return [build(loaded, catalog, chosen, store) for loaded in load_specs(names)]
+    return [build(loaded, catalog, chosen, store) for loaded in load_specs(names, tier)]
 
 
 def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) -> Table:

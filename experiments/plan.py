@@ -71,7 +71,7 @@ def plan(
             f"--plan: all of tier {tier} ships, and `sharpose run` measures it; give --tier photos, small or paper"
         )
     groups: dict[tuple[str, str], list[tuple[str, Any]]] = {}
-    for loaded in load_specs(names):
+    for loaded in load_specs(names, tier):
         for label, named in accuracy_rows(loaded):
             try:
                 settings = stand_ins(named, catalog)

@@ -86,13 +86,17 @@ def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[s
     if selected:
         yield "figure5", people([load_example(name, examples) for name in selected])
     yield from learning_curves(tier)
-    for loaded in load_specs():
-        if loaded.spec.figure is not None:
+    for loaded in load_specs(tier=tier):
+        # cost and speed are the same at every tier
+        if loaded.spec.figure is not None and (
+            tier == EMBEDDED or {"accuracy", "predictions"} & set(loaded.spec.measure)
+        ):
             (table,) = build_tables([loaded.path], tier=tier, device=device, store=store)
             figure = draw(loaded, table, tier)
             if figure is not None:
                 yield loaded.id, figure
-    yield from bench_figure(bench_tables(device=device, store=store))
+    if tier == EMBEDDED:
+        yield from bench_figure(bench_tables(device=device, store=store))
 
 
 def learning_curves(tier: str) -> Iterator[tuple[str, Figure]]:
