@@ -120,7 +120,7 @@ train-nano: $(VENV)/harness.stamp
 	@echo "and those of runs/gain-* under the names sharpose-nano-*-gain."
 
 lab: $(VENV)/lab.stamp
-	$(BIN)/jupyter lab notebooks
+	TIER=$(TIER) $(BIN)/jupyter lab notebooks
 
 clean-local:
 	rm -rf results/local

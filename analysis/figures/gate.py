@@ -14,7 +14,7 @@ from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, ORANGE, SKY, name
 from analysis.gate_table import GateCurve
 
 
-def gate(curves: Sequence[GateCurve], tier: str) -> Figure:
+def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:
     """A row of three panels per model, with AP at `tier`."""
     size = (12, 3.7 * len(curves))
     figure, axes = plt.subplots(len(curves), 3, figsize=size, squeeze=False, layout="constrained")
