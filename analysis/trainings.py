@@ -139,7 +139,7 @@ def curve_key(loaded: LoadedSpec, catalog: Catalog) -> str:
 def title(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) -> str:
     """The spec's title; at a tier with people of its own, with these, and how far trainings have come."""
     scored = any({"accuracy", "predictions"} & set(line.cells) for line in lines)
-    if catalog.tier.title is None or not scored:
+    if catalog.tier.title is None or not scored or not curve_key(loaded, catalog):
         return loaded.spec.title
     words = loaded.spec.title.replace("COCO val", catalog.tier.title)
     return f"{words} ({catalog.name} tier: {convergence(lines, curve_key(loaded, catalog))})"
@@ -161,8 +161,9 @@ def convergence(lines: Iterable[Line], data: str) -> str:
 def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: int) -> list[str]:
     """What every row has had: crops, start, learning rate, and what the last doubling gained."""
     rows = [(line.row.label, made) for line in lines if (made := training_of(line)) is not None]
+    notes = catalog.tier.notes if curve_key(loaded, catalog) else []
     if not rows:
-        return list(catalog.tier.notes)
+        return list(notes)
     compared = rows[: len(rows) - below]
     same = len({made.crops for _, made in compared}) <= 1
     said = [
@@ -178,7 +179,7 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
         said.append(f"Below the line, not in the comparison, as they started from something else: {others}.")
     if not loaded.spec.seeds:
         said.append("Each was trained once: intervals are of the choice of people alone.")
-    return [*said, *catalog.tier.notes]
+    return [*said, *notes]
 
 
 def told(what: str, rows: Sequence[tuple[str, Training]], say: Callable[[Training], str], *, same: bool = True) -> str:
@@ -195,7 +196,7 @@ def told(what: str, rows: Sequence[tuple[str, Training]], say: Callable[[Trainin
 
 def rate_text(made: Training) -> str:
     """A learning rate, and out of which it was chosen."""
-    if made.rates is None:
+    if made.rates is None or "tried" not in made.rates:
         return f"{made.learning_rate:g}, not chosen from a list" if made.learning_rate else "not known"
     tried = ", ".join(f"{one['rate']:g}" for one in made.rates["tried"])
     score = str(made.rates["score"]).upper()

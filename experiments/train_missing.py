@@ -179,9 +179,8 @@ def chosen_rate(
     first = shared.first_of(name)
     if first != name:
         made = json.loads(catalog.weights_path(first, "shared").with_suffix(".json").read_text())
-        if "learning_rates" not in made:
-            raise RunFailed(f"{name}: the manifest of {first} does not say how its learning rate was chosen")
-        return {**made["learning_rates"], "chosen_for": first}
+        rates = made.get("learning_rates", {"chosen": made["recipe"]["learning_rate"]})
+        return {**rates, "chosen_for": first}
     tried = [{"rate": rate, **tried_rate(name, rate, shared, trials, catalog, how, deadline)} for rate in trials.values]
     judged = [one for one in tried if one.get(trials.score) is not None]
     if not judged:

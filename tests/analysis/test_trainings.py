@@ -21,7 +21,7 @@ from analysis.trainings import LABEL_FREE, POSE_NETWORK, RANDOM, read_training
 from experiments.catalog import Catalog, Places
 from experiments.cells import Cell, cells
 from experiments.provenance import local_device
-from experiments.spec import load_spec
+from experiments.spec import FOLDER, load_spec
 from results.store import Record, Store
 from sharpose.files import sha256_of
 
@@ -216,6 +216,13 @@ def test_where_nothing_is_trained_there_are_dashes_with_reasons(tmp_path: Path, 
     rows = table.shown[table.shown["model"] != "mean pose"].drop(columns=["model", "AP (paper)"])
     assert set(rows.to_numpy().ravel()) == {"–"} and not any("t-interval" in name for name in rows)
     assert any("no shared weights of sharpose-nano-128x96" in line for line in table.footer)
+
+
+def test_a_table_of_other_people_keeps_its_title_and_says_why_it_is_empty(tmp_path: Path, catalog: Catalog) -> None:
+    table = build(load_spec(FOLDER / "table5.yaml"), catalog, local_device("cpu"), Store(tmp_path / "results"))
+    assert table.title == "Table 5: MPII val, 256x256, 16 keypoints" and "PCKh@.5 (photos tier)" in table.shown
+    footer = "\n".join(table.footer)
+    assert "no photograph here has MPII's 16 joints and head boxes" in footer and "coco-mini-val" not in footer
 
 
 def test_a_label_free_tier_compares_what_started_so(tmp_path: Path, write: Callable[..., Path]) -> None:
