@@ -3,11 +3,13 @@ PYTHON ?= python3
 DEVICE ?= cpu
 TIER ?= nano
 BUDGET ?= 25m
+# files of other tiers lie in a folder of their own
+INSIDE := $(if $(filter-out nano,$(TIER)),/$(TIER))
 VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint schema format train-nano figures bench report gpu lab clean-local
+.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint schema format train-missing train-nano figures bench report gpu lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, and print; so table1 … table8"
@@ -22,11 +24,12 @@ help:
 	@echo "make schema        experiments/spec.schema.json again, after a change of what a spec may hold"
 	@echo "make bench         time ours, back-ends and peers in one session; once measured, print"
 	@echo "make figures       draw results/figures"
-	@echo "make report        results/report.html: everything in one file that works offline"
+	@echo "make report        results/report.html (report-photos.html …): everything in one file that works offline"
 	@echo "make train-nano    train the weights of the nano tier again (about four hours of two CPU cores)"
 	@echo "make gpu            what a GPU is worth, within BUDGET: small models on photographs, speeds, races (docs/gpu.md)"
 	@echo "make lab           JupyterLab on notebooks/"
-	@echo "Options: DEVICE=cuda, TIER=paper (with SHARPOSE_COCO), PYTHON=python3.12"
+	@echo "make train-missing train what the tables lack with the tier's shared budget, within BUDGET"
+	@echo "Options: DEVICE=cuda, TIER=photos or small (with SHARPOSE_PHOTOS), TIER=paper (with SHARPOSE_COCO), PYTHON=python3.12"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -58,7 +61,7 @@ tables: $(VENV)/harness.stamp
 	@$(SHARPOSE) table all --device $(DEVICE) --tier $(TIER)
 
 csv: $(VENV)/harness.stamp
-	@$(SHARPOSE) export --format csv --out results/csv --device $(DEVICE) --tier $(TIER)
+	@$(SHARPOSE) export --format csv --out results/csv$(INSIDE) --device $(DEVICE) --tier $(TIER)
 
 fill: $(VENV)/harness.stamp
 	@$(SHARPOSE) fill --budget $(BUDGET) --device $(DEVICE) --tier $(TIER)
@@ -107,10 +110,13 @@ bench: $(VENV)/bench.stamp
 	@$(SHARPOSE) bench --record --device $(DEVICE)
 
 figures: $(VENV)/harness.stamp
-	@$(SHARPOSE) figures
+	@$(SHARPOSE) figures --tier $(TIER)
 
 report: $(VENV)/harness.stamp
 	@$(SHARPOSE) report --tier $(TIER)
+
+train-missing: $(VENV)/harness.stamp
+	@$(SHARPOSE) train-missing --tier $(TIER) --budget $(BUDGET)
 
 train-nano: $(VENV)/harness.stamp
 	$(SHARPOSE) train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano-128x96 --preload
@@ -131,7 +137,7 @@ gpu: $(VENV)/harness.stamp
 	@$(SHARPOSE) gpu run --budget $(BUDGET)
 
 lab: $(VENV)/lab.stamp
-	$(BIN)/jupyter lab notebooks
+	TIER=$(TIER) $(BIN)/jupyter lab notebooks
 
 clean-local:
 	rm -rf results/local

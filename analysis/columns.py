@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from statistics import mean, stdev
@@ -21,11 +21,16 @@ from analysis.lines import (
 )
 from analysis.statistics import SCORES as RESAMPLED
 from analysis.statistics import score_interval
+from analysis.trainings import curve_key, seeds_interval, training_numbers
+from experiments.catalog import Catalog
 from experiments.provenance import Device, choose_device
 from experiments.spec import SETTINGS_SHOWN, LoadedSpec
+from results.store import Record
 from sharpose.errors import InputError
 
 SETTINGS_TITLES = {"batch_size": "batch", "refine_rate": "share refined"}
+HELD = ("pck",)
+"""Scores whose interval a record holds, in place of its replicates."""
 SCORES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -71,16 +76,24 @@ class Column:
     source: Source | None = None
 
 
-def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: Device) -> Iterator[Column]:
-    """The columns a spec asks for, each with the paper's beside it."""
-    spec = loaded.spec
+def printed_columns(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device) -> Iterator[Column]:
+    """The columns a spec asks for, each with the paper's beside it; beside AP those on the tier's further people."""
+    spec, tier = loaded.spec, catalog.name
+    dataset = spec.base.get("dataset", "")
+    # where people of several kinds stand side by side, the header says whose score it is
+    whose = f", {catalog.people(dataset)}" if catalog.tier.also.get(dataset) else ""
     for name in spec.columns:
         paper = Source(f"{name}_paper")
         if name in SCORES:
             yield Column(
-                f"{SCORES[name]} ({tier} tier)", partial(score_text, key=name), source=Source(name, "accuracy")
+                f"{SCORES[name]}{whose} ({tier} tier)", partial(score_text, key=name), source=Source(name, "accuracy")
             )
             yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True, source=paper)
+            if name == "ap":
+                yield from further_columns(catalog, dataset)
+        elif name == "ap_seeds" and catalog.tier.starts is not None:
+            title = f"AP, mean ± 95 % t-interval over trainings from own random weights{whose} ({tier} tier)"
+            yield Column(title, seeds_interval_text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
         elif name == "ap_seeds":
             title = f"AP, mean ± sd over trainings with the shared budget ({tier} tier)"
             yield Column(title, seeds_score_text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
@@ -113,12 +126,59 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
             raise InputError(f"{loaded.path}: nothing is known of a column {name!r}")
 
 
+def further_columns(catalog: Catalog, dataset: str) -> Iterator[Column]:
+    """The scores on people beside those that stand for `dataset`, and further scores of these."""
+    for people, score in catalog.tier.also.get(dataset, {}).items():
+        own = people == catalog.people(dataset)
+        measure = "accuracy" if own else f"accuracy_{people}"
+        yield Column(
+            f"{SCORES[score]}, {people}",
+            partial(further_text, people=people, score=score),
+            source=Source(f"{score}_{people}", measure),
+        )
+
+
+def record_on(line: Line, people: str) -> Record | None:
+    """The accuracy of a row on further people, or on its own where these are meant."""
+    return line.test_sets[people].record if people in line.test_sets else line.records.get("accuracy")
+
+
+def further_text(line: Line, people: str, score: str) -> str | None:
+    record = record_on(line, people)
+    return None if record is None else with_interval(record.metrics, score, score_bounds(record.metrics, score))
+
+
 def score_text(line: Line, key: str) -> str | None:
-    value = line.metric("accuracy", key)
+    if "accuracy" not in line.records:
+        return None
+    metrics = line.records["accuracy"].metrics
+    return with_interval(metrics, key, score_bounds(metrics, key) if key in RESAMPLED else None)
+
+
+def with_interval(metrics: Mapping[str, Any], key: str, bounds: tuple[float, float] | None) -> str | None:
+    """A score in percent with its interval, where there is one; None where it was not measured."""
+    value = metrics.get(key)
     if value is None:
         return None
-    interval = score_interval(line.records["accuracy"].metrics, key) if key in RESAMPLED else None
-    return f"{100 * value:.1f}" + (f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval else "")
+    return f"{100 * value:.1f}" + (f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else "")
+
+
+def score_bounds(metrics: Mapping[str, Any], key: str) -> tuple[float, float] | None:
+    """The interval of a score: by its replicates, or as a record holds it."""
+    interval = score_interval(metrics, key) if key in RESAMPLED else None
+    if interval is not None:
+        return interval.low, interval.high
+    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
+    return None if key not in HELD or low is None or high is None else (low, high)
+
+
+def seeds_interval_text(line: Line) -> str | None:
+    """Mean and half of its t-interval over the trainings that are there, and how many of all those are."""
+    found = seeds_interval(line)
+    if found is None:
+        return None
+    middle, half, count = found
+    return f"{middle:.1f}" + (f" ± {half:.1f}" if half is not None else "") + f" ({count} of {len(line.seeds)})"
 
 
 def seeds_score_text(line: Line) -> str | None:
@@ -206,7 +266,7 @@ def paper_relative_text(line: Line, reference: Line) -> str | None:
     return None if value is None else f"{value:.2f}"
 
 
-def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Device) -> dict[str, Any]:
+def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Device, catalog: Catalog) -> dict[str, Any]:
     """A row of the CSV: AP in percent, amounts in the paper's unit, None for what was not measured."""
     line = lines[index]
     raw: dict[str, Any] = {"label": line.row.label}
@@ -218,6 +278,9 @@ def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Devic
             scores = [100 * score for score in seed_scores(line)]
             enough = len(scores) > 1
             raw |= {"ap_seed_mean": mean(scores) if enough else None, "ap_seed_sd": stdev(scores) if enough else None}
+            if catalog.tier.starts is not None:
+                found = seeds_interval(line)
+                raw |= {"ap_seed_mean": found and found[0], "ap_seed_half_interval": found and found[1]}
             runs = [seed.record.run_id for seed in line.seeds if seed.record is not None]
             raw |= {"ap_seeds": len(scores), "ap_seeds_run_id": " ".join(runs) or None}
         if name == "refined":
@@ -245,9 +308,27 @@ def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Devic
             raw |= {"speed_relative_paper": paper_relative(line, reference)}
     if "accuracy" in line.cells:
         raw |= accuracy_numbers(loaded, lines, index)
+        raw |= (
+            further_numbers(line, catalog, loaded.spec.base.get("dataset", "")) if "ap" in loaded.spec.columns else {}
+        )
+        raw |= training_numbers(line, curve_key(loaded, catalog)) if catalog.tier.starts else {}
     return raw | {
         f"{measure}_run_id": cell.run_id if measure in line.records else None for measure, cell in line.cells.items()
     }
+
+
+def further_numbers(line: Line, catalog: Catalog, dataset: str) -> dict[str, Any]:
+    """Scores on further people with their intervals, in percent, and the runs behind them."""
+    raw: dict[str, Any] = {}
+    for people, score in catalog.tier.also.get(dataset, {}).items():
+        record, key = record_on(line, people), f"{score}_{people}"
+        metrics: Mapping[str, Any] = {} if record is None else record.metrics
+        value, bounds = metrics.get(score), score_bounds(metrics, score)
+        raw |= {key: None if value is None else 100 * value}
+        raw |= {f"{key}_{end}": bounds and 100 * bounds[place] for place, end in enumerate(("low", "high"))}
+        if people in line.test_sets:
+            raw |= {f"accuracy_{people}_run_id": None if record is None else record.run_id}
+    return raw
 
 
 def accuracy_numbers(loaded: LoadedSpec, lines: list[Line], index: int) -> dict[str, Any]:

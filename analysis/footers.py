@@ -51,6 +51,16 @@ def accuracy_text(lines: list[Line]) -> list[str]:
     ]
 
 
+def test_sets_text(lines: list[Line]) -> list[str]:
+    """How many further people rows were measured on."""
+    found = {people: one.record for line in lines for people, one in line.test_sets.items() if one.record is not None}
+    sizes = [
+        f"{people} ({record.metrics['annotated_people']:,} people in {record.metrics['images']:,} images)"
+        for people, record in found.items()
+    ]
+    return [f"The same models also on {', '.join(sizes)}; intervals likewise. PCK is of models alone."] if sizes else []
+
+
 def budget_text(lines: list[Line]) -> list[str]:
     """What the weights of the shared budget have in common, and what those have that start from trained blocks."""
     trained = [line for line in lines if (cell := line.cells.get("accuracy")) is not None and cell.weights is not None]
@@ -141,17 +151,35 @@ def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
         f"{len(loaded.spec.seeds)} in brackets."
     )
     apart = [] if own else ["The AP column is of other weights, not of these trainings."]
-    missing = [
+    return [" ".join([text, *apart]), *missing_seeds_text(loaded, lines)]
+
+
+def own_seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """Which trainings from their own random weights stand behind a mean and its interval, and which are missing."""
+    if not any(line.seeds for line in lines):
+        return []
+    seeds = ", ".join(map(str, loaded.spec.seeds))
+    text = (
+        f"AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds {seeds}, each from random "
+        f"weights of its own; n of {len(loaded.spec.seeds)} in brackets, and an interval from three on. Trainings that "
+        "share a start are not counted."
+    )
+    return [text, *missing_seeds_text(loaded, lines)]
+
+
+def missing_seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """The further trainings that are missing."""
+    return [
         f"{DASH} training with seed {number} of {said}"
         for number in loaded.spec.seeds
         for said in why_missing(
             (line.row.label, seed.cell)
-            for line, seed in seeds
+            for line in lines
+            for seed in line.seeds
             # what the row lacks itself is said of the row
             if seed.cell.seed == number and seed.record is None and not same_cell(seed.cell, line.cells["accuracy"])
         )
     ]
-    return [" ".join([text, *apart]), *missing]
 
 
 def same_cell(first: Cell, second: Cell) -> bool:
@@ -241,7 +269,18 @@ def named(models: list[str], most: int = 4) -> str:
 def missing_text(lines: list[Line]) -> list[str]:
     """Why there are dashes."""
     measures = dict.fromkeys(measure for line in lines for measure in line.cells)
-    return [
+    sets = dict.fromkeys(people for line in lines for people in line.test_sets)
+    further = [
+        f"{DASH} accuracy on {people} of {said}"
+        for people in sets
+        for said in why_missing(
+            (line.row.label, line.test_sets[people].cell)
+            for line in lines
+            # what the row lacks itself is said of the row
+            if people in line.test_sets and line.test_sets[people].record is None and "accuracy" in line.records
+        )
+    ]
+    return further + [
         f"{DASH} {measure} of {said}"
         for measure in measures
         for said in why_missing(

@@ -30,6 +30,8 @@ def latex(table: Table) -> str:
     columns = len(table.shown.columns)
     rows = [" & ".join(map(escape, row)) + r" \\" for row in table.shown.astype(str).to_numpy().tolist()]
     header = " & ".join(escape(str(name)) for name in table.shown.columns) + r" \\"
+    if table.below:
+        rows.insert(len(rows) - table.below, r"\midrule")
     tabular = [rf"\begin{{tabular}}{{l{'r' * (columns - 1)}}}", r"\toprule", header, r"\midrule", *rows]
     tabular += [r"\bottomrule", r"\end{tabular}"]
     if columns > NARROW:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.statistics import Interval, paired_difference
@@ -22,7 +22,8 @@ SAME_IN_A_COLUMN = {
 
 @dataclass(frozen=True)
 class Seed:
-    """The accuracy of one of a row's trainings with the shared budget; None where there is none yet."""
+    """The accuracy of one of a row's trainings with the shared budget, or on further people; None where there is none
+    yet."""
 
     cell: Cell
     record: Record | None
@@ -30,12 +31,14 @@ class Seed:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a spec with its cells and the records found for them, by measure."""
+    """A row of a spec with its cells and the records found for them, by measure; its further trainings, and its
+    accuracy on further people, by data set."""
 
     row: Row
     cells: Mapping[str, Cell]
     records: Mapping[str, Record]
     seeds: tuple[Seed, ...] = ()
+    test_sets: Mapping[str, Seed] = field(default_factory=dict)
 
     def metric(self, measure: str, key: str) -> Any:
         """A measured value, None where there is none."""
@@ -47,10 +50,12 @@ def read_lines(loaded: LoadedSpec, found: list[Cell], store: Store) -> list[Line
     lines = []
     for row in loaded.spec.rows:
         cells = [cell for cell in found if cell.row == row.label]
-        own: dict[str, Cell] = {cell.measure: cell for cell in cells if cell.seed is None}
+        own: dict[str, Cell] = {c.measure: c for c in cells if c.seed is None and c.test_set is None}
         stored = {measure: stored_record(cell, store) for measure, cell in own.items()}
         seeds = tuple(Seed(cell, stored_record(cell, store)) for cell in cells if cell.seed is not None)
-        lines.append(Line(row, own, {name: record for name, record in stored.items() if record is not None}, seeds))
+        others = {cell.test_set: Seed(cell, stored_record(cell, store)) for cell in cells if cell.test_set is not None}
+        known = {name: record for name, record in stored.items() if record is not None}
+        lines.append(Line(row, own, known, seeds, others))
     return lines
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from analysis.latex import latex
 from analysis.tables import Table
+from experiments.catalog import EMBEDDED, tier_folder
 from experiments.spec import FOLDER
 from experiments.yamlfile import SpecError
 from results.store import ROOT, StoreError, write
@@ -25,6 +26,8 @@ Format = Literal["text", "markdown", "csv", "latex"]
 FORMATS: tuple[Format, ...] = ("text", "markdown", "csv", "latex")
 GAP = 3
 """What a column needs beside its text."""
+BELOW = "not in the comparison"
+"""What Markdown, whose tables know no line, says above rows that stand below one."""
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 # a bracket alone is none of a link, an underscore inside a word no emphasis, a single tilde no line through
 MARKUP = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=[(\[])|~(?=~)|(?<=~)~|^(?=[#>]|[-+] )")
@@ -37,8 +40,14 @@ def render(table: Table, form: Format = "text", width: int | None = None) -> str
         return table.frame.map(no_formula).to_csv(index=False, float_format="%.10g", lineterminator="\n")
     if form == "markdown":
         headers = [str(header) for header in table.shown.columns]
-        rows = [headers, ["---"] * len(headers), *table.shown.to_numpy().tolist()]
-        lines = ["| " + " | ".join(markdown_text(str(cell)) for cell in row) + " |" for row in rows]
+
+        def line(cells: Sequence[object]) -> str:
+            return "| " + " | ".join(markdown_text(str(cell)) for cell in cells) + " |"
+
+        body = [line(row) for row in table.shown.to_numpy().tolist()]
+        compared = len(body) - table.below
+        parted = [f"| *{BELOW}* |" + " |" * (len(headers) - 1)] if table.below else []
+        lines = [line(headers), line(["---"] * len(headers)), *body[:compared], *parted, *body[compared:]]
         footer = [f"- {markdown_text(line)}" for line in table.footer]
         return "\n".join([f"**{markdown_text(table.title)}**", "", *lines, "", *footer]) + "\n"
     if form == "latex":
@@ -71,9 +80,12 @@ def text_of(table: Table, width: int) -> str:
             pad_edge=False,
         )
         shown = table.shown[columns]
-        for place, (header, room) in enumerate(zip(columns, widths(table, columns, width), strict=True)):
+        rooms = widths(table, columns, width)
+        for place, (header, room) in enumerate(zip(columns, rooms, strict=True)):
             grid.add_column(Text(header), justify="left" if place == 0 else "right", width=room)
-        for row in shown.itertuples(index=False):
+        for place, row in enumerate(shown.itertuples(index=False)):
+            if table.below and place == len(shown) - table.below:
+                grid.add_row(*("─" * room for room in rooms))
             grid.add_row(*(Text(str(cell), no_wrap=True) for cell in row))
         console.print(grid)
     for line in table.footer:
@@ -124,12 +136,13 @@ def as_dict(table: Table) -> dict[str, Any]:
     return {"id": table.id, "title": table.title, "rows": rows, "footer": table.footer}
 
 
-def csv_folder(spec: Path) -> Path:
+def csv_folder(spec: Path, tier: str = EMBEDDED) -> Path:
     """Where the raw numbers of a spec's table go: of ours to results/local, of a user's own beside it.
 
-    The published ones in results/csv are written by `sharpose export` alone.
+    The published ones in results/csv are written by `sharpose export` alone. Those of other tiers than the embedded one
+    lie in folders of their own.
     """
-    return LOCAL_CSV if spec.resolve().parent == FOLDER else spec.parent
+    return tier_folder(LOCAL_CSV if spec.resolve().parent == FOLDER else spec.parent, tier)
 
 
 def write_csv(table: Table, folder: Path) -> Path:

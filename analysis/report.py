@@ -20,6 +20,7 @@ from analysis.frontier import points
 from analysis.gallery import EXAMPLES, load_gallery
 from analysis.lines import stored_devices
 from analysis.tables import Table, build_tables
+from experiments.catalog import EMBEDDED, tier_folder
 from experiments.provenance import local_device, provenance
 from results.store import ROOT, Record, Store, write
 
@@ -29,6 +30,7 @@ FIGURES = ROOT / "figures"
 EXAMPLE_CAPTIONS = {
     "concept": "The method on one person: a coarse look, what the keypoints attend to, a fine look there, keypoints",
     "figure2": "Figure 2: ViTPose's heatmaps after every block, and how far the keypoints are off",
+    "curves": "Learning curves: accuracy over the crops that every training had seen",
     "figure5": "Figure 5: people, what their keypoints attend to, and the patches that are looked at finely",
 }
 LONG = 100
@@ -37,8 +39,9 @@ GALLERY_COST = ("SHaRPose", [256, 192], 768)
 
 
 def save_report(out: Path | None = None, *, tier: str = "nano", store: Store | None = None) -> Path:
-    """Write the report to `out` (results/report.html by default), whole or not at all."""
-    return write(out or REPORT, report(tier=tier, store=store).encode())
+    """Write the report to `out` (results/report.html by default, report-photos.html …), whole or not at all."""
+    own = REPORT if tier == EMBEDDED else REPORT.with_stem(f"{REPORT.stem}-{tier}")
+    return write(out or own, report(tier=tier, store=store).encode())
 
 
 def report(*, tier: str = "nano", store: Store | None = None) -> str:
@@ -60,7 +63,7 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
         devices=devices,
         device=busiest(records, devices),
         tables=[variants(same) for same in zip(*by_device, strict=True)],
-        figures=figures({table.id: table.title for table in by_device[0]}),
+        figures=figures({table.id: table.title for table in by_device[0]}, tier_folder(FIGURES, tier)),
         records=[row_of(record) for record in sorted(records, key=lambda one: (one.measure, one.spec, one.row))],
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
@@ -98,7 +101,11 @@ def table_context(table: Table) -> dict[str, Any]:
     """Headers, rows of cells (text, number to sort by, run id behind it) and notes; the caption names the device."""
     labels, *headers = [str(header) for header in table.shown.columns]
     rows = [
-        {"label": table.shown.loc[index, labels], "cells": [cell(table, header, index) for header in headers]}
+        {
+            "label": table.shown.loc[index, labels],
+            "cells": [cell(table, header, index) for header in headers],
+            "line": table.below > 0 and index == len(table.shown) - table.below,
+        }
         for index in range(len(table.shown))
     ]
     columns = [{"text": header.partition(" on ")[0], "paper": "(paper)" in header} for header in headers]

@@ -21,14 +21,17 @@ from analysis.footers import (
     cost_text,
     expected_cost_text,
     missing_text,
+    own_seeds_text,
     paired_text,
     pairs_text,
     paper_speed_text,
     seeds_text,
     speed_text,
+    test_sets_text,
 )
 from analysis.lines import Line, pick_device, read_lines, refuse_mixtures
 from analysis.tokens import token_frame, token_origin, token_shown
+from analysis.trainings import compared_first, race_text, title
 from experiments.catalog import Catalog, open_catalog
 from experiments.cells import cells
 from experiments.provenance import Device
@@ -46,7 +49,7 @@ class Table:
     """`frame`: raw numbers, one row per spec row, for CSV and notebooks. `shown`: as text under printed headers.
     `footer`: what has to be known to read it. `curves`: of kind gate, what its figure shows of every row. `sources`:
     what stands behind a printed column, by its header. `computed`: of a kind that measures nothing, what each
-    printed row follows from."""
+    printed row follows from. `below`: so many rows, the last, stand below a line, as they cannot be compared."""
 
     id: str
     title: str
@@ -56,6 +59,7 @@ class Table:
     curves: tuple[GateCurve, ...] = ()
     sources: dict[str, Source] = field(default_factory=dict)
     computed: tuple[dict[str, Any], ...] = ()
+    below: int = 0
 
 
 def build_tables(
@@ -73,7 +77,7 @@ def build_tables(
     store = store or Store()
     catalog = open_catalog(tier, coco)
     chosen = pick_device(device, store)
-    return [build(loaded, catalog, chosen, store) for loaded in load_specs(names)]
+    return [build(loaded, catalog, chosen, store) for loaded in load_specs(names, tier)]
 
 
 def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) -> Table:
@@ -85,25 +89,30 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
 
 def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
     """A line per row of the spec."""
+    lines, below = compared_first(lines, catalog)
     marked = [number for number, line in enumerate(lines) if line.row.note]
     labels = [
         line.row.label + (f" {superscript(marked.index(i) + 1)}" if i in marked else "") for i, line in enumerate(lines)
     ]
     shown: dict[str, list[str]] = {loaded.spec.row_header: labels}
     sources: dict[str, Source] = {}
-    for column in printed_columns(loaded, lines, catalog.name, device):
+    for column in printed_columns(loaded, lines, catalog, device):
         texts = [column.text(line) for line in lines]
         if any(texts) or not column.optional:
             shown[column.header] = [text or DASH for text in texts]
             if column.source is not None:
                 sources[column.header] = column.source
-    frame = pd.DataFrame([raw_numbers(loaded, lines, index, device) for index in range(len(lines))])
+    frame = pd.DataFrame([raw_numbers(loaded, lines, index, device, catalog) for index in range(len(lines))])
     footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
-    footer += [*accuracy_text(lines), *budget_text(lines), *paired_text(loaded, lines)]
-    footer += [*pairs_text(loaded, lines), *seeds_text(loaded, lines), *cost_text(lines), *expected_cost_text(loaded)]
+    race = catalog.tier.starts is not None and any("accuracy" in line.cells for line in lines)
+    budget = race_text(loaded, lines, catalog, below) if race else budget_text(lines)
+    seeds = own_seeds_text(loaded, lines) if race else seeds_text(loaded, lines)
+    footer += [*accuracy_text(lines), *test_sets_text(lines), *budget, *paired_text(loaded, lines)]
+    footer += [*pairs_text(loaded, lines), *seeds, *cost_text(lines), *expected_cost_text(loaded)]
     footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
     footer += [*missing_text(lines), *loaded.spec.notes]
-    return Table(loaded.id, loaded.spec.title, frame, pd.DataFrame(shown), footer, sources=sources)
+    heading = title(loaded, lines, catalog)
+    return Table(loaded.id, heading, frame, pd.DataFrame(shown), footer, sources=sources, below=below)
 
 
 def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
@@ -114,8 +123,10 @@ def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     curves = gate_table.gate_curves(loaded, lines, store)
     shown = gate_table.gate_shown(loaded, curves, catalog.name)
     footer = gate_table.gate_footer(loaded, lines, curves)
+    footer += race_text(loaded, lines, catalog, 0) if catalog.tier.starts is not None else []
     sources = {header: Source(*source) for header, source in gate_table.gate_sources(catalog.name).items()}
-    return Table(loaded.id, loaded.spec.title, gate_table.gate_frame(curves), shown, footer, tuple(curves), sources)
+    heading = title(loaded, lines, catalog)
+    return Table(loaded.id, heading, gate_table.gate_frame(curves), shown, footer, tuple(curves), sources)
 
 
 def build_tokens(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:

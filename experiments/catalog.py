@@ -20,12 +20,18 @@ from experiments.yamlfile import YamlFile, nearest
 from results.store import ROOT as RESULTS
 from sharpose.data.mannequin import VERSION as MANNEQUIN_VERSION
 from sharpose.data.mannequin.request import MPII_VERSION
+from sharpose.data.photos import PHOTO_SETS, photos_folder
+from sharpose.data.photos import VARIABLE as PHOTOS
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.models.registry import is_built_in
 
+EMBEDDED = "nano"
+"""The tier of which everything ships; the files of others lie in folders of their own."""
 # What an environment variable that names the folder of a data set begins with.
 VARIABLE = "SHARPOSE_"
+# Folders inside the one that SHARPOSE_PHOTOS names.
+PHOTO_FOLDERS = {source.annotations.partition("/")[0] for sources in PHOTO_SETS.values() for source in sources}
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Places:
     coco: Path | None = None
     others: Mapping[str, Path] = field(default_factory=dict)
     """Folders of data sets other than COCO, by name."""
+    photos: Path | None = None
+    """The folder around all photographs."""
     tiers: Path = FOLDER / "tiers.yaml"
 
 
@@ -64,6 +72,12 @@ class Catalog:
             for key, to in (tier.datasets or {}).items()
         ]
         named += [
+            (("tiers", name, "also", key), to)
+            for name, tier in self.tiers.tiers.items()
+            for key, sets in tier.also.items()
+            for to in sets
+        ]
+        named += [
             (("datasets", name, "training"), data.training)
             for name, data in self.tiers.datasets.items()
             if data.training
@@ -84,6 +98,14 @@ class Catalog:
             why = self.tier.without.get(name, f"add one to {self.places.tiers.name}")
             raise Blocked(f"tier {self.name} has no {kind} that stands for {name} ({why})")
         return table[name]
+
+    def people(self, name: str) -> str | None:
+        """The data set that stands for `name`; None where none does."""
+        return name if self.tier.datasets is None else self.tier.datasets.get(name)
+
+    def further_sets(self, name: str) -> list[str]:
+        """The data sets on which rows about `name` are measured too, beside the one that stands for it."""
+        return [one for one in self.tier.also.get(name, {}) if one != self.people(name)]
 
     def dataset(self, name: str) -> DataSet:
         if name not in self.tiers.datasets:
@@ -131,18 +153,30 @@ class Catalog:
 
     def folder(self, name: str) -> Path | None:
         """The folder that a data set on disk lies in; None where it is not given."""
-        kind = self.dataset(name).folder
+        data = self.dataset(name)
+        if data.sources:
+            return self.places.photos
+        kind = data.folder
         return self.places.coco if kind == "coco" else self.places.others.get(kind)
 
     def root(self, name: str) -> Path:
         """The same. Raises Blocked where it is not given."""
-        kind, root = self.dataset(name).folder, self.folder(name)
+        root = self.folder(name)
         if root is None:
-            coco = "the COCO folder with --coco DIR or SHARPOSE_COCO"
-            raise Blocked(
-                f"no {name} here (give {coco if kind == 'coco' else f'its folder with {VARIABLE}{kind.upper()}'})"
-            )
+            raise Blocked(f"no {name} here (give {self.wanted(name)})")
         return root
+
+    def wanted(self, name: str) -> str:
+        """How the folder of a data set is given."""
+        data = self.dataset(name)
+        alone = VARIABLE + data.folder.upper()
+        if data.sources:
+            return f"the folder of photographs with {PHOTOS}"
+        if data.folder in PHOTO_FOLDERS:
+            return f"the folder of photographs with {PHOTOS}, or {data.folder} alone with {alone}"
+        return (
+            "the COCO folder with --coco DIR or SHARPOSE_COCO" if data.folder == "coco" else f"its folder with {alone}"
+        )
 
     def data_path(self, name: str, relative: str) -> Path:
         """A path inside a data set's folder. Raises Blocked where that is not given, InputError where it lacks it."""
@@ -150,6 +184,7 @@ class Catalog:
         if not path.exists():
             kind = self.dataset(name).folder
             option = "--coco (or SHARPOSE_COCO)" if kind == "coco" else VARIABLE + kind.upper()
+            option = f"{PHOTOS} or {option}" if kind in PHOTO_FOLDERS else option
             raise InputError(f"{path}: no such file or folder; {option} must name the folder with {relative}")
         return path
 
@@ -164,6 +199,8 @@ class Catalog:
         by_name = {"by_name": data.by_name} if data.by_name else {}
         if data.annotations_sha256 is not None and self.absence(name) is not None:
             return {"annotations_sha256": data.annotations_sha256, **by_name}
+        if data.sources:
+            return {"annotations_sha256": [self.sha256(self.data_path(name, path)) for path in data.sources]}
         files = {"annotations": data.annotations, "ground_truth": data.ground_truth}
         found = {part: self.data_path(name, path) for part, path in files.items() if path is not None}
         digests = {f"{part}_sha256": self.sha256(path) for part, path in found.items()}
@@ -194,9 +231,13 @@ class Catalog:
 
         Raises Blocked when there are none, InputError when they are not intact.
         """
+        own = self.tier.folder is not None
+        if own and kind not in ("best", "shared", "use"):
+            raise Blocked(f"tier {self.name} has no {kind} weights")
         path = self.weights_path(model, kind)
         manifest = path.with_suffix(".json")
-        if not path.exists() and kind == "shared" and self.tier.shared is not None:
+        trained = kind == "shared" or (own and kind == "best")
+        if not path.exists() and trained and self.tier.shared is not None:
             train = f"sharpose train-missing --tier {self.name}"
             add = f"the shared budget trains none; add it to {self.places.tiers.name}"
             raise Blocked(f"no shared weights of {model} ({train if model in self.tier.shared.trainings else add})")
@@ -222,8 +263,10 @@ class Catalog:
         if kind.endswith(".safetensors"):
             return Path(kind)
         best = kind == "best" or (kind == "shared" and self.tier.shared is None)
-        folder = self.places.weights if best else self.places.weights / kind
-        return folder / f"{model}.safetensors"
+        inside = (self.tier.folder or "") if best else kind
+        if kind == "shared" and self.tier.folder is not None:
+            inside = self.tier.folder
+        return self.places.weights / inside / f"{model}.safetensors"
 
     def sha256(self, path: Path) -> str:
         """A file's hash, computed once."""
@@ -233,25 +276,28 @@ class Catalog:
 
 
 def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
-    """The tier's stand-ins, with the COCO folder from `coco` or SHARPOSE_COCO and others from SHARPOSE_<FOLDER>.
+    """The tier's stand-ins, with the COCO folder from `coco` or SHARPOSE_COCO and others from SHARPOSE_<FOLDER>, those
+    of photographs also inside SHARPOSE_PHOTOS.
 
     Raises InputError when one is no folder.
     """
     named = coco or (Path(os.environ["SHARPOSE_COCO"]) if os.environ.get("SHARPOSE_COCO") else None)
     if named is not None and not named.is_dir():
         raise InputError(f"{named}: no such folder; --coco (or SHARPOSE_COCO) must name the COCO folder")
+    photos = photos_folder() if os.environ.get(PHOTOS) else None
     catalog = Catalog(tier, Places(coco=named))
     kinds = {data.folder for data in catalog.tiers.datasets.values()} - {"coco"}
     kinds |= {peer.folder for peer in catalog.tiers.peers.values()}
-    others = {
+    inside = {kind: photos / kind for kind in kinds & PHOTO_FOLDERS if photos and (photos / kind).is_dir()}
+    given = {
         kind: Path(os.environ[VARIABLE + kind.upper()]) for kind in kinds if os.environ.get(VARIABLE + kind.upper())
     }
-    for kind, folder in others.items():
+    for kind, folder in given.items():
         if not folder.is_dir():
             raise InputError(
                 f"{folder}: no such folder; {VARIABLE}{kind.upper()} must name the folder of that data set"
             )
-    catalog.places = replace(catalog.places, others=others)
+    catalog.places = replace(catalog.places, others={**inside, **given}, photos=photos)
     return catalog
 
 
@@ -261,6 +307,16 @@ def mediapipe_version() -> str | None:
         return metadata.version("mediapipe")
     except metadata.PackageNotFoundError:
         return None
+
+
+def tier_folder(folder: Path, tier: str) -> Path:
+    """Where the files of a tier lie: of the embedded one in a folder itself, of others in one of its own inside."""
+    return folder if tier == EMBEDDED else folder / tier
+
+
+def examples_folder(tier: str) -> Path:
+    """Where the people that figures show are kept. Crops of photographs do not ship: git ignores their folder."""
+    return RESULTS / "examples" if tier == EMBEDDED else RESULTS / "local" / "examples" / tier
 
 
 def brief(path: Path) -> str:

@@ -46,6 +46,7 @@ class Cell:
 
     `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy and
     predictions. `seed` is that of a training with the shared budget, of which a table says mean and deviation.
+    `test_set` names further people on which the tier measures the row.
     """
 
     spec: str
@@ -61,6 +62,7 @@ class Cell:
     boxes: str = "ground-truth"
     flip_test: bool = True
     seed: int | None = None
+    test_set: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -70,7 +72,8 @@ class Cell:
     @property
     def name(self) -> str:
         seed = "" if self.seed is None else f" (seed {self.seed})"
-        return f"{self.spec} {self.row}{seed}: {self.measure}"
+        people = "" if self.test_set is None else f" on {self.test_set}"
+        return f"{self.spec} {self.row}{seed}{people}: {self.measure}"
 
 
 def cells(loaded: LoadedSpec, catalog: Catalog, device: Device) -> list[Cell]:
@@ -83,6 +86,8 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
     for measure in loaded.measures(row):
         if measure == "accuracy":
             yield accuracy_cell(loaded, row, settings, catalog)
+            for test_set in catalog.further_sets(settings.dataset):
+                yield accuracy_cell(loaded, row, settings, catalog, test_set=test_set)
             # a control is not trained, so it has no seeds; of shared weights, seed 0 is the row's own cell once more
             trained = is_ours(settings.model) and catalog.tier.shared is not None
             for seed in loaded.spec.seeds if trained else ():
@@ -133,14 +138,25 @@ def throughput_identity(
     return identity | {"device": device.name, "threads": device.threads}
 
 
-def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog, seed: int | None = None) -> Cell:
-    """The accuracy of a row at the catalog's tier; with `seed`, of one of several trainings of the same model."""
-    cell = Cell(loaded.id, row.label, "accuracy", catalog.name, settings.model, settings.options, seed=seed)
+def accuracy_cell(
+    loaded: LoadedSpec,
+    row: Row,
+    settings: Settings,
+    catalog: Catalog,
+    seed: int | None = None,
+    test_set: str | None = None,
+) -> Cell:
+    """The accuracy of a row at the catalog's tier; with `seed`, of one of several trainings of the same model; with
+    `test_set`, on people beside those of the row."""
+    settings = at_tier(settings, catalog)
+    cell = Cell(
+        loaded.id, row.label, "accuracy", catalog.name, settings.model, settings.options, seed=seed, test_set=test_set
+    )
     control, peer = settings.model == MEAN_POSE, settings.model.startswith(PEER)
     try:
         if settings.dataset == "":
             raise loaded.row_error(row, "accuracy needs a `dataset`, here or in base")
-        dataset = catalog.stand_in("dataset", settings.dataset)
+        dataset = test_set or catalog.stand_in("dataset", settings.dataset)
         model = settings.model if control or peer else catalog.stand_in("model", settings.model)
         identity = {"measure": "accuracy", "version": VERSIONS["accuracy"], "dataset": catalog.data_identity(dataset)}
         identity |= {"boxes": catalog.boxes_identity(dataset, settings.boxes), "flip_test": settings.flip_test}
@@ -170,6 +186,7 @@ def accuracy_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Cat
 
 def predictions_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog) -> Cell:
     """Both stages of every person at the catalog's tier, with ground-truth boxes and without flip test."""
+    settings = at_tier(settings, catalog)
     cell = Cell(loaded.id, row.label, "predictions", catalog.name, settings.model, settings.options, flip_test=False)
     if (
         settings.boxes != "ground-truth"
@@ -192,7 +209,20 @@ def predictions_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: 
         }
     except Blocked as reason:
         return replace(cell, blocked=str(reason))
-    return replace(cell, model=model, identity=identity, weights=weights, dataset=dataset)
+    return replace(
+        cell,
+        model=model,
+        identity=identity,
+        blocked=catalog.absence(dataset),
+        weights=weights,
+        dataset=dataset,
+    )
+
+
+def at_tier(settings: Settings, catalog: Catalog) -> Settings:
+    """What a row measures with what a tier changes for all: boxes, and the options that its models learnt with."""
+    options = settings.options if settings.model == MEAN_POSE else {**settings.options, **catalog.tier.options}
+    return replace(settings, options=options, boxes=catalog.tier.boxes or settings.boxes)
 
 
 def weights_name(model: str, options: dict[str, Any], seed: int | None = None) -> str:

@@ -3,58 +3,118 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.catalog import open_catalog
-from results.store import ROOT, write
-from sharpose.data.cache import ensure_named
+from experiments.catalog import EMBEDDED, Blocked, Catalog, examples_folder, open_catalog
+from experiments.measures import data_files
+from results.store import write
+from sharpose.errors import InputError
 
 if TYPE_CHECKING:
     from sharpose.data.coco import CocoTopDown
     from sharpose.models.output import PoseModel
 
-FOLDER = ROOT / "examples"
-MODEL, DATASET, ALPHA = "sharpose-nano-128x96", "mannequin-val", 0.3
-VITPOSE = "vitpose-nano-128x96"
+MODEL, VITPOSE, ALPHA = "sharpose-base-256x192", "vitpose-base-256x192", 0.3
 PEOPLE = (0, 100, 250, 400, 550, 700)
 """Places in the data set of the people of Figure 5, fixed without looking."""
+OPEN_LICENCES = (4, 5, 7, 8)
+"""COCO's numbers of licences under which a crop may be shown to others with its source named: CC BY, CC BY-SA, and no
+known restriction."""
+FEWEST_KEYPOINTS = 10
 
 
-def save_examples() -> list[Path]:
-    """The concept's person, the people of Figure 5, and the blocks of Figure 2."""
-    model, digest = trained(MODEL, alpha=ALPHA, quality_threshold=None)
-    paths = [save_person(model, digest, 0, "person")]
-    paths += [save_person(model, digest, index, f"person-{number}") for number, index in enumerate(PEOPLE[1:], 1)]
-    return [*paths, save_blocks()]
+def save_examples(tier: str = EMBEDDED) -> list[Path]:
+    """Save the concept's person, the people of Figure 5, and the blocks of Figure 2, as a tier's models see them.
+
+    Of photographs, people of COCO's open licences alone. Raises InputError where a tier has no weights or people yet.
+    """
+    catalog = open_catalog(tier)
+    try:
+        model, digest = trained(catalog, MODEL, alpha=ALPHA, quality_threshold=None)
+        people = people_for(catalog, model)
+        chosen = choose(people)
+        first, *others = [Shown(catalog, people, index, found) for index, found in chosen.items()]
+        paths = [save_person(model, digest, first, "person")]
+        paths += [save_person(model, digest, one, f"person-{number}") for number, one in enumerate(others, 1)]
+        return [*paths, save_blocks(first)]
+    except Blocked as reason:
+        raise InputError(f"no examples of tier {tier}: {reason}") from None
 
 
-def trained(name: str, kind: str = "best", **options: Any) -> tuple[PoseModel, str]:
-    """A model with its weights of this tier, and their sha256. Raises Blocked where it has none."""
+@dataclass(frozen=True)
+class Shown:
+    """One person of a tier's people, by place, and whose photograph it is."""
+
+    catalog: Catalog
+    people: CocoTopDown
+    index: int
+    attribution: dict[str, str]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """The people's name and the person's; of a photograph, its licence and address too."""
+        person = int(self.people.instances[self.index].instance_id)
+        return {"dataset": dataset_of(self.catalog), "instance_id": person, **self.attribution}
+
+
+def trained(catalog: Catalog, name: str, kind: str = "best", **options: Any) -> tuple[PoseModel, str]:
+    """The stand-in of a model with its weights of this tier, and their sha256. Raises Blocked where it has none."""
     from sharpose.models import create_model
     from sharpose.weights import load_weights
 
-    path = open_catalog().weights(name, kind)
-    model = create_model(name, **options)
+    stand_in = catalog.stand_in("model", name)
+    path = catalog.weights(stand_in, kind)
+    model = create_model(stand_in, **options, **catalog.tier.options)
     return model.eval(), load_weights(model, path)
 
 
-def people_for(model: PoseModel) -> CocoTopDown:
+def dataset_of(catalog: Catalog) -> str:
+    """Generated people are those that tables are about; of photographs, those with licences, to report choices on."""
+    name = catalog.stand_in("dataset", "coco-val")
+    return name if catalog.dataset(name).mannequin is not None else catalog.stand_in("dataset", "held-out")
+
+
+def people_for(catalog: Catalog, model: PoseModel) -> CocoTopDown:
     from sharpose.data.coco import CocoTopDown
 
-    people = ensure_named(DATASET)
-    return CocoTopDown(people.annotations_file, people.images_folder, image_size=model.config.image_size)
+    files = data_files(catalog, dataset_of(catalog), lambda done, total: None)
+    return CocoTopDown(files.annotations, files.images, image_size=model.config.image_size)
 
 
-def save_person(model: PoseModel, digest: str, index: int, name: str) -> Path:
+def choose(people: CocoTopDown) -> dict[int, dict[str, str]]:
+    """Places of the people to show, with what has to be said of their photographs.
+
+    Photographs have licences in their file: the first people of open ones with enough labelled keypoints are taken.
+    """
+    content = json.loads(Path(people.annotations).read_bytes())
+    names = {one["id"]: f"{one['name']}, {one['url']}" for one in content.get("licenses", ())}
+    if not names:
+        return {index: {} for index in PEOPLE}
+    open_ones = {one["id"]: one for one in content["images"] if one.get("license") in OPEN_LICENCES}
+    found = [
+        index
+        for index, one in enumerate(people.instances)
+        if one.image_id in open_ones and (one.visible > 0).sum() >= FEWEST_KEYPOINTS
+    ]
+    if not found:
+        raise InputError(f"{people.annotations}: nobody in it is in a photograph of an open licence")
+    pictures = {index: open_ones[people.instances[index].image_id] for index in found[: len(PEOPLE)]}
+    return {
+        index: {"photograph": one["flickr_url"], "licence": names[one["license"]]} for index, one in pictures.items()
+    }
+
+
+def save_person(model: PoseModel, digest: str, shown: Shown, name: str) -> Path:
     """Crop, relevance, kept patches, quality, keypoints and OKS of both stages; the crop as PNG beside it."""
     import torch
 
     from sharpose.data.normalise import normalise
     from sharpose.metrics.oks import instance_oks
 
-    config, dataset = model.config, people_for(model)
-    person = dataset[index]
+    config, dataset = model.config, shown.people
+    person = dataset[shown.index]
     with torch.inference_mode():
         output = model(normalise(person["image"][None]))
     points = {
@@ -69,10 +129,9 @@ def save_person(model: PoseModel, digest: str, index: int, name: str) -> Path:
         for stage, found in points.items()
     }
     facts: dict[str, Any] = {
-        "model": MODEL,
+        "model": shown.catalog.stand_in("model", MODEL),
         "weights_sha256": digest,
-        "dataset": DATASET,
-        "instance_id": int(person["instance_id"]),
+        **shown.source,
         "alpha": ALPHA,
         "coarse_grid": config.coarse_grid,
         "fine_grid": config.fine_grid,
@@ -85,7 +144,7 @@ def save_person(model: PoseModel, digest: str, index: int, name: str) -> Path:
         "fine_oks": similar["fine"],
         "limbs": dataset.skeleton.limbs,
     }
-    return save(name, person, facts)
+    return save(shown.catalog, name, person, facts)
 
 
 def keypoints(model: PoseModel, heatmaps: Any) -> Any:
@@ -96,35 +155,36 @@ def keypoints(model: PoseModel, heatmaps: Any) -> Any:
     return place(heatmaps, *crop_frame(model.config.image_size), codec_of(model.config))[0][0]
 
 
-def save_blocks(index: int = 0) -> Path:
+def save_blocks(shown: Shown) -> Path:
     """ViTPose's heatmaps of one person behind every block, and how far their keypoints are from the annotated ones."""
     from sharpose.data.normalise import normalise
     from sharpose.models.intermediate import block_heatmaps
 
-    model, digest = trained(VITPOSE, "shared")
-    person = people_for(model)[index]
+    name = shown.catalog.stand_in("model", VITPOSE)
+    model, digest = trained(shown.catalog, VITPOSE, "shared")
+    person = shown.people[shown.index]
     maps = block_heatmaps(model, normalise(person["image"][None]))
     seen = person["visible"] > 0
     errors = [(keypoints(model, one) - person["keypoints"])[seen].norm(dim=1).mean().item() for one in maps.values()]
     facts = {
-        "model": VITPOSE,
+        "model": name,
         "weights_sha256": digest,
-        "dataset": DATASET,
-        "instance_id": int(person["instance_id"]),
-        "caption": f"{VITPOSE}: heatmaps decoded after every block",
+        **shown.source,
+        "caption": f"{name}: heatmaps decoded after every block",
         "blocks_per_row": len(model.blocks),  # type: ignore[arg-type]
         "block_names": list(maps),
         # thousandths, so that the file stays small
         "block_maps": [(1000 * one[0].amax(dim=0)).round().int().tolist() for one in maps.values()],
         "block_errors": [round(error, 3) for error in errors],
     }
-    return save("blocks", person, facts)
+    return save(shown.catalog, "blocks", person, facts)
 
 
-def save(name: str, person: dict[str, Any], facts: dict[str, Any]) -> Path:
+def save(catalog: Catalog, name: str, person: dict[str, Any], facts: dict[str, Any]) -> Path:
     """The crop as PNG and the facts as JSON."""
     import cv2
 
     pixels = person["image"].permute(1, 2, 0).numpy()[..., ::-1]
-    write(FOLDER / f"{name}.png", cv2.imencode(".png", pixels)[1].tobytes())
-    return write(FOLDER / f"{name}.json", (json.dumps(facts) + "\n").encode())
+    folder = examples_folder(catalog.name)
+    write(folder / f"{name}.png", cv2.imencode(".png", pixels)[1].tobytes())
+    return write(folder / f"{name}.json", (json.dumps(facts) + "\n").encode())

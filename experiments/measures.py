@@ -81,8 +81,8 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
     elif cell.weights is None:
         # the control needs boxes alone, so any input size does
         dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), **how)
-        training = data_files(catalog, data.training or "", progress)
-        evaluation = score_results(mean_pose_control(training.annotations, dataset), dataset)
+        training = training_annotations(catalog, data.training or "", progress)
+        evaluation = score_results(mean_pose_control(training, dataset), dataset)
     else:
         model, codec = trained_model(cell)
         size = model.config.image_size
@@ -182,6 +182,12 @@ class DataFiles:
     images: Path
     detections: Path | None
     ground_truth: Path | None = None
+
+
+def training_annotations(catalog: Catalog, name: str, progress: Progress) -> list[Path]:
+    """The annotations of what models learn from; photographs have several sources."""
+    sources = catalog.dataset(name).sources
+    return [catalog.data_path(name, path) for path in sources] or [data_files(catalog, name, progress).annotations]
 
 
 def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:

@@ -8,20 +8,26 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.catalog import Catalog, brief, open_catalog
-from experiments.cells import learnt_with, model_identity, weights_name
-from experiments.spec import LoadedSpec, is_ours, load_specs
+from experiments.catalog import Blocked, Catalog, brief, open_catalog
+from experiments.cells import at_tier, learnt_with, model_identity, weights_name
+from experiments.spec import LoadedSpec, Settings, is_ours, load_specs
+from experiments.tiers import SharedBudget
 from results.store import Store, canonical
 from sharpose.errors import InputError
 from sharpose.training.recipe import load_recipe, own_recipe
 
 # people of a set that models learn from, and the crops that are looked at to judge one, by kind of boxes
-PEOPLE = {"coco-train": 149_813, "mpii-train": 22_246}
-LOOK_AT = {"coco-val": {"ground-truth": 6_352, "detections": 104_125}, "mpii-val": {"ground-truth": 2_958}}
+PEOPLE = {"coco-train": 149_813, "mpii-train": 22_246, "photos-train": 21_458}
+LOOK_AT = {
+    "coco-val": {"ground-truth": 6_352, "detections": 104_125},
+    "mpii-val": {"ground-truth": 2_958},
+    # with the people of the columns beside it
+    "photos-val": {"ground-truth": 398 + 73 + 80 + 500},
+}
 
 GPU_MACS_PER_S = 20e12
 """Multiply-adds that a GPU is taken to sustain, in mixed precision; no stored throughput says so."""
@@ -60,14 +66,27 @@ def plan(
 ) -> list[Need]:
     """The needs of every set of weights that the specs' accuracy rows ask for, in their order. Raises InputError."""
     catalog, store = open_catalog(tier, coco), store or Store()
-    if catalog.tier.models is not None:
-        raise InputError(f"--plan: tier {tier} has stand-ins that `sharpose run` measures; give --tier paper")
+    if catalog.tier.models is not None and catalog.tier.folder is None:
+        raise InputError(
+            f"--plan: all of tier {tier} ships, and `sharpose run` measures it; give --tier photos, small or paper"
+        )
     groups: dict[tuple[str, str], list[tuple[str, Any]]] = {}
-    for loaded in load_specs(names):
-        for label, settings in accuracy_rows(loaded):
+    for loaded in load_specs(names, tier):
+        for label, named in accuracy_rows(loaded):
+            try:
+                settings = stand_ins(named, catalog)
+            # nothing to plan where the tier has no stand-in
+            except Blocked:
+                continue
             key = weights_name(settings.model, settings.options), settings.dataset
             groups.setdefault(key, []).append((label, settings))
     return [need(weights, rows, catalog, store, device) for (weights, _), rows in groups.items()]
+
+
+def stand_ins(settings: Settings, catalog: Catalog) -> Settings:
+    """A row's settings with what stands for its model and people at the tier. Raises Blocked where nothing does."""
+    model, people = catalog.stand_in("model", settings.model), catalog.stand_in("dataset", settings.dataset)
+    return replace(at_tier(settings, catalog), model=model, dataset=people)
 
 
 def accuracy_rows(loaded: LoadedSpec) -> list[tuple[str, Any]]:
@@ -79,10 +98,11 @@ def accuracy_rows(loaded: LoadedSpec) -> list[tuple[str, Any]]:
 def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store: Store, device: str) -> Need:
     """What one set of weights, and the rows that use it, need."""
     first = rows[0][1]
-    path = catalog.places.weights / f"{weights}.safetensors"
+    path = catalog.weights_path(weights, "best" if catalog.tier.folder is None else first.weights)
     there, missing = data_paths(catalog, first.dataset, {settings.boxes for _, settings in rows})
-    learnt = learnt_with(first.options)
-    name = None if path.exists() else own_recipe(first.model, learnt.get("codec", ""))
+    learnt, shared = learnt_with(first.options), shared_budget(catalog)
+    own = own_recipe(first.model, learnt.get("codec", "")) if shared is None else shared.recipe
+    name = None if path.exists() else own
     recipe = None if name is None else load_recipe(name)
     (there if path.exists() else missing).append(f"weights {brief(path)}")
     macs, speed, where = stored_costs(store, [settings for _, settings in rows], device)
@@ -91,9 +111,17 @@ def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store:
         if recipe is None
         else recipe.epochs * PEOPLE.get(catalog.dataset(first.dataset).training or "", 0) * STEP_FORWARDS
     )
+    if recipe is not None and shared is not None and shared.learning_rates is not None:
+        passes += shared.learning_rates.crops * len(shared.learning_rates.values) * STEP_FORWARDS
     looks = sum(looked_at(settings) for _, settings in rows)
     command = None
-    if recipe is not None and name is not None:
+    if recipe is not None and shared is not None:
+        if weights not in shared.trainings:
+            missing.append(f"{weights} is not among what the tier trains (add it to {catalog.places.tiers.name})")
+        elif shared.trainings[weights].start and not catalog.weights_path(shared.start or "", "shared").exists():
+            missing.append(f"start weights: {recipe.starts_from} (train-missing --start FILE)")
+        command = shlex.join(["sharpose", "train-missing", "--tier", catalog.name, "--only", weights])
+    elif recipe is not None and name is not None:
         start = recipe.starts_from not in (None, "random weights")
         if start:
             missing.append(f"start weights: {recipe.starts_from} (sharpose import makes them safetensors)")
@@ -106,7 +134,7 @@ def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store:
         weights=weights,
         rows=[label for label, _ in rows],
         recipe=name,
-        starts_from=None if recipe is None else recipe.starts_from,
+        starts_from=None if recipe is None else recipe.starts_from or (None if shared is None else "random weights"),
         epochs=None if recipe is None else recipe.epochs,
         gpu_hours=None if macs is None else passes * macs / GPU_MACS_PER_S / 3600,
         device_hours=None if speed is None else passes / speed / 3600,
@@ -118,6 +146,11 @@ def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store:
     )
 
 
+def shared_budget(catalog: Catalog) -> SharedBudget | None:
+    """The budget by which all of a tier's weights are trained; None where systems have recipes of their own."""
+    return None if catalog.tier.folder is None else catalog.tier.shared
+
+
 def data_paths(catalog: Catalog, name: str, boxes: set[str]) -> tuple[list[str], list[str]]:
     """The files that evaluating on a data set and training for it take: those that are there, and the others."""
     data = catalog.dataset(name)
@@ -127,7 +160,10 @@ def data_paths(catalog: Catalog, name: str, boxes: set[str]) -> tuple[list[str],
         wanted += [path for part, path in catalog.dataset(data.training).paths.items() if part != "detections"]
     root = catalog.folder(name)
     paths = [path if root is None else str(root / path) for path in dict.fromkeys(wanted)]
-    there = [path for path in paths if root is not None and Path(path).exists()]
+    sources = () if data.training is None else catalog.dataset(data.training).sources
+    around = catalog.places.photos
+    paths += [path if around is None else str(around / path) for path in sources]
+    there = [path for path in paths if Path(path).is_absolute() and Path(path).exists()]
     return there, withheld + [path for path in paths if path not in there]
 
 

@@ -112,7 +112,7 @@ def status(
     """Every cell of the specs: stored, missing, or blocked and why. Measures nothing."""
     catalog, store = open_catalog(tier, coco), store or Store()
     chosen, gpu = choose_device(device)
-    every = [cell for loaded in load_specs(names) for cell in cells(loaded, catalog, chosen)]
+    every = [cell for loaded in load_specs(names, tier) for cell in cells(loaded, catalog, chosen)]
     found = [cell_status(cell, store, gpu) for cell in every if cell.measure in measures]
     notes = latest_notes(store)
     return [
@@ -190,7 +190,7 @@ def make_plan(
     store: Store,
 ) -> Plan:
     """What `run_specs` would measure. Raises InputError for bad specs, data or devices."""
-    catalog, chosen, specs = open_catalog(tier, coco), local_device(device), load_specs(names)
+    catalog, chosen, specs = open_catalog(tier, coco), local_device(device), load_specs(names, tier)
     every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in measures]
     wanted = {cell.run_id: cell for cell in reversed(every) if cell.blocked is None}
     missing = [

@@ -53,12 +53,13 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
-    "weights": "best, shared, photos or distilled, or a .safetensors file beside the spec",
+    "weights": "best, shared, photos, distilled or use, or a .safetensors file beside the spec",
 }
-CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos", "distilled"]}
+CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos", "distilled", "use"]}
 FILES = {"weights": r"\.safetensors$"}
 """`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
-`photos` ones on photographs, `distilled` ones by the recipe nano-distilled, and lie in folders of these names."""
+`photos` ones on photographs after generated people, `distilled` ones by the recipe nano-distilled, `use` ones for use
+on photographs, whatever they started from; all lie in folders of these names."""
 
 
 Line = Annotated[str, AfterValidator(one_line)]
@@ -164,6 +165,7 @@ class Spec(Strict):
         default_factory=list, description="labels of two rows: is the AP of the first higher? by paired bootstrap"
     )
     notes: list[Line] = Field(default_factory=list)
+    tiers: list[str] = Field(default_factory=list, description="at which it means something; left out: at every tier")
 
 
 @dataclass(frozen=True)
@@ -334,10 +336,17 @@ def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
     return matches
 
 
-def load_specs(names: Iterable[str | Path] = ()) -> list[LoadedSpec]:
-    """The specs that `names` mean (`6`, `6a`, `table6a`, a path), each once; without names, all of them."""
+def load_specs(names: Iterable[str | Path] = (), tier: str | None = None) -> list[LoadedSpec]:
+    """The specs that `names` mean (`6`, `6a`, `table6a`, a path), each once; without names, all of them.
+
+    Of a `tier`, those that mean something there. Raises SpecError where none of those that were named does.
+    """
     paths = [path for name in list(names) or ["all"] for path in find_specs(str(name))]
-    return [load_spec(path) for path in dict.fromkeys(paths)]
+    loaded = [load_spec(path) for path in dict.fromkeys(paths)]
+    found = [one for one in loaded if tier is None or not one.spec.tiers or tier in one.spec.tiers]
+    if loaded and not found:
+        raise loaded[0].file.error(("tiers",), f"this table is of tier {', '.join(loaded[0].spec.tiers)}; give --tier")
+    return found
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.catalog import Catalog, brief, open_catalog
+from experiments.catalog import Blocked, Catalog, brief, open_catalog
 from experiments.provenance import REPOSITORY
-from experiments.tiers import SharedBudget, SharedSystem
+from experiments.tiers import RateTrials, SharedBudget, SharedSystem
 from experiments.yamlfile import nearest
 from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed
 from sharpose.files import write_atomically, write_json
@@ -40,12 +40,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Training:
-    """How `train_missing` trains: run folders in `out`, and what `sharpose train` has the same options for."""
+    """How `train_missing` trains: run folders in `out` (None: runs/shared, or the tier's), what `sharpose train` has
+    the same options for, and `start`: weights in place of those that the budget starts from."""
 
-    out: Path = REPOSITORY / "runs" / "shared"
+    out: Path | None = None
     device: str | None = None
     workers: int = 0
     preload: bool = False
+    start: Path | None = None
 
 
 def parse_duration(text: str) -> float:
@@ -67,6 +69,7 @@ def train_missing(
     deadline, how = time.monotonic() + budget_s, how or Training()
     catalog = catalog or open_catalog(tier)
     shared = shared_budget(catalog, only)
+    how = replace(how, out=how.out or REPOSITORY / "runs" / (catalog.tier.folder or "shared"))
     outcomes = []
     for name in shared.trainings:
         if only and name not in only:
@@ -95,46 +98,123 @@ def shared_budget(catalog: Catalog, only: Sequence[str] = ()) -> SharedBudget:
 
 def attempt(name: str, shared: SharedBudget, catalog: Catalog, how: Training, deadline: float) -> Outcome:
     """Train one system; what goes wrong with it is its outcome."""
-    system = shared.trainings[name]
+    system, first = shared.trainings[name], shared.first_of(name)
     if system.teacher is not None and not catalog.weights_path(system.teacher, "shared").exists():
         return Outcome(name, "waiting", f"it learns from {system.teacher}, which has no shared weights yet")
+    if shared.learning_rates is not None and first != name and not catalog.weights_path(first, "shared").exists():
+        return Outcome(name, "waiting", f"it takes the learning rate of {first}, which has no shared weights yet")
     try:
         facts = train_system(name, shared, catalog, how, deadline)
     except OutOfTime as stop:
         return Outcome(name, "stopped", str(stop).split(";")[0])
     except Interrupted:
         raise
-    except RunFailed as failure:
+    # a start that is not here, too
+    except (RunFailed, Blocked) as failure:
         return Outcome(name, "failed", str(failure))
     path = catalog.weights_path(name, "shared")
-    publish(Path(facts["weights"]), path)
+    publish(Path(facts["weights"]), path, {key: facts[key] for key in ("learning_rates",) if key in facts})
     return Outcome(name, "trained", f"{brief(path)} after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
 
 
 def train_system(name: str, shared: SharedBudget, catalog: Catalog, how: Training, deadline: float) -> dict[str, Any]:
-    """Train one system in its run folder, or go on where it stopped; the facts of its manifest."""
+    """Train one system in its run folder, or go on where it stopped; the facts of its manifest.
+
+    Where the budget has a list of learning rates, with the best of them, and what was tried.
+    """
+    if shared.learning_rates is None:
+        return train_once(name, shared, catalog, how, deadline)
+    rates = chosen_rate(name, shared, shared.learning_rates, catalog, how, deadline)
+    changes = {"learning_rate": rates["chosen"]}
+    return {**train_once(name, shared, catalog, how, deadline, changes), "learning_rates": rates}
+
+
+def train_once(
+    name: str,
+    shared: SharedBudget,
+    catalog: Catalog,
+    how: Training,
+    deadline: float,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    folder: str = "",
+    trials: RateTrials | None = None,
+) -> dict[str, Any]:
+    """Train one system with changes to its recipe; with `trials`, in small, in a folder of its own."""
     from sharpose.training.session import train_and_export
 
     system: SharedSystem = shared.trainings[name]
-    changes = dict(system.recipe)
+    changed = {**system.recipe, **(changes or {})}
     if system.teacher is not None:
-        changes["teacher"] = catalog.weights(system.teacher, "shared")
+        changed["teacher"] = catalog.weights(system.teacher, "shared")
+    start = None
+    if system.start:
+        start = how.start or catalog.weights(shared.start or "", "shared")
     return train_and_export(
         model_name=system.model or name,
         recipe_name=shared.recipe,
-        changes=changes,
+        changes=changed,
         data=[system.data or shared.data],
-        out=how.out / name,
+        out=(how.out or Path()) / name / folder,
         seed=system.seed,
-        init=catalog.weights(shared.start, "shared") if system.start else None,
+        init=start,
         workers=how.workers,
-        preload=how.preload,
+        precision=shared.precision,
+        preload=how.preload or shared.preload,
+        validate=shared.validate_on if trials is None else [trials.judged_on],
+        points=shared.points if trials is None else 1,
+        crops=None if trials is None else trials.crops,
         device=how.device,
         deadline=deadline,
     )
 
 
-def publish(made: Path, path: Path) -> None:
-    """Copy weights and manifest; the weights come last, as their presence says that both are there."""
-    write_json(path.with_suffix(".json"), json.loads(made.with_suffix(".json").read_text(encoding="utf-8")))
+def chosen_rate(
+    name: str, shared: SharedBudget, trials: RateTrials, catalog: Catalog, how: Training, deadline: float
+) -> dict[str, Any]:
+    """The system's best learning rate of the list, and how each did. Raises RunFailed where all of them failed.
+
+    A training with another seed takes the rate of the first.
+    """
+    first = shared.first_of(name)
+    if first != name:
+        made = json.loads(catalog.weights_path(first, "shared").with_suffix(".json").read_text(encoding="utf-8"))
+        rates = made.get("learning_rates", {"chosen": made["recipe"]["learning_rate"]})
+        return {**rates, "chosen_for": first}
+    tried = [{"rate": rate, **tried_rate(name, rate, shared, trials, catalog, how, deadline)} for rate in trials.values]
+    judged = [one for one in tried if one.get(trials.score) is not None]
+    if not judged:
+        raise RunFailed(f"{name}: no learning rate of {trials.values} gave a {trials.score}: {tried[0].get('failed')}")
+    best = max(judged, key=lambda one: one[trials.score])
+    how_chosen = {"judged_on": trials.judged_on, "score": trials.score, "crops_each": trials.crops}
+    return {"chosen": best["rate"], **how_chosen, "tried": tried}
+
+
+def tried_rate(
+    name: str,
+    rate: float,
+    shared: SharedBudget,
+    trials: RateTrials,
+    catalog: Catalog,
+    how: Training,
+    deadline: float,
+) -> dict[str, Any]:
+    """AP and PCK after the training in small, which is kept from call to call; or why it failed."""
+    folder = f"tried-{rate:g}-{trials.crops}"
+    done = (how.out or Path()) / name / folder / f"{shared.trainings[name].model or name}.json"
+    try:
+        facts: Mapping[str, Any] = (
+            json.loads(done.read_text(encoding="utf-8"))
+            if done.exists()
+            else train_once(name, shared, catalog, how, deadline, {"learning_rate": rate}, folder=folder, trials=trials)
+        )
+    except RunFailed as failure:
+        return {"failed": str(failure).split(";")[0]}
+    last = facts["curve"][-1]
+    return {"crops": last["crops"], **{score: last[f"{trials.judged_on}_{score}"] for score in ("ap", "pck")}}
+
+
+def publish(made: Path, path: Path, more: Mapping[str, Any]) -> None:
+    """Copy weights and manifest, with `more` facts; the weights come last: their presence says that both are there."""
+    write_json(path.with_suffix(".json"), {**json.loads(made.with_suffix(".json").read_text(encoding="utf-8")), **more})
     write_atomically(path, lambda temporary: temporary.write_bytes(made.read_bytes()))

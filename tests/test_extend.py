@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from analysis.render import write_csv
 from results.store import Store
 from sharpose.data import cache
 from sharpose.models import registry
@@ -37,7 +36,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("sharpose.data.locate.NAMED_SETS", few)
     monkeypatch.setenv("SHARPOSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(Store.__init__, "__defaults__", (tmp_path / "results",))
-    monkeypatch.setattr(write_csv, "__defaults__", (tmp_path / "csv",))
     return tmp_path
 
 

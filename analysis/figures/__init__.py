@@ -16,9 +16,10 @@ from analysis.figures import alpha, schedules
 from analysis.figures.alpha import alpha_curve
 from analysis.figures.bench import bench
 from analysis.figures.concept import concept
-from analysis.figures.examples import FOLDER as EXAMPLES
+from analysis.figures.curves import curve_frame, curves
 from analysis.figures.examples import Example, blocks, load_example, people
 from analysis.tables import Table, build_tables
+from experiments.catalog import EMBEDDED, examples_folder, open_catalog, tier_folder
 from experiments.spec import LoadedSpec, load_specs
 from results.store import ROOT, Store
 
@@ -46,10 +47,13 @@ def ap(tier: str) -> str:
 
 
 def save_all(
-    folder: Path = FOLDER, *, tier: str = "nano", device: str = "cpu", store: Store | None = None
+    folder: Path | None = None, *, tier: str = "nano", device: str = "cpu", store: Store | None = None
 ) -> list[Path]:
-    """Every figure that the store and the stored examples can show, as SVG and PNG; what lacks numbers is left out."""
-    return save(all_figures(tier, device, store), folder)
+    """Every figure that the store and the stored examples can show, as SVG and PNG; what lacks numbers is left out.
+
+    folder: results/figures, or the tier's folder in it, by default.
+    """
+    return save(all_figures(tier, device, store), folder or tier_folder(FOLDER, tier))
 
 
 def save(figures: Iterator[tuple[str, Figure]], folder: Path = FOLDER) -> list[Path]:
@@ -71,20 +75,37 @@ def save_one(figure: Figure, name: str, folder: Path) -> list[Path]:
 
 
 def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[str, Figure]]:
-    """Names and figures: those of the examples, of the specs, and of the bench."""
-    yield "concept", concept(load_example())
-    if (EXAMPLES / "blocks.json").exists():
-        yield "figure2", blocks(load_example("blocks"))
-    selected = sorted(path.stem for path in EXAMPLES.glob("person-*.json"))
+    """Names and figures: those of the examples, of the trainings, of the specs, and of the bench."""
+    examples = examples_folder(tier)
+    # the embedded tier's ship, so there one that is missing is an error
+    if tier == EMBEDDED or (examples / "person.json").exists():
+        yield "concept", concept(load_example(folder=examples))
+    if (examples / "blocks.json").exists():
+        yield "figure2", blocks(load_example("blocks", examples))
+    selected = sorted(path.stem for path in examples.glob("person-*.json"))
     if selected:
-        yield "figure5", people([load_example(name) for name in selected])
-    for loaded in load_specs():
-        if loaded.spec.figure is not None:
+        yield "figure5", people([load_example(name, examples) for name in selected])
+    yield from learning_curves(tier)
+    for loaded in load_specs(tier=tier):
+        # cost and speed are the same at every tier
+        if loaded.spec.figure is not None and (
+            tier == EMBEDDED or {"accuracy", "predictions"} & set(loaded.spec.measure)
+        ):
             (table,) = build_tables([loaded.path], tier=tier, device=device, store=store)
             figure = draw(loaded, table, tier)
             if figure is not None:
                 yield loaded.id, figure
-    yield from bench_figure(bench_tables(device=device, store=store))
+    if tier == EMBEDDED:
+        yield from bench_figure(bench_tables(device=device, store=store))
+
+
+def learning_curves(tier: str) -> Iterator[tuple[str, Figure]]:
+    """The name and figure of a tier's learning curves; none where no training was followed."""
+    catalog = open_catalog(tier)
+    name = catalog.people("coco-val") or ""
+    frame, people_key = curve_frame(catalog), (catalog.dataset(name).photos or name) if name else ""
+    if f"{people_key}_ap" in frame:
+        yield "curves", curves(frame, people_key, tier)
 
 
 def bench_figure(tables: list[Table]) -> Iterator[tuple[str, Figure]]:
@@ -117,7 +138,7 @@ def draw_gate(kind: str, table: Table, tier: str) -> Figure | None:
     if not table.curves:
         return None
     if kind == "gate":
-        return gate.gate(table.curves)
+        return gate.gate(table.curves, tier)
     figure, axis = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
     gate.frontier(table.curves, axis, tier).set_title(table.title, fontsize=10, loc="left")
     return figure

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from analysis.figures.examples import Example
+from analysis.figures.examples import Example, attributed
 from analysis.figures.style import BLUE, GREY, ORANGE
 
 
@@ -44,7 +44,7 @@ def concept(example: Example) -> Figure:
             draw_arrow(figure, axes[number - 1], axis)
     exit_note = "good enough? then the coarse keypoints are the answer and the fine look is skipped"
     figure.text(0.5, 0.1, exit_note, ha="center", fontsize=10, color=ORANGE)
-    return figure
+    return attributed(figure, [example])
 
 
 def extent(picture: np.ndarray) -> tuple[float, float, float, float]:

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.figures.style import BLUE, ORANGE
-from results.store import ROOT, StoreError
+from experiments.catalog import EMBEDDED, examples_folder
+from results.store import StoreError
 
-FOLDER = ROOT / "examples"
+FOLDER = examples_folder(EMBEDDED)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,15 @@ def blocks(example: Example) -> Figure:
     for axis in axes.ravel():
         axis.set_axis_off()
     figure.text(0.125, 1.0, facts["caption"], fontsize=9, ha="left", va="bottom")
+    return attributed(figure, [example])
+
+
+def attributed(figure: Figure, examples: Sequence[Example]) -> Figure:
+    """The figure with the source and licence of every photograph in it below."""
+    sources = [f"{one.facts['photograph']} ({one.facts['licence']})" for one in examples if "photograph" in one.facts]
+    if sources:
+        text = "Photographs, cropped: " + "\n".join(dict.fromkeys(sources))
+        figure.text(0.125, 0.06, text, fontsize=5, ha="left", va="top")
     return figure
 
 
@@ -95,7 +105,7 @@ def people(examples: Sequence[Example]) -> Figure:
         axis.set_xticks([])
         axis.set_yticks([])
         axis.spines[:].set_visible(False)
-    return figure
+    return attributed(figure, examples)
 
 
 def attention(axis: Axes, example: Example) -> Axes:

@@ -14,19 +14,19 @@ from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, ORANGE, SKY, name
 from analysis.gate_table import GateCurve
 
 
-def gate(curves: Sequence[GateCurve]) -> Figure:
-    """A row of three panels per model."""
+def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:
+    """A row of three panels per model, with AP at `tier`."""
     size = (12, 3.7 * len(curves))
     figure, axes = plt.subplots(len(curves), 3, figsize=size, squeeze=False, layout="constrained")
     for row, curve in zip(axes, curves, strict=True):
         draw, judged = (gains, "gain") if curve.by_gain else (reliability, "quality")
-        thresholds(curve.frame, row[0], f"{curve.label}: threshold")
-        savings(curve.frame, row[1], "what early exits cost", judged)
+        thresholds(curve.frame, row[0], f"{curve.label}: threshold", tier)
+        savings(curve.frame, row[1], "what early exits cost", judged, tier)
         draw(curve.calibration.bins, row[2], f"{judged}, rank correlation {curve.calibration.rank:.2f}")
     return figure
 
 
-def thresholds(frame: pd.DataFrame, axis: Axes, title: str) -> Axes:
+def thresholds(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
     """AP, AP50 and AP75 as lines, the share of early exits as bars, evenly spaced as in the paper."""
     places = np.arange(len(frame))
     bars = axis.twinx()
@@ -47,10 +47,10 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str) -> Axes:
     inner = [f"{value:.{digits}f}" for value in values]
     axis.set_xticks(places, ["none\nrefined", *inner, "all\nrefined"], rotation=90, fontsize=8)
     axis.margins(y=0.12)
-    return tidy(axis, "Q_thres", "AP, nano tier, % (lines)", title)
+    return tidy(axis, "Q_thres", f"AP, {tier} tier, % (lines)", title)
 
 
-def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str) -> Axes:
+def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str) -> Axes:
     """AP over expected multiply-adds, and the same for as many exits at random and by a gate that knew the gain.
 
     judged: what the gate predicts, in a word.
@@ -69,7 +69,7 @@ def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str) -> Axes:
     for place, (name, colour) in enumerate(names):
         # below the lines, which rise to the right
         axis.text(0.97, 0.22 - 0.08 * place, name, color=colour, fontsize=9, ha="right", transform=axis.transAxes)
-    return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", "AP, nano tier, %", title)
+    return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", f"AP, {tier} tier, %", title)
 
 
 def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:

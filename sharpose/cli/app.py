@@ -35,7 +35,7 @@ Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Use algorithms alone that give the same bits each time, also on a GPU.")
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Tier = Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")]
+Tier = Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano, photos, small or paper.")]
 Backend = Annotated[str, typer.Option(help="eager, compiled, packed[:bf16], onnxruntime[:int8] or openvino[:bf16].")]
 Weights = Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")]
 

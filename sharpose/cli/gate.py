@@ -22,7 +22,9 @@ def choose_threshold(
         "figure6"
     ),
     report_on: Annotated[str, typer.Option(help="A spec of kind gate with other people.")] = "figure6-test",
-    tier: Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")] = "nano",
+    tier: Annotated[
+        str, typer.Option(help="Scale at which accuracy is measured: nano, photos, small or paper.")
+    ] = "nano",
     as_json: Json = False,
 ) -> None:
     """Pick a quality threshold on one split and report it on another, from stored predictions.
@@ -65,7 +67,9 @@ def choose_operating_point(
     batch: Annotated[int, typer.Option(min=1, help="People at a time.")] = 1,
     rounds: Annotated[int, typer.Option(min=1)] = 20,
     device: Device = "cpu",
-    tier: Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")] = "nano",
+    tier: Annotated[
+        str, typer.Option(help="Scale at which accuracy is measured: nano, photos, small or paper.")
+    ] = "nano",
     as_json: Json = False,
 ) -> None:
     """Pick the α and the quality threshold with the best AP within a latency.

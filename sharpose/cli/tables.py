@@ -36,7 +36,7 @@ def run(
     measures: Measures = None,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Only say what the rows need at the paper tier: data, weights, hours.")
+        bool, typer.Option("--plan", help="Only say what the rows need: data, weights, hours; not at nano.")
     ] = False,
     launcher: Annotated[str, typer.Option(help="Run the cells as jobs: local or slurm.")] = "",
     at_once: Annotated[int, typer.Option(min=1, help="Jobs that run at the same time.")] = 4,
@@ -179,7 +179,7 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
     raw = harness("analysis.raw").for_files(built, names, tier=tier, device=device)
     for loaded, one in zip(specs, raw, strict=True):
         try:
-            say(f"raw numbers: {rendering.write_csv(one, rendering.csv_folder(loaded.path))}")
+            say(f"raw numbers: {rendering.write_csv(one, rendering.csv_folder(loaded.path, tier))}")
         except harness("results.store").StoreError as error:
             # a table is read all the same
             say(f"raw numbers: {error}")
@@ -190,22 +190,24 @@ def figures(
     example: Annotated[
         bool, typer.Option("--example", help="First run the model on the people that figures and report show.")
     ] = False,
+    tier: Tier = "nano",
     as_json: Json = False,
 ) -> None:
-    """Draw results/figures from the store and the stored examples.
+    """Draw results/figures, or the tier's folder in it, from the store and the stored examples.
 
     Example: sharpose figures
     """
     if example:
-        harness("experiments.example").save_examples()
-        harness("experiments.gallery").save_gallery()
-    paths = [str(path) for path in harness("analysis.figures").save_all()]
+        harness("experiments.example").save_examples(tier)
+        if tier == harness("experiments.catalog").EMBEDDED:
+            harness("experiments.gallery").save_gallery()
+    paths = [str(path) for path in harness("analysis.figures").save_all(tier=tier)]
     show(paths, as_json, "\n".join(paths))
 
 
 @app.command()
 def report(
-    out: Annotated[Path | None, typer.Option(help="The HTML file; default: results/report.html.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default: results/report.html, or -TIER.")] = None,
     tier: Tier = "nano",
     as_json: Json = False,
 ) -> None:

@@ -45,6 +45,9 @@ def train(
     ] = False,
     category: Category = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this step (the schedule stays).")] = None,
+    crops: Annotated[
+        int | None, typer.Option(min=1, help="Shorten the whole recipe so that it sees so many crops.")
+    ] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the transformer blocks (torch.compile).")
     ] = False,
@@ -73,6 +76,7 @@ def train(
         validate=validate or (),
         points=points,
         max_steps=max_steps,
+        crops=crops,
         compiled=compiled,
         by_name=by_name,
         category=category,
@@ -87,16 +91,20 @@ def train_missing(
     budget: Annotated[str, typer.Option(help="Time to spend in all: 90s, 60m, 1.5h.")] = "60m",
     only: Annotated[list[str] | None, typer.Option("--only", help="A system; may be repeated.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of run folders, one per system; default: runs/shared.")
+        Path | None, typer.Option(help="Folder of run folders, one per system; default: runs/shared, or the tier's.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; default: cuda where there is one.")] = "",
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare crops.")] = 0,
     preload: Annotated[bool, typer.Option(help="Keep decoded images in memory.")] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="The weights that systems with a common start begin with, where none ship.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train what the tables lack with their shared budget, the most valuable first, until the time is spent.
 
-    A system that is stopped goes on in the next call. Finished weights are put into results/weights/shared.
+    A system that is stopped goes on in the next call. Where the tier has a list of learning rates, each is first tried
+    in small, and the best is taken. Finished weights are put into results/weights/shared, or the tier's own folder.
 
     Example: sharpose train-missing --tier nano --budget 60m
     """
@@ -105,7 +113,7 @@ def train_missing(
         raise InputError(f"--device {device!r} does not work: it must be cpu or cuda")
     seconds = missing.parse_duration(budget)
     folder = {} if out is None else {"out": out}
-    how = missing.Training(device=device or None, workers=workers, preload=preload, **folder)
+    how = missing.Training(device=device or None, workers=workers, preload=preload, start=start, **folder)
     outcomes = missing.train_missing(tier, seconds, only or (), how)
     show([vars(outcome) for outcome in outcomes], as_json, "\n".join(outcome.line for outcome in outcomes))
     failed = [outcome.name for outcome in outcomes if outcome.state == "failed"]

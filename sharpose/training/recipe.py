@@ -15,6 +15,9 @@ from sharpose.files import read_text
 from sharpose.models.registry import find
 from sharpose.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 
+LENGTHS = ("epochs", "linear_decay_epochs", "coarse_only_epochs", "quality_start_epoch", "cross_entropy_epochs")
+"""Fields of a recipe that are numbers of epochs."""
+
 
 class Recipe(BaseModel):
     """The defaults are the paper's recipe (Section 4.1 and the release's configuration for Base 256x192)."""
@@ -84,6 +87,19 @@ class Recipe(BaseModel):
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError("optimizer adam knows no weight decay here; set weight_decay: 0, or take adamw")
         return self
+
+    def shortened(self, factor: float) -> Recipe:
+        """Return the recipe in small: every length of it, from the warm-up to the last decay, times `factor`."""
+        lengths = {name: factor * getattr(self, name) for name in LENGTHS}
+        schedule = self.keep_rate_schedule
+        return self.model_copy(
+            update={
+                **lengths,
+                "milestones": tuple(factor * epoch for epoch in self.milestones),
+                "keep_rate_schedule": schedule and (factor * schedule[0], factor * schedule[1]),
+                "warmup_iterations": round(factor * self.warmup_iterations),
+            }
+        )
 
     @property
     def augmentation(self) -> Augmentation | None:

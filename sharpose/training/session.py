@@ -55,6 +55,7 @@ def train_and_export(
     validate: Sequence[str] = (),
     points: int = 5,
     max_steps: int | None = None,
+    crops: int | None = None,
     by_name: bool = False,
     category: str | None = None,
     device: str | None = None,
@@ -64,6 +65,7 @@ def train_and_export(
 ) -> dict[str, Any]:
     """Train on one or several data sets, and write `out/<model>.safetensors` and its manifest.
 
+    crops: shorten the whole recipe so that it sees so many.
     Returns the manifest with the path of the weights. Raises InputError for anything that does not go together.
     """
     recipe = chosen_recipe(model_name, recipe_name, changes or {})
@@ -84,6 +86,8 @@ def train_and_export(
     people = sources[0] if alone else Mixture(sources, [source.repeat for source in found])
     for source in sources:
         check_layout(source.pose_file, model_name, config.num_keypoints)
+    if crops is not None:
+        recipe = recipe.shortened(crops / (recipe.epochs * len(people)))
     run = Run(
         model_name,
         recipe,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures import Example, alpha_curve, concept, draw, load_example
+from analysis.figures import Example, all_figures, alpha_curve, concept, draw, load_example
 from analysis.figures.alpha import switches
 from analysis.figures.schedules import tokens
 from analysis.tables import Table
 from experiments.spec import load_specs
-from results.store import StoreError
+from results.store import Store, StoreError
 
 
 def test_curve_shows_complete_rows_with_their_intervals() -> None:
@@ -83,3 +85,8 @@ def test_concept_marks_the_kept_patches() -> None:
 def test_a_missing_example_is_one_line(tmp_path: object) -> None:
     with pytest.raises(StoreError, match="git checkout"):
         load_example("nobody", tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_tier_without_weights_has_no_figures_of_another(tmp_path: Path) -> None:
+    # neither people as the models of another tier see them, nor what is the same at every tier
+    assert list(all_figures("photos", "cpu", Store(tmp_path / "empty"))) == []

@@ -98,8 +98,21 @@ def test_without_speeds_it_is_still_written(tmp_path, monkeypatch):
     assert '<select id="device">' not in text and '<article id="table6a">' in text
 
 
+def test_a_tier_has_its_own_titles_figures_and_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "REPORT", tmp_path / "report.html")
+    monkeypatch.setattr(module, "FIGURES", tmp_path / "figures")
+    (tmp_path / "figures/photos").mkdir(parents=True)
+    (tmp_path / "figures/photos/curves.svg").write_text("<svg/>")
+    (tmp_path / "figures/table6a.svg").write_text("<svg/>")
+    path = save_report(tier="photos", store=Store(tmp_path / "empty"))
+    assert path == tmp_path / "report-photos.html"
+    text = path.read_text()
+    assert "Table 3: photographs (photos tier: nothing trained yet)" in text
+    assert re.findall("<figcaption>(.*?)</figcaption>", text) == [module.EXAMPLE_CAPTIONS["curves"]]
+
+
 def test_html_of_labels_is_escaped(monkeypatch):
-    monkeypatch.setattr(module, "figures", lambda titles: [{"caption": "<b>", "address": "data:,"}])
+    monkeypatch.setattr(module, "figures", lambda titles, folder: [{"caption": "<b>", "address": "data:,"}])
     assert "<b>" not in report()
 
 

@@ -110,8 +110,29 @@ def test_mpii_is_trained_on_its_own_people() -> None:
         assert one.command is not None and "--data MPII/annotations/mpii_train.json" in one.command
 
 
-def test_only_for_tiers_without_stand_ins(spec: Path) -> None:
-    with pytest.raises(InputError, match="give --tier paper"):
+def test_a_race_is_trained_by_its_budget(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARPOSE_PHOTOS", str(tmp_path))
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people/person_keypoints_train.json").write_text("{}")
+    model = model_identity("hrnet-nano-128x96", {})
+    identity = {"measure": "cost", "version": 1, "model": model}
+    store.save(Record(identity, {"macs_fvcore": 1e12}, "t", "r", "paper-size", {}))
+    needs = {one.weights: one for one in plan(["table1", "table5"], tier="photos", store=store)}
+    # one row of each has no stand-in, and MPII has none at all
+    assert list(needs) == ["hrnet-nano-128x96", "vitpose-nano-128x96"]
+    one = needs["hrnet-nano-128x96"]
+    assert (one.recipe, one.starts_from) == ("photos-nano", "random weights")
+    crops = 14.92 * 21_458 + 3 * 16_000
+    assert one.gpu_hours == pytest.approx(crops * STEP_FORWARDS * 1e12 / GPU_MACS_PER_S / 3600)
+    assert one.there == [str(tmp_path / "people/person_keypoints_train.json")]
+    assert str(tmp_path / "people/person_keypoints_train_faces.json") not in one.there
+    assert one.command == "sharpose train-missing --tier photos --only hrnet-nano-128x96"
+    small = {one.weights: one for one in plan(["table8"], tier="small", store=store)}
+    assert any("ViT-S, pretrained without labels" in said for said in small["sharpose-small-256x192"].missing)
+
+
+def test_only_for_tiers_that_do_not_ship(spec: Path) -> None:
+    with pytest.raises(InputError, match="give --tier photos, small or paper"):
         plan([spec], tier="nano")
 
 

@@ -114,15 +114,16 @@ def test_sharpose_on_mpii_has_its_size_and_keypoints():
     assert (config.image_size, config.heatmap_size, config.num_keypoints) == ((256, 256), (64, 64), 16)
 
 
-def test_stand_ins_are_models_that_keep_the_system():
-    catalog = Catalog("nano")
+@pytest.mark.parametrize("tier", ["nano", "photos", "small"])
+def test_stand_ins_are_models_that_keep_the_system(tier):
+    catalog = Catalog(tier)
     for model, stand_in in catalog.tier.models.items():
         assert type(resolve_config(model)) is type(resolve_config(stand_in))
     assert set(catalog.tier.without) <= {*list_models(), *catalog.tiers.datasets}
     assert not set(catalog.tier.without) & {*catalog.tier.models, *catalog.tier.datasets}
 
 
-@pytest.mark.parametrize("tier", ["nano", "paper"])
+@pytest.mark.parametrize("tier", ["nano", "photos", "small", "paper"])
 def test_no_cell_is_blocked_without_a_reason_of_its_own(tier, tmp_path):
     catalog = Catalog(tier, Places(weights=tmp_path))
     every = [cell for loaded in load_specs() for cell in cells(loaded, catalog, CPU)]
@@ -139,7 +140,7 @@ def test_no_cell_is_blocked_without_a_reason_of_its_own(tier, tmp_path):
         assert blocked["table7", "EViT"].startswith(
             "no shared weights of evit-nano-128x96 (sharpose train-missing --tier nano)"
         )
-    else:
+    if tier == "paper":
         assert "not public" in blocked["table4", "SHaRPose-B"]
         assert "give its folder with SHARPOSE_MPII" in blocked["table5", "OKDHP"]
         assert "SHARPOSE_COCO" in blocked["table3", "HRNet-W48 384x288"]

@@ -43,7 +43,7 @@ MISTAKES = [
     (
         "flip_test: true",
         "weights: bets",
-        "base.weights = 'bets' does not work: it must be best, shared, photos or distilled",
+        "base.weights = 'bets' does not work: it must be best, shared, photos, distilled or use",
     ),
     ("flip_test: true", "flip_test: 1", "base.flip_test = 1 does not work: it must be true or false"),
     ("measure: [accuracy,", "measure: [acuracy,", "measure[0] = 'acuracy' does not work: input should be 'accuracy'"),

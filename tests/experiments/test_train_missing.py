@@ -119,6 +119,66 @@ def test_mistakes_are_one_line(catalog: Catalog, tmp_path: Path) -> None:
             Catalog("nano", replace(catalog.places, tiers=tmp_path / "broken.yaml"))
 
 
+RATES = """\
+tiers:
+  race:
+    folder: race
+    starts: random
+    shared:
+      recipe: {recipe}
+      data: mannequin-tiny
+      validate_on: [mannequin-tiny]
+      points: 2
+      learning_rates: {{values: [1.0e-3, 1.0e-9, 1.0e+30], crops: 8, judged_on: mannequin-tiny, score: pck}}
+      systems:
+        one: {{model: keypoint-vit-nano-128x96, recipe: {{warmup_iterations: 0, model_options: {{{sizes}}}}}}}
+        other: {{model: keypoint-vit-nano-128x96, recipe: {{model_options: {{{sizes}}}}}}}
+      repeated: {{seeds: [1], systems: [one]}}
+      afterwards:
+        last: {{model: keypoint-vit-nano-128x96, recipe: {{model_options: {{{sizes}}}}}}}
+datasets: {{}}
+"""
+
+
+def test_a_learning_rate_is_chosen_in_small_and_kept_for_other_seeds(catalog: Catalog, tmp_path: Path) -> None:
+    text = RATES.format(recipe=tmp_path / "short.yaml", sizes=SIZES)
+    (tmp_path / "tiers.yaml").write_text(text)
+    race, how = Catalog("race", catalog.places), Training(out=tmp_path / "runs", device="cpu")
+    assert race.tier.shared is not None
+    assert list(race.tier.shared.trainings) == ["one", "other", "one-seed1", "last"]
+    waiting = train_missing("race", 60, ["one-seed1"], how, race)
+    assert [one.state for one in waiting] == ["waiting"] and "takes the learning rate of one" in waiting[0].note
+
+    done = train_missing("race", 600, ["one", "one-seed1"], how, race)
+    assert [(one.name, one.state) for one in done] == [("one", "trained"), ("one-seed1", "trained")], done
+    made = json.loads((race.places.weights / "race/one.json").read_text())
+    rates = made["learning_rates"]
+    assert (rates["judged_on"], rates["score"], rates["crops_each"]) == ("mannequin-tiny", "pck", 8)
+    fine, still, wild = rates["tried"]
+    assert [one["rate"] for one in rates["tried"]] == [1e-3, 1e-9, 1e30]
+    assert set(wild) == {"rate", "failed"} and "not finite" in wild["failed"]
+    assert fine["crops"] == still["crops"] == 8 and set(fine) == {"rate", "crops", "ap", "pck"}
+    best = max((fine, still), key=lambda one: one["pck"])["rate"]
+    assert rates["chosen"] == made["recipe"]["learning_rate"] == best
+    # the trainings in small are kept, and in small they are
+    small = json.loads((tmp_path / "runs/one/tried-0.001-8/keypoint-vit-nano-128x96.json").read_text())
+    assert small["steps"] == 1 and small["recipe"]["epochs"] < made["recipe"]["epochs"] == 2
+    # the curve of the whole training: the end, and half of the way to it
+    steps = made["steps"]
+    assert [row["step"] for row in made["curve"]] == [-(-steps // 2), steps]
+    assert set(made["curve"][-1]) == {"step", "crops", "mannequin-tiny_ap", "mannequin-tiny_pck"}
+    again = json.loads((race.places.weights / "race/one-seed1.json").read_text())
+    assert again["learning_rates"] == {**rates, "chosen_for": "one"} and again["seed"] == 1
+    assert again["sha256"] != made["sha256"] and again["recipe"]["learning_rate"] == best
+    assert not (tmp_path / "runs/one-seed1/tried-0.001-8").exists()
+
+
+def test_a_start_that_is_not_here_is_a_systems_failure(catalog: Catalog, tmp_path: Path) -> None:
+    (catalog.places.weights / "shared/start.safetensors").unlink()
+    outcomes = train_missing("nano", 60, ["coarse"], Training(out=tmp_path / "runs"), catalog)
+    assert [one.state for one in outcomes] == ["failed"] and "no shared weights of start" in outcomes[0].note
+
+
 def nano_budget() -> SharedBudget:
     shared = Catalog("nano").tier.shared
     assert shared is not None

@@ -123,6 +123,19 @@ def test_published_random_crops() -> None:
     assert load_recipe("hrnet-dark").model_options == {"codec": "dark"}
 
 
+def test_a_recipe_in_small_keeps_its_proportions() -> None:
+    whole = load_recipe("photos-nano").model_copy(update={"keep_rate_schedule": (0, 5), "milestones": (4.0, 8.0)})
+    small = whole.shortened(0.25)
+    assert (small.epochs, small.linear_decay_epochs, small.coarse_only_epochs) == (3.73, 3.73, 1.5)
+    assert (small.quality_start_epoch, small.keep_rate_schedule, small.milestones) == (2, (0, 1.25), (1.0, 2.0))
+    assert small.warmup_iterations == 100
+    # only lengths change
+    changed = {"epochs", "linear_decay_epochs", "coarse_only_epochs", "quality_start_epoch", "cross_entropy_epochs"}
+    changed |= {"keep_rate_schedule", "milestones", "warmup_iterations"}
+    assert small.model_dump(exclude=changed) == whole.model_dump(exclude=changed)
+    assert load_recipe("photos-nano").shortened(0.5).keep_rate_schedule is None
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,0 +1,268 @@
+"""Fair comparisons are said to be: crops in all, starts, slopes; what started otherwise stands below a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.figures.curves import curve_frame, curves, system
+from analysis.render import as_dict, render, write_csv
+from analysis.report import table_context
+from analysis.tables import Table, build
+from analysis.trainings import LABEL_FREE, POSE_NETWORK, RANDOM, read_training
+from experiments.catalog import Catalog, Places
+from experiments.cells import Cell, cells
+from experiments.provenance import local_device
+from experiments.spec import FOLDER, load_spec
+from results.store import Record, Store
+from sharpose.files import sha256_of
+
+SPEC = """\
+title: "Table 9: systems, COCO val"
+row_header: model
+base: {model: hrnet-w48-256x192, dataset: coco-val, boxes: detections, weights: shared}
+measure: [accuracy]
+columns: [ap, ap_seeds, ap50]
+seeds: [0, 1, 2]
+rows:
+  - {label: SHaRPose, set: {model: sharpose-base-256x192, model.quality_threshold: null}, paper: {ap: 75.5}}
+  - {label: HRNet, paper: {ap: 75.1}}
+  - {label: ViTPose, set: {model: vitpose-base-256x192}}
+  - {label: mean pose, set: {model: mean-pose}}
+  - {label: OKDHP, set: {model: hrformer-base-256x192}}
+"""
+AP = {"SHaRPose": 0.30, "HRNet": 0.40, "ViTPose": 0.50, "mean pose": 0.01}
+
+
+def manifest(model: str, steps: int = 20_000, **more: Any) -> dict[str, Any]:
+    """The facts of a training in batches of 16."""
+    recipe = {"batch_size": 16, "learning_rate": 1e-3}
+    return {"model": model, "steps": steps, "recipe": recipe, "init": None, "seed": 0, **more}
+
+
+def curve(*scores: float, last: int = 320_000) -> list[dict[str, Any]]:
+    """Validations at halves of the way to `last` crops."""
+    crops = [last // 2**halved for halved in reversed(range(len(scores)))]
+    return [
+        {"step": c // 16, "crops": c, "photos-val_ap": ap, "photos-val_pck": 2 * ap}
+        for c, ap in zip(crops, scores, strict=True)
+    ]
+
+
+def start(made: dict[str, Any] | None, unexpected: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a manifest says of `--init`."""
+    return {"file": "start.safetensors", "sha256": "0123456789", "manifest": made, "taken": {"unexpected": unexpected}}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a file that passes for weights of the race, with its manifest."""
+
+    def write(name: str, made: dict[str, Any], folder: str = "photos-race") -> Path:
+        path = tmp_path / "weights" / folder / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+        path.with_suffix(".json").write_text(json.dumps({"sha256": sha256_of(path), **made}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog("photos", Places(weights=tmp_path / "weights"))
+
+
+def test_crops_count_what_a_training_started_from(write: Callable[..., Path]) -> None:
+    model = "vitpose-small-256x192"
+    phase = manifest(model, 1000, init=start(None, ("cls_token", "mask_token")), curve=curve(0.1, 0.2, last=16_000))
+    whole = read_training(write("a", manifest(model, 500, init=start(phase), curve=curve(0.3, last=8_000))))
+    # an earlier phase of the same model is no start of its own
+    assert (whole.crops, whole.start) == (24_000, LABEL_FREE)
+    assert whole.started_from == "start.safetensors (01234567), which has seen no keypoint"
+    assert [row["crops"] for row in whole.curve] == [8_000, 16_000, 24_000]
+    # half of 24,000 lies between 8,000 and 16,000, at log(12/8) of log 2 of the way
+    before = 0.1 + 0.1 * np.log(1.5) / np.log(2)
+    assert whole.last_doubling("photos-val") == pytest.approx(100 * (0.3 - before))
+    use = read_training(write("b", manifest("sharpose-small-256x192", 100, init=start(phase))))
+    assert (use.crops, use.start, use.started_from) == (17_600, POSE_NETWORK, f"weights of {model}")
+    assert read_training(write("c", manifest(model))).start == RANDOM
+    assert read_training(write("d", manifest(model, init=start(None)))).started_from.endswith("of unknown origin")
+
+
+def test_a_slope_needs_a_curve_that_reaches_back_to_half(write: Callable[..., Path]) -> None:
+    flat = read_training(write("a", manifest("m", curve=curve(0.1, 0.3, 0.305))))
+    assert flat.last_doubling("photos-val") == pytest.approx(0.5) and flat.last_doubling("pelota") is None
+    assert read_training(write("b", manifest("m", curve=curve(0.3)))).last_doubling("photos-val") is None
+    late = [{"crops": 300_000, "photos-val_ap": 0.2}, {"crops": 320_000, "photos-val_ap": 0.3}]
+    assert read_training(write("c", manifest("m", curve=late))).last_doubling("photos-val") is None
+    # the point at half of 20,001 steps lies one step behind it
+    odd = [{"crops": 10_001 * 16, "photos-val_ap": 0.2}, {"crops": 20_001 * 16, "photos-val_ap": 0.3}]
+    assert read_training(write("d", manifest("m", curve=odd))).last_doubling("photos-val") == pytest.approx(10)
+
+
+def metrics(ap: float) -> dict[str, Any]:
+    replicates = (ap + np.random.default_rng(0).normal(0, 0.01, 200)).tolist()
+    sizes = {"annotated_people": 398, "images": 296, "bootstrap_seed": 0, "bootstrap_images": "a"}
+    pck = {"pck": 2 * ap, "pck_low": 2 * ap - 0.05, "pck_high": 2 * ap + 0.05}
+    return {"ap": ap, "ap50": ap + 0.1, "ap_bootstrap": replicates, "annotations_sha256": "c", **sizes, **pck}
+
+
+def race(tmp_path: Path, catalog: Catalog, score: Callable[[Cell], float]) -> Table:
+    """The table with a record for every cell that is known."""
+    path, store = tmp_path / "table9.yaml", Store(tmp_path / "results")
+    path.write_text(SPEC)
+    for cell in cells(load_spec(path), catalog, local_device("cpu")):
+        if cell.identity is not None:
+            made = {"utc": "2026-01-02T03:04:05+00:00", "model": cell.model, "dataset": cell.dataset}
+            store.save(Record(cell.identity, metrics(score(cell)), cell.spec, cell.row, cell.tier, made))
+    return build(load_spec(path), catalog, local_device("cpu"), store)
+
+
+def by_people(cell: Cell) -> float:
+    return AP[cell.row] + {None: 0, "coco-mini-val": -0.01}.get(cell.test_set, -0.02) + 0.01 * (cell.seed or 0)
+
+
+@pytest.fixture
+def table(tmp_path: Path, catalog: Catalog, write: Callable[..., Path]) -> Table:
+    """SHaRPose from other weights, HRNet from random ones three times, ViTPose from random ones, HRFormer untrained."""
+    rates = {"chosen": 1e-3, "judged_on": "photos-val", "score": "pck", "crops_each": 16_000}
+    rates |= {"tried": [{"rate": 5e-4, "pck": 0.1}, {"rate": 1e-3, "pck": 0.2}]}
+    trained = {"curve": curve(0.2, 0.3, 0.36), "learning_rates": rates}
+    write("hrnet-nano-128x96", manifest("hrnet-nano-128x96", **trained))
+    for seed in (1, 2):
+        write(f"hrnet-nano-128x96-seed{seed}", manifest("hrnet-nano-128x96", seed=seed))
+    write("vitpose-nano-128x96", manifest("vitpose-nano-128x96", teacher={"file": "t.safetensors"}, **trained))
+    other = manifest("vitpose-nano-128x96")
+    write("sharpose-nano-128x96", manifest("sharpose-nano-128x96", init=start(other)))
+    return race(tmp_path, catalog, by_people)
+
+
+def test_a_column_per_test_set_never_called_coco_val(table: Table) -> None:
+    assert list(table.shown.columns) == [
+        "model", "AP, photos-val (photos tier)", "AP (paper)", "PCK, photos-val", "AP, coco-mini-val", "AP, pelota",
+        "PCK, lspet-val", "AP, mean ± 95 % t-interval over trainings from own random weights, photos-val (photos tier)",
+        "AP50, photos-val (photos tier)",
+    ]  # fmt: skip
+    hrnet = table.shown.set_index("model").loc["HRNet"]
+    assert hrnet["AP, photos-val (photos tier)"].startswith("40.0 [38.")
+    assert hrnet["PCK, photos-val"] == "80.0 [75.0, 85.0]" and hrnet["AP, coco-mini-val"].startswith("39.0 [37.")
+    assert hrnet["PCK, lspet-val"] == "76.0 [71.0, 81.0]" and hrnet["AP50, photos-val (photos tier)"] == "50.0"
+    # t of two degrees of freedom times an sd of 1 over the root of three
+    assert hrnet.filter(like="t-interval").item() == f"41.0 ± {4.3027 / 3**0.5:.1f} (3 of 3)"
+    assert table.title == (
+        "Table 9: systems, photographs (photos tier: not converged, the last doubling of crops gained up to 6.0 AP)"
+    )
+    row = as_dict(table)["rows"][0]
+    assert row["ap_coco-mini-val"] == pytest.approx(39) and row["pck_photos-val_low"] == pytest.approx(75)
+    assert len(row["accuracy_pelota_run_id"]) == 16 and row["accuracy_pelota_run_id"] != row["accuracy_run_id"]
+    assert (row["crops"], row["start"], row["learning_rate"]) == (320_000, "random", 1e-3)
+    assert row["last_doubling_ap"] == pytest.approx(6)
+
+
+def test_what_started_otherwise_stands_below_a_line(table: Table, tmp_path: Path) -> None:
+    assert table.shown["model"].tolist() == ["HRNet", "ViTPose", "mean pose", "OKDHP", "SHaRPose"] and table.below == 1
+    footer = "\n".join(table.footer)
+    for said in (
+        "Crops of people seen in all, starts included: 320,000: HRNet, ViTPose; 640,000: SHaRPose.",
+        "Started from: random weights: HRNet, ViTPose; weights of vitpose-nano-128x96: SHaRPose.",
+        "Learning rate: 0.001 (of 0.0005, 0.001, by PCK on photos-val after 16,000 crops each): HRNet, ViTPose; "
+        "0.001, not chosen from a list: SHaRPose.",
+        "The last doubling of crops gained: +6.0 AP: HRNet, ViTPose; not known, no curve: SHaRPose.",
+        "Taught while it learnt: ViTPose from t.",
+        "Below the line, not in the comparison, as they started from something else: SHaRPose.",
+        "agreement with it, not truth",
+        "coco-mini-val (398 people in 296 images)",
+        "– accuracy of OKDHP: no shared weights of hrformer-nano-128x96 (sharpose train-missing --tier photos).",
+        "– training with seed 1 of ViTPose, SHaRPose: no shared weights of vitpose-nano-128x96-seed1, sharpose-",
+    ):
+        assert said in footer, said
+    markdown = render(table, "markdown").splitlines()
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in markdown if line.startswith("|")]
+    assert rows[2:] == ["HRNet", "ViTPose", "mean pose", "OKDHP", "*not in the comparison*", "SHaRPose"]
+    latex = render(table, "latex").splitlines()
+    assert latex[latex.index(r"\bottomrule") - 2] == r"\midrule"
+    lines = render(table, "text", width=300).splitlines()
+    (last,) = (number for number, line in enumerate(lines) if line.strip().startswith("SHaRPose "))
+    assert set(lines[last - 1]) == {"─", " "}
+    assert [row["line"] for row in table_context(table)["rows"]] == [False] * 4 + [True]
+    # a line is drawn inside `render` alone: files hold the rows
+    assert write_csv(table, tmp_path / "csv") == tmp_path / "csv/table9.csv"
+
+
+def test_unequal_crops_and_an_end_of_learning_are_said(
+    tmp_path: Path, catalog: Catalog, write: Callable[..., Path]
+) -> None:
+    write("hrnet-nano-128x96", manifest("hrnet-nano-128x96", curve=curve(0.30, 0.305)))
+    write("vitpose-nano-128x96", manifest("vitpose-nano-128x96", 10_000, curve=curve(0.30, 0.309, last=160_000)))
+    table = race(tmp_path, catalog, by_people)
+    assert table.title.endswith("(photos tier: converged, the last doubling of crops gained less than 1 AP)")
+    said = "320,000: HRNet; 160,000: ViTPose, NOT the same for all that are compared."
+    assert any(said in line for line in table.footer) and table.below == 0
+
+
+def test_where_nothing_is_trained_there_are_dashes_with_reasons(tmp_path: Path, catalog: Catalog) -> None:
+    table = race(tmp_path, catalog, by_people)
+    assert table.title == "Table 9: systems, photographs (photos tier: nothing trained yet)"
+    rows = table.shown[table.shown["model"] != "mean pose"].drop(columns=["model", "AP (paper)"])
+    assert set(rows.to_numpy().ravel()) == {"–"} and not any("t-interval" in name for name in rows)
+    assert any("no shared weights of sharpose-nano-128x96" in line for line in table.footer)
+
+
+def test_a_table_of_other_people_keeps_its_title_and_says_why_it_is_empty(tmp_path: Path, catalog: Catalog) -> None:
+    table = build(load_spec(FOLDER / "table5.yaml"), catalog, local_device("cpu"), Store(tmp_path / "results"))
+    assert table.title == "Table 5: MPII val, 256x256, 16 keypoints" and "PCKh@.5 (photos tier)" in table.shown
+    footer = "\n".join(table.footer)
+    assert "no photograph here has MPII's 16 joints and head boxes" in footer and "coco-mini-val" not in footer
+
+
+def test_a_label_free_tier_compares_what_started_so(tmp_path: Path, write: Callable[..., Path]) -> None:
+    small = Catalog("small", Places(weights=tmp_path / "weights"))
+    model = "vitpose-small-256x192"
+    write(model, manifest(model, init=start(None, ("cls_token",))), "small")
+    write("sharpose-small-256x192", manifest("sharpose-small-256x192"), "small")
+    table = race(tmp_path, small, by_people)
+    assert table.shown["model"].tolist()[-1] == "SHaRPose" and table.below == 1
+    assert "small tier: not known whether converged" in table.title
+
+
+def test_learning_curves_are_drawn_of_every_training_that_was_followed(
+    catalog: Catalog, write: Callable[..., Path]
+) -> None:
+    assert curve_frame(catalog).empty
+    for name, scores in {"hrnet-nano-128x96": (0.1, 0.3), "hrnet-nano-128x96-seed1": (0.1, 0.28)}.items():
+        write(name, manifest("hrnet-nano-128x96", curve=curve(*scores)))
+    write("vitpose-nano-128x96", manifest("vitpose-nano-128x96"))
+    frame = curve_frame(catalog)
+    assert frame["weights"].tolist() == ["hrnet-nano-128x96"] * 2 + ["hrnet-nano-128x96-seed1"] * 2
+    assert frame["photos-val_ap"].tolist() == pytest.approx([10, 30, 10, 28])
+    left, right = curves(frame, "photos-val", "photos").axes
+    assert [left.get_ylabel(), right.get_ylabel()] == [
+        "AP on photos-val, photos tier, %",
+        "PCK on photos-val, photos tier, %",
+    ]
+    assert left.get_xscale() == "log"
+    assert left.lines[0].get_xydata().tolist() == [[160_000, pytest.approx(10)], [320_000, pytest.approx(30)]]
+    # further seeds have the colour of the first, and one name serves them all
+    assert left.lines[0].get_color() == left.lines[1].get_color()
+    assert [text.get_text() for text in left.texts] == ["hrnet"]
+    assert system("sharpose-nano-128x96-coarse-seed2") == "sharpose-coarse"
+    plt.close("all")
+
+
+def test_tier_nano_has_no_such_columns(tmp_path: Path) -> None:
+    path = tmp_path / "table9.yaml"
+    path.write_text(SPEC)
+    nano = Catalog("nano", Places(weights=tmp_path / "none"))
+    table = build(load_spec(path), nano, local_device("cpu"), Store(tmp_path / "results"))
+    assert list(table.shown.columns) == ["model", "AP (nano tier)", "AP (paper)", "AP50 (nano tier)"]
+    assert table.title == "Table 9: systems, COCO val" and "crops" not in table.frame
+    assert pd.isna(table.frame["ap"]).all() and replace(table).below == 0
