@@ -52,7 +52,9 @@ class Summary:
     skipped: list[str] = field(default_factory=list)
     pictures: int = 0
     empty: list[str] = field(default_factory=list)
-    """Pictures in which nobody was found, or how many frames."""
+    """Pictures or frames in which nobody was found."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out by a rule, which is no failure."""
     undrawn_people: int = 0
     undrawn_keypoints: int = 0
     """What is in the rows but not in the drawings, as its score is too low."""
@@ -190,7 +192,7 @@ def predict_pictures(
     """
     by_picture, left_out = (None, None) if boxes is None else load_boxes(boxes, pictures)
     summary = summary or Summary(out / "keypoints.json")
-    summary.skipped += [left_out] if left_out else []
+    summary.notes += [left_out] if left_out else []
     skeleton, names = known_skeleton(pose.model.config.num_keypoints), distinct_names(pictures)
     repeated = Counter(picture.name for picture in pictures)
     with JsonList(summary.path) as results:
@@ -217,7 +219,7 @@ def predict_pictures(
             if progress is not None:
                 progress(number + 1, len(pictures))
     if not summary.pictures:
-        raise InputError(f"no picture could be read; the first: {summary.skipped[-len(pictures)]}")
+        raise InputError(f"no picture could be read; the first: {summary.skipped[0]}")
     return summary
 
 

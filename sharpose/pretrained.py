@@ -68,9 +68,7 @@ class Weights:
         """Why keypoints on photographs will be wrong; None where nothing speaks against it."""
         if self.trained_on and all(name.startswith("mannequin") for name in self.trained_on):
             sets = ", ".join(self.trained_on)
-            return (
-                f"{self.name} learned from generated people ({sets}) and never saw a photograph; expect wrong keypoints"
-            )
+            return f"{self.name} learned from generated people ({sets}), never from photographs; expect wrong keypoints"
         return None
 
 

@@ -82,7 +82,7 @@ def test_no_network_is_one_line_with_the_ways_out(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fetch)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(InputError, match="cannot be fetched .*name resolution") as caught:
+    with pytest.raises(InputError, match=r"cannot be fetched .*name resolution") as caught:
         PersonDetector()
     said = str(caught.value)
     assert "\n" not in said and all(way in said for way in ("--boxes FILE", "--whole-picture", "--detector-weights"))

@@ -19,7 +19,7 @@ def crop(picture, box, facts):
 
 
 def decode(heatmap, kernel):
-    """Heatmap (h, w) to x, y in its pixels and a score: the maximum, and a Newton step on the log of the blurred map."""
+    """Heatmap (h, w) to x, y and score: the maximum, and a Newton step on the log of the blurred map."""
     y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
     blurred = np.pad(cv2.GaussianBlur(heatmap, (kernel, kernel), 0), 1, mode="edge")
     (a, b, _), (c, d, e), (_, f, g) = np.log(blurred[y : y + 3, x : x + 3].clip(0.001, 50))

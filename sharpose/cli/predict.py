@@ -142,6 +142,7 @@ def result_lines(summaries: list[Summary], style: Style, drawn: bool) -> Iterato
     """Who was found where, and what of it is not in the drawings."""
     for one in summaries:
         yield f"{one.path}: {len(one.rows)} people, {len(one.drawings)} drawn"
+        yield from one.notes
         if one.empty:
             named = ", ".join(one.empty[:MANY]) + (" …" if len(one.empty) > MANY else "")
             yield f"nobody found in {len(one.empty)} of {one.pictures}: {named}"
