@@ -21,6 +21,7 @@ LEFT, RIGHT, MIDDLE = (255, 140, 0), (30, 120, 255), (235, 235, 235)
 EDGE, PATCH, TEXT = (20, 20, 20), (255, 220, 90), (255, 255, 255)
 THRESHOLD = 0.2
 SHOW = ("boxes", "patches", "quality")
+MAX_SIDE = 65_500
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -135,6 +136,8 @@ def label(person: Person, style: Style = PLAIN) -> str:
 
 
 def write_drawing(path: Path, canvas: UInt8[np.ndarray, "H W 3"]) -> None:
-    """Write a picture as JPEG, atomically."""
+    """Write a picture as JPEG, atomically. Raises InputError for one that is too large for that."""
+    if max(canvas.shape[:2]) > MAX_SIDE:
+        raise InputError(f"{path}: not drawn, as JPEG has at most {MAX_SIDE:,} pixels a side; shrink the picture")
     encoded = cv2.imencode(".jpg", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))[1].tobytes()
     write_atomically(path, lambda temporary: temporary.write_bytes(encoded))

@@ -44,6 +44,11 @@ def why_not_written(error: BaseException) -> str:
     return first.rpartition("I/O error: ")[2]
 
 
+def is_full(error: OSError) -> bool:
+    """Return whether a write failed for want of room, which is not the user's mistake."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:
@@ -81,7 +86,7 @@ class JsonList:
                 self.begin()
             self.end = self.write(text, self.end)
         except OSError as error:
-            error.filename = str(self.path)
+            error.filename = error.filename or str(self.path)
             raise
         self.count += len(lines)
 

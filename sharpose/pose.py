@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sharpose.backends.choice import COMPILED, EAGER, check_backend, split_backend
 from sharpose.backends.deploy import deploy, usual_backend
@@ -113,7 +113,9 @@ class Pose:
         **options: Any,
     ) -> None:
         self.device = chosen_device(device)
-        self.backend, precision = split_backend(backend or usual_backend(self.device), precision)
+        # a network of the caller's own is left as it is
+        usual = usual_backend(self.device) if isinstance(model, str) else EAGER
+        self.backend, precision = split_backend(backend or usual, precision)
         check_backend(self.backend, precision, self.device)
         if self.backend in (EAGER, COMPILED) and precision != "fp32":
             raise InputError(f"--precision {precision!r} does not work: predicting with torch is in fp32")
@@ -141,7 +143,7 @@ class Pose:
         """Return the people of a picture, or a list of them for each of several pictures.
 
         pictures: a path, a PIL image or an array (H, W, 3) of 8-bit RGB; or a list of such, or an array (N, H, W, 3).
-        Paths are turned upright by their EXIF orientation unless boxes are given, which count in stored pixels.
+        Pictures are turned upright by their EXIF orientation unless boxes are given, which count in stored pixels.
         boxes: n × (x, y, width, height) in pixels for one picture, or a list of such for several.
         """
         single = isinstance(pictures, str | PathLike | Image.Image) or getattr(pictures, "ndim", 4) == 3
@@ -206,7 +208,9 @@ def as_pixels(picture: Picture, *, upright: bool) -> UInt8[np.ndarray, "H W 3"]:
     """Return a picture as RGB. Raises InputError for what is none."""
     if isinstance(picture, str | PathLike):
         return read_image(Path(picture), upright=upright)
-    pixels = np.asarray(picture.convert("RGB") if isinstance(picture, Image.Image) else picture)
+    if isinstance(picture, Image.Image):
+        picture = np.asarray((ImageOps.exif_transpose(picture) if upright else picture).convert("RGB"))
+    pixels = np.asarray(picture)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise InputError(f"an array of {pixels.dtype} {pixels.shape} is no picture: it must be uint8 (H, W, 3), RGB")
     return pixels

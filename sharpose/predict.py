@@ -212,10 +212,12 @@ def predict_pictures(
                 summary.pictures += 1
                 summary.empty += [] if people else [str(picture)]
                 if drawings:
-                    target = out / f"{names[number]}{DRAWN}"
-                    write_drawing(target, draw(pixels, people, skeleton, style))
-                    summary.drawings.append(str(target))
-                    summary.count(people, style)
+                    try:
+                        write_drawing(out / f"{names[number]}{DRAWN}", draw(pixels, people, skeleton, style))
+                        summary.drawings.append(str(out / f"{names[number]}{DRAWN}"))
+                        summary.count(people, style)
+                    except InputError as error:
+                        summary.skipped.append(str(error))
             if progress is not None:
                 progress(number + 1, len(pictures))
     if not summary.pictures:

@@ -90,11 +90,12 @@ class Video:
 
     def frames(self) -> Iterator[Frame]:
         """Every frame that can be decoded, in the order in which they are shown."""
-        start = None
+        start, now = None, 0.0
         with complaints() as said, self.container:
             for frame in self.decoded():
                 # a frame without a time follows the one before at the nominal rate
-                now = frame.time if frame.time is not None else (now if start is not None else 0.0) + self.step
+                following = 0.0 if start is None else now + self.step
+                now = following if frame.time is None else float(frame.time)
                 start = now if start is None else start
                 pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
                 yield Frame(np.ascontiguousarray(pixels), now - (start if self.live else 0.0))

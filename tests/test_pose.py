@@ -43,6 +43,22 @@ def test_one_picture_in_any_form(pose: Pose) -> None:
     assert person.points[0, 1] < person.points[[15, 16], 1].min()
 
 
+def test_a_network_of_the_callers_is_left_as_it_is() -> None:
+    model = create_model("sharpose-nano-128x96", depth=1)
+    Pose(model, whole_picture=True, device="cpu")
+    assert all(type(layer) is torch.nn.Linear for layer in model.modules() if isinstance(layer, torch.nn.Linear))
+    assert all(parameter.requires_grad for parameter in model.blocks.parameters())  # type: ignore[union-attr, operator]
+
+
+def test_turned_pictures_are_looked_at_upright(pose: Pose, tmp_path: Path) -> None:
+    picture, exif = Image.open(EXAMPLE).convert("RGB"), Image.Exif()
+    exif[0x0112] = 8
+    # stored a quarter to the right, to be shown a quarter to the left
+    picture.transpose(Image.Transpose.ROTATE_270).save(tmp_path / "turned.png", exif=exif)
+    for form in (tmp_path / "turned.png", Image.open(tmp_path / "turned.png")):
+        assert same(pose(form)[0], pose(picture)[0])
+
+
 def test_several_pictures_and_their_boxes(pose: Pose) -> None:
     pixels = np.asarray(Image.open(EXAMPLE).convert("RGB"))
     height, width = pixels.shape[:2]

@@ -278,6 +278,44 @@ def test_the_command_says_what_it_did(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "ms per picture (finding people 0)" in out and "ms per person" in out and "weights: random, cpu" in out
 
 
+@pytest.mark.parametrize("score", [0.9, 0.4])
+def test_people_are_found_unless_told_otherwise(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, score: float
+) -> None:
+    class Fake(torch.nn.Module):
+        def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+            boxes = torch.tensor([[10.0, 20, 50, 100]])
+            return [{"boxes": boxes, "labels": torch.tensor([1]), "scores": torch.tensor([score])}]
+
+    monkeypatch.setattr("sharpose.detect.fetched", lambda architecture: Fake())
+    picture, out = save(tmp_path / "a.png"), tmp_path / "out"
+    code, said, err = call(capsys, "predict", str(picture), "--out", str(out), "--device", "cpu")
+    assert code == 0 and "boxes: fasterrcnn_mobilenet_v3_large_fpn" in said, err
+    rows = json.loads((out / "keypoints.json").read_text())
+    if score < 0.5:
+        assert rows == [] and f"nobody found in 1 of 1: {picture}" in said and "0 people, 1 drawn" in said
+    else:
+        assert [row["bbox"] for row in rows] == [[10, 20, 40, 80]] and "a.png: 40x80 at 10,20, score" in said
+
+
+def test_a_full_disk_is_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pictures = [str(save(tmp_path / f"{number}.png")) for number in range(3)]
+    real, calls = predicting.write_drawing, list[Path]()
+
+    def second_has_no_room(path: Path, canvas: np.ndarray) -> None:
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device", str(path))
+        real(path, canvas)
+
+    monkeypatch.setattr(predicting, "write_drawing", second_has_no_room)
+    code, _, err = call(capsys, *COMMAND, *pictures, "--out", str(tmp_path / "out"))
+    said = f"{tmp_path / 'out' / '1.pose.jpg'}: No space left on device; kept: {tmp_path / 'out' / 'keypoints.json'}"
+    assert code == 1 and said in err and len(json.loads((tmp_path / "out" / "keypoints.json").read_text())) == 2
+
+
 def test_the_command_warns_of_weights_made_for_other_pictures(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

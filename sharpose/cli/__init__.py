@@ -5,13 +5,13 @@ One file per group of commands; importing it adds them to the application.
 
 from __future__ import annotations
 
-import errno
 import sys
 
 # in the order of `sharpose --help`
 from sharpose.cli import predict, models, data, training, accuracy, submission, speed, gate, tables, export  # isort: skip  # noqa: F401
 from sharpose.cli.app import app
 from sharpose.errors import InputError, RunFailed
+from sharpose.files import is_full
 
 
 def main() -> None:
@@ -26,8 +26,8 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except OSError as error:
         # a path that cannot be made or written is bad input; a full disk is not the user's mistake
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE)
-        fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1 if full else 2)
+        code = 1 if is_full(error) else 2
+        fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), code)
     except KeyboardInterrupt:
         fail("interrupted; what was complete is kept", 130)
 

@@ -34,7 +34,7 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Tier = Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano or paper.")]
 Backend = Annotated[str, typer.Option(help="eager, compiled, packed[:bf16], onnxruntime[:int8] or openvino[:bf16].")]
 Weights = Annotated[
-    str | None, typer.Option(help="A .safetensors file or a name of weights; `random` to try the pipeline.")
+    str | None, typer.Option(help="A .safetensors file or weights' name; `random` to try the pipeline.")
 ]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sharpose.predict import Summary
 
 MANY = 10
-"""Lines about single pictures are printed up to here."""
+"""Lines about single people, and names of pictures, are printed up to here."""
 
 
 @app.command()
@@ -76,7 +76,7 @@ def predict(
     """
     from sharpose.detect import DEFAULT_DETECTOR, PersonDetector
     from sharpose.drawing import Style
-    from sharpose.files import distinct_names
+    from sharpose.files import distinct_names, is_full
     from sharpose.pose import Pose, chosen_device
     from sharpose.predict import Summary, find_inputs, predict_pictures
     from sharpose.pretrained import DEFAULT
@@ -120,6 +120,8 @@ def predict(
             stopped.exit_code = 130
             raise stopped from None
         except OSError as error:
+            if not is_full(error):
+                raise
             raise RunFailed(f"{error.filename or out}: {error.strerror}; {kept([*done, summary])}") from error
     if not done:
         raise unusable[0]
@@ -143,12 +145,21 @@ def result_lines(summaries: list[Summary], style: Style, drawn: bool) -> Iterato
     for one in summaries:
         yield f"{one.path}: {len(one.rows)} people, {len(one.drawings)} drawn"
         yield from one.notes
+        yield from (person_line(row) for row in one.rows[:MANY] if "frame" not in row)
         if one.empty:
             named = ", ".join(one.empty[:MANY]) + (" …" if len(one.empty) > MANY else "")
             yield f"nobody found in {len(one.empty)} of {one.pictures}: {named}"
         if drawn and one.undrawn_keypoints:
             people = f"; of {one.undrawn_people} people nothing at all" if one.undrawn_people else ""
             yield f"not drawn: {one.undrawn_keypoints} keypoints scored {style.threshold:g} or less{people}"
+
+
+def person_line(row: dict[str, Any]) -> str:
+    """One person of a picture, in a line."""
+    x, y, width, height = (round(value) for value in row["bbox"])
+    looks = {True: ", refined", False: ", early exit", None: ""}[row["refined"]]
+    quality = "" if row["quality"] is None else f", quality {row['quality']:.2f}"
+    return f"  {row['file_name']}: {width}x{height} at {x},{y}, score {row['score']:.2f}{quality}{looks}"
 
 
 def machine_lines(pose: Pose, source: str) -> Iterator[str]:
