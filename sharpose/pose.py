@@ -28,6 +28,7 @@ from sharpose.codecs.geometry import (
     transform_points,
     udp_warp_matrix,
 )
+from sharpose.data.fetch import fetch_picture
 from sharpose.data.images import read_image
 from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import known_skeleton
@@ -142,8 +143,8 @@ class Pose:
     def __call__(self, pictures: Any, boxes: Any = None) -> Any:
         """Return the people of a picture, or a list of them for each of several pictures.
 
-        pictures: a path, a PIL image or an array (H, W, 3) of 8-bit RGB; or a list of such, or an array (N, H, W, 3).
-        Pictures are turned upright by their EXIF orientation unless boxes are given, which count in stored pixels.
+        pictures: a path or address, a PIL image or an array (H, W, 3) of 8-bit RGB; a list of such, or an array
+        (N, H, W, 3). They are turned upright by their EXIF orientation unless boxes are given, which count in stored pixels.
         boxes: n × (x, y, width, height) in pixels for one picture, or a list of such for several.
         """
         single = isinstance(pictures, str | PathLike | Image.Image) or getattr(pictures, "ndim", 4) == 3
@@ -196,7 +197,9 @@ def loaded(name: str, weights: str | Path | None, options: Mapping[str, Any]) ->
     if weights == "random":
         return create_model(name, **options), None
     found = find_weights(name if weights is None else weights)
-    model = create_model(found.model if weights is None else name, **{**found.options, **options})
+    name = found.model if weights is None else name
+    # options that the weights were made with are those of their own model
+    model = create_model(name, **{**(found.options if name == found.model else {}), **options})
     load_weights(model, found.path)
     odd = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     if odd:
@@ -206,6 +209,8 @@ def loaded(name: str, weights: str | Path | None, options: Mapping[str, Any]) ->
 
 def as_pixels(picture: Picture, *, upright: bool) -> UInt8[np.ndarray, "H W 3"]:
     """Return a picture as RGB. Raises InputError for what is none."""
+    if isinstance(picture, str) and picture.startswith(("http://", "https://")):
+        picture = fetch_picture(picture)
     if isinstance(picture, str | PathLike):
         return read_image(Path(picture), upright=upright)
     if isinstance(picture, Image.Image):

@@ -12,8 +12,6 @@ or outside its picture, is left out and listed; the rest is done. Grey, CMYK and
 from __future__ import annotations
 
 import math
-import tempfile
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +22,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from sharpose.data.annotations import read_json
+from sharpose.data.fetch import fetch_picture
 from sharpose.data.images import read_image
 from sharpose.data.skeleton import known_skeleton
 from sharpose.drawing import DRAWN, PLAIN, Style, draw, write_drawing
-from sharpose.errors import InputError, first_line
+from sharpose.errors import InputError
 from sharpose.files import JsonList, distinct_names
 from sharpose.pose import Boxes, Person, Pose, predict_people, whole
 
@@ -36,7 +35,6 @@ __all__ = ["predict_people", "predict_pictures", "whole"]
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 PERSON = 1
-MAX_DOWNLOAD, TIMEOUT_S = 200_000_000, 30
 Progress = Callable[[int, int], None]
 Source = Path | str | int
 """Of moving pictures: a file, an address, or the number of a camera."""
@@ -93,23 +91,6 @@ def find_inputs(inputs: Sequence[str | Path]) -> tuple[list[Path], list[Source]]
         else:
             raise InputError(f"{path}: no such picture, video or folder")
     return list(dict.fromkeys(pictures)), list(dict.fromkeys(videos))
-
-
-def fetch_picture(address: str) -> Path:
-    """Return a picture from the network, in a temporary folder under its own name. Raises InputError where it fails."""
-    if urlsplit(address).scheme not in ("http", "https"):
-        raise InputError(f"{address}: pictures are fetched by http or https")
-    path = Path(tempfile.mkdtemp(prefix="sharpose-"), Path(urlsplit(address).path).name)
-    try:
-        with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response:
-            content = response.read(MAX_DOWNLOAD + 1)
-    # an address that is none, a host that is not there, an answer that is no file
-    except (OSError, ValueError) as error:
-        raise InputError(f"{address}: cannot be fetched ({first_line(error)})") from error
-    if len(content) > MAX_DOWNLOAD:
-        raise InputError(f"{address}: more than {MAX_DOWNLOAD:,} bytes; fetch it yourself, and shrink it")
-    path.write_bytes(content)
-    return path
 
 
 def image_ids(pictures: Sequence[Path]) -> list[int]:

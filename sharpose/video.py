@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import av
 import av.logging
@@ -51,19 +51,9 @@ class Frame:
     time: float
 
 
-class Moving(Protocol):
-    """Where frames come from. `length`: how many there may be, 0 where that is not known; `live`: ended by a signal."""
-
-    name: str
-    length: int
-    live: bool
-    damage: str | None
-
-    def frames(self) -> Iterator[Frame]: ...
-
-
 class Video:
-    """A video file or the address of a stream. `damage` says, after the last frame, what could not be decoded.
+    """A video file or the address of a stream, which is `live`: a signal may end it. `length`: how many frames the file
+    promises, 0 where it does not. `damage` says, after the last frame, what could not be decoded.
 
     Raises InputError where it cannot be read.
     """
@@ -152,7 +142,7 @@ def complaints() -> Iterator[list[tuple[int, str, str]]]:
 
 
 class Camera:
-    """A camera by its number. Its frames end with a signal. Raises InputError where there is none."""
+    """A camera by its number, as a `Video`. Its frames end with a signal. Raises InputError where there is none."""
 
     length, live, damage = 0, True, None
 
@@ -197,7 +187,7 @@ def predict_video(
     `summary` is filled as the work goes. What cannot be decoded is noted there. A signal ends a camera or a stream
     well, and a file without its drawn video. Raises InputError where no frame can be read.
     """
-    video: Moving = Camera(source) if isinstance(source, int) else Video(source)
+    video = Camera(source) if isinstance(source, int) else Video(source)
     name = name or Path(video.name).stem
     summary = summary or Summary(out / f"{name}.keypoints.json")
     skeleton = known_skeleton(pose.model.config.num_keypoints)

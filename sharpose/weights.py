@@ -36,7 +36,7 @@ def save_weights(model: nn.Module, path: Path, facts: Mapping[str, Any], bits: B
 
 def in_8_bits(model: nn.Module) -> dict[str, Tensor]:
     """Return the weights of linear and convolutional layers as int8, and their scales (float32, broadcastable)."""
-    tensors = {}
+    tensors = dict[str, Tensor]()
     for prefix, layer in model.named_modules():
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
             weight = layer.weight.detach().float()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -209,7 +208,7 @@ def test_what_is_no_picture_in_a_folder_is_passed_by(tmp_path: Path) -> None:
         find_inputs([tmp_path / "pipe.jpg"])
 
 
-def test_a_picture_at_an_address_is_fetched(tmp_path: Path) -> None:
+def test_a_picture_at_an_address_is_fetched(model: Pose, tmp_path: Path) -> None:
     save(tmp_path / "far.png")
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     handler.func.log_message = lambda *_: None  # type: ignore[attr-defined]
@@ -218,10 +217,10 @@ def test_a_picture_at_an_address_is_fetched(tmp_path: Path) -> None:
         address = f"http://127.0.0.1:{server.server_port}"
         (picture,), _ = find_inputs([f"{address}/far.png"])
         assert picture.read_bytes() == (tmp_path / "far.png").read_bytes() and picture.name == "far.png"
+        assert len(model(f"{address}/far.png")) == 1
         with pytest.raises(InputError, match=r"absent.png: cannot be fetched \(HTTP Error 404"):
             find_inputs([f"{address}/absent.png"])
         server.shutdown()
-    shutil.rmtree(picture.parent)
 
 
 def test_nobody_is_an_answer_and_what_is_not_drawn_is_counted(model: Pose, tmp_path: Path) -> None:
