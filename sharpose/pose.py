@@ -144,7 +144,8 @@ class Pose:
         """Return the people of a picture, or a list of them for each of several pictures.
 
         pictures: a path or address, a PIL image or an array (H, W, 3) of 8-bit RGB; a list of such, or an array
-        (N, H, W, 3). They are turned upright by their EXIF orientation unless boxes are given, which count in stored pixels.
+        (N, H, W, 3). They are turned upright by their EXIF orientation, unless boxes are given, which count in stored
+        pixels.
         boxes: n × (x, y, width, height) in pixels for one picture, or a list of such for several.
         """
         single = isinstance(pictures, str | PathLike | Image.Image) or getattr(pictures, "ndim", 4) == 3

@@ -187,7 +187,7 @@ def predict_video(
     `summary` is filled as the work goes. What cannot be decoded is noted there. A signal ends a camera or a stream
     well, and a file without its drawn video. Raises InputError where no frame can be read.
     """
-    video = Camera(source) if isinstance(source, int) else Video(source)
+    video: Camera | Video = Camera(source) if isinstance(source, int) else Video(source)
     name = name or Path(video.name).stem
     summary = summary or Summary(out / f"{name}.keypoints.json")
     skeleton = known_skeleton(pose.model.config.num_keypoints)
