@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
+# small ones, and those of sharpose.pretrained.DEFAULT, so that an installed wheel predicts at once
 SHIPPED = ("sharpose-nano-128x96", "sharpose-nano-192x144", "photos/sharpose-nano-128x96")
 
 

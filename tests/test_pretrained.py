@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sharpose import load_weights, pretrained
+from sharpose import list_models, load_weights, pretrained
 from sharpose.errors import InputError
 from sharpose.files import sha256_of
 from sharpose.models import create_model
@@ -27,7 +27,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         save_weights(model, tmp_path / f"{name}.safetensors", facts)
     monkeypatch.setattr(pretrained, "CHECKOUT", tmp_path / "none")
     monkeypatch.setattr(pretrained, "INDEX", tmp_path / "index.json")
-    (tmp_path / "index.json").write_text(json.dumps({"hub": None, **{"weights": {}}}))
     (tmp_path / "index.json").write_text(json.dumps(make_index(tmp_path / "hub")))
     monkeypatch.setenv("SHARPOSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SHARPOSE_HUB", raising=False)
@@ -42,13 +41,7 @@ def test_a_bare_name_means_photographs_first() -> None:
     assert find_weights(NANO).name == f"photos/{NANO}"
     assert find_weights(f"best/{NANO}").path == CHECKOUT / f"{NANO}.safetensors"
     assert find_weights("vitpose-nano-128x96").name == "shared/vitpose-nano-128x96"
-    assert find_weights(DEFAULT).model in pretrained_models()
-
-
-def pretrained_models() -> list[str]:
-    from sharpose import list_models
-
-    return list_models()
+    assert find_weights(DEFAULT).model in list_models()
 
 
 def test_the_model_is_made_with_the_options_it_was_trained_with() -> None:
