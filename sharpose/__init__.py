@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 FRONT_DOOR = {
+    "Pose": "sharpose.pose",
+    "Person": "sharpose.pose",
     "create_model": "sharpose.models",
     "list_models": "sharpose.models",
+    "load_weights": "sharpose.pretrained",
     "register": "sharpose.models.registry",
     "System": "sharpose.models.system",
     "PoseConfig": "sharpose.models.config",
@@ -18,7 +21,18 @@ FRONT_DOOR = {
 }
 """Names of the library by the module that has them, which is imported when a name is asked for."""
 
-__all__ = ["PoseConfig", "PoseModel", "PoseOutput", "System", "create_model", "list_models", "register"]
+__all__ = [
+    "Person",
+    "Pose",
+    "PoseConfig",
+    "PoseModel",
+    "PoseOutput",
+    "System",
+    "create_model",
+    "list_models",
+    "load_weights",
+    "register",
+]
 
 if TYPE_CHECKING:
     from sharpose.models import create_model, list_models
@@ -26,9 +40,12 @@ if TYPE_CHECKING:
     from sharpose.models.output import PoseModel, PoseOutput
     from sharpose.models.registry import register
     from sharpose.models.system import System
+    from sharpose.pose import Person, Pose
+    from sharpose.pretrained import load_weights
 
 
 def __getattr__(name: str) -> Any:
+    """Import what is asked for, and torch with it, at its first use."""
     if name not in FRONT_DOOR:
         raise AttributeError(f"module 'sharpose' has no attribute {name!r}")
     return getattr(import_module(FRONT_DOOR[name]), name)

@@ -30,6 +30,7 @@ from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.metrics.postprocess import PROTOCOL, Cleaning
 from sharpose.models import create_model
 from sharpose.predictions import Predictions, predict
+from sharpose.pretrained import find_weights
 from sharpose.progress import Reporter, speaks_for_all
 from sharpose.weights import load_weights
 
@@ -211,7 +212,7 @@ def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) ->
             f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors{there}, "
             "or --weights random to try the pipeline"
         )
-    return load_weights(model, Path(weights) if weights else shipped)
+    return load_weights(model, find_weights(weights).path if weights else shipped)
 
 
 def write_results(evaluation: Evaluation | PckhEvaluation, path: Path) -> None:

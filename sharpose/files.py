@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,11 @@ def why_not_written(error: BaseException) -> str:
     return first.rpartition("I/O error: ")[2]
 
 
+def is_full(error: OSError) -> bool:
+    """Return whether a write failed for want of room, which is not the user's mistake."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:
@@ -102,3 +109,90 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class JsonList:
+    """A JSON list in a file, a row a line, that is complete JSON after every `extend`.
+
+    So a run that ends early, by a signal or on a full disk, keeps what it had. An earlier file stays until the first
+    `extend`.
+    """
+
+    END = b"\n]\n"
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.count, self.end = path, 0, 0
+        self.file: int | None = None
+
+    def extend(self, rows: Iterable[Any]) -> None:
+        """Append rows. Raises OSError where they cannot be written; then the file is as it was before."""
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        text = ((",\n" if self.count else "\n") + ",\n".join(lines)).encode() if lines else b""
+        try:
+            if self.file is None:
+                self.begin()
+            self.end = self.write(text, self.end)
+        except OSError as error:
+            error.filename = error.filename or str(self.path)
+            raise
+        self.count += len(lines)
+
+    def begin(self) -> None:
+        """Put an empty list where an earlier file may be."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".keypoints.", suffix=".tmp")
+        try:
+            os.fchmod(handle, 0o644)
+            if os.write(handle, b"[" + self.END) < 1 + len(self.END):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.replace(temporary, self.path)
+        except OSError:
+            os.close(handle)
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        self.file, self.end = handle, 1
+
+    def write(self, text: bytes, at: int) -> int:
+        """Put text and the end of the list at a position; returns where the text ended."""
+        assert self.file is not None
+        content = text + self.END
+        try:
+            written = os.pwrite(self.file, content, at)
+            if written < len(content):
+                # the second part says why there is no room
+                written += os.pwrite(self.file, content[written:], at + written)
+            if written < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            # the end was here before, so there is room for it
+            os.pwrite(self.file, self.END, at)
+            os.ftruncate(self.file, at + len(self.END))
+            raise
+        return at + len(text)
+
+    def __enter__(self) -> JsonList:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            os.fsync(self.file)
+            os.close(self.file)
+            self.file = None
+
+
+def distinct_names(paths: Sequence[Path], longest: int = 120) -> list[str]:
+    """Return a name for each path: its stem, with its folder before it where several share that, a number after it
+    where they still do; cut to `longest` bytes, so that endings fit a file system's limit.
+    """
+    stems = Counter(path.stem.casefold() for path in paths)
+    used, names = set[str](), list[str]()
+    for path in paths:
+        shared = stems[path.stem.casefold()] > 1 and path.parent.name
+        stem = f"{path.parent.name}-{path.stem}" if shared else path.stem
+        stem = stem.encode(errors="surrogateescape")[:longest].decode(errors="ignore")
+        name, number = stem, 2
+        while name.casefold() in used:
+            name, number = f"{stem}-{number}", number + 1
+        used.add(name.casefold())
+        names.append(name)
+    return names

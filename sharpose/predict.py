@@ -1,158 +1,212 @@
 """Keypoints on pictures of the user's: a JSON file in COCO's results format, and a drawing of every picture.
 
-Rules. A boxes file is a JSON list of objects with `file_name` (of a given picture) or `image_id` (the number in the
-file's name, as in COCO's), `bbox` [x, y, width, height] in pixels, and optionally `score`. Without one, the whole
-picture is the box, or a detector finds people, and pictures are turned upright by their EXIF orientation; with one,
-boxes and keypoints count in stored pixels, as COCO does. A picture that cannot be read, or a box without area or
-outside its picture, is left out and listed; the rest is done. Grey, CMYK and 16-bit pictures become RGB as
-`sharpose.data.images` says. Videos are in `sharpose.video`.
+Rules. A boxes file is a JSON list of objects with `file_name` (a given picture's, with as much of its path as tells it
+from the others) or `image_id` (the number in the file's name, as in COCO's), `bbox` [x, y, width, height] in pixels,
+and optionally `score` and `category_id`, of which 1 is the person: others are left out and counted. A row that is of no
+given picture, or of several, is refused. Without such a file pictures are turned upright by their EXIF orientation;
+with one, boxes and keypoints count in stored pixels, as COCO does. A picture that cannot be read, or a box without area
+or outside its picture, is left out and listed; the rest is done. Grey, CMYK and 16-bit pictures become RGB as
+`sharpose.data.images` says. The results are complete JSON after every picture. Videos are in `sharpose.video`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
-import torch
-from jaxtyping import UInt8
 
-from sharpose.codecs.choice import codec_of
-from sharpose.codecs.geometry import (
-    affine_warp_matrix,
-    box_to_center_scale,
-    crop,
-    invert,
-    transform_points,
-    udp_warp_matrix,
-)
 from sharpose.data.annotations import read_json
+from sharpose.data.fetch import fetch_picture
 from sharpose.data.images import read_image
-from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import known_skeleton
-from sharpose.drawing import DRAWN, Person, draw, drawing_name, write_drawing
+from sharpose.drawing import DRAWN, PLAIN, Style, draw, write_drawing
 from sharpose.errors import InputError
-from sharpose.files import write_json
-from sharpose.metrics.postprocess import rescore
-from sharpose.models.output import PoseModel
+from sharpose.files import JsonList, distinct_names
+from sharpose.pose import Boxes, Person, Pose, predict_people, whole
+
+__all__ = ["predict_people", "predict_pictures", "whole"]
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-BATCH = 32
-Boxes = list[tuple[list[float], float]]
-"""(x, y, width, height) in pixels, and a score, for each person of a picture."""
-FindBoxes = Callable[[np.ndarray], Boxes]
+PERSON = 1
+Progress = Callable[[int, int], None]
+Source = Path | str | int
+"""Of moving pictures: a file, an address, or the number of a camera."""
 
 
 @dataclass
 class Summary:
-    """Where the results are, COCO rows, and what was left out and why."""
+    """Where the results are, COCO rows, where the drawings are, and what was left out and why."""
 
     path: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
     drawings: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    pictures: int = 0
+    empty: list[str] = field(default_factory=list)
+    """Pictures or frames in which nobody was found."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out by a rule, which is no failure."""
+    undrawn_people: int = 0
+    undrawn_keypoints: int = 0
+    """What is in the rows but not in the drawings, as its score is too low."""
+
+    def count(self, people: Sequence[Person], style: Style) -> None:
+        """Note what a drawing leaves out."""
+        seen = [style.seen(person) for person in people]
+        self.undrawn_people += sum(not one.any() for one in seen)
+        self.undrawn_keypoints += sum(int((~one).sum()) for one in seen)
 
 
-def find_inputs(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Pictures and videos named, and those directly in folders named, in order. Raises InputError for anything else."""
-    found: list[Path] = []
-    for path in inputs:
-        if path.is_dir():
+def find_inputs(inputs: Sequence[str | Path]) -> tuple[list[Path], list[Source]]:
+    """Pictures and videos named, and those directly in folders named, in order; numbers are cameras. Pictures at
+    addresses are fetched. Names that begin with a dot are none of a folder's. Raises InputError for anything else.
+    """
+    pictures, videos = list[Path](), list[Source]()
+    for given in inputs:
+        path, address = Path(given), urlsplit(str(given))
+        if len(address.scheme) > 1 and address.netloc:
+            if Path(address.path).suffix.lower() in PICTURES:
+                pictures.append(fetch_picture(str(given)))
+            else:
+                videos.append(str(given))
+        elif path.is_dir():
             inside = [one for one in sorted(path.iterdir()) if one.suffix.lower() in (*PICTURES, *VIDEOS)]
-            # hidden files, as a Mac puts beside its own (._a.jpg), pipes and folders are no pictures
-            inside = [one for one in inside if one.is_file() and not one.name.startswith(".")]
-            inside = [one for one in inside if not one.stem.endswith(Path(DRAWN).stem)]
+            inside = [one for one in inside if not (one.name.startswith(".") or one.stem.endswith(Path(DRAWN).stem))]
+            inside = [one for one in inside if one.is_file()]
             if not inside:
                 raise InputError(f"{path}: holds no picture or video ({', '.join((*PICTURES, *VIDEOS))})")
-            found += inside
-        elif not path.is_file():
-            raise InputError(f"{path}: no such picture, video or folder")
+            pictures += [one for one in inside if one.suffix.lower() in PICTURES]
+            videos += [one for one in inside if one.suffix.lower() in VIDEOS]
+        elif path.is_file():
+            (videos if path.suffix.lower() in VIDEOS else pictures).append(path)
+        elif str(given).isdecimal():
+            videos.append(int(str(given)))
         else:
-            found.append(path)
-    found = list(dict.fromkeys(found))
-    videos = [path for path in found if path.suffix.lower() in VIDEOS]
-    return [path for path in found if path not in videos], videos
+            raise InputError(f"{path}: no such picture, video or folder")
+    return list(dict.fromkeys(pictures)), list(dict.fromkeys(videos))
 
 
 def image_ids(pictures: Sequence[Path]) -> list[int]:
     """The numbers in the files' names where all have their own, as in COCO; else 1, 2, 3 …"""
+    return own_ids(pictures) or list(range(1, len(pictures) + 1))
+
+
+def own_ids(pictures: Sequence[Path]) -> list[int]:
+    """The numbers in the files' names; none unless all have their own."""
     stems = [picture.stem for picture in pictures]
     if all(stem.isascii() and stem.isdigit() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
         return [int(stem) for stem in stems]
-    return list(range(1, len(stems) + 1))
+    return []
 
 
-def load_boxes(path: Path, pictures: Sequence[Path]) -> dict[Path, Boxes]:
-    """Boxes and scores by picture. Raises InputError for a row that is malformed or of no given picture."""
+def load_boxes(path: Path, pictures: Sequence[Path]) -> tuple[dict[Path, Boxes], str | None]:
+    """Boxes and scores by picture, and what was left out.
+
+    Raises InputError for a row that is malformed, or that is not of exactly one given picture.
+    """
     content = read_json(path)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise InputError(f"{path}: must be a list of objects with file_name or image_id, bbox and, optionally, score")
-    keys = dict(zip(image_ids(pictures), pictures, strict=True)) if content else {}
-    names = {name: picture for picture in pictures for name in (str(picture), picture.name)}
+    ids = own_ids(pictures)
+    by_id = dict(zip(ids, pictures, strict=True)) if ids else {}
     boxes: dict[Path, Boxes] = {}
+    others = 0
     for number, row in enumerate(content):
-        picture = names.get(str(row["file_name"])) if "file_name" in row else None
-        if picture is None and isinstance(row.get("image_id"), int):
-            picture = keys.get(row["image_id"])
-        if picture is None:
-            raise InputError(f"{path}: [{number}] is of no given picture; its file_name or image_id must be one's")
-        box, score = row.get("bbox"), row.get("score", 1.0)
+        where = f"{path}: [{number}]"
+        if "file_name" in row:
+            picture = named_picture(where, str(row["file_name"]), pictures)
+        elif not ids and "image_id" in row:
+            raise InputError(f"{where}: the pictures' names are no numbers, so image_id says nothing; give file_name")
+        elif type(row.get("image_id")) is int and row["image_id"] in by_id:
+            picture = by_id[row["image_id"]]
+        else:
+            raise InputError(f"{where} is of no given picture; its file_name or image_id must be one's")
+        box, score, category = row.get("bbox"), row.get("score", 1.0), row.get("category_id", PERSON)
         values: list[Any] = [*box, score] if isinstance(box, list) and len(box) == 4 else [None]
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
-            raise InputError(f"{path}: [{number}] needs a bbox of four finite numbers, and a number as score")
-        boxes.setdefault(picture, []).append(([float(value) for value in values[:4]], float(score)))
-    return boxes
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+            raise InputError(f"{where} needs a bbox of four finite numbers, and a number as score")
+        if type(category) not in (int, float):
+            raise InputError(f"{where}: category_id {category!r} must be a number; {PERSON} is the person")
+        if category == PERSON:
+            boxes.setdefault(picture, []).append(([float(value) for value in values[:4]], float(score)))
+        else:
+            others += 1
+    left_out = f"{path}: {others} of {len(content)} boxes are of other categories than {PERSON}, the person"
+    return boxes, left_out if others else None
+
+
+def named_picture(where: str, name: str, pictures: Iterable[Path]) -> Path:
+    """The one picture whose path ends with a name. Raises InputError where there is none, or several."""
+    parts = Path(name).parts
+    found = [picture for picture in pictures if parts and picture.parts[-len(parts) :] == parts]
+    # a whole path names its picture, even where it is also the end of another's
+    found = [picture for picture in found if picture == Path(name)] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{where}: {name} is the name of {len(found)} pictures; give more of the path in file_name")
+    raise InputError(f"{where} is of no given picture; its file_name or image_id must be one's")
 
 
 def predict_pictures(
-    model: PoseModel,
+    pose: Pose,
     pictures: Sequence[Path],
     out: Path,
     *,
     boxes: Path | None = None,
-    find: FindBoxes | None = None,
-    device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    style: Style = PLAIN,
+    drawings: bool = True,
+    summary: Summary | None = None,
+    progress: Progress | None = None,
 ) -> Summary:
     """Predict every box of every picture, write `out/keypoints.json` and one drawing per picture.
 
-    Boxes come from a file, or `find` gives those of a picture (default: the whole of it).
+    Boxes come from a file, or `pose` finds them. `summary` is filled as the work goes, for those who interrupt it.
     Raises InputError where nothing at all could be predicted.
     """
-    by_picture = None if boxes is None else load_boxes(boxes, pictures)
-    model = model.to(device).eval()
-    summary, used = Summary(out / "keypoints.json"), set[str]()
-    for number, (picture, image_id) in enumerate(zip(pictures, image_ids(pictures), strict=True), start=1):
-        try:
-            pixels = read_image(picture, upright=boxes is None)
-        except InputError as error:
-            summary.skipped.append(str(error))
-        else:
-            wanted = (find or whole)(pixels) if by_picture is None else by_picture.get(picture, [])
-            usable = keep_usable(wanted, pixels, picture, summary.skipped)
-            people = predict_people(model, pixels, usable, device)
-            summary.rows += [result_row(person, picture, image_id) for person in people]
-            target = out / drawing_name(picture, used)
-            write_drawing(target, draw(pixels, people, known_skeleton(model.config.num_keypoints)))
-            summary.drawings.append(str(target))
-        if progress is not None:
-            progress(number, len(pictures))
-    if not summary.drawings:
+    by_picture, left_out = (None, None) if boxes is None else load_boxes(boxes, pictures)
+    summary = summary or Summary(out / "keypoints.json")
+    summary.notes += [left_out] if left_out else []
+    skeleton, names = known_skeleton(pose.model.config.num_keypoints), distinct_names(pictures)
+    repeated = Counter(picture.name for picture in pictures)
+    with JsonList(summary.path) as results:
+        for number, (picture, image_id) in enumerate(zip(pictures, image_ids(pictures), strict=True)):
+            try:
+                pixels = read_image(picture, upright=boxes is None)
+            except InputError as error:
+                summary.skipped.append(str(error))
+            else:
+                wanted = pose.boxes(pixels) if by_picture is None else by_picture.get(picture, [])
+                usable = keep_usable(wanted, pixels, picture, summary.skipped)
+                (people,) = pose.people([(pixels, usable)])
+                name = picture.name if repeated[picture.name] == 1 else str(picture)
+                rows = [result_row(person, name, image_id) for person in people]
+                results.extend(rows)
+                summary.rows += rows
+                summary.pictures += 1
+                summary.empty += [] if people else [str(picture)]
+                if drawings:
+                    try:
+                        write_drawing(out / f"{names[number]}{DRAWN}", draw(pixels, people, skeleton, style))
+                        summary.drawings.append(str(out / f"{names[number]}{DRAWN}"))
+                        summary.count(people, style)
+                    except InputError as error:
+                        summary.skipped.append(str(error))
+            if progress is not None:
+                progress(number + 1, len(pictures))
+    if not summary.pictures:
         raise InputError(f"no picture could be read; the first: {summary.skipped[0]}")
-    write_json(summary.path, summary.rows)
     return summary
 
 
-def whole(pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-    """The picture as the one box."""
-    return [([0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])], 1.0)]
-
-
-def keep_usable(boxes: Boxes, pixels: np.ndarray, picture: Path, skipped: list[str]) -> Boxes:
+def keep_usable(boxes: Boxes, pixels: np.ndarray, picture: Path | str, skipped: list[str]) -> Boxes:
     """Boxes with area that touch the picture; the others are noted."""
     usable, (height, width) = [], pixels.shape[:2]
     for box, score in boxes:
@@ -166,66 +220,16 @@ def keep_usable(boxes: Boxes, pixels: np.ndarray, picture: Path, skipped: list[s
     return usable
 
 
-@torch.inference_mode()
-def predict_people(model: PoseModel, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes, device: str) -> list[Person]:
-    """One person per box of a picture, without flip test."""
-    config, codec, people = model.config, codec_of(model.config), list[Person]()
-    warp = udp_warp_matrix if codec.warp == "udp" else affine_warp_matrix
-    for start in range(0, len(boxes), BATCH):
-        part = boxes[start : start + BATCH]
-        framed = [box_to_center_scale(np.asarray(box), config.image_size) for box, _ in part]
-        matrices = [warp(center, scale, 0.0, config.image_size) for center, scale in framed]
-        crops = np.stack([crop(pixels, matrix, config.image_size) for matrix in matrices])
-        images = normalise(torch.from_numpy(crops.transpose(0, 3, 1, 2).copy()).to(device))
-        output = model(images)
-        points, scores = codec.decode(output.heatmaps.float())
-        centers, scales = (torch.tensor(np.stack(side), dtype=torch.float32) for side in zip(*framed, strict=True))
-        placed = codec.to_image(points, centers.to(device), scales.to(device)).double().cpu().numpy()
-        values = scores.double().cpu().numpy()
-        totals = rescore(np.array([score for _, score in part]), values)
-        quality, refined = getattr(output, "quality", None), getattr(output, "needs_refinement", None)
-        selected = selected_patches(output, config, matrices)
-        for row, (box, _) in enumerate(part):
-            people.append(
-                Person(
-                    bbox_xywh=box,
-                    keypoints=np.column_stack([placed[row], values[row]]),
-                    score=float(totals[row]),
-                    quality=None if quality is None else float(quality[row]),
-                    refined=None if refined is None else bool(refined[row]),
-                    patches=selected.get(row, np.zeros((0, 4, 2))),
-                )
-            )
-    return people
-
-
-def selected_patches(output: Any, config: Any, matrices: Sequence[np.ndarray]) -> Mapping[int, np.ndarray]:
-    """Corners, in picture pixels, of the coarse patches that were looked at finely, by row of the batch."""
-    keep = getattr(output, "keep_indices", None)
-    if not isinstance(keep, torch.Tensor) or not hasattr(config, "coarse_grid"):
-        return {}
-    side, columns = config.patch_size * config.refine_ratio, config.coarse_grid[1]
-    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    rows = output.needs_refinement.nonzero()[:, 0].tolist()
-    found = {}
-    for row, padded in zip(rows, keep.cpu().numpy(), strict=True):
-        indices = padded[padded >= 0]
-        cells = np.column_stack([indices % columns, indices // columns])
-        # the first pixel's middle is at 0, so its edge is half a pixel before
-        edges = (cells[:, None] + corners) * side - 0.5
-        found[row] = transform_points(edges.astype(np.float64), invert(matrices[row]))
-    return found
-
-
-def result_row(person: Person, picture: Path, image_id: int) -> dict[str, Any]:
+def result_row(person: Person, name: str, image_id: int) -> dict[str, Any]:
     """COCO's results format, with the picture, its box, the predicted quality and whether it was looked at again."""
-    return {
+    row = {
         "image_id": image_id,
-        "category_id": 1,
+        "category_id": PERSON,
         "keypoints": person.keypoints.ravel().tolist(),
         "score": person.score,
-        "file_name": picture.name,
-        "bbox": person.bbox_xywh,
+        "file_name": name,
+        "bbox": person.box,
         "quality": person.quality,
         "refined": person.refined,
     }
+    return row if person.track is None else {**row, "track_id": person.track}

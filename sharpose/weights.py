@@ -1,11 +1,15 @@
-"""Trained weights that ship: half-precision safetensors beside a manifest that says how they were made."""
+"""Trained weights that ship: safetensors in half precision, or 8 bits, beside a manifest that says how they were made.
+
+In 8 bits the weights of linear and convolutional layers are int8, each output channel with a scale of its own under
+the weight's name and `.int8_scale`; everything else, a small part, stays in half precision.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -17,11 +21,34 @@ from sharpose.files import check_regular, read_text, sha256_of, why_not_written,
 
 MAX_MANIFEST_BYTES = 2**28
 
+Bits = Literal[8, 16]
+SCALE = ".int8_scale"
 
-def save_weights(model: nn.Module, path: Path, facts: Mapping[str, Any]) -> None:
-    """`path` (.safetensors, floats in half precision), then its manifest: `facts` and the sha256 of the weights."""
+
+def save_weights(model: nn.Module, path: Path, facts: Mapping[str, Any], bits: Bits = 16) -> None:
+    """Write `path` (.safetensors, floats in half precision or, with `bits` = 8, in 8 bits), then its manifest: `facts`
+    and the sha256 of the weights. Raises RunFailed when they cannot be written.
+    """
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    if bits == 8:
+        tensors |= in_8_bits(model)
+        facts = {"bits": 8, **facts}
     save_tensors(tensors, path, facts)
+
+
+def in_8_bits(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of linear and convolutional layers as int8, and their scales (float32, broadcastable)."""
+    tensors = dict[str, Tensor]()
+    for prefix, layer in model.named_modules():
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
+            weight = layer.weight.detach().float()
+            # a transposed convolution has its output channels second
+            out = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
+            others = [axis for axis in range(weight.ndim) if axis != out]
+            scale = weight.abs().amax(dim=others, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / 127
+            name = f"{prefix}.weight"
+            tensors |= {name: (weight / scale).round().clamp(-127, 127).to(torch.int8), name + SCALE: scale}
+    return tensors
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, facts: Mapping[str, Any]) -> None:
@@ -72,7 +99,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if recorded not in (None, digest):
         raise InputError(f"{path}: not the file that {manifest.name} describes; restore both from the same commit")
     check_finite(tensors, path)
-    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    return {name: restored(name, value, tensors) for name, value in tensors.items() if not name.endswith(SCALE)}
+
+
+def restored(name: str, value: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Return a stored tensor as the network has it: floats in single precision, int8 by its scales."""
+    if name + SCALE in tensors:
+        return value.float() * tensors[name + SCALE].float()
+    return value.float() if value.is_floating_point() else value
 
 
 def check_finite(tensors: Mapping[str, Tensor], source: object) -> None:

@@ -29,7 +29,7 @@ MODEL = ["--model", "sharpose-nano-128x96", "--set", "depth=1", "--weights", "FO
 TRUTH = ["--annotations", "FOLDER/people.json", "--images", "FOLDER/photos"]
 INFO = ["--image-info", "FOLDER/image_info_test-dev2017.json", "--name", "x", "--out", "FOLDER/out"]
 COMMANDS = {
-    "predict": ["predict", "FOLDER/photos", *MODEL, "--out", "FOLDER/out"],
+    "predict": ["predict", "FOLDER/photos", *MODEL, "--out", "FOLDER/out", "--whole-picture"],
     "predict boxes": ["predict", "FOLDER/photos", *MODEL, "--out", "FOLDER/out", "--boxes", "FOLDER/boxes.json"],
     "predict detector": [
         *["predict", "FOLDER/photos", *MODEL, "--out", "FOLDER/out", "--detector", "ssdlite320_mobilenet_v3_large"],

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sharpose.errors import InputError
 from sharpose.files import write_atomically
 from sharpose.models import create_model
 from sharpose.transfer import transfer
-from sharpose.weights import load_weights, save_weights
+from sharpose.weights import SCALE, in_8_bits, load_weights, read_weights, save_weights
 
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 2}
 
@@ -34,6 +35,35 @@ def test_round_trip_in_half_precision(saved: tuple[torch.nn.Module, Path]) -> No
     assert manifest["sha256"] == digest and manifest["command"] == "made by a test"
     for (name, ours), theirs in zip(fresh.named_parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs.half().float()), name
+
+
+@pytest.mark.parametrize("name", ["sharpose-nano-128x96", "simple-baseline-nano-128x96"])
+def test_8_bits_are_within_half_a_step_of_every_output_channel(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    model, path = create_model(name), tmp_path / "w.safetensors"
+    save_weights(model, path, {}, bits=8)
+    stored, fresh = load_file(path), create_model(name)
+    load_weights(fresh, path)
+    assert json.loads(path.with_suffix(".json").read_text())["bits"] == 8
+    layers = {key.removesuffix(SCALE) for key in stored if key.endswith(SCALE)}
+    assert layers and all(stored[key].dtype == torch.int8 for key in layers)
+    for key, value in model.state_dict().items():
+        found = fresh.state_dict()[key]
+        if key in layers:
+            scale = stored[key + SCALE]
+            assert scale.numel() in value.shape[:2] and scale.ndim == value.ndim
+            assert ((found - value).abs() <= scale / 2 * 1.001).all(), key
+        elif value.is_floating_point():
+            assert torch.equal(found, value.half().float()), key
+    assert path.stat().st_size < 0.62 * sum(2 * value.numel() for value in model.state_dict().values())
+    assert read_weights(path).keys() == model.state_dict().keys()
+
+
+def test_transposed_convolutions_have_their_output_channels_second() -> None:
+    layer = torch.nn.ConvTranspose2d(3, 5, 4)
+    tensors = in_8_bits(torch.nn.Sequential(layer))
+    assert tensors["0.weight"].shape == (3, 5, 4, 4) and tensors["0.weight" + SCALE].shape == (1, 5, 1, 1)
+    assert tensors["0.weight"].abs().amax(dim=(0, 2, 3)).tolist() == [127] * 5
 
 
 @pytest.mark.parametrize("how", ["flip", "truncate", "missing", "pickle"])

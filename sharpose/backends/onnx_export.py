@@ -14,12 +14,17 @@ from torch import Tensor
 
 from sharpose.backends.extras import need, quiet
 from sharpose.backends.graphs import Graph, graphs_of
+from sharpose.codecs.choice import codec_of
+from sharpose.codecs.geometry import BOX_PADDING
+from sharpose.data.normalise import IMAGENET_MEAN, IMAGENET_STD
+from sharpose.data.skeleton import known_skeleton
 from sharpose.errors import InputError, RunFailed
 from sharpose.files import sha256_of, write_json
 from sharpose.models.output import PoseModel
 
 MANIFEST = "manifest.json"
 TOLERANCE = 1e-4
+BATCH = "batch"
 
 
 def export_model(model: PoseModel, folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +41,7 @@ def export_model(model: PoseModel, folder: Path, facts: Mapping[str, Any]) -> di
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
     try:
         graphs = {graph.name: described(graph, write_graph(graph, made)) for graph in graphs_of(model.eval())}
-        manifest = {**facts, "graphs": graphs}
+        manifest = {**facts, **around(model), "graphs": graphs}
         write_json(made / MANIFEST, manifest)
         made.chmod(0o755)
         made.replace(folder)
@@ -44,6 +49,24 @@ def export_model(model: PoseModel, folder: Path, facts: Mapping[str, Any]) -> di
         shutil.rmtree(made, ignore_errors=True)
         raise
     return manifest
+
+
+def around(model: PoseModel) -> dict[str, Any]:
+    """Return what a caller does before, between and after the graphs; `docs/deploy.md` explains it."""
+    config, codec = model.config, codec_of(model.config)
+    skeleton = known_skeleton(config.num_keypoints)
+    return {
+        "preprocessing": {
+            "image_size": list(config.image_size),
+            "padding": BOX_PADDING,
+            "warp": codec.warp,
+            "mean": list(IMAGENET_MEAN),
+            "std": list(IMAGENET_STD),
+        },
+        "quality_threshold": getattr(config, "quality_threshold", None),
+        "postprocessing": {"decoder": type(codec).__name__, "kernel": getattr(codec, "kernel", None)},
+        "keypoints": list(skeleton.keypoint_names) if skeleton else [str(n) for n in range(config.num_keypoints)],
+    }
 
 
 def check_folder(folder: Path) -> None:
@@ -60,16 +83,19 @@ def described(graph: Graph, path: Path) -> dict[str, Any]:
     """
     import onnx
 
-    shapes = {name: ["batch", *value.shape[1:]] for name, value in graph.inputs.items()}
-    taken = [value.name for value in onnx.load(path, load_external_data=False).graph.input]
+    content = onnx.load(path, load_external_data=False).graph
+    shapes = [
+        {value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in side}
+        for side in (content.input, content.output)
+    ]
     error = parity(graph, path)
     if error is not None and not error <= TOLERANCE:
         raise RunFailed(f"{path.name}: differs from torch by {error:.1e} of the output's norm; it is not kept")
     return {
         "file": path.name,
         "sha256": sha256_of(path),
-        "inputs": {name: shapes[name] for name in taken},
-        "outputs": list(graph.outputs),
+        "inputs": shapes[0],
+        "outputs": shapes[1],
         "largest_relative_error": error,
     }
 
@@ -108,8 +134,15 @@ def write_graph(graph: Graph, folder: Path) -> Path:
         inputs = program.model.graph.inputs
         for value in [value for value in inputs if not value.uses()]:
             inputs.remove(value)
+        name_batch(program.model.graph)
         program.save(path)
     return path
+
+
+def name_batch(graph: Any) -> None:
+    """Call the one axis without a fixed size `batch` in all inputs and outputs, whatever the tracer called it."""
+    for value in (*graph.inputs, *graph.outputs):
+        value.shape = type(value.shape)([axis if isinstance(axis, int) else BATCH for axis in value.shape])
 
 
 def traced(graph: Graph, values: tuple[Tensor, ...]) -> torch.export.ExportedProgram:

@@ -5,14 +5,12 @@ One file per group of commands; importing it adds them to the application.
 
 from __future__ import annotations
 
-import errno
 import sys
 
 from sharpose.errors import InputError, Interrupted, RunFailed
+from sharpose.files import is_full
 from sharpose.signals import StopOnSignal, ignore_stop_signals
 
-# a disk that is full or fails, or a reader that has gone, is not the user's mistake
-NOT_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE)
 GO_ON = ("train", "train-missing", "evaluate", "run", "fill")
 """Commands that do, called again, what is still to be done."""
 BY_CTRL_C = 130
@@ -42,7 +40,20 @@ def run_command() -> None:
 
     prepare_streams()
     # in the order of `sharpose --help`
-    from sharpose.cli import models, data, training, accuracy, compare, submission, speed, gate, tables, export, gpu  # isort: skip  # noqa: F401
+    from sharpose.cli import (
+        predict,
+        models,
+        data,
+        training,
+        accuracy,
+        compare,
+        submission,
+        speed,
+        gate,
+        tables,
+        export,
+        gpu,
+    )  # isort: skip  # noqa: F401
     from sharpose.cli.app import app
 
     app()
@@ -60,7 +71,7 @@ def verdict(error: BaseException, stop: StopOnSignal) -> tuple[str, int]:
         return stopped(stop)
     if isinstance(error, OSError):
         text = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-        return text, 1 if error.errno in NOT_INPUT else 2
+        return text, 1 if is_full(error) else 2
     raise error
 
 

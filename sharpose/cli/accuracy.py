@@ -1,10 +1,8 @@
-"""Commands that find keypoints, and say how right they are."""
+"""Commands that say how right keypoints are."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +21,7 @@ from sharpose.cli.app import (
     parse_settings,
     show,
 )
-from sharpose.errors import InputError, RunFailed
+from sharpose.errors import InputError
 
 
 @app.command()
@@ -167,88 +165,6 @@ def score_lines(result: dict[str, Any]) -> list[str]:
             f"{measured}, {result['pck_people']} people"
         )
     return lines
-
-
-@app.command()
-def predict(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE|VIDEO|FOLDER…")],
-    model: Model,
-    out: Annotated[Path, typer.Option(help="Folder for keypoints.json and the drawings.")],
-    weights: Weights = None,
-    boxes: Annotated[
-        Path | None, typer.Option(help="JSON list of {file_name or image_id, bbox, score}; default: whole images.")
-    ] = None,
-    detector: Annotated[
-        str, typer.Option(help="A detector of torchvision that finds people, e.g. fasterrcnn_resnet50_fpn_v2.")
-    ] = "",
-    detector_weights: Annotated[
-        Path | None, typer.Option(help="Its weights, a .pth or .safetensors file that you downloaded.")
-    ] = None,
-    min_score: Annotated[float, typer.Option(min=0, max=1, help="People below it are not taken.")] = 0.5,
-    settings: Settings = None,
-    device: Device = "cpu",
-    precision: Annotated[
-        str, typer.Option(help="fp32; with packed and openvino also bf16, with onnxruntime int8.")
-    ] = "fp32",
-    backend: Backend = "",
-    as_json: Json = False,
-) -> None:
-    """Keypoints of the people in pictures and videos: JSON in COCO's results format, and drawings.
-
-    Without --boxes and --detector the whole picture is the box of one person. Nothing is downloaded: torchvision's own
-    weights of a detector, trained on COCO, are the file at the address that python -c "from torchvision.models import
-    get_model_weights as w; print(w('NAME').DEFAULT.url)" prints.
-
-    Without --backend it is packed on a CPU where torch can do that, and eager elsewhere: the same but for rounding.
-
-    What cannot be used (broken pictures and videos, boxes without area or outside) is listed and the rest is done; then
-    the exit code is 1, or 2 where nothing could be used.
-
-    Example: sharpose predict photos --model sharpose-nano-128x96 --out poses
-    """
-    from sharpose.assess import check_device, load_chosen
-    from sharpose.backends.choice import COMPILED, EAGER, check_backend, split_backend
-    from sharpose.backends.deploy import deploy, usual_backend
-    from sharpose.detect import PersonDetector
-    from sharpose.models import create_model
-    from sharpose.predict import BATCH, Summary, find_inputs, predict_pictures, whole
-    from sharpose.progress import Reporter
-    from sharpose.video import predict_video
-
-    check_device(device)
-    backend, precision = split_backend(backend or usual_backend(device), precision)
-    check_backend(backend, precision, device)
-    if backend in (EAGER, COMPILED) and precision != "fp32":
-        raise InputError(f"--precision {precision!r} does not work: predicting with torch is in fp32")
-    pictures, videos = find_inputs(inputs)
-    if boxes is not None and (videos or detector):
-        raise InputError(f"--boxes {boxes}: goes neither with videos nor with --detector")
-    if bool(detector) != (detector_weights is not None):
-        raise InputError("--detector NAME and --detector-weights FILE go together")
-    find = PersonDetector(detector, detector_weights, device=device, min_score=min_score) if detector_weights else whole
-    network = create_model(model, **parse_settings(settings))
-    load_chosen(network, model, weights)
-    network = deploy(network, backend, precision=precision, batch_size=BATCH, device=device)
-    jobs: list[tuple[str, int, Callable[..., Summary]]] = []
-    if pictures:
-        jobs.append(("Predicting", len(pictures), partial(predict_pictures, network, pictures, out, boxes=boxes)))
-    jobs += [(f"Predicting {video.name}", 1, partial(predict_video, network, video, out)) for video in videos]
-    summaries, unusable = list[Summary](), list[InputError]()
-    for title, length, job in jobs:
-        try:
-            with Reporter(title, length) as report:
-                summaries.append(job(device=device, progress=report.progress, find=find))
-        except InputError as error:
-            unusable.append(error)
-    if not summaries:
-        raise unusable[0]
-    source = detector or ("the whole picture, one person each" if boxes is None else str(boxes))
-    lines = [f"{one.path}: {len(one.rows)} people, {len(one.drawings)} drawn" for one in summaries]
-    lines.append(f"boxes: {source}" + ("" if detector or boxes else "; several people need --boxes or --detector"))
-    show([{**vars(one), "boxes": source} for one in summaries], as_json, "\n".join(lines))
-    skipped = [*map(str, unusable), *(line for one in summaries for line in one.skipped)]
-    if skipped:
-        raise RunFailed(f"{len(skipped)} left out: {'; '.join(skipped)}")
 
 
 @app.command()

@@ -37,7 +37,9 @@ Deterministic = Annotated[
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Tier = Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano, photos, small or paper.")]
 Backend = Annotated[str, typer.Option(help="eager, compiled, packed[:bf16], onnxruntime[:int8] or openvino[:bf16].")]
-Weights = Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")]
+Weights = Annotated[
+    str | None, typer.Option(help="A .safetensors file or weights' name; `random` to try the pipeline.")
+]
 
 
 @app.callback()

@@ -1,0 +1,25 @@
+"""What pyproject.toml cannot say: some weights of results/weights, of which git has one copy, go into the wheel too."""
+
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+# small ones, and those of sharpose.pretrained.DEFAULT, so that an installed wheel predicts at once
+SHIPPED = ("sharpose-nano-128x96", "sharpose-nano-192x144", "photos/sharpose-nano-128x96")
+
+
+class WithWeights(build_py):
+    """Put the weights that ship, and their manifests, into sharpose/pretrained."""
+
+    def run(self) -> None:
+        super().run()
+        # an editable installation reads those of the checkout
+        for name in () if self.editable_mode else SHIPPED:
+            for suffix in (".safetensors", ".json"):
+                target = Path(self.build_lib, "sharpose", "pretrained", name + suffix)
+                self.mkpath(str(target.parent))
+                self.copy_file(str(Path("results", "weights", name + suffix)), str(target))
+
+
+setup(cmdclass={"build_py": WithWeights})
