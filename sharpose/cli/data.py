@@ -71,18 +71,22 @@ def mannequin(
 
 @data_app.command()
 def describe(
-    annotations: Annotated[list[Path], typer.Argument(help="Keypoint files in COCO's or MPII's layout.")],
+    data: Annotated[
+        list[str], typer.Argument(help="Named sets (mannequin2-val), or files in COCO's or MPII's layout.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Say how hard the people of keypoint files are: views, tilts, hidden joints, overlaps, sizes.
 
-    Example: sharpose data describe person_keypoints_val2017.json
+    Example: sharpose data describe mannequin2-val person_keypoints_val2017.json
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from sharpose.data.describe import describe, table
+    from sharpose.data.locate import find_data, is_named
 
-    found = [describe(path) for path in annotations]
+    files = [find_data(name, None).annotations if is_named(name) else Path(name) for name in data]
+    found = [replace(describe(path), name=name) for path, name in zip(files, data, strict=True)]
     show([asdict(one) for one in found], as_json, table(found))
 
 

@@ -33,7 +33,7 @@ class Actor:
 
 def draw_actors(canvas: Canvas, actors: Sequence[Actor], light: float) -> None:
     """Draw the parts of all actors, the farthest first, so that people and things cover each other limb by limb."""
-    jobs = []
+    jobs: list[tuple[float, Actor, Part, Array, Array, float]] = []
     for actor in actors:
         counts = [len(part.balls) for part in actor.parts]
         balls = np.concatenate([part.balls for part in actor.parts])
@@ -42,10 +42,10 @@ def draw_actors(canvas: Canvas, actors: Sequence[Actor], light: float) -> None:
         centres = actor.camera.view(np.array([part.centre for part in actor.parts]))[:, 2]
         for part, depth, end, count in zip(actor.parts, centres, ends, counts, strict=True):
             where = slice(end - count, end)
-            place = depth + part.bias * actor.camera.stature
-            jobs.append((place, actor, part, pixels[where], radii[where], scale[where].mean()))
-    for index in np.argsort([job[0] for job in jobs], kind="stable"):
-        _draw(canvas, *jobs[index][1:], light)
+            place = float(depth + part.bias * actor.camera.stature)
+            jobs.append((place, actor, part, pixels[where], radii[where], float(scale[where].mean())))
+    for _, actor, part, places, reaches, size in sorted(jobs, key=lambda job: job[0]):
+        _draw(canvas, actor, part, places, reaches, size, light)
 
 
 def _draw(canvas: Canvas, actor: Actor, part: Part, pixels: Array, radii: Array, scale: float, light: float) -> None:

@@ -94,8 +94,8 @@ class SceneParameters(MannequinParameters):
 
     difficulty: float = 0.5
     max_people: int = 5
-    min_height: float = 110.0
-    max_height: float = 660.0
+    min_height: float = 120.0
+    max_height: float = 720.0
 
     @property
     def occluder_probability(self) -> float:

@@ -263,7 +263,7 @@ POSTURES: dict[str, Posture] = {
 }
 LYING = ("on the back", "on the belly", "on the side")
 # how people are turned: share, middle and deviation in degrees; half of the side views are from the other side
-VIEWS = ((0.72, 0.0, 35.0), (0.13, 90.0, 26.0), (0.15, 180.0, 38.0))
+VIEWS = ((0.71, 0.0, 35.0), (0.13, 90.0, 26.0), (0.16, 180.0, 38.0))
 
 
 def sample_posture(rng: np.random.Generator) -> Pose:

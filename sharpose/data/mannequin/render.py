@@ -111,14 +111,14 @@ def extent(parts: list[Part], camera: Camera | Viewpoint) -> Array:
     return np.concatenate([(pixels - radius).min(axis=0), (pixels + radius).max(axis=0)])
 
 
-def draw_person(canvas: Canvas, parts: list[Part], camera: Camera, person: int, light: float) -> None:
+def draw_person(canvas: Canvas, parts: list[Part], camera: Camera | Viewpoint, person: int, light: float) -> None:
     """Draw the parts far to near; `person` counts from 1, `light` in [-1, 1] says from which side light comes."""
     depths = camera.view(np.array([part.centre for part in parts]))[:, 2] + [part.bias for part in parts]
     for index in np.argsort(depths, kind="stable"):
         _draw_part(canvas, parts[index], camera, person, light)
 
 
-def _draw_part(canvas: Canvas, part: Part, camera: Camera, person: int, light: float) -> None:
+def _draw_part(canvas: Canvas, part: Part, camera: Camera | Viewpoint, person: int, light: float) -> None:
     pixels, scale = camera.project(part.balls[:, :3])
     radii = part.balls[:, 3] * scale
     hull = hull_of_discs(pixels, radii)

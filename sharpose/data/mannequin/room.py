@@ -71,8 +71,7 @@ def set_room(rng: np.random.Generator, parameters: MannequinParameters) -> Stage
 def draw_room(rng: np.random.Generator, stage: Stage, parameters: MannequinParameters) -> None:
     """Draw shadows, people and things onto the stage's canvas."""
     assert stage.lens is not None
-    actors = [Actor(number, one.parts, one.camera, one.cloths) for number, one in enumerate(stage.people, 1)]  # type: ignore[arg-type]
-    actors += stage.things
+    actors = [person.actor(number) for number, person in enumerate(stage.people, 1)] + stage.things
     draw_shadows(stage.canvas.image, actors, stage.lens, stage.light, float(rng.uniform(0.1, 0.65)))
     draw_actors(stage.canvas, actors, stage.light)
 
@@ -172,7 +171,7 @@ def _sample_place(
         return np.array([beside[0] + away * np.cos(angle), beside[2] + 1.2 * away * np.sin(angle)])
     tall = np.exp(rng.uniform(np.log(parameters.min_height), np.log(parameters.max_height)))
     distance = max(lens.focal * STATURE / tall, 1.2)
-    return np.array([rng.uniform(-0.5, 0.5) * size[0] * distance / lens.focal, -distance])
+    return np.array([rng.uniform(-0.44, 0.44) * size[0] * distance / lens.focal, -distance])
 
 
 def _put(rng: np.random.Generator, figure: Figure, lens: Lens, at: Array) -> tuple[Person, list[Actor], Array] | None:
@@ -202,7 +201,7 @@ def _fits(
     """Whether enough of a person is in the picture, nobody stands in anybody, and nobody is covered altogether."""
     box, taken = _clipped(found[0].box, size), found[2]
     shown = (box[2:] - box[:2]).clip(0).prod() / (found[0].box[2:] - found[0].box[:2]).prod()
-    if shown < 0.45 and ((box[2:] - box[:2]) < 0.45 * np.array(size)).any():
+    if shown < 0.55 and ((box[2:] - box[:2]) < 0.45 * np.array(size)).any():
         return False
     for other, _, points in placed:
         over = _clipped(other.box, size)
@@ -361,6 +360,6 @@ def _draw_crowd(
         at = np.array([centre + (place - 3) * 0.6 + rng.normal(0, 0.15), -distance + rng.normal(0, 0.4)])
         put = _put(rng, figure, lens, at)
         if put is not None:
-            actors.append(Actor(CROWD, put[0].parts, put[0].camera))  # type: ignore[arg-type]
+            actors.append(put[0].actor(CROWD))
     draw_actors(canvas, actors, light)
     return [crowd_annotation(canvas.labels)] if (canvas.labels > 0).any() else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -58,13 +58,19 @@ def set_stage(rng: np.random.Generator, parameters: MannequinParameters) -> Stag
 
 def make_scene(rng: np.random.Generator, parameters: MannequinParameters) -> Scene:
     """Draw one image; everything in it follows from `rng` and `parameters`."""
-    stage = set_stage(rng, parameters)
-    canvas, people = stage.canvas, stage.people
-    draw, photograph = _LOOKS[parameters.version]
-    draw(rng, stage, parameters)
-    annotations = [_annotate(rng, canvas.labels, person, number) for number, person in enumerate(people, 1)]
-    image = photograph(rng, canvas.image, parameters)
+    stage, annotations = draw_people(rng, parameters)
+    _, photograph = _LOOKS[parameters.version]
+    image = photograph(rng, stage.canvas.image, parameters)
     return Scene(image, [entry for entry in annotations if entry is not None] + stage.crowd)
+
+
+def draw_people(rng: np.random.Generator, parameters: MannequinParameters) -> tuple[Stage, list[dict[str, Any] | None]]:
+    """A stage with everybody drawn on its canvas, and annotations, None for whoever is hardly seen."""
+    stage = set_stage(rng, parameters)
+    draw, _ = _LOOKS[parameters.version]
+    draw(rng, stage, parameters)
+    labels = stage.canvas.labels
+    return stage, [_annotate(rng, labels, person, number) for number, person in enumerate(stage.people, 1)]
 
 
 def _draw_flat(rng: np.random.Generator, stage: Stage, parameters: MannequinParameters) -> None:
@@ -94,7 +100,7 @@ def _place_people(
             if all(_covered(candidate.box, other.box) <= parameters.max_overlap for other in placed):
                 placed.append(candidate)
                 break
-    return sorted(placed, key=lambda person: person.camera.scale)
+    return sorted(placed, key=lambda person: cast(Camera, person.camera).scale)
 
 
 def _sample_person(

@@ -34,6 +34,11 @@ class Person:
     box: Array
     cloths: Cloths = field(default_factory=dict)
 
+    def actor(self, number: int) -> Actor:
+        """What is drawn of somebody in a room, labelled as person `number`."""
+        assert isinstance(self.camera, Viewpoint)
+        return Actor(number, self.parts, self.camera, self.cloths)
+
     def moved(self, dx: float, dy: float) -> Person:
         """The same person drawn elsewhere."""
         assert isinstance(self.camera, Camera)  # before a room's lens nobody is moved in the picture
