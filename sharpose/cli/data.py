@@ -80,14 +80,14 @@ def describe(
 
     Example: sharpose data describe mannequin2-val person_keypoints_val2017.json
     """
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
     from sharpose.data.describe import describe, table
     from sharpose.data.locate import find_data, is_named
 
     files = [find_data(name, None).annotations if is_named(name) else Path(name) for name in data]
     found = [replace(describe(path), name=name) for path, name in zip(files, data, strict=True)]
-    show([asdict(one) for one in found], as_json, table(found))
+    show([one.facts() for one in found], as_json, table(found))
 
 
 @data_app.command()

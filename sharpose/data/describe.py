@@ -44,6 +44,12 @@ class Description:
     spread: float
     cut: float
 
+    def facts(self) -> dict[str, Any]:
+        """All figures by name; None for those that the file cannot give, as JSON has no NaN."""
+        return {
+            name: None if isinstance(value, float) and np.isnan(value) else value for name, value in vars(self).items()
+        }
+
 
 # how each figure is printed, and what it is called
 FIGURES = {

@@ -17,7 +17,7 @@ from sharpose.data.mannequin.figure import LABELS_PER_PERSON
 from sharpose.data.mannequin.generate import generate, image_generator
 from sharpose.data.mannequin.poses import ARM_MODES_2, ARM_REST, LEG_REST, LIMITS, LYING, POSTURES
 from sharpose.data.mannequin.render import Lens, Viewpoint
-from sharpose.data.mannequin.scene import draw_people, make_scene
+from sharpose.data.mannequin.scene import draw_people, make_scene, set_stage
 from sharpose.data.mannequin.skeleton3d import rotation
 from sharpose.data.mannequin.stage import Stage
 from sharpose.data.mannequin.textures import CLOTHES, FLOORS, SIDE, WALLS, tile
@@ -61,7 +61,7 @@ def seen() -> list[Seen]:
 
 def test_people_are_as_hard_as_promised() -> None:
     images, rows = [], []
-    for number in range(1, 151):
+    for number in range(1, 161):
         scene = make_scene(stream(number), PARAMETERS_2)
         height, width = scene.image.shape[:2]
         images.append({"id": number, "file_name": f"{number}.jpg", "width": width, "height": height})
@@ -106,6 +106,13 @@ def test_left_is_the_persons_own_left_also_from_behind(seen: list[Seen]) -> None
     assert len(front) > 10 and np.mean([right for right, _ in front]) > 0.95
     assert len(back) > 4 and np.mean([right for right, _ in back]) < 0.05
     assert all(nose != 2 for _, nose in back) and np.mean([nose == 2 for _, nose in front]) > 0.6
+
+
+def test_nobody_is_left_without_a_place_even_close_to_the_camera() -> None:
+    parameters = SceneParameters(min_height=800, max_height=800, max_people=1)
+    for number in range(20):
+        rng = image_generator("near", 0, parameters, number)
+        assert len(set_stage(rng, parameters).people) == 1
 
 
 def test_people_stand_on_the_floor_and_apart(seen: list[Seen]) -> None:

@@ -24,6 +24,7 @@ CANVASES = (((384, 288), 0.62), ((320, 320), 0.12), ((288, 384), 0.26))
 STATURE = 1.7
 # least metres between joints of two people seen from above, to a thing, and to the camera
 APART, APART_FROM_THINGS, NEAREST = 0.27, 0.2, 0.7
+TRIES = 6
 # the largest share of somebody's box over which another's box, or a thing's, may lie
 MOST_COVERED = 0.8
 # how often there are so many people, from the least on
@@ -147,10 +148,12 @@ def _place_people(
     placed: list[tuple[Person, list[Actor], Array]] = []
     for number in range(wanted):
         figure = first if number == 0 else _sample_figure(rng, wall, parameters)
-        for attempt in range(6):
-            at = start if number == attempt == 0 else _sample_place(rng, size, lens, placed, parameters)
+        for attempt in range(TRIES):
+            # the first is never left out: should there be no room, then farther away
+            at = start * (1 + 0.5 * attempt) if number == 0 else _sample_place(rng, size, lens, placed, parameters)
             found = _put(rng, figure, lens, at)
-            if found is not None and _fits(found, placed, size):
+            last = number == 0 and attempt == TRIES - 1
+            if found is not None and (last or _fits(found, placed, size)):
                 placed.append(found)
                 break
     placed.sort(key=lambda entry: float(np.linalg.norm(entry[2].mean(axis=0) - lens.position)), reverse=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 Array = np.ndarray
 SIDE = 128
+_ROWS, _COLUMNS = np.mgrid[:SIDE, :SIDE].astype(np.float32)
 CLOTHES = (("plain", 30), ("stripes", 16), ("checks", 10), ("plaid", 10), ("dots", 8), ("blotches", 14), ("print", 12))
 WALLS = (("plain", 26), ("blotches", 20), ("stripes", 10), ("bricks", 14), ("squares", 10), ("facade", 12), ("dots", 8))
 FLOORS = (("blotches", 40), ("planks", 22), ("squares", 22), ("plain", 10), ("plaid", 6))
@@ -30,7 +31,7 @@ def tile(rng: np.random.Generator, kind: str, colour: Array, other: Array, grain
 
 def _shares(rng: np.random.Generator, kind: str) -> Array:
     """How much of the second colour each pixel of a tile has (SIDE, SIDE), 0 to 1."""
-    rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    rows, columns = _ROWS, _COLUMNS
     share = np.zeros((SIDE, SIDE), np.float32)
     period = SIDE // int(rng.choice([2, 4, 4, 8, 8, 16]))
     width = period * rng.uniform(0.2, 0.6)
