@@ -18,7 +18,6 @@ from experiments.spec import FOLDER, PEER, SpecError
 from experiments.tiers import DataSet, Peer, Tiers
 from experiments.yamlfile import YamlFile, nearest
 from results.store import ROOT as RESULTS
-from sharpose.data.mannequin import VERSION as MANNEQUIN_VERSION
 from sharpose.data.mannequin.request import MPII_VERSION
 from sharpose.data.photos import PHOTO_SETS, photos_folder
 from sharpose.data.photos import VARIABLE as PHOTOS
@@ -192,7 +191,7 @@ class Catalog:
         """What determines the people of a data set."""
         data = self.dataset(name)
         if data.people is not None:
-            made = {"generator": "mannequin", "version": MANNEQUIN_VERSION, **asdict(data.people)}
+            made = {"generator": "mannequin", "version": data.people.parameters.version, **asdict(data.people)}
             return made | ({"layout": "mpii", "layout_version": MPII_VERSION} if data.is_mpii else {})
         if data.unavailable is not None:
             raise Blocked(f"{name}: {data.unavailable}")

@@ -78,6 +78,8 @@ def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["fill", "--budget", "25x"], "90s, 60m or 1.5h"),
         (["fill", "--measure", "beauty"], "beauty"),
         (["data", "mannequin", "--difficulty", "7"], "difficulty"),
+        (["data", "mannequin", "--version", "3"], "--version 3: there are versions 1, 2 of the generator"),
+        (["data", "describe", "no-such-file.json"], "no-such-file.json: no such file"),
         (["data", "mannequin", "--name", "mannequin-trian"], "mannequin-train"),
     ],
 )

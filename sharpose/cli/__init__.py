@@ -6,6 +6,7 @@ One file per group of commands; importing it adds them to the application.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 from sharpose.errors import InputError, Interrupted, RunFailed
 from sharpose.files import is_full
@@ -14,6 +15,11 @@ from sharpose.signals import StopOnSignal, ignore_stop_signals
 GO_ON = ("train", "train-missing", "evaluate", "run", "fill")
 """Commands that do, called again, what is still to be done."""
 BY_CTRL_C = 130
+GROUPS = (
+    *("predict", "models", "data", "training", "accuracy", "compare", "submission", "speed"),
+    *("gate", "tables", "export", "gpu"),
+)
+"""The files of commands, in the order of `sharpose --help`."""
 
 
 def main() -> None:
@@ -39,21 +45,8 @@ def run_command() -> None:
     from sharpose.plain_text import prepare_streams
 
     prepare_streams()
-    # in the order of `sharpose --help`
-    from sharpose.cli import (
-        predict,
-        models,
-        data,
-        training,
-        accuracy,
-        compare,
-        submission,
-        speed,
-        gate,
-        tables,
-        export,
-        gpu,
-    )  # isort: skip  # noqa: F401
+    for group in GROUPS:
+        import_module(f"sharpose.cli.{group}")
     from sharpose.cli.app import app
 
     app()

@@ -18,10 +18,13 @@ def mannequin(
     name: Annotated[
         str | None, typer.Option(help="A named set, e.g. mannequin-val; the options below are its.")
     ] = None,
+    version: Annotated[
+        int, typer.Option(help="Of the generator. 1: upright, apart; 2: every view and posture, covered, textured.")
+    ] = 1,
     split: str = "train",
     images: Annotated[int, typer.Option(min=1)] = 100,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    difficulty: Annotated[float | None, typer.Option(help="0 (frontal, plain) to 1 (any view, clutter).")] = None,
+    difficulty: Annotated[float | None, typer.Option(help="0 (plain; of version 1 frontal) to 1 (hard).")] = None,
     min_people: int | None = None,
     max_people: int | None = None,
     min_height: float | None = None,
@@ -36,10 +39,13 @@ def mannequin(
     Example: sharpose data mannequin --out people --split val --images 50 --seed 7
     """
     from sharpose.data.cache import MannequinSet, ensure, named_set
-    from sharpose.data.mannequin import MannequinParameters
+    from sharpose.data.mannequin import PARAMETERS
     from sharpose.data.mannequin.generate import generate
+    from sharpose.errors import InputError
     from sharpose.progress import Reporter
 
+    if version not in PARAMETERS:
+        raise InputError(f"--version {version}: there are versions {', '.join(map(str, PARAMETERS))} of the generator")
     chosen = {
         "difficulty": difficulty,
         "min_people": min_people,
@@ -49,7 +55,7 @@ def mannequin(
         "crowd_probability": crowd_probability,
         "jpeg_quality": jpeg_quality,
     }
-    parameters = MannequinParameters(**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+    parameters = PARAMETERS[version](**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
     wanted = named_set(name) if name else MannequinSet(split, images, seed, parameters)
     request: dict[str, Any] = {"images": wanted.images, "seed": wanted.seed, "parameters": wanted.parameters}
     with Reporter("Generating people", wanted.images) as report:
@@ -61,6 +67,27 @@ def mannequin(
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     counts = ", ".join(f"{count} {what}" for what, count in manifest["counts"].items())
     show({"folder": str(folder), **manifest}, as_json, f"{folder}: {counts}")
+
+
+@data_app.command()
+def describe(
+    data: Annotated[
+        list[str], typer.Argument(help="Named sets (mannequin2-val), or files in COCO's or MPII's layout.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say how hard the people of keypoint files are: views, tilts, hidden joints, overlaps, sizes.
+
+    Example: sharpose data describe mannequin2-val person_keypoints_val2017.json
+    """
+    from dataclasses import replace
+
+    from sharpose.data.describe import describe, table
+    from sharpose.data.locate import find_data, is_named
+
+    files = [find_data(name, None).annotations if is_named(name) else Path(name) for name in data]
+    found = [replace(describe(path), name=name) for path, name in zip(files, data, strict=True)]
+    show([one.facts() for one in found], as_json, table(found))
 
 
 @data_app.command()

@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.data.mannequin.parameters import MannequinParameters, SceneParameters
 from sharpose.data.mannequin.request import (
     MPII_VERSION,
-    VERSION,
     annotations_path,
     check_request,
     detections_path,
@@ -45,7 +44,7 @@ class MannequinSet:
     def folder(self) -> Path:
         """The folder in the cache; its name holds the generator's version and a hash of the request."""
         key = request_hash(self.split, self.images, self.seed, self.parameters)
-        return cache_dir() / "mannequin" / f"{VERSION}-{key}"
+        return cache_dir() / "mannequin" / f"{self.parameters.version}-{key}"
 
     @property
     def annotations_file(self) -> Path:
@@ -73,12 +72,17 @@ class MannequinSet:
         return images_path(self.folder, self.split)
 
 
-# About 2.15 labelled people stand in an image: some 50,000 to learn from, at least 1,000 to choose by and to judge by.
+# More than two labelled people stand in an image: some 50,000 to learn from, over 1,000 to choose by and to judge by.
+# The sets named mannequin2 are of the generator's version 2, whose people are about as hard as COCO's.
 NAMED_SETS = {
     "mannequin-train": MannequinSet("train", 23_400, 1),
     "mannequin-val": MannequinSet("val", 520, 2),
     "mannequin-test": MannequinSet("test", 520, 3),
     "mannequin-tiny": MannequinSet("tiny", 40, 4),
+    "mannequin2-train": MannequinSet("train", 23_400, 1, SceneParameters()),
+    "mannequin2-val": MannequinSet("val", 520, 2, SceneParameters()),
+    "mannequin2-test": MannequinSet("test", 520, 3, SceneParameters()),
+    "mannequin2-tiny": MannequinSet("tiny", 40, 4, SceneParameters()),
 }
 
 # The same people in MPII's layout, by the name of the set they are of.
@@ -185,7 +189,8 @@ def find_fault(wanted: MannequinSet) -> str | None:
         manifest: dict[str, Any] = json.loads((wanted.folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "no readable manifest"
-    asked = {"version": VERSION, "split": wanted.split, "seed": wanted.seed, "parameters": asdict(wanted.parameters)}
+    asked: dict[str, Any] = {"version": wanted.parameters.version, "split": wanted.split, "seed": wanted.seed}
+    asked["parameters"] = asdict(wanted.parameters)
     if any(manifest.get(key) != value for key, value in asked.items()):
         return "the manifest is of another request"
     images = sorted(wanted.images_folder.glob("*.jpg"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sharpose.data import cache
-from sharpose.data.mannequin import MannequinParameters
+from sharpose.data.mannequin import PARAMETERS, MannequinParameters, SceneParameters
 from sharpose.data.pictures import pictures_sha256
 from sharpose.errors import InputError
 
@@ -42,6 +42,7 @@ def test_different_requests_lie_in_different_folders() -> None:
         cache.MannequinSet("x", 3, 1),
         cache.MannequinSet("y", 3, 0),
         cache.MannequinSet("x", 3, 0, MannequinParameters(difficulty=0.5)),
+        cache.MannequinSet("x", 3, 0, SceneParameters()),
     ]
     assert len({request.folder for request in requests}) == len(requests)
     whole, real = MannequinParameters(difficulty=0), MannequinParameters(difficulty=0.0)
@@ -102,9 +103,14 @@ def test_a_killed_run_leaves_no_half_set(own_cache: Path) -> None:
 
 
 def test_named_sets() -> None:
-    assert set(cache.NAMED_SETS) == {"mannequin-train", "mannequin-val", "mannequin-test", "mannequin-tiny"}
-    assert len({(wanted.split, wanted.seed) for wanted in cache.NAMED_SETS.values()}) == 4
-    assert len({wanted.parameters for wanted in cache.NAMED_SETS.values()}) == 1
+    parts = ("train", "val", "test", "tiny")
+    assert list(cache.NAMED_SETS) == [f"{name}-{part}" for name in ("mannequin", "mannequin2") for part in parts]
+    for version, name in ((1, "mannequin"), (2, "mannequin2")):
+        sets = [cache.NAMED_SETS[f"{name}-{part}"] for part in parts]
+        assert len({(wanted.split, wanted.seed) for wanted in sets}) == 4
+        assert {wanted.parameters for wanted in sets} == {PARAMETERS[version]()}
+        assert [wanted.images for wanted in sets] == [23_400, 520, 520, 40]
+    assert len({wanted.folder for wanted in cache.NAMED_SETS.values()}) == 8
     with pytest.raises(InputError, match="mannequin-tiny"):
         cache.named_set("mannequin-huge")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sharpose.codecs.geometry import box_to_center_scale
 from sharpose.data.annotations import load_pose_file
 from sharpose.data.cache import MannequinSet, ensure, ensure_mpii, find_fault
 from sharpose.data.coco import CocoTopDown
-from sharpose.data.mannequin import MannequinParameters, annotations_path
+from sharpose.data.mannequin import MannequinParameters, SceneParameters, annotations_path
 from sharpose.data.mannequin.mpii import is_annotation_of
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES
 from sharpose.data.mpii import find_truth
@@ -33,11 +34,11 @@ ROW: dict[str, Any] = {
 LABELS = "0020c6f8058724e11268df4febff138abd17ebe424ca6549589a90409f837567"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> MannequinSet:
+@pytest.fixture(scope="module", params=[MannequinParameters(difficulty=0.6), SceneParameters()], ids=["1", "2"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MannequinSet]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHARPOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        wanted = MannequinSet("m", 8, 3, MannequinParameters(difficulty=0.6))
+        wanted = MannequinSet("m", 8, 3, request.param)
         ensure(wanted.split, images=wanted.images, seed=wanted.seed, parameters=wanted.parameters, workers=1)
         before = digests(wanted)
         ensure_mpii(wanted, workers=1)
@@ -52,7 +53,8 @@ def digests(wanted: MannequinSet) -> dict[str, str]:
 
 def test_what_existed_before_is_the_same_to_the_byte(made: MannequinSet) -> None:
     manifest = json.loads((made.folder / "manifest.json").read_text())
-    assert manifest["version"] == 1 and manifest["sha256"]["labels"] == LABELS
+    assert manifest["version"] == made.parameters.version
+    assert made.parameters.version != 1 or manifest["sha256"]["labels"] == LABELS
     assert sorted(path.name for path in made.folder.iterdir()) == [
         "annotations",
         "m",

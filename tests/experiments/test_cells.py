@@ -13,6 +13,7 @@ from experiments.provenance import Device, command, cpu_name, local_device, prov
 from experiments.spec import FOLDER, SpecError, load_spec
 from results.store import Record, Store
 from sharpose.data import cache
+from sharpose.data.mannequin import MannequinParameters
 from sharpose.errors import InputError
 
 CPU = Device("cpu", "Some CPU", 2)
@@ -77,7 +78,7 @@ def test_the_data_set_and_its_generator_are_part_of_accuracy(spec_path, catalog,
     monkeypatch.setitem(cache.NAMED_SETS, "mannequin-val", larger)
     after = by_measure(spec_path, catalog)
     assert {key[1] for key in before if before[key].run_id != after[key].run_id} == {"accuracy"}
-    monkeypatch.setattr("experiments.catalog.MANNEQUIN_VERSION", 1_000)
+    monkeypatch.setattr(MannequinParameters, "version", 1_000)
     assert by_measure(spec_path, catalog)["mean pose", "accuracy"].run_id != after["mean pose", "accuracy"].run_id
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from sharpose.data.mannequin.detections import simulate_detections
 from sharpose.data.mannequin.parameters import MannequinParameters
-from sharpose.data.mannequin.request import VERSION, annotations_path, check_request, detections_path, images_path
+from sharpose.data.mannequin.request import annotations_path, check_request, detections_path, images_path
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene
 from sharpose.errors import InputError, RunFailed
 from sharpose.files import sha256_of
@@ -69,7 +69,7 @@ def generate(
 
 def image_generator(split: str, seed: int, parameters: MannequinParameters, number: int) -> np.random.Generator:
     """The source of chance of image `number` (counted from 1): independent of all other images."""
-    key = json.dumps([VERSION, split, asdict(parameters)], sort_keys=True)
+    key = json.dumps([parameters.version, split, asdict(parameters)], sort_keys=True)
     words = np.frombuffer(hashlib.sha256(key.encode()).digest(), "<u4").tolist()
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number, *words])))
 
@@ -98,11 +98,11 @@ def _write(
         digest.update(sha256.encode())
         if progress is not None:
             progress(done, images)
-    _dump(_coco(split, records, annotations), annotations_path(folder, split))
+    _dump(_coco(split, parameters.version, records, annotations), annotations_path(folder, split))
     _dump(detections, detections_path(folder, split))
     manifest = {
         "generator": "mannequin",
-        "version": VERSION,
+        "version": parameters.version,
         "split": split,
         "seed": seed,
         "parameters": asdict(parameters),
@@ -126,9 +126,10 @@ def _write(
 
 
 def _command(split: str, images: int, seed: int, parameters: MannequinParameters) -> str:
-    default = asdict(MannequinParameters())
+    default = asdict(type(parameters)())
     chosen = {name: value for name, value in asdict(parameters).items() if value != default[name]}
-    options = {"split": split, "images": images, "seed": seed, **chosen}
+    version = {} if type(parameters) is MannequinParameters else {"version": parameters.version}
+    options = {**version, "split": split, "images": images, "seed": seed, **chosen}
     return " ".join(
         ["sharpose data mannequin", *(f"--{name.replace('_', '-')} {value}" for name, value in options.items())]
     )
@@ -186,11 +187,11 @@ def _make_image(job: Job) -> Result:
     return record, scene.annotations, found, hashlib.sha256(data).hexdigest()
 
 
-def _coco(split: str, records: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+def _coco(split: str, version: int, records: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "info": {
             "description": f"mannequin {split}: generated people",
-            "version": str(VERSION),
+            "version": str(version),
             "contributor": "sharpose",
         },
         "licenses": [{"id": 1, "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sharpose.errors import InputError
 
@@ -13,8 +14,12 @@ class MannequinParameters:
 
     `difficulty` in [0, 1] widens the views (0: within 30 degrees of frontal, 1: the full circle), and adds clutter,
     occluders, overlap between people, low contrast, blur and noise. Heights are those of a standing person, in pixels.
-    Raises InputError, naming the field, for a value out of range.
+    Raises InputError, naming the field, for a value out of range. The class says which version of the generator is
+    asked for: this one is version 1, every person before a camera of their own.
     """
+
+    version: ClassVar[int] = 1
+    tallest: ClassVar[float] = 400.0
 
     difficulty: float = 0.1
     min_people: int = 1
@@ -30,9 +35,13 @@ class MannequinParameters:
         self._require("difficulty", 0.0 <= self.difficulty <= 1.0, "must be within [0, 1]")
         self._require("min_people", 1 <= self.min_people <= 10, "must be within [1, 10]")
         self._require("max_people", self.min_people <= self.max_people <= 10, "must be within [min_people, 10]")
-        self._require("min_height", 40.0 <= self.min_height <= 400.0, "must be within [40, 400] pixels")
         self._require(
-            "max_height", self.min_height <= self.max_height <= 400.0, "must be within [min_height, 400] pixels"
+            "min_height", 40.0 <= self.min_height <= self.tallest, f"must be within [40, {self.tallest:g}] pixels"
+        )
+        self._require(
+            "max_height",
+            self.min_height <= self.max_height <= self.tallest,
+            f"must be within [min_height, {self.tallest:g}] pixels",
         )
         self._require("crowd_probability", 0.0 <= self.crowd_probability <= 1.0, "must be within [0, 1]")
         self._require("jpeg_quality", 30 <= self.jpeg_quality <= 100, "must be within [30, 100]")
@@ -70,3 +79,33 @@ class MannequinParameters:
     def colour_distance(self) -> float:
         """Least distance between the background's colour and clothes, in units of 8-bit RGB."""
         return 90.0 * (1.0 - self.difficulty)
+
+
+@dataclass(frozen=True)
+class SceneParameters(MannequinParameters):
+    """Choices for version 2: all people before one camera in one room, in every posture and view.
+
+    `difficulty` adds clutter, things in front of people, low contrast, blur and noise; it has no say in views and
+    postures. Heights are what a standing person measures at the distances that people are put at.
+    """
+
+    version: ClassVar[int] = 2
+    tallest: ClassVar[float] = 800.0
+
+    difficulty: float = 0.5
+    max_people: int = 5
+    min_height: float = 120.0
+    max_height: float = 720.0
+
+    @property
+    def occluder_probability(self) -> float:
+        """Chance that something stands in front of a person."""
+        return 0.6 * self.difficulty
+
+    @property
+    def clutter(self) -> float:
+        """Expected number of things that stand about."""
+        return 3.0 * self.difficulty
+
+
+PARAMETERS: dict[int, type[MannequinParameters]] = {1: MannequinParameters, 2: SceneParameters}

@@ -29,12 +29,70 @@ class Camera:
         """Body coordinates (N, 3) to camera coordinates: x right, y up, z towards the viewer."""
         return points @ rotation(0, self.elevation).T
 
+    def faces(self, points: Array, normals: Array) -> Array:
+        """Whether a surface at each point (N, 3) with that outward normal (N, 3) is turned to the viewer (N,)."""
+        return self.view(normals)[:, 2] > 0.0
+
     def project(self, points: Array) -> tuple[Array, Array]:
         """Body coordinates (N, 3) to pixels (N, 2), and the pixels that one stature spans at each point (N,)."""
         seen = self.view(points)
         scale = self.scale * self.distance / (self.distance - seen[:, 2])
         pixels = np.stack([seen[:, 0] * scale, -seen[:, 1] * scale], axis=1)
         return pixels + np.array(self.offset), scale
+
+
+@dataclass(frozen=True)
+class Lens:
+    """The one camera of a room: `focal` in pixels, `centre` of the picture in pixels, `turned` (3, 3) from the room's
+    axes (x right, y up, z towards the viewer) to its own, `position` (3,) in metres above the middle of the floor."""
+
+    focal: float
+    centre: tuple[float, float]
+    turned: Array
+    position: Array
+
+    def look(self, points: Array) -> Array:
+        """Points of the room (N, 3), in metres, to camera coordinates: what is in front has a negative z."""
+        return (points - self.position) @ self.turned.T
+
+    def project(self, points: Array) -> tuple[Array, Array]:
+        """Points of the room (N, 3) to pixels (N, 2), and the pixels that one metre spans at each point (N,)."""
+        seen = self.look(points)
+        scale = self.focal / -seen[:, 2]
+        return np.stack([seen[:, 0] * scale, -seen[:, 1] * scale], axis=1) + np.array(self.centre), scale
+
+    def plane(self, origin: Array, right: Array, up: Array) -> Array:
+        """The homography (3, 3) from metres along `right` and `up` from `origin` to pixels."""
+        intrinsic = np.array([[self.focal, 0, -self.centre[0]], [0, -self.focal, -self.centre[1]], [0, 0, -1.0]])
+        return intrinsic @ self.turned @ np.stack([right, up, origin - self.position], axis=1)
+
+
+@dataclass(frozen=True)
+class Viewpoint:
+    """What `Camera` is to a person of version 2: the room's lens, and how the body is turned, placed and how tall."""
+
+    lens: Lens
+    turned: Array
+    position: Array
+    stature: float
+
+    def in_room(self, points: Array) -> Array:
+        """Body coordinates (N, 3) to the room's metres."""
+        return points @ self.turned.T * self.stature + self.position
+
+    def view(self, points: Array) -> Array:
+        """Body coordinates (N, 3) to camera coordinates in metres: x right, y up, z towards the viewer."""
+        return self.lens.look(self.in_room(points))
+
+    def faces(self, points: Array, normals: Array) -> Array:
+        """Whether a surface at each point (N, 3) with that outward normal (N, 3) is turned to the viewer (N,)."""
+        to_viewer = self.lens.position - self.in_room(points)
+        return np.einsum("ij,ij->i", normals @ self.turned.T, to_viewer) > 0.0
+
+    def project(self, points: Array) -> tuple[Array, Array]:
+        """Body coordinates (N, 3) to pixels (N, 2), and the pixels that one stature spans at each point (N,)."""
+        pixels, scale = self.lens.project(self.in_room(points))
+        return pixels, scale * self.stature
 
 
 @dataclass(frozen=True)
@@ -45,7 +103,7 @@ class Canvas:
     labels: Array
 
 
-def extent(parts: list[Part], camera: Camera) -> Array:
+def extent(parts: list[Part], camera: Camera | Viewpoint) -> Array:
     """Left, top, right, bottom in pixels of everything that belongs to the person."""
     balls = np.concatenate([part.balls for part in parts if part.label != PROP])
     pixels, scale = camera.project(balls[:, :3])
@@ -53,14 +111,14 @@ def extent(parts: list[Part], camera: Camera) -> Array:
     return np.concatenate([(pixels - radius).min(axis=0), (pixels + radius).max(axis=0)])
 
 
-def draw_person(canvas: Canvas, parts: list[Part], camera: Camera, person: int, light: float) -> None:
+def draw_person(canvas: Canvas, parts: list[Part], camera: Camera | Viewpoint, person: int, light: float) -> None:
     """Draw the parts far to near; `person` counts from 1, `light` in [-1, 1] says from which side light comes."""
     depths = camera.view(np.array([part.centre for part in parts]))[:, 2] + [part.bias for part in parts]
     for index in np.argsort(depths, kind="stable"):
         _draw_part(canvas, parts[index], camera, person, light)
 
 
-def _draw_part(canvas: Canvas, part: Part, camera: Camera, person: int, light: float) -> None:
+def _draw_part(canvas: Canvas, part: Part, camera: Camera | Viewpoint, person: int, light: float) -> None:
     pixels, scale = camera.project(part.balls[:, :3])
     radii = part.balls[:, 3] * scale
     hull = hull_of_discs(pixels, radii)

@@ -6,12 +6,11 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sharpose.data.mannequin.parameters import MannequinParameters
 from sharpose.errors import InputError
 
-# Raised whenever the same request would give other files.
-VERSION = 1
 # Raised whenever the same people would get other MPII annotations; those files have their own manifest.
 MPII_VERSION = 1
 
@@ -60,5 +59,6 @@ def check_request(split: str, images: int, seed: int, workers: int | None = None
 
 def request_hash(split: str, images: int, seed: int, parameters: MannequinParameters) -> str:
     """Sixteen hex digits that stand for everything that determines the files."""
-    request = {"version": VERSION, "split": split, "images": images, "seed": seed, "parameters": asdict(parameters)}
+    request: dict[str, Any] = {"version": parameters.version, "split": split, "images": images, "seed": seed}
+    request["parameters"] = asdict(parameters)
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 
-from sharpose.data.mannequin import background
+from sharpose.data.mannequin import background, paint
 from sharpose.data.mannequin.figure import (
     LABELS_PER_PERSON,
     OWN_PARTS,
     PAIRED,
     Outfit,
-    Part,
     dress,
     landmarks,
     sample_outfit,
 )
 from sharpose.data.mannequin.parameters import MannequinParameters
-from sharpose.data.mannequin.poses import Pose, sample_pose
+from sharpose.data.mannequin.poses import sample_pose
 from sharpose.data.mannequin.render import Camera, Canvas, draw_person, extent
-from sharpose.data.mannequin.skeleton3d import Body, Build, pose_body, sample_build
+from sharpose.data.mannequin.room import draw_room, set_room
+from sharpose.data.mannequin.skeleton3d import pose_body, sample_build
+from sharpose.data.mannequin.stage import CROWD, Person, Stage, crowd_annotation
 
 Array = np.ndarray
 KEYPOINT_NAMES = (
@@ -32,25 +33,6 @@ KEYPOINT_NAMES = (
 )  # fmt: skip
 # (width, height) of the canvas before it varies by a few pixels, and how often each is taken.
 CANVASES = (((320, 256), 0.6), ((288, 288), 0.15), ((256, 320), 0.25))
-CROWD = 31  # the label of people who are too many and too small to be annotated one by one
-
-
-@dataclass(frozen=True)
-class Person:
-    """Someone ready to be drawn: parts, camera, and the box (left, top, right, bottom) they fill in pixels."""
-
-    build: Build
-    pose: Pose
-    body: Body
-    parts: list[Part]
-    camera: Camera
-    box: Array
-
-    def moved(self, dx: float, dy: float) -> Person:
-        """The same person drawn elsewhere."""
-        x, y = self.camera.offset
-        camera = replace(self.camera, offset=(x + dx, y + dy))
-        return replace(self, camera=camera, box=self.box + np.array([dx, dy, dx, dy]))
 
 
 @dataclass(frozen=True)
@@ -61,18 +43,10 @@ class Scene:
     annotations: list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A scene before its people are drawn: background and crowd on the canvas, people from far to near."""
-
-    canvas: Canvas
-    light: float
-    crowd: list[dict[str, Any]]
-    people: list[Person]
-
-
 def set_stage(rng: np.random.Generator, parameters: MannequinParameters) -> Stage:
     """Who stands where, before what; everything in it follows from `rng` and `parameters`."""
+    if parameters.version == 2:
+        return set_room(rng, parameters)
     index = int(rng.choice(len(CANVASES), p=[share for _, share in CANVASES]))
     width, height = (int(side + rng.integers(-16, 17)) for side in CANVASES[index][0])
     canvas = Canvas(background.draw_background(rng, height, width, parameters), np.zeros((height, width), np.int32))
@@ -84,7 +58,22 @@ def set_stage(rng: np.random.Generator, parameters: MannequinParameters) -> Stag
 
 def make_scene(rng: np.random.Generator, parameters: MannequinParameters) -> Scene:
     """Draw one image; everything in it follows from `rng` and `parameters`."""
+    stage, annotations = draw_people(rng, parameters)
+    _, photograph = _LOOKS[parameters.version]
+    image = photograph(rng, stage.canvas.image, parameters)
+    return Scene(image, [entry for entry in annotations if entry is not None] + stage.crowd)
+
+
+def draw_people(rng: np.random.Generator, parameters: MannequinParameters) -> tuple[Stage, list[dict[str, Any] | None]]:
+    """A stage with everybody drawn on its canvas, and annotations, None for whoever is hardly seen."""
     stage = set_stage(rng, parameters)
+    draw, _ = _LOOKS[parameters.version]
+    draw(rng, stage, parameters)
+    labels = stage.canvas.labels
+    return stage, [_annotate(rng, labels, person, number) for number, person in enumerate(stage.people, 1)]
+
+
+def _draw_flat(rng: np.random.Generator, stage: Stage, parameters: MannequinParameters) -> None:
     canvas, people = stage.canvas, stage.people
     for person in people:
         background.draw_shadow(canvas.image, person.box)
@@ -92,9 +81,10 @@ def make_scene(rng: np.random.Generator, parameters: MannequinParameters) -> Sce
         draw_person(canvas, person.parts, person.camera, number, stage.light)
         if rng.random() < parameters.occluder_probability:
             background.draw_occluder(rng, canvas.image, canvas.labels, person.box)
-    annotations = [_annotate(rng, canvas.labels, person, number) for number, person in enumerate(people, 1)]
-    image = background.photograph(rng, canvas.image, parameters)
-    return Scene(image, [entry for entry in annotations if entry is not None] + stage.crowd)
+
+
+# how people get onto the canvas, and what the camera makes of it, by version
+_LOOKS = {1: (_draw_flat, background.photograph), 2: (draw_room, paint.photograph)}
 
 
 def _place_people(
@@ -110,7 +100,7 @@ def _place_people(
             if all(_covered(candidate.box, other.box) <= parameters.max_overlap for other in placed):
                 placed.append(candidate)
                 break
-    return sorted(placed, key=lambda person: person.camera.scale)
+    return sorted(placed, key=lambda person: cast(Camera, person.camera).scale)
 
 
 def _sample_person(
@@ -181,7 +171,7 @@ def keypoint_positions(person: Person) -> tuple[Array, Array]:
     facing = np.ones(len(KEYPOINT_NAMES), bool)
     for index, name in enumerate(KEYPOINT_NAMES):
         if name in normals:
-            facing[index] = person.camera.view(normals[name][None])[0, 2] > 0.0
+            facing[index] = person.camera.faces(points[index : index + 1], normals[name][None])[0]
     return person.camera.project(points)[0], facing
 
 
@@ -232,20 +222,4 @@ def _draw_crowd(
         dx = centre + (place - 3) * 16 + rng.normal(0, 4) - person.box[[0, 2]].mean()
         person = person.moved(float(dx), float(base + rng.normal(0, 5) - person.box[3]))
         draw_person(canvas, person.parts, person.camera, CROWD, light)
-    mask = (canvas.labels // LABELS_PER_PERSON == CROWD).astype(np.uint8)
-    return [{
-        "segmentation": {"counts": _run_lengths(mask), "size": [height, width]},
-        "num_keypoints": 0,
-        "area": int(mask.sum()),
-        "iscrowd": 1,
-        "keypoints": [0] * (3 * len(KEYPOINT_NAMES)),
-        "bbox": list(cv2.boundingRect(mask)),
-    }]  # fmt: skip
-
-
-def _run_lengths(mask: Array) -> list[int]:
-    """COCO's uncompressed run lengths: column by column, starting with zeros."""
-    flat = mask.T.reshape(-1)
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
-    return [0, *runs] if flat[0] else runs
+    return [crowd_annotation(canvas.labels)]
