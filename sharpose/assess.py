@@ -28,7 +28,7 @@ from sharpose.metrics.pckh import load_mpii_truth
 from sharpose.metrics.postprocess import PROTOCOL, Cleaning
 from sharpose.models import create_model
 from sharpose.predictions import Predictions, predict
-from sharpose.progress import Reporter, speaks_for_all
+from sharpose.progress import Reporter, note, speaks_for_all
 from sharpose.weights import load_weights
 
 SHIPPED = Path(__file__).resolve().parents[1] / "results" / "weights"
@@ -85,7 +85,9 @@ def assess(
     how: dict[str, Any] = {"image_size": config.image_size, "boxes": boxes, "warp": codec.warp, "by_name": layout}
     how["category"] = category
     dataset = CocoTopDown(source.annotations, source.images, **how)
-    check_layout(dataset.pose_file, model_name, config.num_keypoints)
+    unlikely = check_layout(dataset.pose_file, model_name, config.num_keypoints)
+    for line in unlikely:
+        note(f"{source.annotations}: {line}")
     if not dataset.pose_file.annotations:
         raise InputError(
             f"{source.annotations}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results"
@@ -122,7 +124,7 @@ def assess(
         "backend": backend,
         "device": device,
         "by_name": by_name,
-        "notes": list(dataset.pose_file.notes),
+        "notes": [*dataset.pose_file.notes, *unlikely],
         **more,
         "deterministic": deterministic,
     }
