@@ -124,7 +124,7 @@ def assess(
         "backend": backend,
         "device": device,
         "by_name": by_name,
-        "notes": [*dataset.pose_file.notes, *unlikely],
+        "notes": [*dataset.notes, *unlikely],
         **more,
         "deterministic": deterministic,
     }

@@ -213,7 +213,7 @@ def check_layout(pose_file: PoseFile, model_name: str, predicted: int) -> tuple[
     same = sum(own == other for own, other in zip(found.keypoint_names, usual.keypoint_names, strict=True))
     models = "COCO" if predicted == len(COCO_CATEGORY["keypoints"]) else "MPII"
     return (
-        f"{same} of {predicted} keypoints are those of models for {models}; others are right only for weights that were "
+        f"{same} of {predicted} keypoints are those of models for {models}; others are right only for weights "
         "trained on this layout",
     )
 
@@ -418,7 +418,9 @@ class _RowReader:
                 raise _Fault("negative area", f"{where}: area {area!r} cannot be negative")
             if area > 0 or not labelled:
                 return area
-            self.findings.loss("people whose area is 0, for which the box's is taken", place)
+            self.findings.loss(
+                "people whose area is 0, for which the box's is taken, so that AP is not comparable with COCO's", place
+            )
         elif labelled:
             kind = "people without an area, for which the box's is taken, so that AP is not comparable with COCO's"
             self.findings.remark(kind, place)

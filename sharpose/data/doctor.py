@@ -14,6 +14,7 @@ from sharpose.data.annotations import (
     Findings,
     ImageEntry,
     PoseFile,
+    check_layout,
     counted,
     load_detections,
     load_pose_file,
@@ -98,6 +99,11 @@ def count_people(pose_file: PoseFile, found: Examination, rows_in_file: int) -> 
     }
     if problem := pose_file.skeleton.problem:
         found.faults[problem] = []
+    try:
+        unlikely = check_layout(pose_file, "the usual models", pose_file.skeleton.num_keypoints)
+        found.remarks |= {line: [] for line in unlikely}
+    except InputError as error:
+        found.faults[str(error).removeprefix(f"{pose_file.path}: ")] = []
     if not taken:
         found.blame("nobody to train on, so that train and evaluate stop", [pose_file.path.name])
 

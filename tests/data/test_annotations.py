@@ -185,10 +185,20 @@ def test_keypoints_in_another_order_are_matched_by_name_or_refused(tmp_path: Pat
     pose_file = parse_pose_file(data, tmp_path)
     with pytest.raises(InputError, match=r"in another order; match them by their names \(--by-name\)"):
         check_layout(pose_file, "a model", 17)
+    assert "in another order" in str(examine(write(tmp_path, data)).faults)
     matched = onto(pose_file, COCO)
     check_layout(matched, "a model", 17)
     expected = [row["keypoints"] for row in people_set()["annotations"]]
     assert [row["keypoints"] for row in matched.annotations] == expected and not matched.notes
+
+
+def test_other_keypoints_of_the_same_number_are_noted(tmp_path: Path) -> None:
+    data = people_set()
+    data["categories"][0]["keypoints"] = [*COCO.keypoint_names[:15], "left_paw", "right_paw"]
+    (said,) = check_layout(parse_pose_file(data, tmp_path), "a model", 17)
+    assert said.startswith("15 of 17 keypoints are those of models for COCO; ")
+    assert said in examine(write(tmp_path, data)).remarks
+    assert not check_layout(parse_pose_file(people_set(), tmp_path), "a model", 17)
 
 
 def test_what_is_not_found_by_name_is_said(tmp_path: Path) -> None:
@@ -222,7 +232,8 @@ def test_the_data_set_says_its_notes_once(tmp_path: Path, capsys: pytest.Capture
         dataset[index]
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"note: {path}: 1 people whose area is 0")
-    assert second.startswith(f"note: {tmp_path / '1.png'} asks by its EXIF orientation")
+    assert second.startswith(f"note: {tmp_path / '1.png'}: the EXIF orientation asks to turn the picture")
+    assert [line.split()[-1] for line in dataset.notes] == [first.split()[-1], second.split()[-1]]
 
 
 def test_sides_that_cannot_be_told_stop_all_but_by_name(tmp_path: Path) -> None:
