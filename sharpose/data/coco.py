@@ -32,8 +32,8 @@ from sharpose.progress import note
 
 Sample = dict[str, Any]
 TURNED = (
-    "the EXIF orientation asks to turn the picture, which is not done: labels count stored pixels (`sharpose data doctor` "
-    "counts such pictures)"
+    "the EXIF orientation asks to turn the picture, which is not done: labels count stored pixels (`sharpose data "
+    "doctor` counts such pictures)"
 )
 
 
