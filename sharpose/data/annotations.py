@@ -130,6 +130,8 @@ def load_pose_file(
     """
     content = read_json(path)
     if is_mpii(content):
+        if category is not None:
+            raise InputError(f"{path}: --category {category}: only goes with annotations in COCO's layout")
         content = mpii_as_coco(content, path)
         return replace(parse_pose_file(content, path, skeleton, findings=findings), is_mpii=True, notes=())
     return parse_pose_file(content, path, skeleton, category, findings)
@@ -162,7 +164,8 @@ def parse_pose_file(
     reader = _RowReader(path, images, layout, data["categories"], chosen["id"], findings)
     rows = [row for row in map(reader.read, data["annotations"]) if row is not None]
     findings.rows = len(data["annotations"])
-    _check_unit(path, rows)
+    people = [row["bbox"] for row in rows if not row["iscrowd"] and row["num_keypoints"]]
+    _check_unit(path, [box for box in people if min(box[2:]) > 0], "people")
     # a few boxes lie across a border, or around what is seen of a person whose only label lies elsewhere, also in COCO
     if 2 * len(findings.remarks.get(CORNERS, ())) > len(rows):
         findings.losses[CORNERS] = findings.remarks.pop(CORNERS)
@@ -232,7 +235,8 @@ def load_detections(
     """The rows of a COCO detections file for the keypoint category, each with its number in the file.
 
     Rows of other categories are left out. Raises InputError for a row whose category, image, box or score is missing or
-    no number, for an image that the annotations do not have, a negative side, and where no row is left.
+    no number, for an image that the annotations do not have, a negative side, where no row is left, and for boxes in
+    shares of the picture.
     """
     data = read_json(path)
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
@@ -248,6 +252,7 @@ def load_detections(
     if not kept:
         line = f"{path}: holds no detection of category {pose_file.category_id}"
         findings.fault("no detection of the keypoint category, so that evaluate stops", str(path), line)
+    _check_unit(path, [row["bbox"] for _, row in kept], "detections")
     return kept
 
 
@@ -446,7 +451,8 @@ class _RowReader:
             note("people left out: box without area", place)
             return
         if min(clip_box(row["bbox"], image)[2:]) <= 0:
-            note("people left out: box outside its image", place)
+            tiny = "of one pixel or less" if min(width, height) <= 1 else "outside its image"
+            note(f"people left out: box {tiny}", place)
             return
         found = [(points[i], points[i + 1]) for i in range(0, len(points), 3) if points[i + 2] > 0]
         if image.height and image.width:
@@ -460,13 +466,11 @@ class _RowReader:
             note(APART, place)
 
 
-def _check_unit(path: Path, rows: list[dict[str, Any]]) -> None:
-    boxes = [row["bbox"] for row in rows if not row["iscrowd"] and row["num_keypoints"]]
-    boxes = [box for box in boxes if min(box[2:]) > 0]
+def _check_unit(path: Path, boxes: list[list[float]], whose: str) -> None:
     if boxes and all(min(x, y) >= 0 and x + w <= 1.001 and y + h <= 1.001 for x, y, w, h in boxes):
         raise InputError(
-            f"{path}: all {len(boxes)} boxes of people lie within 1 x 1 pixel, so its coordinates seem to be shares of "
-            "the picture; multiply them by its width and height"
+            f"{path}: all {len(boxes)} boxes of {whose} lie within 1 x 1 pixel, so its coordinates seem to be shares "
+            "of the picture; multiply them by its width and height"
         )
 
 

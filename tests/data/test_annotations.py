@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharpose.data.annotations import check_layout, load_pose_file, onto, parse_pose_file, read_json
+from sharpose.data.annotations import check_layout, load_detections, load_pose_file, onto, parse_pose_file, read_json
 from sharpose.data.coco import CocoTopDown, ground_truth_instances
 from sharpose.data.doctor import examine
 from sharpose.data.skeleton import COCO, COCO_CATEGORY
@@ -246,3 +246,21 @@ def test_sides_that_cannot_be_told_stop_all_but_by_name(tmp_path: Path) -> None:
         CocoTopDown(path, tmp_path, image_size=(128, 96))
     assert "named for left_eye" in str(examine(path).faults)
     assert len(CocoTopDown(path, tmp_path, image_size=(128, 96), by_name=COCO)) == PEOPLE
+
+
+def test_detections_in_shares_of_the_picture_are_refused(tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps([{"image_id": 1, "category_id": 1, "bbox": [0.1, 0.2, 0.3, 0.4], "score": 1}]))
+    with pytest.raises(InputError, match=r"boxes\.json: all 1 boxes of detections .* shares of the picture"):
+        load_detections(boxes, parse_pose_file(people_set(), tmp_path))
+
+
+@pytest.mark.parametrize(("visible", "labelled"), [(-1, 0), (0, 0), (1, 2), (0.5, 2)])
+def test_labels_of_mpii_count_above_0(tmp_path: Path, visible: float, labelled: int) -> None:
+    row = {"image": "1.png", "center": [30, 30], "scale": 0.2, "joints": [[20, 20]] * 16}
+    path = write(tmp_path, [{**row, "joints_vis": [visible] * 16}])
+    assert load_pose_file(path).annotations[0]["keypoints"][2::3] == [labelled] * 16
+    with pytest.raises(InputError, match="joints_vis must be 16 finite numbers"):
+        load_pose_file(write(tmp_path, [{**row, "joints_vis": ["0"] * 16}]))
+    with pytest.raises(InputError, match="--category rider"):
+        load_pose_file(path, category="rider")
