@@ -31,7 +31,7 @@ from sharpose.metrics.postprocess import PROTOCOL, Cleaning
 from sharpose.models import create_model
 from sharpose.predictions import Predictions, predict
 from sharpose.pretrained import find_weights
-from sharpose.progress import Reporter, speaks_for_all
+from sharpose.progress import Reporter, note, speaks_for_all
 from sharpose.weights import load_weights
 
 SHIPPED = Path(__file__).resolve().parents[1] / "results" / "weights"
@@ -98,7 +98,9 @@ def assess(
     how["category"] = category
     how |= {} if file is None else {"padding": reading.padding}
     dataset = CocoTopDown(source.annotations, source.images, **how)
-    check_layout(dataset.pose_file, model_name, config.num_keypoints)
+    unlikely = check_layout(dataset.pose_file, model_name, config.num_keypoints)
+    for line in unlikely:
+        note(f"{source.annotations}: {line}")
     if not dataset.pose_file.annotations:
         raise InputError(
             f"{source.annotations}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results"
@@ -136,7 +138,7 @@ def assess(
         "backend": backend,
         "device": device,
         "by_name": by_name,
-        "notes": list(dataset.pose_file.notes),
+        "notes": [*dataset.notes, *unlikely],
         **more,
         "deterministic": deterministic,
     }

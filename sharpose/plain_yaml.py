@@ -13,7 +13,7 @@ ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, 
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML of plain values: no anchors, so a small file stays small in memory; dates are text, 3e-1 is a number."""
+    """YAML of plain values: no anchors, so a small file stays small in memory; 3e-1 is a number."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -29,12 +29,6 @@ def plain_yaml(text: str) -> Any:
     return yaml.load(text, PlainLoader)
 
 
-def _without(tag: str) -> dict[str, list[Any]]:
-    resolvers = yaml.SafeLoader.yaml_implicit_resolvers
-    return {first: [one for one in rules if one[0] != tag] for first, rules in resolvers.items()}
-
-
-PlainLoader.yaml_implicit_resolvers = _without("tag:yaml.org,2002:timestamp")
 # of YAML 1.2: 1.1 wants a dot and a sign in the exponent
 PlainLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")

@@ -290,7 +290,9 @@ def test_rules_are_said_on_both_streams_and_in_json(
     shutil.copytree(good, folder)
     first({"area": 0})(folder / "people.json")
     arguments = [part.replace("FOLDER", str(folder)) for part in COMMANDS["evaluate"]]
-    rule = "1 people whose area is 0, for which the box's is taken: annotation 1"
+    rule = (
+        "1 people whose area is 0, for which the box's is taken, so that AP is not comparable with COCO's: annotation 1"
+    )
     code, out, err = call(capsys, *arguments)
     assert code == 0 and f"note: {rule}\n" in out and f"note: {folder}/people.json: {rule}\n" in err
     _, out, _ = call(capsys, *arguments, "--json")

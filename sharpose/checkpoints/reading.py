@@ -117,7 +117,7 @@ def load_pickled(path: Path) -> Any:
 
 def choose(path: Path, content: Any, key: str | None) -> Checkpoint:
     """The state dict that is meant among all that a file holds. Raises InputError where that cannot be told."""
-    found = state_dicts(content)
+    found, mixed = state_dicts(content)
     if key:
         if key not in found:
             parts = [part for every in found.values() if (part := beginning_with(key, every))]
@@ -135,18 +135,23 @@ def choose(path: Path, content: Any, key: str | None) -> Checkpoint:
     elif found:
         (chosen,) = found
     else:
-        raise InputError(f"{path}: {what_is_odd(content)}")
+        raise InputError(f"{path}: {what_is_odd(max(mixed, key=tensors_in, default={}))}")
+    # a larger one, with other things among its tensors, was meant rather than what is beside it
+    if not key and mixed and tensors_in(largest := max(mixed, key=tensors_in)) > len(found[chosen]):
+        raise InputError(f"{path}: {what_is_odd(largest)}; choose {chosen!r} with --key, if that is meant")
     state = {name.removeprefix("module."): value for name, value in found[chosen].items()}
     return Checkpoint(state, chosen, tuple(name for name in found if name != chosen))
 
 
-def state_dicts(content: Any) -> dict[str, dict[str, Tensor]]:
-    """Every mapping of names to tensors in a checkpoint, by where it lies (keys with dots between).
+def state_dicts(content: Any) -> tuple[dict[str, dict[str, Tensor]], list[Mapping[Any, Any]]]:
+    """Every mapping of names to tensors in a checkpoint, by where it lies (keys with dots between); and the mappings
+    that hold other things beside tensors.
 
     One that contains itself is looked at once; what is deeper than DEEPEST, or under keys that are no text (as in the
     states of optimisers), is not looked at.
     """
     found: dict[str, dict[str, Tensor]] = {}
+    mixed: list[Mapping[Any, Any]] = []
     seen: set[int] = set()
     level: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while level:
@@ -158,22 +163,23 @@ def state_dicts(content: Any) -> dict[str, dict[str, Tensor]]:
                 found[".".join(where)] = dict(one)
             elif len(where) < DEEPEST and id(one) not in seen:
                 seen.add(id(one))
+                mixed += [one] if tensors_in(one) else []
                 below += [((*where, name), value) for name, value in one.items() if isinstance(name, str)]
         level = below
-    return found
+    return found, mixed
+
+
+def tensors_in(content: Mapping[Any, Any]) -> int:
+    return sum(isinstance(value, Tensor) for value in content.values())
 
 
 def beginning_with(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}
 
 
-def what_is_odd(content: Any) -> str:
-    """Why there is no state dict in a checkpoint."""
-    seen: set[int] = set()
-    while isinstance(content, Mapping) and id(content) not in seen:
-        seen.add(id(content))
-        content = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), content)
-    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+def what_is_odd(content: Mapping[Any, Any]) -> str:
+    """Why a mapping is no state dict."""
+    if not content:
         return f"holds no state dict (looked under {', '.join(WRAPPERS)} and every other name)"
     odd = [str(name) for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     return f"its state dict holds things that are no named tensors: {', '.join(odd[:5])}"

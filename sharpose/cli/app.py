@@ -65,7 +65,7 @@ def show(content: Any, as_json: bool, text: str) -> None:
 def parse_settings(settings: list[str] | None) -> dict[str, Any]:
     """`--set` options as typed values, read as a spec's or recipe's are. Raises InputError for one that does not work.
 
-    `model.NAME` is NAME. Dates stay text; 3e-1 is a number; anchors are refused.
+    `model.NAME` is NAME; 3e-1 is a number; anchors are refused.
     """
     from sharpose.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 

@@ -52,10 +52,12 @@ class Findings:
     """What reading found, as kind to the places where.
 
     faults: what no command accepts; where they are not `collected`, the first one is raised. losses: rules by which
-    rows are left out or their numbers are not taken. remarks: rules that take nothing away.
+    rows are left out or their numbers are not taken. remarks: rules that take nothing away. rows: annotations in the
+    file, of any category.
     """
 
     collected: bool = False
+    rows: int = 0
     faults: dict[str, list[str]] = field(default_factory=dict)
     losses: dict[str, list[str]] = field(default_factory=dict)
     remarks: dict[str, list[str]] = field(default_factory=dict)
@@ -128,7 +130,10 @@ def load_pose_file(
     """
     content = read_json(path)
     if is_mpii(content):
-        return replace(parse_pose_file(mpii_as_coco(content, path), path, skeleton), is_mpii=True, notes=())
+        if category is not None:
+            raise InputError(f"{path}: --category {category}: only goes with annotations in COCO's layout")
+        content = mpii_as_coco(content, path)
+        return replace(parse_pose_file(content, path, skeleton, findings=findings), is_mpii=True, notes=())
     return parse_pose_file(content, path, skeleton, category, findings)
 
 
@@ -158,7 +163,9 @@ def parse_pose_file(
     images = _images(path, data["images"], findings)
     reader = _RowReader(path, images, layout, data["categories"], chosen["id"], findings)
     rows = [row for row in map(reader.read, data["annotations"]) if row is not None]
-    _check_unit(path, rows)
+    findings.rows = len(data["annotations"])
+    people = [row["bbox"] for row in rows if not row["iscrowd"] and row["num_keypoints"]]
+    _check_unit(path, [box for box in people if min(box[2:]) > 0], "people")
     # a few boxes lie across a border, or around what is seen of a person whose only label lies elsewhere, also in COCO
     if 2 * len(findings.remarks.get(CORNERS, ())) > len(rows):
         findings.losses[CORNERS] = findings.remarks.pop(CORNERS)
@@ -186,10 +193,11 @@ def onto(pose_file: PoseFile, skeleton: Skeleton) -> PoseFile:
     return replace(pose_file, annotations=rows, skeleton=skeleton, notes=notes)
 
 
-def check_layout(pose_file: PoseFile, model_name: str, predicted: int) -> None:
+def check_layout(pose_file: PoseFile, model_name: str, predicted: int) -> tuple[str, ...]:
     """Raise InputError unless the file has as many keypoints as the model predicts, and in the model's order.
 
-    The order can be told where the names are COCO's 17 or MPII's 16, which models of that number have.
+    The order can be told where the names are COCO's 17 or MPII's 16, which models of that number have. Returns what to
+    note where other names make it unlikely that the model was trained on these keypoints.
     """
     found, path = pose_file.skeleton, pose_file.path
     if found.num_keypoints != predicted:
@@ -200,11 +208,17 @@ def check_layout(pose_file: PoseFile, model_name: str, predicted: int) -> None:
         )
     usual = known_skeleton(predicted)
     if usual is None or found.keypoint_names == usual.keypoint_names:
-        return
+        return ()
     if set(found.keypoint_names) == set(usual.keypoint_names):
         raise InputError(
             f"{path}: has the keypoints of {model_name} in another order; match them by their names (--by-name)"
         )
+    same = sum(own == other for own, other in zip(found.keypoint_names, usual.keypoint_names, strict=True))
+    models = "COCO" if predicted == len(COCO_CATEGORY["keypoints"]) else "MPII"
+    return (
+        f"{same} of {predicted} keypoints are those of models for {models}; others are right only for weights "
+        "trained on this layout",
+    )
 
 
 def _moved(row: dict[str, Any], places: list[int | None]) -> dict[str, Any]:
@@ -221,7 +235,8 @@ def load_detections(
     """The rows of a COCO detections file for the keypoint category, each with its number in the file.
 
     Rows of other categories are left out. Raises InputError for a row whose category, image, box or score is missing or
-    no number, for an image that the annotations do not have, a negative side, and where no row is left.
+    no number, for an image that the annotations do not have, a negative side, where no row is left, and for boxes in
+    shares of the picture.
     """
     data = read_json(path)
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
@@ -237,6 +252,7 @@ def load_detections(
     if not kept:
         line = f"{path}: holds no detection of category {pose_file.category_id}"
         findings.fault("no detection of the keypoint category, so that evaluate stops", str(path), line)
+    _check_unit(path, [row["bbox"] for _, row in kept], "detections")
     return kept
 
 
@@ -244,7 +260,9 @@ def _detection(row: dict[str, Any], where: str, pose_file: PoseFile) -> dict[str
     if row.get("category_id") is None:
         line = f"{where}.category_id is missing; give every detection one, {pose_file.category_id} for people"
         raise _Fault("detection without category_id", line)
-    category_id = _whole(row["category_id"], "detection whose category is no number", f"{where}.category_id")
+    category_id = _category(
+        row["category_id"], pose_file.category_id, "detection whose category is no number", f"{where}.category_id"
+    )
     if category_id != pose_file.category_id:
         return None
     image_id = row.get("image_id")
@@ -355,7 +373,9 @@ class _RowReader:
     def _read(self, row: dict[str, Any], place: str, where: str) -> dict[str, Any] | None:
         category_id = self.category_id
         if row.get("category_id") is not None:
-            category_id = _whole(row["category_id"], "category_id that is no number", f"{where}: category_id")
+            category_id = _category(
+                row["category_id"], self.category_id, "category_id that is no number", f"{where}: category_id"
+            )
         if category_id != self.category_id:
             self._other_category(row, category_id, place)
             return None
@@ -403,7 +423,9 @@ class _RowReader:
                 raise _Fault("negative area", f"{where}: area {area!r} cannot be negative")
             if area > 0 or not labelled:
                 return area
-            self.findings.loss("people whose area is 0, for which the box's is taken", place)
+            self.findings.loss(
+                "people whose area is 0, for which the box's is taken, so that AP is not comparable with COCO's", place
+            )
         elif labelled:
             kind = "people without an area, for which the box's is taken, so that AP is not comparable with COCO's"
             self.findings.remark(kind, place)
@@ -429,7 +451,8 @@ class _RowReader:
             note("people left out: box without area", place)
             return
         if min(clip_box(row["bbox"], image)[2:]) <= 0:
-            note("people left out: box outside its image", place)
+            tiny = "of one pixel or less" if min(width, height) <= 1 else "outside its image"
+            note(f"people left out: box {tiny}", place)
             return
         found = [(points[i], points[i + 1]) for i in range(0, len(points), 3) if points[i + 2] > 0]
         if image.height and image.width:
@@ -443,13 +466,11 @@ class _RowReader:
             note(APART, place)
 
 
-def _check_unit(path: Path, rows: list[dict[str, Any]]) -> None:
-    boxes = [row["bbox"] for row in rows if not row["iscrowd"] and row["num_keypoints"]]
-    boxes = [box for box in boxes if min(box[2:]) > 0]
+def _check_unit(path: Path, boxes: list[list[float]], whose: str) -> None:
     if boxes and all(min(x, y) >= 0 and x + w <= 1.001 and y + h <= 1.001 for x, y, w, h in boxes):
         raise InputError(
-            f"{path}: all {len(boxes)} boxes of people lie within 1 x 1 pixel, so its coordinates seem to be shares of "
-            "the picture; multiply them by its width and height"
+            f"{path}: all {len(boxes)} boxes of {whose} lie within 1 x 1 pixel, so its coordinates seem to be shares "
+            "of the picture; multiply them by its width and height"
         )
 
 
@@ -483,11 +504,10 @@ def _is_whole(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int) or value.is_integer()
 
 
-def _whole(value: object, kind: str, where: str) -> int:
+def _category(value: object, wanted: int, kind: str, where: str) -> int:
     if not _is_whole(value):
-        raise _Fault(
-            kind, f"{where} {value!r} must be a whole number, not {'text' if isinstance(value, str) else value!r}"
-        )
+        text = ", not text" if isinstance(value, str) else ""
+        raise _Fault(kind, f"{where} {value!r} must be a whole number{text}; the keypoint category is {wanted}")
     return int(value)
 
 

@@ -31,6 +31,10 @@ from sharpose.errors import InputError
 from sharpose.progress import note
 
 Sample = dict[str, Any]
+TURNED = (
+    "the EXIF orientation asks to turn the picture, which is not done: labels count stored pixels (`sharpose data "
+    "doctor` counts such pictures)"
+)
 
 
 @dataclass(frozen=True)
@@ -216,10 +220,12 @@ class CocoTopDown(Dataset[Sample]):
     def _tell_turned(self, entry: ImageEntry) -> None:
         if not self._told_turned.item():
             self._told_turned.fill_(1)
-            note(
-                f"{self.folder / entry.file_name} asks by its EXIF orientation to be turned, which is not done: labels "
-                "count stored pixels (`sharpose data doctor` counts such pictures)"
-            )
+            note(f"{self.folder / entry.file_name}: {TURNED}")
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know: rules that were needed, and turned pictures among those read."""
+        return [*self.pose_file.notes, *([TURNED] if self._told_turned.item() else [])]
 
     def _preload(self) -> None:
         image_ids = self.image_ids

@@ -14,6 +14,7 @@ from sharpose.data.annotations import (
     Findings,
     ImageEntry,
     PoseFile,
+    check_layout,
     counted,
     load_detections,
     load_pose_file,
@@ -68,7 +69,7 @@ def examine(
     findings = Findings(collected=True)
     pose_file = load_pose_file(annotations, None, category, findings)
     found = Examination(faults=findings.faults | findings.losses, remarks=findings.remarks)
-    count_people(pose_file, found)
+    count_people(pose_file, found, findings.rows)
     if images is not None:
         if not images.is_dir():
             raise InputError(f"--images {images}: no such folder")
@@ -81,7 +82,7 @@ def examine(
     return found
 
 
-def count_people(pose_file: PoseFile, found: Examination) -> None:
+def count_people(pose_file: PoseFile, found: Examination, rows_in_file: int) -> None:
     """What there is to train on, as training counts it."""
     rows = pose_file.annotations
     people = [row for row in rows if not row["iscrowd"]]
@@ -89,7 +90,7 @@ def count_people(pose_file: PoseFile, found: Examination) -> None:
     found.counts |= {
         "images": len(pose_file.images),
         "images without a person": len(set(pose_file.images) - {row["image_id"] for row in people}),
-        "annotations": len(rows),
+        "annotations": rows_in_file,
         "crowds": len(rows) - len(people),
         "people without labelled keypoints": sum(not row["num_keypoints"] for row in people),
         "people to train on": len(taken),
@@ -98,6 +99,11 @@ def count_people(pose_file: PoseFile, found: Examination) -> None:
     }
     if problem := pose_file.skeleton.problem:
         found.faults[problem] = []
+    try:
+        unlikely = check_layout(pose_file, "the usual models", pose_file.skeleton.num_keypoints)
+        found.remarks |= {line: [] for line in unlikely}
+    except InputError as error:
+        found.faults[str(error).removeprefix(f"{pose_file.path}: ")] = []
     if not taken:
         found.blame("nobody to train on, so that train and evaluate stop", [pose_file.path.name])
 

@@ -67,14 +67,15 @@ def mpii_as_coco(rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
 
 
 def keypoints(row: dict[str, Any], where: str) -> list[float]:
-    """x, y and v of the 16 joints; those that are not labelled are zeros."""
+    """x, y and v of the 16 joints; those that are not labelled (`joints_vis` above 0 is) are zeros."""
     joints, labelled = row.get("joints"), row.get("joints_vis")
     if not isinstance(joints, list) or not isinstance(labelled, list) or len(joints) != 16 or len(labelled) != 16:
         raise InputError(f"{where}: joints and joints_vis must be lists of 16")
+    numbers(labelled, 16, f"{where}.joints_vis")
     flat: list[float] = []
     for index, (point, visible) in enumerate(zip(joints, labelled, strict=True)):
         x, y = numbers(point, 2, f"{where}.joints[{index}]")
-        flat += [x - 1, y - 1, 2] if visible else [0, 0, 0]
+        flat += [x - 1, y - 1, 2] if visible > 0 else [0, 0, 0]
     return flat
 
 

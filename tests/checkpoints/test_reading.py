@@ -93,6 +93,15 @@ def test_the_weights_that_are_taken_are_named(
     assert bool(capsys.readouterr().err) == bool(others)
 
 
+@pytest.mark.parametrize("beside", [{}, {"ema": {"a.bias": torch.ones(2)}}])
+def test_other_things_among_tensors_are_named(tmp_path: Path, beside: dict[str, Any]) -> None:
+    path = save(tmp_path, {"state_dict": {**STATE, "epoch": 3}, **beside})
+    with pytest.raises(InputError, match=r"x\.pth: its state dict holds things that are no named tensors: epoch"):
+        open_checkpoint(path)
+    if beside:
+        assert set(open_checkpoint(path, key="ema").state) == {"a.bias"}
+
+
 def test_which_weights_can_be_chosen(tmp_path: Path) -> None:
     averaged = {name: value + 1 for name, value in STATE.items()}
     path = save(tmp_path, {"student": STATE, "teacher": averaged})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharpose.data.annotations import check_layout, load_pose_file, onto, parse_pose_file, read_json
+from sharpose.data.annotations import check_layout, load_detections, load_pose_file, onto, parse_pose_file, read_json
 from sharpose.data.coco import CocoTopDown, ground_truth_instances
 from sharpose.data.doctor import examine
 from sharpose.data.skeleton import COCO, COCO_CATEGORY
@@ -185,10 +185,20 @@ def test_keypoints_in_another_order_are_matched_by_name_or_refused(tmp_path: Pat
     pose_file = parse_pose_file(data, tmp_path)
     with pytest.raises(InputError, match=r"in another order; match them by their names \(--by-name\)"):
         check_layout(pose_file, "a model", 17)
+    assert "in another order" in str(examine(write(tmp_path, data)).faults)
     matched = onto(pose_file, COCO)
     check_layout(matched, "a model", 17)
     expected = [row["keypoints"] for row in people_set()["annotations"]]
     assert [row["keypoints"] for row in matched.annotations] == expected and not matched.notes
+
+
+def test_other_keypoints_of_the_same_number_are_noted(tmp_path: Path) -> None:
+    data = people_set()
+    data["categories"][0]["keypoints"] = [*COCO.keypoint_names[:15], "left_paw", "right_paw"]
+    (said,) = check_layout(parse_pose_file(data, tmp_path), "a model", 17)
+    assert said.startswith("15 of 17 keypoints are those of models for COCO; ")
+    assert said in examine(write(tmp_path, data)).remarks
+    assert not check_layout(parse_pose_file(people_set(), tmp_path), "a model", 17)
 
 
 def test_what_is_not_found_by_name_is_said(tmp_path: Path) -> None:
@@ -222,7 +232,8 @@ def test_the_data_set_says_its_notes_once(tmp_path: Path, capsys: pytest.Capture
         dataset[index]
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"note: {path}: 1 people whose area is 0")
-    assert second.startswith(f"note: {tmp_path / '1.png'} asks by its EXIF orientation")
+    assert second.startswith(f"note: {tmp_path / '1.png'}: the EXIF orientation asks to turn the picture")
+    assert [line.split()[-1] for line in dataset.notes] == [first.split()[-1], second.split()[-1]]
 
 
 def test_sides_that_cannot_be_told_stop_all_but_by_name(tmp_path: Path) -> None:
@@ -235,3 +246,21 @@ def test_sides_that_cannot_be_told_stop_all_but_by_name(tmp_path: Path) -> None:
         CocoTopDown(path, tmp_path, image_size=(128, 96))
     assert "named for left_eye" in str(examine(path).faults)
     assert len(CocoTopDown(path, tmp_path, image_size=(128, 96), by_name=COCO)) == PEOPLE
+
+
+def test_detections_in_shares_of_the_picture_are_refused(tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps([{"image_id": 1, "category_id": 1, "bbox": [0.1, 0.2, 0.3, 0.4], "score": 1}]))
+    with pytest.raises(InputError, match=r"boxes\.json: all 1 boxes of detections .* shares of the picture"):
+        load_detections(boxes, parse_pose_file(people_set(), tmp_path))
+
+
+@pytest.mark.parametrize(("visible", "labelled"), [(-1, 0), (0, 0), (1, 2), (0.5, 2)])
+def test_labels_of_mpii_count_above_0(tmp_path: Path, visible: float, labelled: int) -> None:
+    row = {"image": "1.png", "center": [30, 30], "scale": 0.2, "joints": [[20, 20]] * 16}
+    path = write(tmp_path, [{**row, "joints_vis": [visible] * 16}])
+    assert load_pose_file(path).annotations[0]["keypoints"][2::3] == [labelled] * 16
+    with pytest.raises(InputError, match="joints_vis must be 16 finite numbers"):
+        load_pose_file(write(tmp_path, [{**row, "joints_vis": ["0"] * 16}]))
+    with pytest.raises(InputError, match="--category rider"):
+        load_pose_file(path, category="rider")
