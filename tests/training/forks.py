@@ -49,6 +49,8 @@ def run(words: list[str], out: str, err: str, terminal: str | None, ignore: list
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT, 0o644), 1)
     os.dup2(os.open(err, os.O_WRONLY | os.O_CREAT, 0o644), 2)
+    # as a process finds them that begins with these files
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
     for number in ignore:
         signal.signal(number, signal.SIG_IGN)
     sys.argv = ["sharpose", *words]
