@@ -1,5 +1,5 @@
 """What travels to a machine and back: photographs made small on the way there, what was made on the way back, each as
-numbered parts that fit a transfer. No torch."""
+numbered parts that fit a transfer."""
 
 from __future__ import annotations
 

@@ -44,10 +44,11 @@ def test_points_are_those_of_the_picture(dataset, monkeypatch):
     answers(monkeypatch, [in_crop(first), None, in_crop(second) + np.array([4, 0, 0]), mirrored])
     found = predict_blazepose(dataset)
     np.testing.assert_allclose(found.keypoints[0], first.keypoints, atol=1e-6)
-    pixel = (90 * 1.25) / (INPUT[1] - 1)
+    # a pixel of the crop, in those of the picture
+    pixel = second.bbox_xywh[2] * 1.25 / (INPUT[1] - 1)
     np.testing.assert_allclose(found.keypoints[1], second.keypoints + np.array([2 * pixel, 0]), atol=1e-6)
     np.testing.assert_allclose(found.keypoint_scores, 0.75)
-    np.testing.assert_allclose(found.areas, (90 * 1.25) ** 2)
+    np.testing.assert_allclose(found.areas, [(person.bbox_xywh[2] * 1.25) ** 2 for person in dataset.instances])
 
 
 def test_who_is_not_seen_stands_in_the_middle_with_score_0(dataset, monkeypatch):

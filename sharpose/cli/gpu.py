@@ -34,16 +34,16 @@ def run(
     Example: sharpose gpu run --budget 10m --init vit_small_start.safetensors
     """
     began = time.monotonic()
-    gpu, missing = harness("experiments.gpu"), harness("experiments.train_missing")
-    from experiments.provenance import local_device, usable_cores
     from sharpose.data.photos import photos_folder
 
+    gpu, missing = harness("experiments.gpu"), harness("experiments.train_missing")
+    here = harness("experiments.provenance")
     seconds, packed = missing.parse_duration(budget), photos_folder() / "start.safetensors"
-    device = local_device("cpu" if rehearse else "cuda")
+    device = here.local_device("cpu" if rehearse else "cuda")
     start = None if from_scratch or rehearse else init or packed
     if start is not None and not start.is_file():
         raise InputError(f"{start}: no such start; give --init FILE, or --from-scratch for random weights")
-    scale, how = (gpu.REHEARSAL, {}) if rehearse else (gpu.FULL, {"workers": max(2, usable_cores() - 2)})
+    scale, how = (gpu.REHEARSAL, {}) if rehearse else (gpu.FULL, {"workers": max(2, here.usable_cores() - 2)})
     folder = out or (gpu.OUT.with_name("gpu-rehearsal") if rehearse else gpu.OUT)
     stands = gpu.run(gpu.Work(folder, scale, device, began + seconds, start, compiled, **how))
     show(stands, as_json, "\n".join(f"{name:24} {each['note']}" for name, each in stands.items()))

@@ -106,8 +106,10 @@ def test_a_spec_that_cannot_work_says_so(spec, catalog, change, message):
 
 def test_the_repository_s_peers_are_those_of_its_table(monkeypatch):
     monkeypatch.delenv(f"{VARIABLE}PEERS", raising=False)
-    found, loaded = open_catalog(), load_spec(FOLDER / "photos-peers.yaml")
-    names = {loaded.settings(row).model for row in loaded.spec.rows}
-    assert names == {f"peer:{name}" for name in found.tiers.peers} and not any(map(is_ours, names))
-    assert all(cell.identity is not None for cell in cells(loaded, found, CPU))
+    found = open_catalog()
+    for name in ("photos-peers", "photos-peers-lspet"):
+        loaded = load_spec(FOLDER / f"{name}.yaml")
+        names = {loaded.settings(row).model for row in loaded.spec.rows}
+        assert names == {f"peer:{peer}" for peer in found.tiers.peers} and not any(map(is_ours, names))
+        assert all(cell.identity is not None for cell in cells(loaded, found, CPU))
     assert all(peer.trained_on for peer in found.tiers.peers.values())
