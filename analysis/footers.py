@@ -16,7 +16,8 @@ from analysis.lines import (
     timed_together,
 )
 from analysis.statistics import replicates_of, score_of
-from experiments.cells import Cell
+from experiments.catalog import EMBEDDED
+from experiments.cells import PAPER_SIZE, Cell
 from experiments.provenance import Device
 from experiments.spec import LoadedSpec
 from results.store import Record, Store
@@ -296,7 +297,8 @@ def why_missing(lacking: Iterable[tuple[str, Cell]]) -> list[str]:
     labels: dict[str, list[str]] = {}
     models: dict[str, list[str]] = {}
     for label, cell in lacking:
-        why = cell.blocked or f"not measured yet (sharpose run {cell.spec})"
+        tier = "" if cell.tier in (EMBEDDED, PAPER_SIZE) else f" --tier {cell.tier}"
+        why = cell.blocked or f"not measured yet (sharpose run {cell.spec}{tier})"
         found = NO_WEIGHTS.fullmatch(why)
         if found:
             why = f"no {found[1] or ''}weights of … ({found[3]})"

@@ -27,6 +27,8 @@ VERSIONS: dict[Measure | Literal["conformance"], int] = {
 }
 
 PCKH_VERSION = 1
+PAPER_SIZE = "paper-size"
+"""What stands for a tier where a number is that of the paper's models at all of them: cost and speed."""
 
 # Fields of a configuration that only shape training: the weights' hash stands for them.
 TRAINING_ONLY = ("drop_path", "position_init", "oks_target")
@@ -116,7 +118,7 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
                 identity |= {"refine_rate": row.load.refine_rate}
             details = {**speed.model_dump(), "batch_size": batch, "refine_rate": row.load.refine_rate}
         yield Cell(
-            loaded.id, row.label, measure, "paper-size", settings.model, settings.options, identity, details=details
+            loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity, details=details
         )
 
 
