@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv fill test test-slow fuzz soak lint schema format train-nano figures bench report lab clean-local
+.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint schema format train-nano figures bench report lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, print, write results/csv; so table1 … table8"
@@ -67,6 +67,14 @@ test: $(VENV)/dev.stamp
 
 test-slow: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest -m "slow or gpu" --timeout 3600
+
+# the suite with the oldest versions that pyproject.toml allows, in an environment of its own
+LOWEST := .venv-lowest
+test-lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	sed -nE 's/^ *"([a-zA-Z0-9_-]+)>=([0-9.a-z]+)",?.*/\1==\2/p' pyproject.toml > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e '.[harness,dev]'
+	$(LOWEST)/bin/python -m pytest
 
 # broken files on every reader; the same seed gives the same cases
 CASES ?= 100000

@@ -90,13 +90,10 @@ def save_person(model: PoseModel, digest: str, index: int, name: str) -> Path:
 
 def keypoints(model: PoseModel, heatmaps: Any) -> Any:
     """Keypoints (K, 2) of one person in crop pixels."""
-    import torch
-
     from sharpose.codecs.choice import codec_of
+    from sharpose.inference.pipeline import crop_frame, place
 
-    (height, width), (rows, columns) = model.config.image_size, model.config.heatmap_size
-    stride = torch.tensor([(width - 1) / (columns - 1), (height - 1) / (rows - 1)])
-    return codec_of(model.config).decode(heatmaps)[0][0] * stride
+    return place(heatmaps, *crop_frame(model.config.image_size), codec_of(model.config))[0][0]
 
 
 def save_blocks(index: int = 0) -> Path:

@@ -100,16 +100,14 @@ def person(model: SHaRPose, dataset: CocoTopDown, index: int) -> dict[str, Any]:
 def look(model: SHaRPose, sample: dict[str, Any], heatmaps: Tensor, sigmas: Sequence[float]) -> dict[str, Any]:
     """Keypoints (x, y in crop pixels), their true OKS, and the strongest heat over keypoints as base64 bytes (h w)."""
     from sharpose.codecs.choice import codec_of
+    from sharpose.inference.pipeline import crop_frame, place
     from sharpose.metrics.oks import instance_oks
 
     codec = codec_of(model.config)
-    points, _ = codec.decode(heatmaps)
-    (height, width), (rows, columns) = model.config.image_size, model.config.heatmap_size
-    in_crop = points[0] * points.new_tensor([(width - 1) / (columns - 1), (height - 1) / (rows - 1)])
-    in_picture = codec.to_image(points, sample["center"][None], sample["scale"][None])
-    oks = instance_oks(
-        in_picture, sample["truth"], sample["visible"][None], points.new_tensor([sample["area"]]), sigmas
-    )
+    in_crop = place(heatmaps, *crop_frame(model.config.image_size), codec)[0][0]
+    in_picture, _ = place(heatmaps, sample["center"][None], sample["scale"][None], codec)
+    area = in_picture.new_tensor([sample["area"]])
+    oks = instance_oks(in_picture, sample["truth"], sample["visible"][None], area, sigmas)
     heat = (heatmaps[0].amax(dim=0).clamp(0, 1) * 255).round().byte()
     return {
         "keypoints": [[round(value, 1) for value in point] for point in in_crop.tolist()],

@@ -5,36 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from sharpose.codecs.flip import flip_back
 from sharpose.data.coco import CocoTopDown, sample_batches
-from sharpose.data.normalise import normalise
 from sharpose.distributed import gathered, rank_and_world
 from sharpose.errors import RunFailed
+from sharpose.inference.pipeline import Codec, Found, Precision, find_keypoints
 from sharpose.metrics.postprocess import PROTOCOL, Cleaning, clean_detections
 
-Precision = Literal["fp32", "bf16", "fp16"]
 Progress = Callable[[int, int], None]
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@runtime_checkable
-class Codec(Protocol):
-    """What evaluation needs of a codec; `flip_shift` and `maps_per_keypoint` say how its maps are mirrored."""
-
-    flip_shift: ClassVar[bool]
-    maps_per_keypoint: ClassVar[int]
-
-    def decode(self, heatmaps: Tensor, /) -> tuple[Tensor, Tensor]: ...
-
-    def to_image(self, points: Tensor, center: Tensor, scale: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -113,17 +98,17 @@ def predict(
     done = 0
     with _evaluating(model.to(device)):
         for batch in sample_batches(loader):
-            heatmaps, chosen = _forward(
-                model, batch["image"].to(device, non_blocking=True), codec, dataset, flip_test, precision, output
+            found = find_keypoints(
+                model,
+                batch["image"].to(device, non_blocking=True),
+                batch["center"],
+                batch["scale"],
+                codec,
+                flip_pairs=dataset.skeleton.flip_pairs if flip_test else None,
+                precision=precision,
+                output=output,
             )
-            points, scores = codec.decode(heatmaps)
-            _collect(
-                parts,
-                batch,
-                codec.to_image(points, batch["center"].to(device), batch["scale"].to(device)),
-                scores,
-                chosen,
-            )
+            _collect(parts, batch, found)
             done += len(batch["image"])
             if progress is not None:
                 progress(done, len(mine))
@@ -166,43 +151,20 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _forward(
-    model: nn.Module,
-    pixels: UInt8[Tensor, "B 3 H W"],
-    codec: Codec,
-    dataset: CocoTopDown,
-    flip_test: bool,
-    precision: Precision,
-    output: str,
-) -> tuple[Float[Tensor, "B C h w"], dict[str, Tensor]]:
-    """Heatmaps, and what the model says of who was refined and how."""
-    images = normalise(pixels)
-    with torch.autocast(pixels.device.type, dtype=_AUTOCAST.get(precision), enabled=precision != "fp32"):
-        result = model(images)
-        heatmaps = getattr(result, output).float()
-        if flip_test:
-            mirrored = getattr(model(images.flip(-1)), output).float()
-            pairs, offsets = dataset.skeleton.flip_pairs, codec.maps_per_keypoint == 3
-            heatmaps = 0.5 * (heatmaps + flip_back(mirrored, pairs, shift=codec.flip_shift, offsets=offsets))
-    said = {name: getattr(result, name, None) for name in ("needs_refinement", "num_kept")}
-    return heatmaps, {name: value for name, value in said.items() if value is not None}
+SAID = ("needs_refinement", "num_kept")
 
 
-def _collect(
-    parts: dict[str, list[np.ndarray]],
-    batch: dict[str, Tensor],
-    points: Tensor,
-    scores: Tensor,
-    chosen: dict[str, Tensor],
-) -> None:
+def _collect(parts: dict[str, list[np.ndarray]], batch: dict[str, Tensor], found: Found) -> None:
+    """Add a batch's rows, and what the model says of who was refined and how."""
+    said = {name: getattr(found.output, name, None) for name in SAID}
     rows = {
-        "keypoints": points.double(),
-        "keypoint_scores": scores.double(),
+        "keypoints": found.keypoints.double(),
+        "keypoint_scores": found.scores.double(),
         "box_scores": batch["box_score"].double(),
         "areas": batch["scale"].double().prod(dim=1),
         "image_ids": batch["image_id"],
         "instance_ids": batch["instance_id"],
-        **chosen,
+        **{name: value for name, value in said.items() if value is not None},
     }
     for name, values in rows.items():
         parts.setdefault(name, []).append(values.cpu().numpy())

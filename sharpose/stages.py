@@ -15,6 +15,7 @@ from sharpose.codecs.choice import HeatmapCodec
 from sharpose.data.coco import CocoTopDown, sample_batches
 from sharpose.data.normalise import normalise
 from sharpose.errors import InputError, RunFailed
+from sharpose.inference.pipeline import place
 from sharpose.metrics.oks import instance_oks
 
 
@@ -69,9 +70,8 @@ def predict_stages(
             "areas": batch["scale"].double().prod(dim=1),
         }
         for stage, heatmaps in (("coarse", output.coarse_heatmaps), ("fine", output.heatmaps)):
-            points, scores = codec.decode(heatmaps.float())
-            placed = codec.to_image(points, batch["center"].to(device), batch["scale"].to(device))
-            rows |= {f"{stage}_keypoints": placed.double(), f"{stage}_scores": scores.double()}
+            points, scores = place(heatmaps, batch["center"], batch["scale"], codec)
+            rows |= {f"{stage}_keypoints": points.double(), f"{stage}_scores": scores.double()}
         for name, values in rows.items():
             parts.setdefault(name, []).append(values.cpu().numpy())
         done += len(batch["image"])

@@ -9,7 +9,7 @@ import errno
 import sys
 
 # in the order of `sharpose --help`
-from sharpose.cli import models, data, training, accuracy, submission, speed, gate, tables, export  # isort: skip  # noqa: F401
+from sharpose.cli import models, data, training, accuracy, compare, submission, speed, gate, tables, export  # isort: skip  # noqa: F401
 from sharpose.cli.app import app
 from sharpose.errors import InputError, RunFailed
 

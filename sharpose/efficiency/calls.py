@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from sharpose.backends.choice import COMPILED, EAGER
 from sharpose.codecs.choice import HeatmapCodec, codec_of
-from sharpose.codecs.flip import flip_back
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.normalise import normalise
 from sharpose.data.skeleton import COCO
 from sharpose.efficiency.variants import TORCH_TYPES, Variant, build_network
+from sharpose.inference.pipeline import forward
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.streaming import stream
 
@@ -59,13 +59,7 @@ def first_call(variant: Variant, network: nn.Module, device: str) -> Call:
 
 def flip_and_decode(network: nn.Module, codec: HeatmapCodec, images: Tensor) -> tuple[Tensor, Tensor]:
     """Points (B, K, 2) in heatmap pixels and their scores, from the mean of both views' heatmaps."""
-    mirrored = flip_back(
-        network(images.flip(-1)).heatmaps,
-        COCO.flip_pairs,
-        shift=codec.flip_shift,
-        offsets=codec.maps_per_keypoint == 3,
-    )
-    return codec.decode((0.5 * (network(images).heatmaps + mirrored)).float())
+    return codec.decode(forward(network, images, codec, COCO.flip_pairs)[0])
 
 
 def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: str, kind: torch.dtype) -> Call:
@@ -73,16 +67,17 @@ def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: s
     assert variant.people is not None
     people, size = variant.people, network.config.image_size  # type: ignore[union-attr]
     dataset = CocoTopDown(people.annotations, people.images, image_size=size, warp=codec.warp)  # type: ignore[arg-type]
-    place = 0
+    first = 0
 
     @torch.inference_mode()
     def call() -> Tensor:
-        nonlocal place
-        samples = [dataset[(place + i) % len(dataset)] for i in range(variant.batch_size)]
-        place += variant.batch_size
+        nonlocal first
+        samples = [dataset[(first + i) % len(dataset)] for i in range(variant.batch_size)]
+        first += variant.batch_size
         batch = torch.utils.data.default_collate(samples)
-        points, _ = flip_and_decode(network, codec, normalise(batch["image"].to(device)).to(kind))
-        return codec.to_image(points, batch["center"].to(device), batch["scale"].to(device))
+        images = normalise(batch["image"].to(device)).to(kind)
+        heatmaps, _ = forward(network, images, codec, COCO.flip_pairs)
+        return place(heatmaps, batch["center"], batch["scale"], codec)[0]
 
     return call
 

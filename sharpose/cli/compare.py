@@ -1,0 +1,177 @@
+"""Commands that judge results files from anyone's code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sharpose.cli.app import Json, app, show
+from sharpose.errors import InputError
+
+Results = Annotated[list[Path], typer.Argument(help="Results files in COCO's keypoint format.")]
+Truth = Annotated[Path, typer.Option("--annotations", help="Keypoint annotations in COCO's format.")]
+ByEvaluator = Annotated[str, typer.Option("--evaluator", help="pycocotools (the judge), or hotcoco: sooner.")]
+
+
+@app.command()
+def compare(
+    results: Results,
+    annotations: Truth,
+    margin: Annotated[float, typer.Option(help="An AP difference that nobody minds, in points.", min=0)] = 0.5,
+    format: Annotated[str, typer.Option(help="text, markdown or latex.")] = "text",
+    figure: Annotated[Path | None, typer.Option(help="Draw the kinds of errors of every file (.png or .svg).")] = None,
+    evaluator: ByEvaluator = "pycocotools",
+    as_json: Json = False,
+) -> None:
+    """Compare results files on the same people: AP with intervals, paired differences, equivalence, kinds of errors.
+
+    Example: sharpose compare mine.json theirs.json --annotations person_keypoints_val2017.json
+    """
+    from sharpose.evaluation.compare import compare as compare_files
+
+    if format not in STYLES:
+        raise InputError(f"--format {format!r} does not work: it must be one of {', '.join(STYLES)}")
+    done = compare_files(results, annotations, margin=margin / 100, evaluator=evaluator)  # type: ignore[arg-type]
+    facts = done.facts
+    if figure is not None:
+        draw_errors(facts["files"], figure)
+    style = STYLES[format]
+    parts = [style(*figures(facts["files"])), style(*errors(facts["files"])), style(*keypoints(facts["files"]))]
+    if facts["comparisons"]:
+        parts.insert(1, style(*differences(facts["comparisons"])))
+    show(facts, as_json, "\n\n".join(parts))
+
+
+@app.command()
+def protocol(
+    results: Annotated[Path, typer.Argument(help="A results file in COCO's keypoint format.")],
+    annotations: Truth,
+    evaluator: ByEvaluator = "pycocotools",
+    as_json: Json = False,
+) -> None:
+    """How far one results file moves by choices that papers seldom name: score rule, OKS-NMS, area rule.
+
+    Example: sharpose protocol results.json --annotations person_keypoints_val2017.json
+    """
+    from sharpose.evaluation.compare import protocol_effects
+
+    effects = protocol_effects(results, annotations, evaluator=evaluator)  # type: ignore[arg-type]
+    base = effects["as given"].ap
+    rows = []
+    for name, metrics in effects.items():
+        moved = "–" if base is None or metrics.ap is None else f"{100 * (metrics.ap - base):+.1f}"
+        rows.append(
+            [name, percent(metrics.ap), moved, percent(metrics.ap50), percent(metrics.ap75), percent(metrics.ar)]
+        )
+    header = ["choice", "AP", "moved", "AP50", "AP75", "AR"]
+    show({name: metrics.values() for name, metrics in effects.items()}, as_json, as_text(header, rows))
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def figures(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """COCO's figures of every file."""
+    names = ("ap50", "ap75", "ap_m", "ap_l", "ar")
+    rows = [
+        [
+            Path(one["name"]).name,
+            f"{percent(one['ap'])} [{percent(one['ap_low'])}, {percent(one['ap_high'])}]",
+            *(percent(one[name]) for name in names),
+            f"{one['results']:,}",
+        ]
+        for one in files
+    ]
+    return ["file", "AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "results"], rows
+
+
+def differences(comparisons: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Each later file against the first, in points of AP."""
+    rows = [
+        [
+            f"{Path(one['second']).name} − {Path(one['first']).name}",
+            f"{100 * one['value']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
+            f"{one['p']:.3f}",
+            one["verdict"],
+            f"{100 * one['detectable']:.1f}",
+        ]
+        for one in comparisons
+    ]
+    margin = f"{100 * comparisons[0]['margin']:g}"
+    return ["difference", "AP", "p (Holm)", f"verdict (margin {margin})", "smallest detectable"], rows
+
+
+def errors(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Shares of labelled keypoints of matched people, by kind of error."""
+    kinds = list(files[0]["errors"])
+    rows = []
+    for one in files:
+        total = sum(one["errors"].values())
+        shares = [f"{100 * count / total:.1f}" if total else "–" for count in one["errors"].values()]
+        rows.append([Path(one["name"]).name, *shares, f"{total:,}"])
+    return ["keypoints, %", *kinds, "judged"], rows
+
+
+def keypoints(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """AP of each keypoint alone."""
+    header = ["AP of one keypoint", *(Path(one["name"]).name for one in files)]
+    names = files[0]["keypoint_ap"]
+    return header, [[name, *(percent(one["keypoint_ap"][name]) for one in files)] for name in names]
+
+
+def as_text(header: list[str], rows: list[list[str]]) -> str:
+    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    )
+
+
+def as_markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def as_latex(header: list[str], rows: list[list[str]]) -> str:
+    def line(cells: list[str]) -> str:
+        plain = [cell.replace("_", r"\_").replace("%", r"\%").replace("−", "$-$").replace("–", "--") for cell in cells]
+        return " & ".join(plain) + r" \\"
+
+    body = [line(header), r"\midrule", *map(line, rows)]
+    edges = [rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}", r"\toprule"], [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*edges[0], *body, *edges[1]])
+
+
+STYLES: dict[str, Callable[[list[str], list[list[str]]], str]] = {
+    "text": as_text,
+    "markdown": as_markdown,
+    "latex": as_latex,
+}
+
+
+def draw_errors(files: Sequence[dict[str, Any]], path: Path) -> None:
+    """One bar per file, the shares of the kinds of errors in it. Raises InputError without matplotlib."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ModuleNotFoundError:
+        raise InputError("--figure needs matplotlib; pip install 'sharpose[harness]'") from None
+    header, rows = errors(files)
+    shares = [[float(cell) if cell != "–" else 0.0 for cell in row[1:-1]] for row in rows]
+    plot, axes = pyplot.subplots(figsize=(7, 0.9 + 0.45 * len(rows)), layout="constrained")
+    left = [0.0] * len(rows)
+    for place, kind in enumerate(header[1:-1]):
+        widths = [row[place] for row in shares]
+        axes.barh([row[0] for row in rows], widths, left=left, label=kind, color=f"C{place}", edgecolor="white")
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlabel("labelled keypoints of matched people, %")
+    axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    plot.savefig(path, dpi=150)
+    pyplot.close(plot)

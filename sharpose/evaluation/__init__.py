@@ -1,0 +1,1 @@
+"""How right keypoints are: AP, PCK, PCKh, controls, submissions."""

@@ -1,0 +1,1 @@
+"""From pictures and boxes to keypoints: the loop, early exit, videos, drawings."""
