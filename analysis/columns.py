@@ -23,7 +23,6 @@ from analysis.statistics import SCORES as RESAMPLED
 from analysis.statistics import score_interval
 from experiments.provenance import Device, choose_device
 from experiments.spec import SETTINGS_SHOWN, LoadedSpec
-from sharpose.errors import InputError
 
 SETTINGS_TITLES = {"batch_size": "batch", "refine_rate": "share refined"}
 SCORES = {
@@ -110,7 +109,7 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], tier: str, device: De
             )
             yield Column("relative (paper)", theirs, optional=True, source=Source("speed_relative_paper"))
         else:
-            raise InputError(f"{loaded.path}: nothing is known of a column {name!r}")
+            raise loaded.file.error(("columns",), f"nothing is known of a column {name!r}")
 
 
 def score_text(line: Line, key: str) -> str | None:
