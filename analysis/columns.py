@@ -26,7 +26,6 @@ from experiments.catalog import Catalog
 from experiments.provenance import Device, choose_device
 from experiments.spec import SETTINGS_SHOWN, LoadedSpec
 from results.store import Record
-from sharpose.errors import InputError
 
 SETTINGS_TITLES = {"batch_size": "batch", "refine_rate": "share refined"}
 HELD = ("pck",)
@@ -123,7 +122,7 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, dev
             )
             yield Column("relative (paper)", theirs, optional=True, source=Source("speed_relative_paper"))
         else:
-            raise InputError(f"{loaded.path}: nothing is known of a column {name!r}")
+            raise loaded.file.error(("columns",), f"nothing is known of a column {name!r}")
 
 
 def further_columns(catalog: Catalog, dataset: str) -> Iterator[Column]:

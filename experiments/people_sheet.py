@@ -34,7 +34,7 @@ def with_labels(scene: Scene) -> np.ndarray:
         for a, b in COCO.limbs:
             if points[a, 2] and points[b, 2]:
                 sides = {names[a].partition("_")[0], names[b].partition("_")[0]} - {"nose"}
-                colour = {("left",): LEFT, ("right",): RIGHT}.get(tuple(sides), BETWEEN)
+                colour = LEFT if sides == {"left"} else RIGHT if sides == {"right"} else BETWEEN
                 cv2.line(canvas, places[a], places[b], colour, 1, cv2.LINE_AA)
         for place, visible in zip(places, points[:, 2], strict=True):
             if visible:

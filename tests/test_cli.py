@@ -46,6 +46,19 @@ def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert row["macs_closed_form"] == pytest.approx(row["macs_torch"], rel=1e-3)
 
 
+def test_models_and_cost_need_no_checkout(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sharpose.cli.app.ROOT", tmp_path)
+    code, out, err = call(capsys, "models")
+    line = next(line for line in out.splitlines() if line.startswith("sharpose-base-256x192"))
+    assert (code, err) == (0, "") and line.split()[1:4] == ["256x192", "94.12", "17.059"]
+    code, out, _ = call(capsys, "cost", "sharpose-nano-128x96", "--json")
+    assert code == 0 and json.loads(out)["sharpose-nano-128x96"]["macs_closed_form"] > 0
+    code, _, err = call(capsys, "table", "6")
+    assert code == 2 and "run it from a checkout" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -19,7 +19,7 @@ from sharpose.transfer import position_grid, resample_positions
 LEFT_OUT = re.compile(r"^(?:(?:head|head_dist|pre_logits)\.|decoder_|(?:cls_token|dist_token|mask_token)$)")
 DYNAMICVIT: Table = ((r"^score_predictor\.", "predictors."),)
 SPECIAL = ("cls_token", "dist_token")
-UNTRAINED = (
+UNTRAINED: tuple[str, ...] = (
     *("keypoint_tokens", "quality_token", "reuse_norm.*", "reuse_mlp.*"),
     *("quality_predictor.*", "gain_predictor.*", "head.*"),
 )
@@ -58,18 +58,14 @@ def encoder_start(
         row = table[:, :1] if prefix else table.new_zeros(1, 1, table.shape[2])
         positions = torch.cat([row, positions], dim=1)
     taken |= {name: positions for name in names.positions if name in model.state_dict()}
+    untrained = UNTRAINED
     if names.norm != "norm":
-        taken |= {
-            f"{names.norm}.{part}": taken.pop(f"norm.{part}") for part in ("weight", "bias") if f"norm.{part}" in taken
-        }
-    untrained: tuple[str, ...] = (*UNTRAINED, f"{names.norm}.*") if names.norm != "norm" else UNTRAINED
+        theirs = [name for name in taken if name.startswith("norm.")]
+        taken |= {name.replace("norm", names.norm): taken.pop(name) for name in theirs}
+        untrained = (*untrained, f"{names.norm}.*")
     if not any(name.startswith("predictors.") for name in taken):
         untrained = (*untrained, "predictors.*")
-    return (
-        square_to_grid(taken, model) | learned_tokens(state, table[:, :prefix], model),
-        left_out,
-        untrained,
-    )
+    return square_to_grid(taken, model) | learned_tokens(state, table[:, :prefix], model), left_out, untrained
 
 
 def learned_tokens(state: Mapping[str, Tensor], rows: Tensor, model: PoseModel) -> dict[str, Tensor]:

@@ -88,7 +88,8 @@ def load_plugins(names: Iterable[str], folder: Path | None = None) -> None:
                 import_file((folder or Path()) / name)
             else:
                 # a script of an environment does not look for modules where it is called
-                sys.path.append(str(folder or Path.cwd()))
+                if (here := str((folder or Path()).resolve())) not in sys.path:
+                    sys.path.append(here)
                 import_module(name)
         except InputError:
             raise
@@ -102,6 +103,9 @@ def import_file(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"plug-in {path}: no such file")
     if path.stem in sys.modules:
+        known = getattr(sys.modules[path.stem], "__file__", None)
+        if known is None or Path(known).resolve() != path.resolve():
+            raise InputError(f"plug-in {path}: a module {path.stem} is there already ({known}); rename the file")
         return
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None

@@ -46,7 +46,7 @@ class System:
     """Called with model, codec, OKS sigmas and recipe; gives a module from a batch and a plan to losses by name."""
     recipe: str = "nano-one-stage"
     """What its nano models are trained by, and all that have no recipe of their own."""
-    layouts: Reference = ()  # type: ignore[assignment]
+    layouts: str | tuple[Any, ...] = ()
     """Public names of its weights: a tuple of `Layout`."""
     encoder: EncoderNames | None = None
     """How it starts from an image encoder, where it can."""

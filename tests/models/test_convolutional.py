@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from sharpose.checkpoints.importing import from_layout
+from sharpose.checkpoints.importing import convert, from_layout
 from sharpose.conformance.run import run_case
 from sharpose.errors import InputError
 from sharpose.models import create_model, list_models, resolve_config
@@ -209,9 +209,9 @@ def test_original_layouts_load_whichever_they_are() -> None:
             wanted = set(state) if "head.bias" in converted else set(state) - {"head.bias"}
             assert wanted <= set(converted)
             assert all(torch.equal(converted[key], state[key]) for key in wanted)
-    with pytest.raises(InputError, match="not weights of hrnet"):
-        from_public({"blocks.0.attn": torch.zeros(1)}, "hrnet", state)
-    with pytest.raises(InputError, match="hrnet/original"):
+    with pytest.raises(InputError, match="not weights of SimpleBaseline"):
+        convert({"blocks.0.attn": torch.zeros(1)}, model, "public")
+    with pytest.raises(InputError, match="HRNet/original"):
         from_layout({}, "HRNet", "caffe")
 
 

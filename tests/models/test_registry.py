@@ -115,6 +115,9 @@ def test_what_is_registered_twice_or_badly_is_refused(monkeypatch: pytest.Monkey
         load_plugins(["nowhere.module"])
     with pytest.raises(InputError, match=r"nowhere\.py: no such file"):
         load_plugins(["nowhere.py"], tmp_path)
+    (tmp_path / "json.py").touch()
+    with pytest.raises(InputError, match=r"json\.py: a module json is there already .*rename"):
+        load_plugins(["json.py"], tmp_path)
     (tmp_path / "broken_plugin.py").write_text("1 / 0\n")
     with pytest.raises(InputError, match=r"broken_plugin\.py: cannot be imported \(division by zero"):
         load_plugins(["broken_plugin.py"], tmp_path)

@@ -1,0 +1,27 @@
+"""What nobody knows is an error and no other column or measurement."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.columns import printed_columns
+from experiments.catalog import open_catalog
+from experiments.cells import Cell
+from experiments.measures import measure
+from experiments.provenance import local_device
+from experiments.spec import FOLDER, LoadedSpec, load_spec
+from sharpose.errors import InputError
+
+
+def test_an_unknown_column_is_an_error() -> None:
+    loaded = load_spec(FOLDER / "table6a.yaml")
+    spec = loaded.spec.model_copy(update={"columns": ["gflops", "beauty"]})
+    changed = LoadedSpec(loaded.id, loaded.path, spec, loaded.file)
+    with pytest.raises(InputError, match=r"table6a\.yaml:\d+: nothing is known of a column 'beauty'"):
+        list(printed_columns(changed, [], "nano", local_device("cpu")))
+
+
+def test_an_unknown_measure_is_an_error() -> None:
+    cell = Cell("table6a", "0.3", "beauty", "nano", "sharpose-nano-128x96", {})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"table6a 0\.3: beauty: no measurement is called 'beauty'"):
+        list(measure([cell], None, open_catalog(), local_device("cpu"), lambda done, total: None))
