@@ -106,7 +106,7 @@ def doctor(
     What the other commands do with it:
       broken or missing picture,    train, evaluate and submit stop and name it; predict lists
       over 100 megapixels           it and does the rest
-      CMYK, grey, 16-bit picture    becomes RGB, 16 bits divided by 257
+      CMYK, grey, 16-bit picture    becomes RGB, 16-bit grey divided by 257, 16-bit colours cut to 8
       EXIF rotation                 not applied, as annotations and boxes count stored pixels, and
                                     noted; predict applies it where it is given no boxes
       long texts in a PNG           do not matter
@@ -127,6 +127,7 @@ def doctor(
       several keypoint categories   person, or the one that --category names; others are counted
       pipe or device                refused
       weights with code in them     refused; nothing in them is executed
+      weights that are not finite   refused, and the tensor is named
 
     Example: sharpose data doctor person_keypoints_val2017.json --images val2017
     """

@@ -48,7 +48,7 @@ def read_image(
     try:
         check_regular(path, "the picture")
     except InputError as error:
-        missing = not path.exists() and not path.is_symlink()
+        missing = str(error).endswith(": no such file")
         raise InputError(f"{path}: no such image; check the images folder") if missing else error from None
     try:
         with warnings.catch_warnings(), _opened(path) as image:
