@@ -54,7 +54,7 @@ def pack(
     out: Annotated[Path, typer.Option(help="An empty folder for the parts.")],
     init: Annotated[Path | None, typer.Option(help="The start of the small models, to travel along.")] = None,
     longest: Annotated[int, typer.Option(min=64, help="The longer side of a picture, in pixels.")] = 288,
-    quality: Annotated[int, typer.Option(min=10, max=100, help="Of the JPEG files.")] = 80,
+    quality: Annotated[int, typer.Option(min=10, max=100, help="Of the JPEG files.")] = 70,
     part_mb: Annotated[float, typer.Option(min=0.1, help="MiB of a part at most.")] = 45,
     as_json: Json = False,
 ) -> None:
