@@ -32,8 +32,7 @@ LIST = "parcel.json"
 @dataclass(frozen=True)
 class Packing:
     """How photographs to learn from are made small: a piece of `margin` times each person's box, its longer side at
-    most `longest` pixels, as JPEG of a `quality`; parts of at most `part_mb` MiB; `most`: so many pictures of a source,
-    for a rehearsal."""
+    most `longest` pixels, as JPEG of a `quality`; parts of at most `part_mb` MiB; `most`: so many pictures of a source."""
 
     margin: float = 1.8
     longest: int = 288
