@@ -32,7 +32,8 @@ LIST = "parcel.json"
 @dataclass(frozen=True)
 class Packing:
     """How photographs to learn from are made small: a piece of `margin` times each person's box, its longer side at
-    most `longest` pixels, as JPEG of a `quality`; parts of at most `part_mb` MiB; `most`: so many pictures of a source."""
+    most `longest` pixels, as JPEG of a `quality`; parts of at most `part_mb` MiB. most: so many
+    pictures of a source; None: all."""
 
     margin: float = 1.8
     longest: int = 288
