@@ -33,6 +33,8 @@ from sharpose.files import write_json
 
 OUT = REPOSITORY / "runs" / "gpu"
 PROGRESS = "steps.json"
+SPENT_TRAINING = 0.75
+"""Of a training's time after its start; the rest is for validation, checkpoints and slower minutes."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ REHEARSAL = Scale(
     recipe="photos-small",
     changes={"batch_size": 4, "model_options": TINY, "warmup_iterations": 2},
     data=("photos-train",),
-    validate=("photos-val",),
+    validate=("photos-coco",),
     crops=400,
     least_crops=4,
     probe_steps=3,
@@ -268,7 +270,7 @@ def weights_of(work: Work, name: str) -> Path | None:
 def choose_length(system: System, work: Work, deadline: float, changes: Mapping[str, Any]) -> dict[str, Any]:
     """How many crops fit before the deadline, by the speed of the first steps; and whether blocks are compiled."""
     probe = work.folder / "probe" / system.name
-    compiled = work.compiled
+    compiled, began = work.compiled, work.clock()
     try:
         facts = train(system, work, probe, changes, deadline, compiled=compiled, max_steps=work.scale.probe_steps)
     # what the compiler raises has no common class; a mistake of ours would come again without it
@@ -278,12 +280,14 @@ def choose_length(system: System, work: Work, deadline: float, changes: Mapping[
         work.log(f"{system.name}: torch.compile failed ({type(error).__name__}: {first_line(error)}); eager instead")
         compiled = False
         shutil.rmtree(probe, ignore_errors=True)
+        began = work.clock()
         facts = train(system, work, probe, changes, deadline, compiled=False, max_steps=work.scale.probe_steps)
     shutil.rmtree(probe, ignore_errors=True)
     batch, people = facts["recipe"]["batch_size"], facts["data"]["people"]
     speed = facts["steps"] * batch / max(facts["wall_s"], 1e-3)
-    # workers start and the model is judged in the same time
-    crops = int(min(work.scale.crops, 0.85 * speed * (deadline - work.clock())))
+    # data are read again before the first step, and some of the time goes to judging the model
+    startup = max(0.0, work.clock() - began - facts["wall_s"])
+    crops = int(min(work.scale.crops, SPENT_TRAINING * speed * (deadline - work.clock() - startup)))
     if crops < max(batch, work.scale.least_crops):
         raise OutOfTime(f"at {speed:.0f} crops/s there is time for {max(0, crops):,} crops, too few to learn from")
     work.log(f"{system.name}: {speed:.0f} crops/s, so {crops:,} crops")

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from safetensors.torch import save
 
 from sharpose.codecs.geometry import box_to_center_scale
 from sharpose.data.images import read_image
 from sharpose.data.photos import PHOTO_SETS, PhotoSource, photos_folder
 from sharpose.errors import InputError, first_line
 from sharpose.files import sha256_of, write_json
+from sharpose.starting import read_start
 
 LEARNT_FROM, JUDGED_BY = "photos-train", ("photos-val", "photos-coco")
 """Sets whose photographs are cut and made small, and sets that travel as they are, so that their figures hold."""
@@ -29,18 +32,18 @@ LIST = "parcel.json"
 @dataclass(frozen=True)
 class Packing:
     """How photographs to learn from are made small: a piece of `margin` times each person's box, its longer side at
-    most `longest` pixels, as JPEG of a `quality`; parts of at most `part_mb` MiB; `most`: so many pictures of a source,
-    for a rehearsal."""
+    most `longest` pixels, as JPEG of a `quality`; parts of at most `part_mb` MiB. most: so many
+    pictures of a source; None: all."""
 
     margin: float = 1.8
     longest: int = 288
-    quality: int = 80
+    quality: int = 70
     part_mb: float = 45
     most: int | None = None
 
 
 def pack(out: Path, start: Path | None = None, packing: Packing = Packing()) -> list[Path]:
-    """Write the named sets of photographs, and the `start` to train from, as parts and their list into `out`.
+    """Write the named sets of photographs, and the `start` to train from in half precision, as parts into `out`.
 
     Unpacked, the folder is what SHARPOSE_PHOTOS names. Raises InputError where photographs or the start are missing, or
     `out` is not empty.
@@ -59,7 +62,7 @@ def pack(out: Path, start: Path | None = None, packing: Packing = Packing()) -> 
                 name = f"{source.images}/{row['file_name']}"
                 tar.add(folder / name, name)
         if start is not None:
-            tar.add(start, f"start{start.suffix}")
+            add(tar, "start.safetensors", save({name: value.half() for name, value in read_start(start).items()}))
     return sorted(out.iterdir())
 
 
@@ -130,10 +133,10 @@ def unpack(parts: Path, to: Path) -> Path:
         if sha256_of(parts / name) != digest:
             raise InputError(f"{parts / name}: not the part that {LIST} lists, or damaged; bring it again")
     to.mkdir(parents=True, exist_ok=True)
-    with Joined([parts / name for name in listed["parts"]]) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+    with Joined([parts / name for name in listed["parts"]]) as stream, tarfile.open(fileobj=stream, mode="r|gz") as tar:
         try:
             tar.extractall(to, filter="data")
-        except (tarfile.TarError, OSError) as error:
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise InputError(f"{parts}: cannot be unpacked into {to} ({first_line(error)})") from error
     write_json(stamp, listed)
     return to
@@ -195,7 +198,7 @@ class Parcel:
 
     def __enter__(self) -> tarfile.TarFile:
         self.whole = tempfile.TemporaryFile()
-        self.tar = tarfile.open(fileobj=self.whole, mode="w", format=tarfile.PAX_FORMAT)
+        self.tar = tarfile.open(fileobj=self.whole, mode="w:gz", compresslevel=6)
         return self.tar
 
     def __exit__(self, kind: object, *_: object) -> None:

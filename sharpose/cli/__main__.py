@@ -1,3 +1,5 @@
 from sharpose.cli import main
 
-main()
+# a process that is spawned imports this module again
+if __name__ == "__main__":
+    main()

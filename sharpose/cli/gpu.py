@@ -54,8 +54,9 @@ def pack(
     out: Annotated[Path, typer.Option(help="An empty folder for the parts.")],
     init: Annotated[Path | None, typer.Option(help="The start of the small models, to travel along.")] = None,
     longest: Annotated[int, typer.Option(min=64, help="The longer side of a picture, in pixels.")] = 288,
-    quality: Annotated[int, typer.Option(min=10, max=100, help="Of the JPEG files.")] = 80,
+    quality: Annotated[int, typer.Option(min=10, max=100, help="Of the JPEG files.")] = 70,
     part_mb: Annotated[float, typer.Option(min=0.1, help="MiB of a part at most.")] = 45,
+    most: Annotated[int | None, typer.Option(min=1, help="So many pictures of each source; default: all.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make parts of a size that fits a transfer from the photographs to learn from, cut to their people and made small,
@@ -64,7 +65,7 @@ def pack(
     Example: sharpose gpu pack --init vit_small_start.safetensors --out parcel
     """
     parcels = harness("experiments.parcels")
-    packing = parcels.Packing(longest=longest, quality=quality, part_mb=part_mb)
+    packing = parcels.Packing(longest=longest, quality=quality, part_mb=part_mb, most=most)
     sizes = {path.name: path.stat().st_size for path in parcels.pack(out, init, packing)}
     lines = [f"{out / name}  {size / 2**20:.1f} MiB" for name, size in sizes.items()]
     show(sizes, as_json, "\n".join(lines))

@@ -67,7 +67,7 @@ def test_everything_is_done_once_and_comes_back(work):
     # somebody saw four crops, taught by what was trained before
     assert facts["steps"] == 2 and facts["recipe"]["batch_size"] == 2
     assert facts["teacher"]["file"] == "keypoint-vit-nano-128x96.safetensors"
-    assert set(facts["curve"][-1]) == {"step", "crops", "photos-val_ap", "photos-val_pck"}
+    assert set(facts["curve"][-1]) == {"step", "crops", "photos-coco_ap", "photos-coco_pck"}
     assert {str(value.dtype) for value in load_file(weights).values()} <= {"torch.float16", "torch.int64"}
     [record] = work.store.records("throughput")
     assert record.metrics["images_per_s"] > 0 and record.identity["device"] == "Some CPU"
