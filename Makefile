@@ -21,7 +21,7 @@ help:
 	@echo "make fuzz          100,000 broken files on every reader (CASES, SEED)"
 	@echo "make soak          half an hour of training, evaluating, killing and going on (MINUTES, SEED)"
 	@echo "make lint          ruff and mypy"
-	@echo "make schema        experiments/spec.schema.json again, after a change of what a spec may hold"
+	@echo "make schema        experiments/specs/spec.schema.json again, after a change of what a spec may hold"
 	@echo "make bench         time ours, back-ends and peers in one session; once measured, print"
 	@echo "make figures       draw results/figures"
 	@echo "make report        results/report.html (report-photos.html …): everything in one file that works offline"
@@ -96,7 +96,7 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/mypy
 
 schema: $(VENV)/harness.stamp
-	@$(BIN)/python -m experiments.spec
+	@$(BIN)/python -m experiments.spec.spec
 
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix

@@ -5,19 +5,19 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-# small ones, and those of sharpose.pretrained.DEFAULT, so that an installed wheel predicts at once
+# small ones, and those of sharpose.weights.pretrained.DEFAULT, so that an installed wheel predicts at once
 SHIPPED = ("sharpose-nano-128x96", "sharpose-nano-192x144", "photos/sharpose-nano-128x96")
 
 
 class WithWeights(build_py):
-    """Put the weights that ship, and their manifests, into sharpose/pretrained."""
+    """Put the weights that ship, and their manifests, into sharpose/weights/shipped."""
 
     def run(self) -> None:
         super().run()
         # an editable installation reads those of the checkout
         for name in () if self.editable_mode else SHIPPED:
             for suffix in (".safetensors", ".json"):
-                target = Path(self.build_lib, "sharpose", "pretrained", name + suffix)
+                target = Path(self.build_lib, "sharpose", "weights", "shipped", name + suffix)
                 self.mkpath(str(target.parent))
                 self.copy_file(str(Path("results", "weights", name + suffix)), str(target))
 

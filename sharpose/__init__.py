@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 FRONT_DOOR = {
-    "Pose": "sharpose.pose",
-    "Person": "sharpose.pose",
+    "Pose": "sharpose.inference.pose",
+    "Person": "sharpose.inference.pose",
     "create_model": "sharpose.models",
     "list_models": "sharpose.models",
-    "load_weights": "sharpose.pretrained",
+    "load_weights": "sharpose.weights.pretrained",
     "register": "sharpose.models.registry",
     "System": "sharpose.models.system",
     "PoseConfig": "sharpose.models.config",
@@ -35,13 +35,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from sharpose.inference.pose import Person, Pose
     from sharpose.models import create_model, list_models
     from sharpose.models.config import PoseConfig
     from sharpose.models.output import PoseModel, PoseOutput
     from sharpose.models.registry import register
     from sharpose.models.system import System
-    from sharpose.pose import Person, Pose
-    from sharpose.pretrained import load_weights
+    from sharpose.weights.pretrained import load_weights
 
 
 def __getattr__(name: str) -> Any:

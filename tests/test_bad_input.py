@@ -18,9 +18,9 @@ import scipy.io
 import torch
 from PIL import Image
 
-from sharpose.data.skeleton import COCO_CATEGORY
 from sharpose.models import create_model
-from sharpose.weights import save_weights
+from sharpose.pose.skeleton import COCO_CATEGORY
+from sharpose.weights.files import save_weights
 from tests.command_line import call
 
 SIZE = 60, 80

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sharpose.data.mannequin import annotations_path, detections_path, images_path
-from sharpose.files import sha256_of
+from sharpose.runtime.files import sha256_of
 from tests.command_line import call
 
 

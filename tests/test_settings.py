@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sharpose.cli.app import parse_settings
-from sharpose.errors import InputError
 from sharpose.models.registry import resolve_config
+from sharpose.runtime.errors import InputError
 from sharpose.training.session import chosen_recipe
 
 MODEL = "sharpose-nano-128x96"

@@ -11,16 +11,16 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.bench import bench_tables
 from analysis.figures import alpha, schedules
 from analysis.figures.alpha import alpha_curve
 from analysis.figures.bench import bench
 from analysis.figures.concept import concept
 from analysis.figures.curves import curve_frame, curves
 from analysis.figures.examples import Example, blocks, load_example, people
-from analysis.tables import Table, build_tables
-from experiments.catalog import EMBEDDED, examples_folder, open_catalog, tier_folder
-from experiments.spec import LoadedSpec, load_specs
+from analysis.tables.bench import bench_tables
+from analysis.tables.tables import Table, build_tables
+from experiments.spec.catalog import EMBEDDED, examples_folder, open_catalog, tier_folder
+from experiments.spec.spec import LoadedSpec, load_specs
 from results.store import ROOT, Store
 
 __all__ = ["Example", "alpha_curve", "concept", "load_example", "save_all"]

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.bench import GIGA
 from analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, tidy
+from analysis.tables.bench import GIGA
 
 
 def ratios(frame: pd.DataFrame, axis: Axes) -> Axes:

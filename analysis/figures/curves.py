@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, name_line, spread, tidy
-from analysis.trainings import read_training
-from experiments.catalog import Catalog
+from analysis.tables.trainings import read_training
+from experiments.spec.catalog import Catalog
 
 SCORES = {"ap": "AP", "pck": "PCK"}
 STYLES = ("-", "--", ":")

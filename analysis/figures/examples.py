@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.figures.style import BLUE, ORANGE
-from experiments.catalog import EMBEDDED, examples_folder
+from experiments.spec.catalog import EMBEDDED, examples_folder
 from results.store import StoreError
 
 FOLDER = examples_folder(EMBEDDED)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, ORANGE, SKY, name_line, tidy
-from analysis.gate_table import GateCurve
+from analysis.gate.gate_table import GateCurve
 
 
 def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 EAGER, COMPILED, PACKED = "eager", "compiled", "packed"
 PRECISIONS = {

@@ -12,10 +12,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from sharpose.errors import InputError
 from sharpose.models.layers.vit import Blocks
 from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
+from sharpose.runtime.errors import InputError
 
 Tensors = tuple[Tensor, ...]
 

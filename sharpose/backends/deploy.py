@@ -17,9 +17,9 @@ from sharpose.backends.compiled import compile_model
 from sharpose.backends.graphs import COARSE, Run, coarse_stage, graphs_of, present
 from sharpose.backends.onnx_export import write_graph
 from sharpose.backends.packed import can_pack, pack_linears
-from sharpose.errors import InputError
 from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
+from sharpose.runtime.errors import InputError
 
 MODULES = {"onnxruntime": "sharpose.backends.onnx_runtime", "openvino": "sharpose.backends.openvino"}
 """Each has `compile_graph(path, precision, threads) -> Run`."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 def need(extra: str, module: str) -> Any:

@@ -12,9 +12,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from sharpose.errors import InputError
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
+from sharpose.runtime.errors import InputError
 
 EXAMPLES = 2
 """Instances in an example: more than one, or a tracer takes the batch for a constant."""

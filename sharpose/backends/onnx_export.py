@@ -15,12 +15,12 @@ from torch import Tensor
 from sharpose.backends.extras import need, quiet
 from sharpose.backends.graphs import Graph, graphs_of
 from sharpose.codecs.choice import codec_of
-from sharpose.codecs.geometry import BOX_PADDING
-from sharpose.data.normalise import IMAGENET_MEAN, IMAGENET_STD
-from sharpose.data.skeleton import known_skeleton
-from sharpose.errors import InputError, RunFailed
-from sharpose.files import sha256_of, write_json
 from sharpose.models.output import PoseModel
+from sharpose.pose.geometry import BOX_PADDING
+from sharpose.pose.normalise import IMAGENET_MEAN, IMAGENET_STD
+from sharpose.pose.skeleton import known_skeleton
+from sharpose.runtime.errors import InputError, RunFailed
+from sharpose.runtime.files import sha256_of, write_json
 
 MANIFEST = "manifest.json"
 TOLERANCE = 1e-4

@@ -11,7 +11,7 @@ from torch import Tensor
 from sharpose.backends.extras import need
 from sharpose.backends.graphs import Run
 from sharpose.backends.onnx_runtime import quantise
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """Of what is not quantised."""

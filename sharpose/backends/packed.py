@@ -10,7 +10,7 @@ import torch
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 class PackedLinear(nn.Linear):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from sharpose.errors import InputError, Interrupted, RunFailed
-from sharpose.files import is_full
-from sharpose.signals import StopOnSignal, ignore_stop_signals
+from sharpose.runtime.errors import InputError, Interrupted, RunFailed
+from sharpose.runtime.files import is_full
+from sharpose.runtime.signals import StopOnSignal, ignore_stop_signals
 
 GO_ON = ("train", "train-missing", "evaluate", "run", "fill")
 """Commands that do, called again, what is still to be done."""
@@ -42,7 +42,7 @@ def main() -> None:
 
 def run_command() -> None:
     """Parse the command line and do what it says."""
-    from sharpose.plain_text import prepare_streams
+    from sharpose.runtime.plain_text import prepare_streams
 
     prepare_streams()
     for group in GROUPS:
@@ -86,7 +86,7 @@ def store_errors() -> tuple[type[Exception], ...]:
 
 def fail(message: str, code: int) -> None:
     """Say why in one line, and end."""
-    from sharpose.progress import say
+    from sharpose.runtime.progress import say
 
     say(f"sharpose: {' '.join(message.split())}")
     sys.exit(code)

@@ -21,7 +21,7 @@ from sharpose.cli.app import (
     parse_settings,
     show,
 )
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 @app.command()
@@ -77,9 +77,9 @@ def evaluate(
 
     Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin-val --set alpha=.3
     """
-    from sharpose.assess import assess
-    from sharpose.heatmap_file import Reading, parse_size
-    from sharpose.metrics.postprocess import Cleaning
+    from sharpose.evaluation.evaluate import assess
+    from sharpose.evaluation.metrics.postprocess import Cleaning
+    from sharpose.inference.heatmap_file import Reading, parse_size
 
     if (onnx is None) == (not model):
         raise InputError("give either --model NAME, or --onnx FILE for another project's network")
@@ -178,9 +178,9 @@ def pckh(
 
     Example: sharpose pckh --ground-truth mpii_gt_val.mat --predictions predictions.json
     """
-    from sharpose.metrics.pckh import load_mpii_truth
-    from sharpose.metrics.pckh import pckh as score
-    from sharpose.metrics.pckh_files import read_predictions
+    from sharpose.evaluation.metrics.pckh import load_mpii_truth
+    from sharpose.evaluation.metrics.pckh import pckh as score
+    from sharpose.evaluation.metrics.pckh_files import read_predictions
 
     truth, points = load_mpii_truth(ground_truth), read_predictions(predictions, zero_based)
     rows: dict[str, Any] = {}

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.errors import InputError, first_line
-from sharpose.plain_text import printable
-from sharpose.progress import speaks_for_all
+from sharpose.runtime.errors import InputError, first_line
+from sharpose.runtime.plain_text import printable
+from sharpose.runtime.progress import speaks_for_all
 
 app = typer.Typer(
     name="sharpose",
@@ -67,7 +67,7 @@ def parse_settings(settings: list[str] | None) -> dict[str, Any]:
 
     `model.NAME` is NAME; 3e-1 is a number; anchors are refused.
     """
-    from sharpose.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
+    from sharpose.runtime.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 
     parsed = {}
     for setting in settings or []:
@@ -91,7 +91,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def in_checkout() -> bool:
     """Whether the folders beside `sharpose` are there, which an installed wheel has not."""
-    return (ROOT / "experiments" / "spec.py").is_file()
+    return (ROOT / "experiments" / "specs").is_dir()
 
 
 def harness(module: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sharpose.cli.app import Json, app, show
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 Results = Annotated[list[Path], typer.Argument(help="Results files in COCO's keypoint format.")]
 Truth = Annotated[Path, typer.Option("--annotations", help="Keypoint annotations in COCO's format.")]

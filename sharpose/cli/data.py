@@ -41,8 +41,8 @@ def mannequin(
     from sharpose.data.cache import MannequinSet, ensure, named_set
     from sharpose.data.mannequin import PARAMETERS
     from sharpose.data.mannequin.generate import generate
-    from sharpose.errors import InputError
-    from sharpose.progress import Reporter
+    from sharpose.runtime.errors import InputError
+    from sharpose.runtime.progress import Reporter
 
     if version not in PARAMETERS:
         raise InputError(f"--version {version}: there are versions {', '.join(map(str, PARAMETERS))} of the generator")
@@ -132,7 +132,7 @@ def doctor(
     Example: sharpose data doctor person_keypoints_val2017.json --images val2017
     """
     from sharpose.data.doctor import examine
-    from sharpose.progress import Reporter
+    from sharpose.runtime.progress import Reporter
 
     with Reporter("Looking at images", 1) as report:
         found = examine(annotations, images, detections, report.progress, category)
@@ -156,7 +156,7 @@ def coco(
     Example: sharpose data coco --out coco --part annotations --part val --fetch
     """
     from sharpose.data.coco_files import OFFICIAL, PARTS, explain, fetch_part, known_part, state
-    from sharpose.progress import Reporter
+    from sharpose.runtime.progress import Reporter
 
     chosen = parts or (["annotations", "val"] if fetch else list(PARTS))
     for name in chosen:

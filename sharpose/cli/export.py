@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sharpose.cli.app import Device, Json, Settings, Tier, Weights, app, harness, parse_settings, show
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 @app.command()
@@ -46,13 +46,15 @@ def export(
 
 
 def export_tables(name: str, format: str, out: Path | None, tier: str, device: str, as_json: bool) -> None:
-    tables, rendering = harness("analysis.tables"), harness("analysis.render")
+    tables, rendering = harness("analysis.tables.tables"), harness("analysis.tables.render")
     formats = list(rendering.FORMATS) if format == "all" else [format]
-    bench = harness("analysis.bench")
+    bench = harness("analysis.tables.bench")
     timed = bench.bench_tables(device=device) if name == "all" else []
     built = raw = [*tables.build_tables([name], tier=tier, device=device), *timed]
     if "csv" in formats:
-        raw = harness("analysis.raw").for_files(built[: len(built) - len(timed)], [name], tier=tier, device=device)
+        raw = harness("analysis.tables.raw").for_files(
+            built[: len(built) - len(timed)], [name], tier=tier, device=device
+        )
         raw += bench.for_files(timed) if timed else []
     texts = {
         (one.id, form): rendering.render(numbers if form == "csv" else one, form)
@@ -75,8 +77,8 @@ def export_tables(name: str, format: str, out: Path | None, tier: str, device: s
 
 def export_graphs(name: str, folder: Path, weights: str | None, settings: list[str] | None, as_json: bool) -> None:
     options = parse_settings(settings)
-    from sharpose.assess import load_chosen
     from sharpose.backends.onnx_export import check_folder, export_model
+    from sharpose.evaluation.evaluate import load_chosen
     from sharpose.models import create_model
     from sharpose.models.registry import describe
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sharpose.cli.app import Device, Json, app, harness, show
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 @app.command("choose-threshold")
@@ -35,7 +35,7 @@ def choose_threshold(
         raise InputError("give either --budget (e.g. 12G) or --max-ap-loss (e.g. 0.3)")
     if max_ap_loss is not None and not 0 <= max_ap_loss <= 100:
         raise InputError(f"--max-ap-loss {max_ap_loss} does not work: it must be points of AP from 0 to 100")
-    choice = harness("analysis.choose").choose_threshold(
+    choice = harness("analysis.gate.choose").choose_threshold(
         row,
         budget=None if budget is None else multiply_adds(budget),
         max_ap_loss=None if max_ap_loss is None else max_ap_loss / 100,
@@ -80,18 +80,18 @@ def choose_operating_point(
     """
     if not (math.isfinite(latency_ms) and latency_ms > 0):
         raise InputError(f"--latency-ms {latency_ms} does not work: it must be milliseconds per person, e.g. 300")
-    choosing = harness("analysis.operating_point")
+    choosing = harness("analysis.gate.operating_point")
     theirs, labels = choosing.frontier_rows(rows)
     name, alphas = model or theirs, list(labels)
-    from sharpose.assess import check_device
     from sharpose.efficiency.stages import measure_stages
-    from sharpose.progress import Reporter
+    from sharpose.runtime.devices import check_device
+    from sharpose.runtime.progress import Reporter
 
     check_device(device)
 
     with Reporter(f"Timing {name}", rounds) as report:
         times = measure_stages(name, alphas, batch_size=batch, rounds=rounds, device=device, progress=report.progress)
-    costs = {alpha: harness("analysis.gate").Cost(times.coarse, times.fine[alpha]) for alpha in alphas}
+    costs = {alpha: harness("analysis.gate.gate").Cost(times.coarse, times.fine[alpha]) for alpha in alphas}
     point = choosing.choose_operating_point(latency_ms, costs, spec=rows, tier=tier)
     facts = {**point.as_dict(), "model": name, "batch_size": batch, "device": device}
     facts |= {"coarse_ms": times.coarse, "fine_ms": {str(alpha): one for alpha, one in times.fine.items()}}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sharpose.cli.app import Json, app, harness, show
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 gpu_app = typer.Typer(help="What a GPU's few minutes are worth, and what travels there and back.", no_args_is_help=True)
 app.add_typer(gpu_app, name="gpu")
@@ -36,8 +36,8 @@ def run(
     began = time.monotonic()
     from sharpose.data.photos import photos_folder
 
-    gpu, missing = harness("experiments.gpu"), harness("experiments.train_missing")
-    here = harness("experiments.provenance")
+    gpu, missing = harness("experiments.tools.gpu"), harness("experiments.run.train_missing")
+    here = harness("experiments.cells.provenance")
     seconds, packed = missing.parse_duration(budget), photos_folder() / "start.safetensors"
     device = here.local_device("cpu" if rehearse else "cuda")
     start = None if from_scratch or rehearse else init or packed
@@ -64,7 +64,7 @@ def pack(
 
     Example: sharpose gpu pack --init vit_small_start.safetensors --out parcel
     """
-    parcels = harness("experiments.parcels")
+    parcels = harness("experiments.tools.parcels")
     packing = parcels.Packing(longest=longest, quality=quality, part_mb=part_mb, most=most)
     sizes = {path.name: path.stat().st_size for path in parcels.pack(out, init, packing)}
     lines = [f"{out / name}  {size / 2**20:.1f} MiB" for name, size in sizes.items()]
@@ -81,7 +81,7 @@ def unpack(
 
     Example: sharpose gpu unpack parcel --to photos
     """
-    show({"folder": str(harness("experiments.parcels").unpack(parts, to))}, as_json, str(to))
+    show({"folder": str(harness("experiments.tools.parcels").unpack(parts, to))}, as_json, str(to))
 
 
 @gpu_app.command("collect")
@@ -96,7 +96,7 @@ def collect(
 
     Example: sharpose gpu collect --out $OUT
     """
-    gpu, parcels = harness("experiments.gpu"), harness("experiments.parcels")
+    gpu, parcels = harness("experiments.tools.gpu"), harness("experiments.tools.parcels")
     folder: Any = made or gpu.OUT
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; `sharpose gpu run` makes it")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sharpose.cli.app import Json, Settings, app, harness, in_checkout, parse_settings, show
-from sharpose.errors import InputError, RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
     from sharpose.models.layers.cost import Cost
@@ -29,8 +29,8 @@ def models(
 
     Example: sharpose models --markdown
     """
-    from sharpose.files import write_atomically
     from sharpose.models.overview import all_models, as_text
+    from sharpose.runtime.files import write_atomically
 
     every, as_in_readme = all_models(), markdown or into is not None
     if not in_checkout() and not as_in_readme:
@@ -38,7 +38,7 @@ def models(
         said = "G: 1e9 multiply-adds, everyone refined. Counts, conformance and weights: in a checkout."
         show(rows, as_json, "\n".join([as_text([one.cells for one in every]), said]))
         return
-    systems = harness("analysis.systems")
+    systems = harness("analysis.tables.systems")
     store = harness("results.store").Store(published_only=as_in_readme)
     table = systems.system_rows(every, store)
     notes = systems.notes(systems.latest_conformance(store))
@@ -122,14 +122,13 @@ def conformance(
 
     Example: sharpose conformance ../shared/golden
     """
-    from sharpose.conformance.run import closing_line, run_cases
-
-    verdicts = run_cases(folder)
+    checker = harness("experiments.conformance.run")
+    verdicts = checker.run_cases(folder)
     if save:
-        harness("experiments.conformance").save_verdicts(folder, verdicts)
-    text = "\n".join([*(verdict.line for verdict in verdicts), closing_line(verdicts)])
+        harness("experiments.conformance.records").save_verdicts(folder, verdicts)
+    text = "\n".join([*(verdict.line for verdict in verdicts), checker.closing_line(verdicts)])
     rows = [{**vars(v), "worst": v.worst._asdict() if v.worst else None} for v in verdicts]
-    show({"cases": rows, "summary": closing_line(verdicts)}, as_json, text)
+    show({"cases": rows, "summary": checker.closing_line(verdicts)}, as_json, text)
     if any(verdict.status == "FAILED" for verdict in verdicts):
         raise typer.Exit(1)
 
@@ -155,7 +154,7 @@ def import_(
 
     Example: sharpose import vitpose-b.pth --as vitpose-base-256x192 --out weights/vitpose-b.safetensors
     """
-    from sharpose.checkpoints.importing import import_weights
+    from sharpose.weights.importing import import_weights
 
     path = out or Path(f"{model}.safetensors")
     options = parse_settings(settings)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sharpose.cli.app import Backend, Json, Settings, Weights, app, parse_settings, show
-from sharpose.errors import InputError, RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
-    from sharpose.drawing import Style
-    from sharpose.pose import Pose
-    from sharpose.predict import Summary
+    from sharpose.inference.drawing import Style
+    from sharpose.inference.pictures import Summary
+    from sharpose.inference.pose import Pose
 
 MANY = 10
 """Lines about single people, and names of pictures, are printed up to here."""
@@ -74,13 +74,13 @@ def predict(
 
     Example: sharpose predict holidays clip.mp4 --out poses --show patches,quality --track
     """
-    from sharpose.detect import DEFAULT_DETECTOR, PersonDetector
-    from sharpose.drawing import Style
-    from sharpose.files import distinct_names, is_full
-    from sharpose.pose import Pose, chosen_device
-    from sharpose.predict import Summary, find_inputs, predict_pictures
-    from sharpose.pretrained import DEFAULT
-    from sharpose.progress import Reporter
+    from sharpose.inference.detector import DEFAULT_DETECTOR, PersonDetector
+    from sharpose.inference.drawing import Style
+    from sharpose.inference.pictures import Summary, find_inputs, predict_pictures
+    from sharpose.inference.pose import Pose, chosen_device
+    from sharpose.runtime.files import distinct_names, is_full
+    from sharpose.runtime.progress import Reporter
+    from sharpose.weights.pretrained import DEFAULT
 
     device = chosen_device(device)
     style = Style(keypoint_threshold, [name.strip() for name in shown.split(",") if name.strip()])
@@ -102,7 +102,7 @@ def predict(
         job: Callable[..., Summary] = partial(predict_pictures, pose, pictures, out, boxes=boxes)
         jobs.append(("Predicting", len(pictures), Summary(out / "keypoints.json"), job))
     if videos:
-        from sharpose.video import predict_video
+        from sharpose.inference.video import predict_video
 
         names = distinct_names([Path(f"camera-{one}" if isinstance(one, int) else one) for one in videos])
         for video, name in zip(videos, names, strict=True):
@@ -186,7 +186,7 @@ def push(
 
     Example: sharpose push runs/mine/vitpose-small-256x192.safetensors me/vitpose-small --dry-run card
     """
-    from sharpose.publishing import push_weights
+    from sharpose.weights.publishing import push_weights
 
     facts = push_weights(weights, repository, results or [], license_, bits=bits, private=private, dry_run=dry_run)
     show(facts, as_json, f"{facts['where']}: {', '.join(facts['files'])}")

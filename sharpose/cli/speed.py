@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sharpose.cli.app import Device, Json, Settings, app, harness, parse_settings, show
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from sharpose.efficiency.variants import Variant
@@ -45,7 +45,7 @@ def bench(
     images: Annotated[Path | None, typer.Option(help="Folder of the images, where --data is a file.")] = None,
     memory: Annotated[bool, typer.Option(help="Measure peak memory, each in a process of its own.")] = False,
     record: Annotated[
-        bool, typer.Option("--record", help="Measure what the store lacks of experiments/bench.yaml.")
+        bool, typer.Option("--record", help="Measure what the store lacks of experiments/specs/bench.yaml.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="With --record: measure also what is stored.")] = False,
     as_json: Json = False,
@@ -57,12 +57,13 @@ def bench(
 
     Beside it: how much faster than the first row, latencies of a batch, and the share of the machine's own fp32
     matrix-multiply rate that was reached, measured in the same run. With --record no model is named: the rows are
-    those of experiments/bench.yaml; their tables are printed, and written to results/local/csv, their figure is drawn.
+    those of experiments/specs/bench.yaml; their tables are printed and written to results/local/csv, and their figure
+    is drawn.
 
     Example: sharpose bench sharpose-small-256x192 --peers --backend eager --backend openvino:bf16
     """
     if bool(names) == record:
-        raise InputError("name the models to time, or give --record for the rows of experiments/bench.yaml")
+        raise InputError("name the models to time, or give --record for the rows of experiments/specs/bench.yaml")
     if record:
         record_bench(device, again, as_json)
         return
@@ -73,7 +74,7 @@ def bench(
     for name in names:
         resolve_config(name, **supported(name, options))
     from sharpose.efficiency.bench import measure_bench
-    from sharpose.progress import Reporter
+    from sharpose.runtime.progress import Reporter
 
     people = find_people(data, images) if "end-to-end" in (scopes or []) else None
     from sharpose.backends.choice import split_backend
@@ -91,9 +92,9 @@ def bench(
 
 
 def record_bench(device: str, again: bool, as_json: bool) -> None:
-    harness("experiments.bench").run_bench(device=device, again=again)
-    rendering = harness("analysis.render")
-    bench = harness("analysis.bench")
+    harness("experiments.tools.bench").run_bench(device=device, again=again)
+    rendering = harness("analysis.tables.render")
+    bench = harness("analysis.tables.bench")
     tables = bench.bench_tables(device=device)
     for one in bench.for_files(tables):
         rendering.write_csv(one, rendering.LOCAL_CSV)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sharpose.cli.app import Device, Json, Settings, app, parse_settings, show
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 @app.command()
@@ -33,8 +33,8 @@ def submit(
     Example: sharpose submit --results FILE --image-info image_info_test-dev2017.json --name mine --out upload
     """
     from sharpose.data.annotations import load_pose_file
-    from sharpose.metrics.coco_ap import load_results
-    from sharpose.submission import split_of, write_submission
+    from sharpose.evaluation.metrics.coco_ap import load_results
+    from sharpose.evaluation.submission import split_of, write_submission
 
     split_of(image_info)
     if (results is None) == (model is None):
@@ -44,7 +44,7 @@ def submit(
     elif images is None or boxes is None:
         raise InputError("--model needs --images DIR and --boxes FILE: there are no annotated people on these images")
     else:
-        from sharpose.assess import predict_unlabelled
+        from sharpose.evaluation.evaluate import predict_unlabelled
 
         rows = predict_unlabelled(
             str(model),

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from sharpose.cli.app import Device, Json, Tier, app, harness, parse_settings, show
-from sharpose.errors import InputError, RunFailed
-from sharpose.progress import say
+from sharpose.runtime.errors import InputError, RunFailed
+from sharpose.runtime.progress import say
 
 Specs = Annotated[list[str] | None, typer.Argument(metavar="SPEC…", help="Spec files or names; default: all.")]
 Measures = Annotated[
@@ -20,7 +20,7 @@ Coco = Annotated[Path | None, typer.Option(help="The COCO folder, for the paper 
 
 def chosen_measures(measures: list[str] | None) -> list[str]:
     """`--measure` options, all of them by default. Raises InputError for an unknown one."""
-    known = list(harness("experiments.run").ORDER)
+    known = list(harness("experiments.run.run").ORDER)
     for measure in measures or known:
         if measure not in known:
             raise InputError(f"--measure {measure!r} does not work: it must be one of {', '.join(known)}")
@@ -48,21 +48,21 @@ def run(
 ) -> None:
     """Measure what the store lacks of the specs' cells; one record each.
 
-    Example: sharpose run experiments/table6a.yaml
+    Example: sharpose run experiments/specs/table6a.yaml
     """
     if plan:
-        planning = harness("experiments.plan")
+        planning = harness("experiments.run.plan")
         needs = planning.plan(specs or (), tier=tier, device=device, coco=coco)
         show(planning.as_dict(needs), as_json, "\n".join(planning.lines(needs)))
         return
-    running, chosen = harness("experiments.run"), chosen_measures(measures)
+    running, chosen = harness("experiments.run.run"), chosen_measures(measures)
     how = {"tier": tier, "device": device, "coco": coco, "measures": chosen, "again": again}
     if slurm and not launcher:
         raise InputError("--slurm options need --launcher slurm")
     try:
         if launcher:
             jobs = {"launcher": launcher, "at_once": at_once, "options": parse_settings(slurm)}
-            summary = harness("experiments.launch").launch(specs or (), **how, **jobs)
+            summary = harness("experiments.run.launch").launch(specs or (), **how, **jobs)
         else:
             summary = running.run_specs(specs or (), **how)
     except harness("results.store").StoreError:
@@ -99,8 +99,8 @@ def fill(
 
     Example: sharpose fill --budget 25m --device cuda
     """
-    chosen, seconds = chosen_measures(measures), harness("experiments.train_missing").parse_duration(budget)
-    filled = harness("experiments.fill").fill(
+    chosen, seconds = chosen_measures(measures), harness("experiments.run.train_missing").parse_duration(budget)
+    filled = harness("experiments.run.fill").fill(
         specs or (), budget_s=seconds, tier=tier, device=device, coco=coco, measures=chosen
     )
     stored = sum(status.state == "stored" for status in filled.statuses)
@@ -130,7 +130,7 @@ def status(
 
     Example: sharpose status table6a
     """
-    running = harness("experiments.run")
+    running = harness("experiments.run.run")
     cells = running.status(specs or (), tier=tier, device=device, coco=coco)
     room = max((len(cell.cell.name) for cell in cells), default=0)
     lines = [] if brief else [f"{cell.state:8} {cell.cell.name:{room}} {where(cell)}" for cell in cells] + [""]
@@ -171,12 +171,12 @@ def table(
 
 def print_and_write(names: list[str], format: str, tier: str, device: str, as_json: bool) -> None:
     """Tables from the store: printed, and their raw numbers to files, where that is possible."""
-    tables, rendering = harness("analysis.tables"), harness("analysis.render")
+    tables, rendering = harness("analysis.tables.tables"), harness("analysis.tables.render")
     built = tables.build_tables(names, tier=tier, device=device)
     texts = [rendering.render(one, format) for one in built]
     show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
-    specs = harness("experiments.spec").load_specs(names)
-    raw = harness("analysis.raw").for_files(built, names, tier=tier, device=device)
+    specs = harness("experiments.spec.spec").load_specs(names)
+    raw = harness("analysis.tables.raw").for_files(built, names, tier=tier, device=device)
     for loaded, one in zip(specs, raw, strict=True):
         try:
             say(f"raw numbers: {rendering.write_csv(one, rendering.csv_folder(loaded.path, tier))}")
@@ -198,9 +198,9 @@ def figures(
     Example: sharpose figures
     """
     if example:
-        harness("experiments.example").save_examples(tier)
-        if tier == harness("experiments.catalog").EMBEDDED:
-            harness("experiments.gallery").save_gallery()
+        harness("experiments.tools.example").save_examples(tier)
+        if tier == harness("experiments.spec.catalog").EMBEDDED:
+            harness("experiments.tools.gallery").save_gallery()
     paths = [str(path) for path in harness("analysis.figures").save_all(tier=tier)]
     show(paths, as_json, "\n".join(paths))
 
@@ -215,7 +215,7 @@ def report(
 
     Example: sharpose report --out results/report.html
     """
-    path = harness("analysis.report").save_report(out, tier=tier)
+    path = harness("analysis.report.report").save_report(out, tier=tier)
     size = path.stat().st_size
     show({"path": str(path), "bytes": size}, as_json, f"{path} ({size / 1e6:.1f} MB)")
 

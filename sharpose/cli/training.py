@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sharpose.cli.app import Category, Deterministic, Json, Model, Settings, app, harness, parse_settings, show
-from sharpose.errors import InputError, RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 
 
 @app.command()
@@ -58,6 +58,7 @@ def train(
 
     Example: sharpose train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano --preload
     """
+    from sharpose.evaluation.validation import validate_on
     from sharpose.training.session import train_and_export
 
     facts = train_and_export(
@@ -73,7 +74,7 @@ def train(
         preload=preload,
         init=init or None,
         from_scratch=from_scratch,
-        validate=validate or (),
+        validate=validate_on(validate or ()),
         points=points,
         max_steps=max_steps,
         crops=crops,
@@ -108,7 +109,7 @@ def train_missing(
 
     Example: sharpose train-missing --tier nano --budget 60m
     """
-    missing = harness("experiments.train_missing")
+    missing = harness("experiments.run.train_missing")
     if device not in ("", "cpu", "cuda"):
         raise InputError(f"--device {device!r} does not work: it must be cpu or cuda")
     seconds = missing.parse_duration(budget)

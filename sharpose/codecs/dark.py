@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpose.codecs.geometry import Warp, affine_heatmap_to_image
 from sharpose.codecs.heatmaps import blur, gaussians, neighbour, peaks, window_inside, without_autocast
 from sharpose.codecs.msra import plain_stride
+from sharpose.pose.geometry import Warp, affine_heatmap_to_image
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpose.codecs.geometry import Warp, affine_heatmap_to_image
 from sharpose.codecs.heatmaps import gaussians, neighbour, peaks, round_like_reference, window_inside, without_autocast
+from sharpose.pose.geometry import Warp, affine_heatmap_to_image
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpose.codecs.geometry import Warp, udp_heatmap_to_image
 from sharpose.codecs.heatmaps import (
     blur,
     blurred_neighbourhood,
@@ -23,6 +22,7 @@ from sharpose.codecs.heatmaps import (
     window_inside,
     without_autocast,
 )
+from sharpose.pose.geometry import Warp, udp_heatmap_to_image
 
 
 @dataclass(frozen=True)

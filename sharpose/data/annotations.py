@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from sharpose.data.mpii import is_mpii, mpii_as_coco
-from sharpose.data.skeleton import COCO_CATEGORY, Skeleton, known_skeleton
-from sharpose.errors import InputError
-from sharpose.files import read_text
+from sharpose.pose.skeleton import COCO_CATEGORY, Skeleton, known_skeleton
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import read_text
 
 LARGEST = 1e30
 # what file systems take

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from sharpose.errors import InputError, RunFailed
-from sharpose.signals import blocked_in_children, stop_where_asked
+from sharpose.runtime.errors import InputError, RunFailed
+from sharpose.runtime.signals import blocked_in_children, stop_where_asked
 
 LIKELY = {
     signal.SIGKILL: "most often because memory ran out: take fewer --workers, or leave out --preload",
@@ -34,7 +34,9 @@ def sample_batches(loader: DataLoader[Any]) -> Iterator[dict[str, torch.Tensor]]
             stop_where_asked()
             yield batch
     except InputError as error:
-        raise InputError(str(error).strip().splitlines()[-1].removeprefix("sharpose.errors.InputError: ")) from None
+        # the last line of a worker's traceback, without the name of the class
+        line = str(error).strip().splitlines()[-1]
+        raise InputError(line.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")) from None
     except RuntimeError as error:
         died = [worker for worker in workers if worker.exitcode]
         if not died:

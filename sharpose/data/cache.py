@@ -25,8 +25,8 @@ from sharpose.data.mannequin.request import (
     request_hash,
 )
 from sharpose.data.pictures import pictures_sha256
-from sharpose.errors import InputError
-from sharpose.files import sha256_of
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
 
 Progress = Callable[[int, int], None]
 

@@ -11,7 +11,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sharpose.codecs.geometry import (
+from sharpose.data.annotations import ImageEntry, PoseFile, clip_box, load_detections, load_pose_file, onto
+from sharpose.data.augment import Augmentation, Draw, change_pixels
+from sharpose.data.images import read_image
+from sharpose.data.labels import LabelRule
+from sharpose.pose.geometry import (
     BOX_PADDING,
     affine_warp_matrix,
     box_to_center_scale,
@@ -22,13 +26,9 @@ from sharpose.codecs.geometry import (
     transform_points,
     udp_warp_matrix,
 )
-from sharpose.data.annotations import ImageEntry, PoseFile, clip_box, load_detections, load_pose_file, onto
-from sharpose.data.augment import Augmentation, Draw, change_pixels
-from sharpose.data.images import read_image
-from sharpose.data.labels import LabelRule
-from sharpose.data.skeleton import Skeleton
-from sharpose.errors import InputError
-from sharpose.progress import note
+from sharpose.pose.skeleton import Skeleton
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.progress import note
 
 Sample = dict[str, Any]
 TURNED = (

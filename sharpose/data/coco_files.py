@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from sharpose.data.download import RemoteFile, fetch
-from sharpose.errors import InputError, RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 
 OFFICIAL = "http://images.cocodataset.org"
 Progress = Callable[[int, int], None]

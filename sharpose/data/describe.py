@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sharpose.data.annotations import PoseFile, load_pose_file
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 Array = np.ndarray
 LARGE = 96.0**2

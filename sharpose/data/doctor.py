@@ -22,7 +22,7 @@ from sharpose.data.annotations import (
 )
 from sharpose.data.coco import ground_truth_instances
 from sharpose.data.images import read_image
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 @dataclass

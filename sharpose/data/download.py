@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
 
-from sharpose.errors import InputError, RunFailed
-from sharpose.files import sha256_of
+from sharpose.runtime.errors import InputError, RunFailed
+from sharpose.runtime.files import sha256_of
 
 Progress = Callable[[int, int], None]
 

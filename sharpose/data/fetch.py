@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sharpose.errors import InputError, first_line
+from sharpose.runtime.errors import InputError, first_line
 
 MAX_DOWNLOAD, TIMEOUT_S = 200_000_000, 30
 

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sharpose.errors import InputError, first_line
-from sharpose.files import check_regular
+from sharpose.runtime.errors import InputError, first_line
+from sharpose.runtime.files import check_regular
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MAX_PIXELS = 100_000_000

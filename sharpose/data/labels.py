@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from sharpose.data.cache import MPII_SETS, NAMED_SETS, MannequinSet, ensure_mpii, ensure_named
 from sharpose.data.labels import LabelRule
 from sharpose.data.photos import PHOTO_SETS, photos_folder
-from sharpose.errors import InputError
-from sharpose.files import sha256_of
-from sharpose.progress import Reporter
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
+from sharpose.runtime.progress import Reporter
 
 
 @dataclass(frozen=True)

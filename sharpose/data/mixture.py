@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sharpose.data.coco import CocoTopDown, Sample
-from sharpose.data.skeleton import Skeleton
-from sharpose.errors import InputError
+from sharpose.pose.skeleton import Skeleton
+from sharpose.runtime.errors import InputError
 
 
 class Mixture:

@@ -11,8 +11,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from sharpose.data.skeleton import MPII
-from sharpose.errors import InputError
+from sharpose.pose.skeleton import MPII
+from sharpose.runtime.errors import InputError
 
 SCALE_UNIT = 200.0
 CENTER_DROP = 15.0

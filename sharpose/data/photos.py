@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sharpose.data.labels import LabelRule
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 VARIABLE = "SHARPOSE_PHOTOS"
 

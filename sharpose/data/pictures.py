@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from sharpose.errors import InputError, RunFailed
-from sharpose.files import sha256_of
+from sharpose.runtime.errors import InputError, RunFailed
+from sharpose.runtime.files import sha256_of
 
 Stamp = tuple[int, ...]
 _known: dict[Path, tuple[Stamp, str]] = {}

@@ -19,7 +19,7 @@ from sharpose.efficiency.peers import PEERS, build_peer
 from sharpose.efficiency.throughput import compiler, speed
 from sharpose.efficiency.timing import interleave, summarise, synchronise, torch_threads
 from sharpose.efficiency.variants import Variant, check_variants, is_torch, moved_bytes
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 MATMUL, COPY = "matmul", "copy"
 Metrics = dict[str, Any]

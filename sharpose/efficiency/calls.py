@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from sharpose.backends.choice import COMPILED, EAGER
 from sharpose.codecs.choice import HeatmapCodec, codec_of
 from sharpose.data.coco import CocoTopDown
-from sharpose.data.normalise import normalise
-from sharpose.data.skeleton import COCO
 from sharpose.efficiency.variants import TORCH_TYPES, Variant, build_network
+from sharpose.inference.early_exit import stream
 from sharpose.inference.pipeline import forward
 from sharpose.models.sharpose.model import SHaRPose
-from sharpose.streaming import stream
+from sharpose.pose.normalise import normalise
+from sharpose.pose.skeleton import COCO
 
 Call = Callable[[], Any]
 

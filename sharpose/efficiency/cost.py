@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sharpose.errors import InputError, RunFailed
 from sharpose.models import create_model
 from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.model import CoarseStage, SHaRPose
+from sharpose.runtime.errors import InputError, RunFailed
 
 with warnings.catch_warnings():
     # fvcore scripts some of its functions when it is imported, which newer torch advises against

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sharpose.data.coco import CocoTopDown
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 TRAINING_PASSES = 3
 """A training step costs about three forward passes: one forward, two backward."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from sharpose.errors import InputError
 from sharpose.models.config import Size
 from sharpose.models.registry import nearest, resolve_config
+from sharpose.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from sharpose.efficiency.timing import interleave
-from sharpose.errors import InputError
 from sharpose.models import create_model
+from sharpose.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from sharpose.backends.compiled import compile_model
 from sharpose.backends.deploy import deploy
 from sharpose.efficiency.machine import BYTES_PER_NUMBER
 from sharpose.efficiency.peers import PEERS, build_peer, find_peer
-from sharpose.errors import InputError
 from sharpose.models import create_model, resolve_config
+from sharpose.runtime.errors import InputError
 
 Scope = Literal["model", "model-flip-decode", "end-to-end"]
 TORCH_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from sharpose.data.annotations import PoseFile, load_pose_file
-from sharpose.errors import InputError
 from sharpose.evaluation.error_kinds import count_errors, rows_by_image
-from sharpose.metrics.coco_ap import RESAMPLES, CocoMetrics, coco_ap, load_results
-from sharpose.metrics.evaluators import Evaluator
-from sharpose.metrics.postprocess import SCORE_THRESHOLD, oks_matrix, oks_nms, rescore
-from sharpose.metrics.significance import Comparison, compare_replicates, holm
+from sharpose.evaluation.metrics.coco_ap import RESAMPLES, CocoMetrics, coco_ap, load_results
+from sharpose.evaluation.metrics.evaluators import Evaluator
+from sharpose.evaluation.metrics.postprocess import SCORE_THRESHOLD, oks_matrix, oks_nms, rescore
+from sharpose.evaluation.metrics.significance import Comparison, compare_replicates, holm
+from sharpose.runtime.errors import InputError
 
 Rows = Sequence[Mapping[str, Any]]
 # a box holds about so much person, where no mask says it

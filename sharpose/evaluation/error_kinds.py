@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sharpose.data.annotations import PoseFile
-from sharpose.data.skeleton import Skeleton
+from sharpose.pose.skeleton import Skeleton
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, NEAR = 0.85, 0.5

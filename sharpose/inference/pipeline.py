@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from sharpose.codecs.flip import flip_back
-from sharpose.data.normalise import normalise
+from sharpose.pose.flip import flip_back
+from sharpose.pose.normalise import normalise
 
 Precision = Literal["fp32", "bf16", "fp16"]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}

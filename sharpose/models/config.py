@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 Size = tuple[int, int]
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpose.errors import InputError
 from sharpose.models.layers.vit import compute_in_full
 from sharpose.models.output import PoseModel
+from sharpose.runtime.errors import InputError
 
 
 @torch.inference_mode()

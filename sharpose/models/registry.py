@@ -16,7 +16,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from sharpose.errors import InputError, first_line
 from sharpose.models.dynamicvit.config import SYSTEM as DYNAMICVIT
 from sharpose.models.evit.config import SYSTEM as EVIT
 from sharpose.models.hrformer.config import SYSTEM as HRFORMER
@@ -31,6 +30,7 @@ from sharpose.models.system import System, load
 from sharpose.models.tokenpose.config import SYSTEM as TOKENPOSE
 from sharpose.models.tome.config import SYSTEM as TOME
 from sharpose.models.vitpose.config import SYSTEM as VITPOSE
+from sharpose.runtime.errors import InputError, first_line
 
 SYSTEMS: dict[str, System] = {
     system.name: system

@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sharpose.errors import InputError, RunFailed, first_line
-from sharpose.files import sha256_of, sync_folder, why_not_written, write_json
-from sharpose.progress import say
+from sharpose.runtime.errors import InputError, RunFailed, first_line
+from sharpose.runtime.files import sha256_of, sync_folder, why_not_written, write_json
+from sharpose.runtime.progress import say
 
 WEIGHTS, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.pt", "state.json", "manifest.json"
 PARTS = (WEIGHTS, OPTIMIZER, STATE)

@@ -19,21 +19,24 @@ from sharpose.backends.compiled import compile_blocks
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.mixture import Mixture
-from sharpose.deterministic import make_deterministic
-from sharpose.errors import InputError
-from sharpose.files import sha256_of
 from sharpose.models import create_model
 from sharpose.models.layers.vit import use_explicit_attention
 from sharpose.models.output import PoseModel
-from sharpose.progress import say
-from sharpose.signals import block_stop_signals
-from sharpose.starting import read_start, start_from
+from sharpose.runtime.deterministic import make_deterministic
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
+from sharpose.runtime.progress import say
+from sharpose.runtime.signals import block_stop_signals
 from sharpose.training.checkpoints import latest_checkpoint, load_checkpoint, prepared, read_state
-from sharpose.training.loop import Loop, TrainingState
+from sharpose.training.loop import Judge, Loop, TrainingState
 from sharpose.training.objective import objective_for
 from sharpose.training.optim import make_optimizer
 from sharpose.training.order import ByEpoch, TrainingOrder
 from sharpose.training.recipe import Recipe
+from sharpose.weights.starting import read_start, start_from
+
+Validate = Callable[[Any, str], Judge]
+"""From a model's configuration and the training's precision to what judges it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Run:
     data: Mapping[str, str] = field(default_factory=dict)
     pictures: Sequence[str] = ()
     deterministic: bool = False
-    validation: Callable[[torch.nn.Module], dict[str, float | None]] | None = None
+    validation: Judge | None = None
     points: int = 5
     """How often to validate: at the end, at half of it, at a quarter, and so on."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sharpose.data.batches import WorkerDied, sample_batches
-from sharpose.distributed import any_of, mean_of
-from sharpose.errors import InputError, Interrupted, OutOfTime, RunFailed, first_line
-from sharpose.progress import Reporter
-from sharpose.signals import StopOnSignal, Stopped
+from sharpose.runtime.distributed import any_of, mean_of
+from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, first_line
+from sharpose.runtime.progress import Reporter
+from sharpose.runtime.signals import StopOnSignal, Stopped
 from sharpose.training.checkpoints import save_checkpoint
 from sharpose.training.divergence import Watch
 from sharpose.training.optim import learning_rate, set_learning_rate
@@ -28,6 +28,12 @@ from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
 
 LOG_EVERY = 100
+
+
+class Judge(Protocol):
+    """Says how good a model is now, by figures with names."""
+
+    def __call__(self, model: torch.nn.Module, /) -> dict[str, float | None]: ...
 
 
 @dataclass
@@ -91,7 +97,7 @@ class Loop:
     state: TrainingState
     deadline: float | None = None
     """The time.monotonic() at which to stop with a checkpoint."""
-    validation: Callable[[torch.nn.Module], dict[str, float | None]] | None = None
+    validation: Judge | None = None
     validate_at: frozenset[int] = frozenset()
     """Steps after which the model is judged on people that it does not learn from."""
     stepping: bool = False

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from sharpose.codecs.choice import HeatmapCodec
-from sharpose.data.normalise import normalise
-from sharpose.metrics.oks import instance_oks, release_instance_oks
 from sharpose.models.dynamicvit.model import DynamicViT
 from sharpose.models.evit.config import scheduled_keep_rate
 from sharpose.models.evit.model import EViT
@@ -22,10 +20,13 @@ from sharpose.models.output import PoseModel
 from sharpose.models.registry import system_of
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.models.system import load
+from sharpose.pose.normalise import normalise
+from sharpose.pose.oks import instance_oks
 from sharpose.training.losses import encode_targets, heatmap_loss, joint_mse, keep_ratio_loss, token_distillation
 from sharpose.training.recipe import Recipe
+from sharpose.training.release_quality import release_instance_oks
 from sharpose.training.step_plan import StepPlan
-from sharpose.weights import load_weights
+from sharpose.weights.files import load_weights
 
 
 class SHaRPoseObjective(nn.Module):

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sharpose.codecs.choice import HeatmapCodec
-from sharpose.data.normalise import normalise
 from sharpose.models.okdhp.model import Okdhp
+from sharpose.pose.normalise import normalise
 from sharpose.training.losses import encode_targets, joint_mse
 from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sharpose.data.augment import Augmentation
-from sharpose.errors import InputError
-from sharpose.files import read_text
 from sharpose.models.registry import find
-from sharpose.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import read_text
+from sharpose.runtime.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 
 LENGTHS = ("epochs", "linear_decay_epochs", "coarse_only_epochs", "quality_start_epoch", "cross_entropy_epochs")
 """Fields of a recipe that are numbers of epochs."""

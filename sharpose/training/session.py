@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
 from pydantic import ValidationError
 
@@ -19,21 +18,18 @@ from sharpose.codecs.choice import codec_of
 from sharpose.data.annotations import check_layout
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.labels import LabelRule
-from sharpose.data.locate import Source, find_all, find_data
+from sharpose.data.locate import Source, find_all
 from sharpose.data.mixture import Mixture
 from sharpose.data.pictures import pictures_sha256
-from sharpose.data.skeleton import known_skeleton, wanted_layout
-from sharpose.errors import InputError
-from sharpose.evaluate import score
-from sharpose.evaluate_points import score_pck
-from sharpose.files import sha256_of
 from sharpose.models import create_model
 from sharpose.models.registry import check_option_names, resolve_config
-from sharpose.predictions import predict
-from sharpose.starting import find_start, read_start, start_from
-from sharpose.training.engine import Run, train
+from sharpose.pose.skeleton import wanted_layout
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
+from sharpose.training.engine import Run, Validate, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
-from sharpose.weights import check_manifest_place, recorded_digest, save_weights
+from sharpose.weights.files import check_manifest_place, recorded_digest, save_weights
+from sharpose.weights.starting import find_start, read_start, start_from
 
 PICTURES = "pictures_sha256"
 
@@ -52,7 +48,7 @@ def train_and_export(
     preload: bool = False,
     init: str | Path | None = None,
     from_scratch: bool = False,
-    validate: Sequence[str] = (),
+    validate: Validate | None = None,
     points: int = 5,
     max_steps: int | None = None,
     crops: int | None = None,
@@ -104,7 +100,7 @@ def train_and_export(
         data=digests_of(data_facts),
         pictures=[facts[PICTURES] for facts in data_facts],
         deterministic=deterministic,
-        validation=Validation(validate, config, precision) if validate else None,
+        validation=None if validate is None else validate(config, precision),
         points=points,
     )
     model, state = train(run)
@@ -152,34 +148,6 @@ def facts_of(source: Source, people: CocoTopDown, by_name: bool, category: str |
     special |= {"category": category, "notes": list(people.pose_file.notes)}
     usual = {"by_name": False, "repeat": 1, "labels": asdict(LabelRule()), "category": None, "notes": []}
     return facts | {key: value for key, value in special.items() if value != usual[key]}
-
-
-class Validation:
-    """AP and PCK, with flip test, of the model as it is at some step of its training, on named sets of people.
-
-    Raises InputError for sets that are not there, before the training begins.
-    """
-
-    def __init__(self, names: Sequence[str], config: Any, mixed_precision: str) -> None:
-        self.codec = codec_of(config)
-        self.precision: Any = "fp32" if mixed_precision == "no" else mixed_precision
-        how: dict[str, Any] = {"image_size": config.image_size, "warp": self.codec.warp}
-        layout = known_skeleton(config.num_keypoints)
-        self.people = {}
-        for name in names:
-            source = find_data(name, None)
-            self.people[name] = CocoTopDown(source.annotations, source.images, by_name=layout, **how)
-
-    def __call__(self, model: torch.nn.Module) -> dict[str, float | None]:
-        """`NAME_ap` and `NAME_pck` as fractions."""
-        figures: dict[str, float | None] = {}
-        device = next(model.parameters()).device
-        for name, people in self.people.items():
-            found = predict(model, people, self.codec, device=device, precision=self.precision)
-            pck, _ = score_pck(found, people, resamples=1)
-            figures |= {f"{name}_ap": score(found, people, resamples=0).metrics.values()["ap"]}
-            figures |= {f"{name}_pck": pck.value if pck.people else None}
-        return figures
 
 
 def digests_of(facts: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from analysis.bench import bench_tables, for_files
 from analysis.figures.bench import bench
-from experiments.bench_spec import deployments, load_bench, timings
-from experiments.catalog import open_catalog
-from experiments.provenance import Device, local_device
+from analysis.tables.bench import bench_tables, for_files
+from experiments.cells.provenance import Device, local_device
+from experiments.spec.bench_spec import deployments, load_bench, timings
+from experiments.spec.catalog import open_catalog
 from results.store import Record, Store
 
 PEER, OURS = "ViTPose-S 256x192, Hugging Face", "SHaRPose-S 256x192, packed"

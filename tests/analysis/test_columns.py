@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.columns import printed_columns
-from experiments.catalog import open_catalog
-from experiments.cells import Cell
-from experiments.measures import measure
-from experiments.provenance import local_device
-from experiments.spec import FOLDER, LoadedSpec, load_spec
-from sharpose.errors import InputError
+from analysis.tables.columns import printed_columns
+from experiments.cells.cells import Cell
+from experiments.cells.measures import measure
+from experiments.cells.provenance import local_device
+from experiments.spec.catalog import open_catalog
+from experiments.spec.spec import FOLDER, LoadedSpec, load_spec
+from sharpose.runtime.errors import InputError
 
 
 def test_an_unknown_column_is_an_error() -> None:

@@ -12,8 +12,8 @@ import pytest
 from analysis.figures import Example, all_figures, alpha_curve, concept, draw, load_example
 from analysis.figures.alpha import switches
 from analysis.figures.schedules import tokens
-from analysis.tables import Table
-from experiments.spec import load_specs
+from analysis.tables.tables import Table
+from experiments.spec.spec import load_specs
 from results.store import Store, StoreError
 
 

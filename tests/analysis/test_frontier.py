@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from analysis.frontier import points, unbeaten
-from analysis.tables import build_tables
+from analysis.tables.frontier import points, unbeaten
+from analysis.tables.tables import build_tables
 
 
 def test_unbeaten_points():

@@ -10,23 +10,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import gate_table
-from analysis.choose import choose_threshold
 from analysis.figures import gate as drawings
-from analysis.gate import Cost, Gate, calibration, candidates, curve, minus_random, pick, sweep
-from analysis.gate_table import GateCurve
-from analysis.lines import read_lines
-from analysis.predictions import Predictions
-from experiments.catalog import open_catalog
-from experiments.cells import cells
-from experiments.provenance import local_device
-from experiments.spec import load_spec, load_specs
-from experiments.yamlfile import SpecError
+from analysis.gate import gate_table
+from analysis.gate.choose import choose_threshold
+from analysis.gate.gate import Cost, Gate, calibration, candidates, curve, minus_random, pick, sweep
+from analysis.gate.gate_table import GateCurve
+from analysis.gate.predictions import Predictions
+from analysis.tables.lines import read_lines
+from experiments.cells.cells import cells
+from experiments.cells.provenance import local_device
+from experiments.spec.catalog import open_catalog
+from experiments.spec.spec import load_spec, load_specs
+from experiments.spec.yamlfile import SpecError
 from results.packed import pack
 from results.store import Record, Store
 from sharpose.cli.gate import multiply_adds
-from sharpose.errors import InputError
-from sharpose.metrics.coco_ap import annotations_of, coco_ap
+from sharpose.evaluation.metrics.coco_ap import annotations_of, coco_ap
+from sharpose.runtime.errors import InputError
 
 NAMES = [f"point_{number}" for number in range(8)]
 COST = Cost(6e9, 10e9)
@@ -240,7 +240,7 @@ def test_a_budget_is_read_with_its_unit():
 
 
 def test_predictions_need_their_options(tmp_path):
-    text = Path("experiments/figure6.yaml").read_text() if Path("experiments/figure6.yaml").exists() else ""
+    text = Path("experiments/specs/figure6.yaml").read_text() if Path("experiments/specs/figure6.yaml").exists() else ""
     path = tmp_path / "figure.yaml"
     path.write_text(text.replace("flip_test: false", "flip_test: true"))
     with pytest.raises(SpecError, match="predictions need `boxes: ground-truth`, `flip_test: false`"):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.columns import expected_text, kept_text
-from analysis.kept import expected_macs, kept_people, mean_kept
-from analysis.lines import Line
-from experiments.cells import model_identity
-from experiments.spec import FOLDER, load_spec
+from analysis.tables.columns import expected_text, kept_text
+from analysis.tables.kept import expected_macs, kept_people, mean_kept
+from analysis.tables.lines import Line
+from experiments.cells.cells import model_identity
+from experiments.spec.spec import FOLDER, load_spec
 from results.store import Record
 from sharpose.models.registry import closed_form, resolve_config
 

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from analysis.columns import seeds_score_text
 from analysis.figures import schedules
-from analysis.footers import pairs_text, seeds_text
-from analysis.lines import Line, Seed, seed_scores
-from analysis.tables import build_tables
-from experiments.cells import Cell
-from experiments.spec import FOLDER, LoadedSpec, load_spec
-from experiments.yamlfile import SpecError, YamlFile
+from analysis.tables.columns import seeds_score_text
+from analysis.tables.footers import pairs_text, seeds_text
+from analysis.tables.lines import Line, Seed, seed_scores
+from analysis.tables.tables import build_tables
+from experiments.cells.cells import Cell
+from experiments.spec.spec import FOLDER, LoadedSpec, load_spec
+from experiments.spec.yamlfile import SpecError, YamlFile
 from results.store import Record
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis import render as rendering
-from analysis.render import csv_folder, render, write_csv
-from analysis.tables import Table, build_tables
-from experiments.spec import FOLDER
+from analysis.tables import render as rendering
+from analysis.tables.render import csv_folder, render, write_csv
+from analysis.tables.tables import Table, build_tables
+from experiments.spec.spec import FOLDER
 from results.store import ROOT, Store, StoreError
 from tests.command_line import call
 

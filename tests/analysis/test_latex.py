@@ -9,8 +9,8 @@ import subprocess
 import pandas as pd
 import pytest
 
-from analysis.latex import escape, latex
-from analysis.tables import Table, build_tables
+from analysis.tables.latex import escape, latex
+from analysis.tables.tables import Table, build_tables
 
 
 def test_escaping():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from analysis import operating_point
-from analysis.gate import Candidate, Cost, Gate, candidates
-from analysis.operating_point import choose_operating_point, frontier_rows
-from analysis.predictions import read_predictions
-from experiments.yamlfile import SpecError
+from analysis.gate import operating_point
+from analysis.gate.gate import Candidate, Cost, Gate, candidates
+from analysis.gate.operating_point import choose_operating_point, frontier_rows
+from analysis.gate.predictions import read_predictions
+from experiments.spec.yamlfile import SpecError
 from results.store import Store
 from sharpose.efficiency.stages import measure_stages
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 TINY = {"embed_dim": 12, "num_heads": 2, "depth": 2}
 # fine stages that take longer the more patches they refine

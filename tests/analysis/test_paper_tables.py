@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from analysis.render import FORMATS, SUFFIXES, blocks, render
-from analysis.tables import build, superscript
-from experiments.catalog import Catalog, Places
-from experiments.cells import cells
-from experiments.provenance import local_device
-from experiments.spec import FOLDER, load_spec, load_specs
+from analysis.tables.render import FORMATS, SUFFIXES, blocks, render
+from analysis.tables.tables import build, superscript
+from experiments.cells.cells import cells
+from experiments.cells.provenance import local_device
+from experiments.spec.catalog import Catalog, Places
+from experiments.spec.spec import FOLDER, load_spec, load_specs
 from results.store import Record, Store
 from sharpose import cli
 from sharpose.models.registry import closed_form, resolve_config

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis import report as module
-from analysis.report import embedded, gallery, report, save_report
-from analysis.tables import build_tables
+from analysis.report import report as module
+from analysis.report.report import embedded, gallery, report, save_report
+from analysis.tables.tables import build_tables
 from results.store import Store, StoreError
 
 FLAGS = (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.scale import markdown, table_work
-from experiments.spec import load_spec, load_specs
+from analysis.cost.scale import markdown, table_work
+from experiments.spec.spec import load_spec, load_specs
 
 ROOT = Path(__file__).resolve().parents[2]
 

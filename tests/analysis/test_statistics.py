@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.statistics import ap_interval, paired_difference
+from analysis.tables.statistics import ap_interval, paired_difference
 
 
 def metrics(ap: float, replicates: list, seed: int = 0, images: str = "a") -> dict:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis import systems
-from analysis.systems import BEGIN, END
-from experiments.catalog import Catalog, Places
-from experiments.conformance import digest, save_verdicts
+from analysis.tables import systems
+from analysis.tables.systems import BEGIN, END
+from experiments.conformance.case import Comparison
+from experiments.conformance.records import digest, save_verdicts
+from experiments.conformance.run import Verdict
+from experiments.spec.catalog import Catalog, Places
 from results.store import Record, Store
 from sharpose import cli
-from sharpose.conformance.case import Comparison
-from sharpose.conformance.run import Verdict
 from sharpose.models.overview import all_models, as_text
 from sharpose.models.registry import list_models
 

@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import raw
-from analysis.render import as_dict, render, write_csv
-from analysis.tables import build, pick_device
-from experiments.catalog import Catalog, Places
-from experiments.cells import cells
-from experiments.provenance import Device, local_device
-from experiments.spec import FOLDER, SpecError, load_spec
+from analysis.tables import raw
+from analysis.tables.render import as_dict, render, write_csv
+from analysis.tables.tables import build, pick_device
+from experiments.cells.cells import cells
+from experiments.cells.provenance import Device, local_device
+from experiments.spec.catalog import Catalog, Places
+from experiments.spec.spec import FOLDER, SpecError, load_spec
 from results.store import Record, Store, StoreError
-from sharpose.files import sha256_of
 from sharpose.models.registry import closed_form, resolve_config
+from sharpose.runtime.files import sha256_of
 
 GPU = Device("cuda", "NVIDIA Test 9000")
 AP = {"coarse only": 0.38, "0.0": 0.40, "0.3": 0.50, "0.4": 0.505, "0.5": 0.45, "1.0": 0.52, "mean pose": 0.03}

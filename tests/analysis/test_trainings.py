@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 
 from analysis.figures.curves import curve_frame, curves, system
-from analysis.render import as_dict, render, write_csv
-from analysis.report import table_context
-from analysis.tables import Table, build
-from analysis.trainings import LABEL_FREE, POSE_NETWORK, RANDOM, read_training
-from experiments.catalog import Catalog, Places
-from experiments.cells import Cell, cells
-from experiments.provenance import local_device
-from experiments.spec import FOLDER, load_spec
+from analysis.report.report import table_context
+from analysis.tables.render import as_dict, render, write_csv
+from analysis.tables.tables import Table, build
+from analysis.tables.trainings import LABEL_FREE, POSE_NETWORK, RANDOM, read_training
+from experiments.cells.cells import Cell, cells
+from experiments.cells.provenance import local_device
+from experiments.spec.catalog import Catalog, Places
+from experiments.spec.spec import FOLDER, load_spec
 from results.store import Record, Store
-from sharpose.files import sha256_of
+from sharpose.runtime.files import sha256_of
 
 SPEC = """\
 title: "Table 9: systems, COCO val"

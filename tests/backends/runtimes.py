@@ -15,9 +15,9 @@ import torch
 from sharpose.backends.deploy import DeployedSHaRPose
 from sharpose.backends.graphs import Run, graphs_of
 from sharpose.backends.parity import difference, largest_difference
-from sharpose.errors import InputError
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.model import SHaRPoseOutput
+from sharpose.runtime.errors import InputError
 from tests.backends.exported import other, parting, some_images
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,8 +14,8 @@ from sharpose.backends.choice import check_backend, split_backend
 from sharpose.backends.deploy import deploy
 from sharpose.backends.graphs import graphs_of
 from sharpose.backends.onnx_export import export_model
-from sharpose.errors import InputError, RunFailed
 from sharpose.models.output import PoseModel
+from sharpose.runtime.errors import InputError, RunFailed
 from tests.backends.exported import parting, some_images, tiny
 
 ROOT = Path(__file__).resolve().parents[2]

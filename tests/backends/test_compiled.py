@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from sharpose.backends.compiled import Bucketed, compile_blocks, compile_model, graphs_compiled, pad_rows
-from sharpose.errors import InputError
+from sharpose.inference.early_exit import stream
 from sharpose.models import create_model
-from sharpose.streaming import stream
+from sharpose.runtime.errors import InputError
 
 TINY = {"embed_dim": 12, "num_heads": 2, "depth": 2}
 

@@ -12,9 +12,9 @@ from torch import nn
 from sharpose.backends.deploy import deploy, usual_backend
 from sharpose.backends.packed import PackedLinear, can_pack, pack_linears
 from sharpose.backends.parity import difference
-from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
+from sharpose.runtime.errors import InputError
 from tests.backends.exported import parting, some_images
 
 SYSTEMS = (

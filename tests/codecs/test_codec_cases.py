@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sharpose.conformance import codecs
-from sharpose.conformance.case import load_case
+from experiments.conformance import codecs
+from experiments.conformance.case import load_case
 
 
 @pytest.mark.parametrize("name", ["codec_geometry", "codec_targets", "codec_decoding", "codec_flip_loss"])

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sharpose.codecs.dark import DarkCodec
-from sharpose.codecs.flip import flip_back
 from sharpose.codecs.heatmaps import blur, blurred_neighbourhood, peaks
 from sharpose.codecs.msra import MsraCodec
 from sharpose.codecs.udp import UdpCodec, UdpOffsetCodec
-from sharpose.data.skeleton import COCO
+from sharpose.pose.flip import flip_back
+from sharpose.pose.skeleton import COCO
 
 IMAGE_SIZE, HEATMAP_SIZE = (256, 192), (64, 48)
 UDP = UdpCodec(IMAGE_SIZE, HEATMAP_SIZE)

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpose.codecs import geometry
-from sharpose.data.skeleton import COCO
+from sharpose.pose import geometry
+from sharpose.pose.skeleton import COCO
 
 IMAGE_SIZE = (256, 192)
 coordinate = st.floats(-200, 800)

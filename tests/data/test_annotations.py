@@ -15,8 +15,8 @@ from PIL import Image
 from sharpose.data.annotations import check_layout, load_detections, load_pose_file, onto, parse_pose_file, read_json
 from sharpose.data.coco import CocoTopDown, ground_truth_instances
 from sharpose.data.doctor import examine
-from sharpose.data.skeleton import COCO, COCO_CATEGORY
-from sharpose.errors import InputError
+from sharpose.pose.skeleton import COCO, COCO_CATEGORY
+from sharpose.runtime.errors import InputError
 
 PEOPLE = 4
 

@@ -15,7 +15,7 @@ import pytest
 from sharpose.data import cache
 from sharpose.data.mannequin import PARAMETERS, MannequinParameters, SceneParameters
 from sharpose.data.pictures import pictures_sha256
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 @pytest.fixture(autouse=True)

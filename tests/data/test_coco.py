@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader
 from sharpose.data.augment import Augmentation
 from sharpose.data.batches import sample_batches
 from sharpose.data.coco import CocoTopDown
-from sharpose.data.normalise import normalise
-from sharpose.data.skeleton import COCO, COCO_CATEGORY
-from sharpose.errors import InputError
+from sharpose.pose.normalise import normalise
+from sharpose.pose.skeleton import COCO, COCO_CATEGORY
+from sharpose.runtime.errors import InputError
 from sharpose.training.order import ByEpoch, TrainingOrder
 
 SIZE = (128, 96)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sharpose.data.describe import describe, table
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 NAMES = ["left_shoulder", "right_shoulder", "left_hip", "right_hip"]
 

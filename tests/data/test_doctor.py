@@ -12,7 +12,7 @@ from PIL import Image
 
 from sharpose.data.annotations import load_detections, load_pose_file
 from sharpose.data.doctor import examine
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 HEALTHY: dict[str, Any] = {
     "images": [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 30} for i in (1, 2, 3)],

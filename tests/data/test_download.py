@@ -17,7 +17,7 @@ import pytest
 from sharpose.data import coco_files
 from sharpose.data.coco_files import Part, fetch_part, state
 from sharpose.data.download import RemoteFile, WrongFile, fetch
-from sharpose.errors import InputError, RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 from tests.command_line import call
 
 

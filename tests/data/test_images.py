@@ -13,7 +13,7 @@ from PIL import Image
 
 from sharpose.data import images
 from sharpose.data.images import read_image
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
 

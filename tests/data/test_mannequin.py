@@ -25,8 +25,8 @@ from sharpose.data.mannequin.poses import ARM_MODES, ARM_REST, LEG_MODES, LEG_RE
 from sharpose.data.mannequin.render import Camera, hull_of_discs
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene
 from sharpose.data.mannequin.skeleton3d import pose_body, rotation, sample_build
-from sharpose.data.skeleton import COCO as COCO_SKELETON
-from sharpose.errors import InputError
+from sharpose.pose.skeleton import COCO as COCO_SKELETON
+from sharpose.runtime.errors import InputError
 
 SPLIT, IMAGES = "sample", 40
 

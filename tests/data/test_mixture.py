@@ -12,11 +12,11 @@ from PIL import Image
 
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.mixture import Mixture
-from sharpose.data.skeleton import COCO, MPII
-from sharpose.errors import InputError
 from sharpose.models import create_model
+from sharpose.pose.skeleton import COCO, MPII
+from sharpose.runtime.errors import InputError
 from sharpose.training.session import train_and_export
-from sharpose.transfer import old_size, transfer
+from sharpose.weights.transfer import old_size, transfer
 
 TINY: dict[str, Any] = {"embed_dim": 24, "num_heads": 2, "depth": 1}
 

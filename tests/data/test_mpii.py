@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sharpose.codecs.geometry import box_to_center_scale
 from sharpose.data.annotations import load_pose_file
 from sharpose.data.cache import MannequinSet, ensure, ensure_mpii, find_fault
 from sharpose.data.coco import CocoTopDown
@@ -18,10 +17,11 @@ from sharpose.data.mannequin import MannequinParameters, SceneParameters, annota
 from sharpose.data.mannequin.mpii import is_annotation_of
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES
 from sharpose.data.mpii import find_truth
-from sharpose.data.skeleton import MPII
-from sharpose.errors import InputError, RunFailed
-from sharpose.files import sha256_of
-from sharpose.metrics.pckh import HEAD_FACTOR, load_mpii_truth
+from sharpose.evaluation.metrics.pckh import HEAD_FACTOR, load_mpii_truth
+from sharpose.pose.geometry import box_to_center_scale
+from sharpose.pose.skeleton import MPII
+from sharpose.runtime.errors import InputError, RunFailed
+from sharpose.runtime.files import sha256_of
 
 ROW: dict[str, Any] = {
     "image": "a.jpg",

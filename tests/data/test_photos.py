@@ -14,8 +14,8 @@ from sharpose.data.labels import LabelRule
 from sharpose.data.locate import find_data, find_sources
 from sharpose.data.mixture import Mixture
 from sharpose.data.photos import PHOTO_SETS, VARIABLE
-from sharpose.data.skeleton import COCO_CATEGORY
-from sharpose.errors import InputError
+from sharpose.pose.skeleton import COCO_CATEGORY
+from sharpose.runtime.errors import InputError
 
 
 def person(number: int, **more: object) -> dict[str, object]:

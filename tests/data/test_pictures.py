@@ -10,7 +10,7 @@ import pytest
 
 from sharpose.data import pictures
 from sharpose.data.pictures import pictures_sha256, unchanged
-from sharpose.errors import InputError, RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from sharpose.data.mannequin.scene import draw_people, make_scene, set_stage
 from sharpose.data.mannequin.skeleton3d import rotation
 from sharpose.data.mannequin.stage import Stage
 from sharpose.data.mannequin.textures import CLOTHES, FLOORS, SIDE, WALLS, tile
-from sharpose.data.skeleton import COCO, COCO_CATEGORY
-from sharpose.errors import InputError
+from sharpose.pose.skeleton import COCO, COCO_CATEGORY
+from sharpose.runtime.errors import InputError
 
 PARAMETERS_2 = SceneParameters()
 # Of images 1 to 6 of split "pinned", seed 7: labels are the same everywhere, pictures under the OpenCV that drew these.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sharpose.data.skeleton import COCO, COCO_CATEGORY, MPII, Skeleton
-from sharpose.errors import InputError
+from sharpose.pose.skeleton import COCO, COCO_CATEGORY, MPII, Skeleton
+from sharpose.runtime.errors import InputError
 
 
 def test_coco_pairs_and_sigmas() -> None:

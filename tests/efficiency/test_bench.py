@@ -12,7 +12,6 @@ import torch
 from sharpose.codecs.udp import UdpCodec
 from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.data.mannequin.generate import generate
-from sharpose.data.skeleton import COCO, flip_order
 from sharpose.efficiency import energy
 from sharpose.efficiency.bench import count_work, measure_bench
 from sharpose.efficiency.calls import flip_and_decode, make_call
@@ -22,9 +21,10 @@ from sharpose.efficiency.memory import measure_peak, peak_memory_mib
 from sharpose.efficiency.operators import kind_of
 from sharpose.efficiency.peers import build_peer, peers_of
 from sharpose.efficiency.variants import People, Variant, check_variant
-from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.models.output import PoseOutput
+from sharpose.pose.skeleton import COCO, flip_order
+from sharpose.runtime.errors import InputError
 
 NAME = "sharpose-nano-128x96"
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 1, "quality_threshold": None}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sharpose.efficiency.cost import counters_apart, measure_cost
-from sharpose.errors import InputError, RunFailed
 from sharpose.models import resolve_config
 from sharpose.models.registry import closed_form
+from sharpose.runtime.errors import InputError, RunFailed
 
 # name, alpha, G by fvcore and by torch as measured with the public modules, G of the paper, G that is computed (torch)
 ROWS = [

@@ -6,7 +6,7 @@ import pytest
 
 from sharpose.efficiency import loading
 from sharpose.efficiency.loading import crops_needed, measure_loading
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 class People:

@@ -8,7 +8,7 @@ import torch
 from sharpose.efficiency import throughput
 from sharpose.efficiency.throughput import measure_throughput
 from sharpose.efficiency.variants import Variant
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 NAME = "sharpose-nano-128x96"
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 2, "quality_threshold": None}

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from sharpose.data.annotations import load_pose_file
-from sharpose.data.skeleton import COCO, COCO_CATEGORY
-from sharpose.errors import InputError
 from sharpose.evaluation.compare import compare, protocol_effects
 from sharpose.evaluation.error_kinds import count_errors
+from sharpose.pose.skeleton import COCO, COCO_CATEGORY
+from sharpose.runtime.errors import InputError
 from tests.command_line import call
 
 IMAGES = 40

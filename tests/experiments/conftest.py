@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.catalog import Catalog, Places
+from experiments.spec.catalog import Catalog, Places
 from results.store import Store
-from sharpose.files import sha256_of
+from sharpose.runtime.files import sha256_of
 
 SPEC = """\
 title: "A small table"

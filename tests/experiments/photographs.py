@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sharpose.data.photos import PHOTO_SETS
-from sharpose.data.skeleton import COCO_CATEGORY
+from sharpose.pose.skeleton import COCO_CATEGORY
 
 
 def write_photographs(folder: Path, images: int = 3, sides: tuple[int, int] = (400, 300)) -> Path:

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments import bench as recording
-from experiments.bench import heatmap_error, run_bench
-from experiments.bench_spec import Bench, DeployedRow, deployments, load_bench
-from experiments.catalog import open_catalog
+from experiments.spec.bench_spec import Bench, DeployedRow, deployments, load_bench
+from experiments.spec.catalog import open_catalog
+from experiments.tools import bench as recording
+from experiments.tools.bench import heatmap_error, run_bench
 from results.store import Store
 from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.data.mannequin.generate import generate
@@ -44,7 +44,7 @@ def test_records_of_one_session(small: Bench, store: Store, monkeypatch: pytest.
     monkeypatch.setattr(recording, "ensure_named", lambda name: files)
     monkeypatch.setattr(recording, "measure_deployed", lambda bench, deployment: {"ap": 0.5})
     monkeypatch.setattr("sharpose.efficiency.bench.peak_memory_mib", lambda *request: 1.0)
-    monkeypatch.setattr("experiments.bench_spec.find_spec", lambda name: None)
+    monkeypatch.setattr("experiments.spec.bench_spec.find_spec", lambda name: None)
     said: list[str] = []
     assert run_bench(store=store, say=said.append) == {"deployed": 1, "bench": 3}
     assert "left out: other: backend openvino is not installed: pip install 'sharpose[openvino]'" in said

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments import bench_spec
-from experiments.bench_spec import deployments, load_bench, sessions, timings
-from experiments.catalog import open_catalog
-from experiments.provenance import Device
-from experiments.spec import FOLDER, find_specs
-from experiments.yamlfile import SpecError
+from experiments.cells.provenance import Device
+from experiments.spec import bench_spec
+from experiments.spec.bench_spec import deployments, load_bench, sessions, timings
+from experiments.spec.catalog import open_catalog
+from experiments.spec.spec import FOLDER, find_specs
+from experiments.spec.yamlfile import SpecError
 from results.store import run_id
 
 HERE = Device("cpu", "a processor", 2)

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.catalog import Catalog, Places, open_catalog
-from experiments.cells import VERSIONS, cells, model_identity
-from experiments.provenance import Device, command, cpu_name, local_device, provenance, usable_cores
-from experiments.spec import FOLDER, SpecError, load_spec
+from experiments.cells.cells import VERSIONS, cells, model_identity
+from experiments.cells.provenance import Device, command, cpu_name, local_device, provenance, usable_cores
+from experiments.spec.catalog import Catalog, Places, open_catalog
+from experiments.spec.spec import FOLDER, SpecError, load_spec
 from results.store import Record, Store
 from sharpose.data import cache
 from sharpose.data.mannequin import MannequinParameters
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 CPU = Device("cpu", "Some CPU", 2)
 

@@ -10,12 +10,12 @@ import matplotlib.pyplot as plt
 import pytest
 
 from analysis.figures.examples import blocks, load_example, people
-from experiments import catalog as places
-from experiments import example
-from experiments.catalog import Catalog, Places, examples_folder
-from sharpose.errors import InputError
+from experiments.spec import catalog as places
+from experiments.spec.catalog import Catalog, Places, examples_folder
+from experiments.tools import example
 from sharpose.models import create_model
-from sharpose.weights import save_weights
+from sharpose.runtime.errors import InputError
+from sharpose.weights.files import save_weights
 
 
 def test_people_of_open_licences_are_shown_with_their_source(

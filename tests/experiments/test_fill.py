@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from experiments import fill as module
-from experiments import run
-from experiments.catalog import Catalog
-from experiments.cells import cells
-from experiments.durations import MARGIN, Durations
-from experiments.fill import fill
-from experiments.provenance import Device, local_device
-from experiments.spec import load_spec
+from experiments.cells.cells import cells
+from experiments.cells.provenance import Device, local_device
+from experiments.run import fill as module
+from experiments.run import run
+from experiments.run.durations import MARGIN, Durations
+from experiments.run.fill import fill
+from experiments.spec.catalog import Catalog
+from experiments.spec.spec import load_spec
 from results.store import Busy, Record
-from sharpose.errors import RunFailed
+from sharpose.runtime.errors import RunFailed
 
 TAKES = {"cost": 5.0, "accuracy": 100.0, "throughput": 50.0}
 
@@ -119,7 +119,7 @@ def test_time_is_up_also_where_nothing_tells_how_far_it_is(measured, spec_path, 
     began = time.monotonic()
     try:
         # short enough to be begun
-        monkeypatch.setattr("experiments.durations.COST_S", 0.1)
+        monkeypatch.setattr("experiments.run.durations.COST_S", 0.1)
         filled = fill([spec_path], budget_s=0.5, measures=["cost"], store=store, say=silent)
         assert time.monotonic() - began < 5
         assert filled.left[0].reason == "took longer than expected and was given up"

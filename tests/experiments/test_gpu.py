@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from experiments import gpu
-from experiments.gpu import REHEARSAL, Race, Step, System, Work
-from experiments.parcels import worth_sending
-from experiments.provenance import Device
-from sharpose.errors import OutOfTime
+from experiments.cells.provenance import Device
+from experiments.tools import gpu
+from experiments.tools.gpu import REHEARSAL, Race, Step, System, Work
+from experiments.tools.parcels import worth_sending
 from sharpose.models.registry import list_models
+from sharpose.runtime.errors import OutOfTime
 from sharpose.training.session import chosen_recipe
 from tests.experiments.photographs import write_photographs
 

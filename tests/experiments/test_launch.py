@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments import launch as module
-from experiments.jobs import JobNote, jobs_folder, latest_notes, write_note
-from experiments.launch import Job, launch, make_executor, run_all
-from experiments.run import status
+from experiments.run import launch as module
+from experiments.run.jobs import JobNote, jobs_folder, latest_notes, write_note
+from experiments.run.launch import Job, launch, make_executor, run_all
+from experiments.run.run import status
 from results.store import Store
-from sharpose.errors import InputError, RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 
 SPEC = """\
 title: "A small table"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments.module import run
-from sharpose.errors import InputError, Interrupted, RunFailed
+from experiments.tools.module import run
+from sharpose.runtime.errors import InputError, Interrupted, RunFailed
 
 
 @pytest.mark.parametrize(

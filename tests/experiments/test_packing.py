@@ -10,18 +10,18 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis.predictions import read_predictions
-from experiments.packing import category, packed_arrays
+from analysis.gate.predictions import read_predictions
+from experiments.cells.packing import category, packed_arrays
 from results.packed import pack
 from results.store import Record
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
-from sharpose.data.skeleton import COCO_CATEGORY
-from sharpose.errors import InputError
-from sharpose.metrics.coco_ap import coco_ap
+from sharpose.evaluation.metrics.coco_ap import coco_ap
+from sharpose.inference.dataset import predict
+from sharpose.inference.stages import oks, predict_stages
 from sharpose.models import create_model
-from sharpose.predictions import predict
-from sharpose.stages import oks, predict_stages
+from sharpose.pose.skeleton import COCO_CATEGORY
+from sharpose.runtime.errors import InputError
 
 BATCH = 4
 

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from experiments.parcels import LIST, SENT, Packing, collect, pack, unpack, worth_sending
+from experiments.tools.parcels import LIST, SENT, Packing, collect, pack, unpack, worth_sending
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_sources
 from sharpose.data.photos import PHOTO_SETS
-from sharpose.errors import InputError
-from sharpose.files import sha256_of
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
 from tests.experiments.photographs import write_photographs
 
 TRAIN = PHOTO_SETS["photos-train"][0]

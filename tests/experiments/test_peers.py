@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from experiments.catalog import VARIABLE, Catalog, Places, open_catalog
-from experiments.cells import cells
-from experiments.provenance import Device
-from experiments.run import Runner
-from experiments.spec import FOLDER, SpecError, is_ours, load_spec
-from results.store import Store
-from sharpose.errors import InputError
-from sharpose.files import sha256_of
-from tests.networks import write_onnx
 from tests.test_evaluate import write_people
+
+from experiments.cells.cells import cells
+from experiments.cells.provenance import Device
+from experiments.run.run import Runner
+from experiments.spec.catalog import VARIABLE, Catalog, Places, open_catalog
+from experiments.spec.spec import FOLDER, SpecError, is_ours, load_spec
+from results.store import Store
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
+from tests.networks import write_onnx
 
 CPU = Device("cpu", "Some CPU", 1)
 SPEC = """\

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.people_sheet import CELL, COLUMNS, HIDDEN, JOINT, LEFT, RIGHT, sheet, with_labels
+from experiments.tools.people_sheet import CELL, COLUMNS, HIDDEN, JOINT, LEFT, RIGHT, sheet, with_labels
 from sharpose.data.mannequin.scene import Scene
-from sharpose.data.skeleton import COCO
+from sharpose.pose.skeleton import COCO
 
 
 def test_left_is_green_right_is_red_and_hidden_joints_are_rings() -> None:

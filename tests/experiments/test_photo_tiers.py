@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments.catalog import Catalog, Places, open_catalog
-from experiments.cells import Cell, cells
-from experiments.provenance import Device
-from experiments.spec import FOLDER, SpecError, load_spec, load_specs
-from experiments.tiers import DataSet
+from experiments.cells.cells import Cell, cells
+from experiments.cells.provenance import Device
+from experiments.spec.catalog import Catalog, Places, open_catalog
+from experiments.spec.spec import FOLDER, SpecError, load_spec, load_specs
+from experiments.spec.tiers import DataSet
 from sharpose.data.photos import PHOTO_SETS
-from sharpose.errors import InputError
 from sharpose.models.registry import resolve_config
+from sharpose.runtime.errors import InputError
 
 CPU = Device("cpu", "Some CPU", 2)
 TEST_SETS = ["photos-val", "coco-mini-val", "pelota", "lspet-val"]
@@ -175,8 +175,8 @@ def test_the_mean_pose_is_of_all_training_people(tmp_path: Path) -> None:
     from PIL import Image
 
     from sharpose.data.coco import CocoTopDown
-    from sharpose.data.skeleton import COCO_CATEGORY
-    from sharpose.mean_pose import mean_pose_control
+    from sharpose.evaluation.mean_pose import mean_pose_control
+    from sharpose.pose.skeleton import COCO_CATEGORY
 
     def people(name: str, x: int) -> Path:
         points = [value for _ in range(17) for value in (x, 20, 2)]

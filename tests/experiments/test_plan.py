@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import plan as planning
-from experiments.cells import model_identity
-from experiments.plan import GPU_MACS_PER_S, STEP_FORWARDS, lines, plan
-from experiments.provenance import REPOSITORY
+from experiments.cells.cells import model_identity
+from experiments.cells.provenance import REPOSITORY
+from experiments.run import plan as planning
+from experiments.run.plan import GPU_MACS_PER_S, STEP_FORWARDS, lines, plan
 from results.store import Record, Store
 from sharpose.cli.app import parse_settings
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 SPEC = """
 title: small

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.catalog import Catalog, Places
-from experiments.cells import cells
-from experiments.provenance import Device
-from experiments.spec import FOLDER, NO_TABLES, find_specs, load_spec, load_specs
-from experiments.yamlfile import SpecError
+from experiments.cells.cells import cells
+from experiments.cells.provenance import Device
+from experiments.spec.catalog import Catalog, Places
+from experiments.spec.spec import FOLDER, NO_TABLES, find_specs, load_spec, load_specs
+from experiments.spec.yamlfile import SpecError
 from sharpose.models.registry import list_models, resolve_config
 
 CPU = Device("cpu", "Some CPU", 2)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from experiments import recipe_trials
-from experiments.recipe_trials import BOTH_CROPS, COARSE_CROPS, PEOPLE, TRIALS, Trial, table
+from experiments.tools import recipe_trials
+from experiments.tools.recipe_trials import BOTH_CROPS, COARSE_CROPS, PEOPLE, TRIALS, Trial, table
 from sharpose.training.recipe import Recipe, load_recipe
 
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from experiments import run
-from experiments.catalog import Catalog
-from experiments.measures import accuracy_metrics, measure_throughput
-from experiments.provenance import Device
-from experiments.spec import load_spec
+from experiments.cells.measures import accuracy_metrics, measure_throughput
+from experiments.cells.provenance import Device
+from experiments.run import run
+from experiments.spec.catalog import Catalog
+from experiments.spec.spec import load_spec
 from sharpose.efficiency import throughput
-from sharpose.errors import RunFailed
-from sharpose.metrics.coco_ap import Bootstrap
+from sharpose.evaluation.metrics.coco_ap import Bootstrap
+from sharpose.runtime.errors import RunFailed
 
 
 @pytest.fixture
@@ -167,8 +167,8 @@ def test_status_says_what_is_stored_missing_and_blocked(measured, spec_path, sto
 
 
 def test_without_a_gpu_its_speeds_are_blocked(measured, spec_path, store, monkeypatch):
-    monkeypatch.setattr("experiments.provenance.output", lambda command: None)
-    monkeypatch.setattr("experiments.provenance.gpu_name", run.choose_device.__globals__["gpu_name"].__wrapped__)
+    monkeypatch.setattr("experiments.cells.provenance.output", lambda command: None)
+    monkeypatch.setattr("experiments.cells.provenance.gpu_name", run.choose_device.__globals__["gpu_name"].__wrapped__)
     states = [s for s in run.status([spec_path], store=store, device="cuda") if s.cell.measure == "throughput"]
     assert {status.state for status in states} == {"blocked"}
     assert "no GPU here" in states[0].reason

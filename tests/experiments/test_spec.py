@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.spec import FOLDER, SCHEMA, find_specs, json_schema, load_spec, load_specs, save_schema
-from experiments.yamlfile import MAX_BYTES, SpecError
-from sharpose.errors import InputError
+from experiments.spec.spec import FOLDER, SCHEMA, find_specs, json_schema, load_spec, load_specs, save_schema
+from experiments.spec.yamlfile import MAX_BYTES, SpecError
+from sharpose.runtime.errors import InputError
 
 TEXT = (FOLDER / "table6a.yaml").read_text()
 

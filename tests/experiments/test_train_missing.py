@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from experiments.catalog import Catalog, Places
-from experiments.cells import cells
-from experiments.provenance import Device
-from experiments.spec import load_specs
-from experiments.tiers import SharedBudget
-from experiments.train_missing import Training, parse_duration, train_missing
-from experiments.yamlfile import SpecError
+from experiments.cells.cells import cells
+from experiments.cells.provenance import Device
+from experiments.run.train_missing import Training, parse_duration, train_missing
+from experiments.spec.catalog import Catalog, Places
+from experiments.spec.spec import load_specs
+from experiments.spec.tiers import SharedBudget
+from experiments.spec.yamlfile import SpecError
 from sharpose.data import cache
-from sharpose.errors import InputError
-from sharpose.files import sha256_of
 from sharpose.models import create_model
+from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
 from sharpose.training.session import chosen_recipe
-from sharpose.weights import load_weights, save_weights
+from sharpose.weights.files import load_weights, save_weights
 
 RECIPE = "{epochs: 2, batch_size: 8, learning_rate: 1.0e-3, warmup_iterations: 1, milestones: [], augment: false}"
 SIZES = "embed_dim: 24, num_heads: 4, depth: 6, drop_path: 0.0"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from experiments import versions
-from sharpose.errors import InputError
+from experiments.tools import versions
+from sharpose.runtime.errors import InputError
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors.torch import save as save_safetensors
 
 from results.store import SEAL, Record, encode
-from sharpose.data.skeleton import COCO_CATEGORY
+from sharpose.pose.skeleton import COCO_CATEGORY
 
 CANARY = "/tmp/sharpose-fuzz-canary"
 

@@ -20,18 +20,17 @@ import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from experiments.spec import load_spec
+from experiments.spec.spec import load_spec
 from results.store import StoreError, read
 from sharpose import cli
-from sharpose.checkpoints.reading import read_checkpoint
 from sharpose.cli.app import parse_settings
 from sharpose.data.annotations import load_detections, load_pose_file, parse_pose_file
 from sharpose.data.coco import ground_truth_instances
 from sharpose.data.doctor import examine
 from sharpose.data.images import read_image
-from sharpose.errors import InputError, RunFailed
-from sharpose.files import sha256_of
 from sharpose.models.registry import resolve_config
+from sharpose.runtime.errors import InputError, RunFailed
+from sharpose.runtime.files import sha256_of
 from sharpose.training.checkpoints import (
     MANIFEST,
     OPTIMIZER,
@@ -43,7 +42,8 @@ from sharpose.training.checkpoints import (
     save_checkpoint,
 )
 from sharpose.training.recipe import load_recipe
-from sharpose.weights import read_weights
+from sharpose.weights.files import read_weights
+from sharpose.weights.reading import read_checkpoint
 from tests.fuzz import cases
 
 MEMORY_BYTES = 2 * 2**30

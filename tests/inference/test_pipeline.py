@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sharpose.codecs.choice import codec_of
-from sharpose.codecs.flip import flip_back
-from sharpose.data.normalise import normalise
-from sharpose.data.skeleton import COCO
 from sharpose.inference.pipeline import crop_frame, find_keypoints, place
 from sharpose.models import create_model
+from sharpose.pose.flip import flip_back
+from sharpose.pose.normalise import normalise
+from sharpose.pose.skeleton import COCO
 
 
 @pytest.mark.parametrize("flip", [False, True])

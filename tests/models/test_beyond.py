@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sharpose.assess import load_chosen
 from sharpose.backends.compiled import compile_stages
-from sharpose.errors import InputError
+from sharpose.evaluation.evaluate import load_chosen
+from sharpose.inference.early_exit import stream
 from sharpose.models import create_model, resolve_config
 from sharpose.models.layers.token_merging import merging_blocks
 from sharpose.models.layers.vit import compute_in_full, make_blocks
 from sharpose.models.registry import describe
 from sharpose.models.sharpose.config import tokens_per_block
 from sharpose.models.sharpose.model import SHaRPose
-from sharpose.streaming import stream
+from sharpose.runtime.errors import InputError
 
 NAME = "sharpose-nano-128x96"
 

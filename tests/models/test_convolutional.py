@@ -13,15 +13,15 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from sharpose.checkpoints.importing import convert, from_layout
-from sharpose.conformance.run import run_case
-from sharpose.errors import InputError
+from experiments.conformance.run import run_case
 from sharpose.models import create_model, list_models, resolve_config
 from sharpose.models.hrformer.model import WindowAttention, join_windows, split_windows
 from sharpose.models.hrnet.config import HRNetConfig
 from sharpose.models.hrnet.model import HRNet
 from sharpose.models.layers.vit import use_explicit_attention
 from sharpose.models.tokenpose.model import flatten_patches, sine_table
+from sharpose.runtime.errors import InputError
+from sharpose.weights.importing import convert, from_layout
 
 SYSTEMS = ("simple-baseline", "hrnet", "hrformer", "tokenpose", "okdhp")
 NANOS = [name for name in list_models() if "nano" in name and name.startswith(SYSTEMS)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analysis.kept import expected_macs_of
+from analysis.tables.kept import expected_macs_of
 from sharpose.models import list_models, resolve_config
 from sharpose.models.layers.cost import Cost
 from sharpose.models.registry import closed_form

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpose.errors import InputError
 from sharpose.models import create_model
 from sharpose.models.intermediate import block_heatmaps
+from sharpose.runtime.errors import InputError
 
 
 def test_the_last_block_of_each_stage_gives_the_stages_heatmaps():

@@ -10,11 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 import sharpose
-from sharpose.checkpoints.importing import import_weights, layouts_of
+from experiments.conformance.run import CHECKERS, checker
 from sharpose.codecs.choice import codec_of
-from sharpose.conformance.run import CHECKERS, checker
-from sharpose.data.skeleton import wanted_layout
-from sharpose.errors import InputError
 from sharpose.models import create_model, list_models, resolve_config
 from sharpose.models.config import PoseConfig
 from sharpose.models.output import PoseModel
@@ -30,8 +27,11 @@ from sharpose.models.registry import (
     tokens_per_block,
 )
 from sharpose.models.system import System
+from sharpose.pose.skeleton import wanted_layout
+from sharpose.runtime.errors import InputError
 from sharpose.training.objective import objective_for
 from sharpose.training.recipe import load_recipe, own_recipe
+from sharpose.weights.importing import import_weights, layouts_of
 
 # no public code whose numbers could be a case
 WITHOUT_CASES = {"KeypointViT", "RegressionViT", "Okdhp"}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from experiments.catalog import Catalog
-from experiments.cells import weights_name
-from experiments.spec import FOLDER, load_spec
+from experiments.cells.cells import weights_name
+from experiments.spec.catalog import Catalog
+from experiments.spec.spec import FOLDER, load_spec
 from sharpose.codecs.choice import codec_of
 from sharpose.codecs.drawn import DrawnCodec
-from sharpose.codecs.flip import flip_back
-from sharpose.data.skeleton import COCO
 from sharpose.models import create_model, resolve_config
 from sharpose.models.layers.tokens import patch_relevance
 from sharpose.models.layers.vit import compute_in_full
 from sharpose.models.regression_vit.model import draw
+from sharpose.pose.flip import flip_back
+from sharpose.pose.skeleton import COCO
 
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 4}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpose.errors import InputError
 from sharpose.models import create_model, list_models, resolve_config
 from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
 from sharpose.models.sharpose.model import SHaRPose
+from sharpose.runtime.errors import InputError
 
 SMALL = {"embed_dim": 24, "num_heads": 4, "depth": 4}
 

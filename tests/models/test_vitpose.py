@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpose.checkpoints.importing import from_layout
 from sharpose.models import create_model, list_models, resolve_config
 from sharpose.models.vitpose.config import tokens_per_block
+from sharpose.weights.importing import from_layout
 
 
 def test_every_size_has_a_name():

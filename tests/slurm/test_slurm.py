@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.jobs import latest_notes
-from experiments.launch import Job, launch, make_executor, run_all
-from experiments.run import status
+from experiments.run.jobs import latest_notes
+from experiments.run.launch import Job, launch, make_executor, run_all
+from experiments.run.run import status
 from results.store import Store
 from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.data.mannequin.generate import generate

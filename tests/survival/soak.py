@@ -30,13 +30,13 @@ from kills import attempt, die_at, digest, open_people, small_recipe
 from results.store import Record, Store
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
-from sharpose.errors import Interrupted, RunFailed
-from sharpose.evaluate import score
+from sharpose.evaluation.coco import score
+from sharpose.inference.dataset import predict
 from sharpose.models import create_model
-from sharpose.predictions import predict
+from sharpose.runtime.errors import Interrupted, RunFailed
 from sharpose.training import checkpoints
 from sharpose.training.engine import Run, train
-from sharpose.weights import read_weights
+from sharpose.weights.files import read_weights
 
 STEPS = 20
 KILLS_PER_ROUND = 3

@@ -16,9 +16,9 @@ from kills import open_people, small_recipe
 
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
-from sharpose.distributed import join, rank_and_world
-from sharpose.evaluate import score
-from sharpose.predictions import predict
+from sharpose.evaluation.coco import score
+from sharpose.inference.dataset import predict
+from sharpose.runtime.distributed import join, rank_and_world
 from sharpose.training import loop
 from sharpose.training.engine import Run, train
 

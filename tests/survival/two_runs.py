@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from analysis.render import render
-from analysis.tables import build_tables
-from experiments import run
+from analysis.tables.render import render
+from analysis.tables.tables import build_tables
+from experiments.run import run
 from results.store import Store
 
 root, journal, spec = (Path(argument) for argument in sys.argv[1:])

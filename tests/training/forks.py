@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from sharpose import cli, predictions
+from sharpose import cli
+from sharpose.inference import dataset as predictions
 from sharpose.training import loop
 
 original, batches = loop.learning_rate, predictions.sample_batches

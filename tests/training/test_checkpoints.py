@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sharpose.errors import InputError, RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.training import checkpoints
 from sharpose.training.checkpoints import (
     damage,

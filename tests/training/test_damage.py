@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sharpose.errors import InputError, RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.training import checkpoints
 from sharpose.training.checkpoints import damage, latest_checkpoint, load_checkpoint, prepared, save_checkpoint
-from sharpose.weights import save_weights
+from sharpose.weights.files import save_weights
 
 Parts = tuple[torch.nn.Module, torch.optim.Optimizer]
 

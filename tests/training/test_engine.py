@@ -14,15 +14,15 @@ import torch
 from sharpose.data.augment import Augmentation
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.mannequin import annotations_path, images_path
-from sharpose.errors import InputError, Interrupted, RunFailed
-from sharpose.files import sha256_of
 from sharpose.models import create_model
+from sharpose.runtime.errors import InputError, Interrupted, RunFailed
+from sharpose.runtime.files import sha256_of
 from sharpose.training import loop
 from sharpose.training.checkpoints import read_state
 from sharpose.training.engine import Run, resume, start_heads, train
 from sharpose.training.loop import step_plan
 from sharpose.training.recipe import Recipe
-from sharpose.weights import read_weights, save_weights
+from sharpose.weights.files import read_weights, save_weights
 
 RECIPE = Recipe(
     epochs=4,

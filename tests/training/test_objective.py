@@ -6,9 +6,9 @@ import torch
 
 from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
-from sharpose.data.normalise import normalise
-from sharpose.data.skeleton import COCO
 from sharpose.models import create_model
+from sharpose.pose.normalise import normalise
+from sharpose.pose.skeleton import COCO
 from sharpose.training.loop import step_plan
 from sharpose.training.losses import heatmap_cross_entropy, heatmap_loss, joint_mse
 from sharpose.training.objective import SHaRPoseObjective

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from sharpose.codecs.udp import UdpCodec
-from sharpose.data.normalise import normalise
-from sharpose.data.skeleton import COCO
 from sharpose.models import create_model
+from sharpose.pose.normalise import normalise
+from sharpose.pose.skeleton import COCO
 from sharpose.training.losses import keep_ratio_loss, token_distillation
 from sharpose.training.objective import objective_for
 from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
-from sharpose.weights import save_weights
+from sharpose.weights.files import save_weights
 
 TINY = {"embed_dim": 24, "num_heads": 2, "depth": 6}
 

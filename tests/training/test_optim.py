@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sharpose.conformance.run import run_case
-from sharpose.errors import InputError
+from experiments.conformance.run import run_case
 from sharpose.models import create_model
+from sharpose.runtime.errors import InputError
 from sharpose.training.optim import learning_rate, make_optimizer, parameter_rule
 from sharpose.training.recipe import Recipe, load_recipe
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sharpose.data.augment import Augmentation
-from sharpose.errors import InputError
 from sharpose.models import list_models
+from sharpose.runtime.errors import InputError
 from sharpose.training.recipe import FOLDER, Recipe, load_recipe, own_recipe
 
 

@@ -22,9 +22,9 @@ from sharpose.data.mannequin.detections import simulate_detections
 from sharpose.data.mannequin.parameters import MannequinParameters
 from sharpose.data.mannequin.request import annotations_path, check_request, detections_path, images_path
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene
-from sharpose.errors import InputError, RunFailed
-from sharpose.files import sha256_of
-from sharpose.signals import blocked_in_children
+from sharpose.runtime.errors import InputError, RunFailed
+from sharpose.runtime.files import sha256_of
+from sharpose.runtime.signals import blocked_in_children
 
 # COCO's limbs, as pairs of keypoints counted from 1.
 COCO_SKELETON = [

@@ -31,9 +31,9 @@ from sharpose.data.mannequin.request import (
 )
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES, Person, keypoint_positions, set_stage
 from sharpose.data.mpii import CENTER_DROP, SCALE_UNIT
-from sharpose.data.skeleton import MPII
-from sharpose.errors import RunFailed
-from sharpose.files import sha256_of, write_atomically, write_json
+from sharpose.pose.skeleton import MPII
+from sharpose.runtime.errors import RunFailed
+from sharpose.runtime.files import sha256_of, write_atomically, write_json
 
 Array = np.ndarray
 # MPII's joints that COCO lacks, by the skeleton's own names; the head's top is found apart

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

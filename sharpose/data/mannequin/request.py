@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpose.data.mannequin.parameters import MannequinParameters
-from sharpose.errors import InputError
+from sharpose.runtime.errors import InputError
 
 # Raised whenever the same people would get other MPII annotations; those files have their own manifest.
 MPII_VERSION = 1

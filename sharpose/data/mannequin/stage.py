@@ -13,7 +13,7 @@ from sharpose.data.mannequin.paint import Actor, Cloths
 from sharpose.data.mannequin.poses import Pose
 from sharpose.data.mannequin.render import Camera, Canvas, Lens, Viewpoint
 from sharpose.data.mannequin.skeleton3d import Body, Build
-from sharpose.data.skeleton import COCO
+from sharpose.pose.skeleton import COCO
 
 Array = np.ndarray
 CROWD = 31  # the label of people who are too many and too small to be annotated one by one

@@ -68,5 +68,5 @@ SYSTEM = System(
     tokens_per_block=tokens_per_block,
     objective="sharpose.training.objective:DynamicViTObjective",
     encoder=EncoderNames(),
-    cases={"DynamicViT": "sharpose.conformance.token_reduction:check_dynamicvit"},
+    cases={"DynamicViT": "experiments.conformance.token_reduction:check_dynamicvit"},
 )

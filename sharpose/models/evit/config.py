@@ -75,5 +75,5 @@ SYSTEM = System(
     tokens_per_block=tokens_per_block,
     objective="sharpose.training.objective:EViTObjective",
     encoder=EncoderNames(),
-    cases={"EViT": "sharpose.conformance.token_reduction:check_evit"},
+    cases={"EViT": "experiments.conformance.token_reduction:check_evit"},
 )

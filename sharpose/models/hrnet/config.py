@@ -58,5 +58,5 @@ SYSTEM = System(
     sizes=SIZES,
     cost="sharpose.models.hrnet.cost:hrnet",
     layouts="sharpose.models.hrnet.layouts:LAYOUTS",
-    cases={"HRNet": "sharpose.conformance.parallel_branches:check_hrnet"},
+    cases={"HRNet": "experiments.conformance.parallel_branches:check_hrnet"},
 )

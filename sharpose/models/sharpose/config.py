@@ -213,5 +213,5 @@ SYSTEM = System(
     recipe="nano",
     layouts="sharpose.models.sharpose.layouts:LAYOUTS",
     encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
-    cases={"SHaRPose": "sharpose.conformance.models:check_sharpose"},
+    cases={"SHaRPose": "experiments.conformance.models:check_sharpose"},
 )

@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, Int
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from sharpose.errors import InputError
 from sharpose.models.layers.heads import KeypointTokenHead
 from sharpose.models.layers.token_merging import merging_blocks
 from sharpose.models.layers.tokens import (
@@ -30,6 +29,7 @@ from sharpose.models.layers.vit import PatchEmbed, init_linear, make_blocks, sin
 from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.sharpose.config import SHaRPoseConfig
 from sharpose.models.sharpose.predictors import GainPredictor, QualityPredictor
+from sharpose.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ SYSTEM = System(
     tokens_per_block=tokens_per_block,
     layouts="sharpose.models.tokenpose.layouts:LAYOUTS",
     cases={
-        "TokenPose-T": "sharpose.conformance.tokenpose:check_tokenpose",
-        "TokenPose-L": "sharpose.conformance.tokenpose:check_tokenpose",
+        "TokenPose-T": "experiments.conformance.tokenpose:check_tokenpose",
+        "TokenPose-L": "experiments.conformance.tokenpose:check_tokenpose",
     },
 )

@@ -72,5 +72,5 @@ SYSTEM = System(
     cost="sharpose.models.tome.cost:tome",
     tokens_per_block=tokens_per_block,
     encoder=EncoderNames(),
-    cases={"ToMe": "sharpose.conformance.token_reduction:check_tome"},
+    cases={"ToMe": "experiments.conformance.token_reduction:check_tome"},
 )

@@ -6,8 +6,8 @@ import re
 
 import torch
 
-from sharpose.errors import InputError
 from sharpose.models.layout import Layout, State, Table
+from sharpose.runtime.errors import InputError
 
 MMPOSE: Table = ((r"^backbone\.", ""), (r"^keypoint_head\.", "head."))
 

@@ -1,0 +1,1 @@
+"""Multiply-adds and tokens, from the store and in closed form."""

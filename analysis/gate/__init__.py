@@ -1,0 +1,1 @@
+"""Who leaves early, judged from stored predictions."""

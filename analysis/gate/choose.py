@@ -1,0 +1,110 @@
+"""A quality threshold chosen on some people and reported on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.gate.gate import RESAMPLES, Candidate, Cost, Gate, Point, pick, sweep
+from analysis.gate.gate_table import cost_of
+from analysis.gate.predictions import Predictions, read_predictions
+from analysis.tables.derived import columns_of, derive, frame_of
+from analysis.tables.lines import Line, pick_device, read_lines
+from experiments.cells.cells import cells
+from experiments.spec.catalog import open_catalog
+from experiments.spec.spec import load_specs
+from experiments.spec.yamlfile import SpecError, nearest
+from results.store import Record, Store
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The threshold, and what it gives where it was chosen and where it is reported."""
+
+    row: str
+    chosen: Point
+    reported: Point
+    cost: Cost
+    datasets: tuple[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`: AP as fractions, multiply-adds per person."""
+        parts = zip(("chosen_on", "reported_on"), self.datasets, (self.chosen, self.reported), strict=True)
+        facts = {name: {"dataset": dataset, **point_facts(point, self.cost)} for name, dataset, point in parts}
+        return {"row": self.row, "quality_threshold": self.chosen.threshold, **facts}
+
+
+def point_facts(point: Point, cost: Cost) -> dict[str, float | None]:
+    return {
+        "ap": point.metrics.ap,
+        "ap_low": point.interval.low,
+        "ap_high": point.interval.high,
+        "ap_minus_all": point.minus_all.value,
+        "ap_minus_all_low": point.minus_all.low,
+        "ap_minus_all_high": point.minus_all.high,
+        "exited": point.exited,
+        "macs": cost.expected(point.refine_rate),
+    }
+
+
+def choose_threshold(
+    row: str,
+    *,
+    budget: float | None = None,
+    max_ap_loss: float | None = None,
+    specs: Sequence[str] = ("figure6", "figure6-test"),
+    tier: str = "nano",
+    coco: Path | None = None,
+    store: Store | None = None,
+    resamples: int = RESAMPLES,
+) -> Choice:
+    """Pick on the first spec's people and report on the second's; nothing is measured.
+
+    budget: expected multiply-adds per person; max_ap_loss: a fraction of 1, below refining everybody. Raises SpecError
+    when a row or its predictions are missing, or no threshold fits.
+    """
+    store = store or Store()
+    lines = [find_line(spec, row, tier, coco, store) for spec in specs]
+    first, second = (read_predictions(line.records["predictions"]) for line in lines)
+    cost = cost_of(lines[0])
+    found = stored_sweep(lines[0].records["predictions"], first, (specs[0], row), store)
+    picked = pick(found, cost, budget=budget, max_ap_loss=max_ap_loss)
+    if picked is None:
+        raise SpecError(
+            f"no threshold fits: the coarse stage alone takes {cost.coarse / 1e9:.2f} G multiply-adds; raise --budget"
+        )
+    chosen, reported = (Gate(people, resamples).point(picked.threshold) for people in (first, second))
+    where, elsewhere = (str(line.records["predictions"].provenance.get("dataset")) for line in lines)
+    return Choice(row, chosen, reported, cost, (where, elsewhere))
+
+
+def stored_sweep(record: Record, people: Predictions, asked_by: tuple[str, str], store: Store) -> list[Candidate]:
+    """Every candidate threshold on the people of a record, computed where it is not stored."""
+
+    def compute() -> dict[str, Any]:
+        # the intervals of candidates are not looked at, so choosing needs no bootstrap
+        return columns_of(pd.DataFrame(sweep(Gate(people, resamples=0))))
+
+    numbers = derive("sweep", {}, record, compute, asked_by=asked_by, store=store).metrics
+    return [Candidate(*row) for row in frame_of(numbers).itertuples(index=False)]
+
+
+def find_line(spec: str, row: str, tier: str, coco: Path | None, store: Store) -> Line:
+    """A row of a spec with its records. Raises SpecError where predictions or cost are missing."""
+    (loaded,) = load_specs([spec])
+    lines = read_lines(loaded, cells(loaded, open_catalog(tier, coco), pick_device("cpu", store)), store)
+    line = next((line for line in lines if line.row.label == row), None)
+    if line is None:
+        known = [line.row.label for line in lines]
+        raise SpecError(f"{spec} has no row {row!r}{nearest(row, known)}; rows: {', '.join(known)}")
+    for measure in ("predictions", "cost"):
+        if measure not in line.cells:
+            raise SpecError(f"{spec} does not measure {measure}; name a spec of kind gate, such as figure6")
+        if measure not in line.records:
+            why = line.cells[measure].blocked or f"run `sharpose run {spec}` first"
+            raise SpecError(f"{spec} {row}: no {measure} are stored: {why}")
+    return line

@@ -1,0 +1,220 @@
+"""The quality threshold from stored predictions: accuracy, early exits and cost at every threshold (Figure 6), and
+whether the predicted quality is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from analysis.gate.predictions import Array, Predictions
+from analysis.tables.statistics import Interval, percentile_interval
+from sharpose.evaluation.metrics.coco_ap import CocoMetrics
+
+RESAMPLES = 1000
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-adds per person of each stage."""
+
+    coarse: float
+    fine: float
+
+    def expected(self, refine_rate: float) -> float:
+        """Multiply-adds per person when a share of them looks again: coarse + refine rate × fine."""
+        return self.coarse + refine_rate * self.fine
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one threshold gives; `minus_all`: AP minus that of refining everybody, paired. AP as fractions."""
+
+    threshold: float
+    refine_rate: float
+    metrics: CocoMetrics
+    interval: Interval
+    minus_all: Interval
+
+    @property
+    def exited(self) -> float:
+        """The share of people that stop after the coarse stage."""
+        return 1 - self.refine_rate
+
+
+class Gate:
+    """Thresholds evaluated on one record's predictions, each set of refined people once."""
+
+    def __init__(self, predictions: Predictions, resamples: int = RESAMPLES) -> None:
+        self.predictions, self.resamples = predictions, resamples
+        self.known: dict[bytes, CocoMetrics] = {}
+
+    def point(self, threshold: float) -> Point:
+        """People whose predicted quality is below `threshold` take the fine answer, as in the model."""
+        return self.choice(threshold, self.predictions.quality < threshold)
+
+    def choice(self, threshold: float, refined: Array) -> Point:
+        """The same for any choice of people to refine."""
+        ours, everybody = self.ap(refined), self.ap(np.ones(len(refined), dtype=bool))
+        replicates = replicates_of(ours)
+        return Point(
+            threshold,
+            float(refined.mean()),
+            ours,
+            interval(ours.ap or 0.0, replicates),
+            interval((ours.ap or 0.0) - (everybody.ap or 0.0), replicates - replicates_of(everybody)),
+        )
+
+    def ap(self, refined: Array) -> CocoMetrics:
+        key = np.packbits(refined).tobytes()
+        if key not in self.known:
+            self.known[key] = self.predictions.ap(refined, self.resamples)
+        return self.known[key]
+
+    def at_random(self, refine_rate: float, seed: int = 0) -> Point:
+        """A control: as many people refined, drawn at random. What a gate must beat to have learnt anything."""
+        people = len(self.predictions.quality)
+        return self.choice(np.nan, first(np.random.default_rng(seed).permutation(people), refine_rate))
+
+    def ap_by_gain(self, refine_rate: float) -> float | None:
+        """Another control: as many people refined, those whose true OKS gains most, as if a gate could know it."""
+        coarse, fine = self.predictions.oks
+        return self.predictions.ap(first(np.argsort(coarse - fine, kind="stable"), refine_rate), resamples=0).ap
+
+
+def first(order: Array, refine_rate: float) -> Array:
+    """A choice of the first so many people of an order."""
+    refined = np.zeros(len(order), dtype=bool)
+    refined[order[: round(refine_rate * len(order))]] = True
+    return refined
+
+
+def replicates_of(metrics: CocoMetrics) -> Array:
+    return np.asarray(metrics.bootstrap.replicates if metrics.bootstrap else [np.nan], dtype=float)
+
+
+def interval(value: float, replicates: Array) -> Interval:
+    """The bootstrap interval; open (NaN) where nothing was resampled."""
+    if np.isnan(replicates).all():
+        return Interval(value, float("nan"), float("nan"))
+    return percentile_interval(value, replicates)
+
+
+def minus_random(gate: Gate, point: Point) -> Interval:
+    """AP of a threshold minus AP of refining as many people at random, paired."""
+    control = gate.at_random(point.refine_rate)
+    difference = replicates_of(point.metrics) - replicates_of(control.metrics)
+    return interval((point.metrics.ap or 0.0) - (control.metrics.ap or 0.0), difference)
+
+
+def candidates(quality: Array, steps: int = 40) -> list[float]:
+    """Thresholds that refine about 0, 1/steps … all of the people, ascending."""
+    inner = np.quantile(quality, np.linspace(0, 1, steps + 1)[1:])
+    # the highest quality itself must be below the last threshold for its person to be refined
+    return sorted({float(quality.min()), *map(float, inner), float(np.nextafter(quality.max(), np.inf))})
+
+
+def curve(gate: Gate, thresholds: Iterable[float], cost: Cost) -> pd.DataFrame:
+    """One line per threshold, AP in percent and cost in 1e9 multiply-adds; nobody and everybody refined at the ends."""
+    quality = gate.predictions.quality
+    ends = float(quality.min()), float(np.nextafter(quality.max(), np.inf))
+    inner = [threshold for threshold in sorted(thresholds) if ends[0] < threshold < ends[1]]
+    rows = []
+    for threshold in (ends[0], *inner, ends[1]):
+        point = gate.point(threshold)
+        random = minus_random(gate, point)
+        rows.append(
+            {
+                "threshold": threshold,
+                "exited_percent": 100 * point.exited,
+                "ap": percent(point.metrics.ap),
+                "ap_low": percent(point.interval.low),
+                "ap_high": percent(point.interval.high),
+                "ap50": percent(point.metrics.ap50),
+                "ap75": percent(point.metrics.ap75),
+                "ap_minus_all": percent(point.minus_all.value),
+                "ap_minus_all_low": percent(point.minus_all.low),
+                "ap_minus_all_high": percent(point.minus_all.high),
+                "ap_minus_random": percent(random.value),
+                "ap_minus_random_low": percent(random.low),
+                "ap_minus_random_high": percent(random.high),
+                "ap_by_gain": percent(gate.ap_by_gain(point.refine_rate)),
+                "gflops": cost.expected(point.refine_rate) / 1e9,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How well the predicted quality tells the true one: the OKS of the coarse stage or, of a gate by gain, 1 minus
+    what the fine look gains.
+
+    `rank`: Spearman's correlation of both; `rank_gain`: of the predicted quality and what the fine look gains in OKS,
+    which a useful gate makes negative; `error`: mean distance of bins of equal size from the diagonal.
+    """
+
+    rank: float
+    rank_gain: float
+    error: float
+    bins: pd.DataFrame
+
+
+def calibration(predictions: Predictions, bins: int = BINS, by_gain: bool = False) -> Calibration:
+    """Reliability in bins of equally many people, by predicted quality; `by_gain`: that of a gate by gain."""
+    quality, (coarse, fine) = predictions.quality, predictions.oks
+    truth = 1 - (fine - coarse) if by_gain else coarse
+    order = np.array_split(np.argsort(quality, kind="stable"), bins)
+    table = pd.DataFrame(
+        {
+            "predicted": [quality[rows].mean() for rows in order],
+            "true": [truth[rows].mean() for rows in order],
+            "true_fine": [fine[rows].mean() for rows in order],
+            "people": [len(rows) for rows in order],
+        }
+    )
+    weights = table["people"] / table["people"].sum()
+    return Calibration(
+        rank=float(spearmanr(quality, truth).statistic),
+        rank_gain=float(spearmanr(quality, fine - coarse).statistic),
+        error=float(((table["predicted"] - table["true"]).abs() * weights).sum()),
+        bins=table,
+    )
+
+
+class Candidate(NamedTuple):
+    """A threshold that may be picked; `ap` as a fraction."""
+
+    threshold: float
+    refine_rate: float
+    ap: float
+
+
+def sweep(gate: Gate) -> list[Candidate]:
+    """Candidate thresholds from cheap to dear; the last refines everybody."""
+    points = map(gate.point, candidates(gate.predictions.quality))
+    return [Candidate(point.threshold, point.refine_rate, point.metrics.ap or 0.0) for point in points]
+
+
+def pick(
+    found: Sequence[Candidate], cost: Cost, *, budget: float | None = None, max_ap_loss: float | None = None
+) -> Candidate | None:
+    """The best threshold of a `sweep`; None where none is allowed.
+
+    budget: the highest AP at no more than so much expected cost per person. max_ap_loss: the cheapest whose AP is at
+    most so much (a fraction) below that of refining everybody. Equal ones: the cheaper.
+    """
+    if budget is not None:
+        allowed = [one for one in found if cost.expected(one.refine_rate) <= budget]
+        return max(allowed, key=lambda one: (one.ap, -one.refine_rate), default=None)
+    allowed = [one for one in found if found[-1].ap - one.ap <= (max_ap_loss or 0.0)]
+    return min(allowed, key=lambda one: (one.refine_rate, -one.ap), default=None)

@@ -1,0 +1,178 @@
+"""The tables of kind `gate`: a line per model and quality threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from analysis.gate.gate import Calibration, Cost, Gate, calibration, curve
+from analysis.gate.predictions import read_predictions
+from analysis.tables.derived import columns_of, derive, frame_of
+from analysis.tables.footers import cost_text, missing_text, origin
+from analysis.tables.lines import Line
+from experiments.spec.spec import LoadedSpec
+from results.store import Record, Store
+
+# enough for the intervals of a curve; `sharpose choose-threshold` draws more
+CURVE_RESAMPLES = 200
+SMALL_LOSS = 0.3
+"""AP, in percent, that an exit may cost where it is said how many could leave."""
+
+
+@dataclass(frozen=True)
+class GateCurve:
+    """What a table and its figure show of one row; `runs`: ids of the records behind it, by measure; `by_gain`: its
+    gate asks what the fine look gains."""
+
+    label: str
+    frame: pd.DataFrame
+    calibration: Calibration
+    runs: Mapping[str, str] = field(default_factory=dict)
+    by_gain: bool = False
+
+
+def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[GateCurve]:
+    """Every row that has both its predictions and its cost."""
+    complete = [line for line in lines if {"predictions", "cost"} <= line.records.keys()]
+    return [read_curve(line, curve_record(loaded, line, store)) for line in complete]
+
+
+def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
+    """The curve of a row, computed where it is not stored: 20 evaluations with bootstrap take seconds."""
+    source, cost, by_gain = line.records["predictions"], cost_of(line), asks_gain(line)
+
+    def compute() -> dict[str, Any]:
+        predictions = read_predictions(source)
+        facts = calibration(predictions, by_gain=by_gain)
+        return {
+            "curve": columns_of(curve(Gate(predictions, CURVE_RESAMPLES), loaded.spec.thresholds, cost)),
+            "rank": facts.rank,
+            "rank_gain": facts.rank_gain,
+            "error": facts.error,
+            "bins": columns_of(facts.bins),
+        }
+
+    how = {
+        "thresholds": loaded.spec.thresholds,
+        "resamples": CURVE_RESAMPLES,
+        "macs": [cost.coarse, cost.fine],
+        "controls": ["random", "gain"],
+        **({"by_gain": True} if by_gain else {}),
+    }
+    return derive("curve", how, source, compute, asked_by=(loaded.id, line.row.label), store=store)
+
+
+def asks_gain(line: Line) -> bool:
+    """Whether the row's gate is by gain, not by quality."""
+    return line.cells["predictions"].options.get("gate") == "gain"
+
+
+def read_curve(line: Line, record: Record) -> GateCurve:
+    """A row's curve from its record."""
+    numbers = record.metrics
+    facts = Calibration(numbers["rank"], numbers["rank_gain"], numbers["error"], frame_of(numbers["bins"]))
+    runs = {measure: line.records[measure].run_id for measure in ("predictions", "cost")}
+    return GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs, asks_gain(line))
+
+
+def cost_of(line: Line) -> Cost:
+    """Multiply-adds of the row's stages, by fvcore, of the paper's model."""
+    metrics = line.records["cost"].metrics
+    return Cost(metrics["macs_fvcore_coarse"], metrics["macs_fvcore_fine"])
+
+
+def gate_frame(curves: list[GateCurve]) -> pd.DataFrame:
+    """Raw numbers of every row, for CSV."""
+    named = [
+        one.frame.assign(
+            label=one.label,
+            rank_correlation=one.calibration.rank,
+            **{f"{measure}_run_id": run for measure, run in one.runs.items()},
+        )
+        for one in curves
+    ]
+    frame = pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=["label"])
+    return frame[["label", *frame.columns.drop("label")]]
+
+
+def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.DataFrame:
+    """As it is printed; the first and last threshold of a row refine nobody and everybody."""
+    header = loaded.spec.row_header
+    rows = [
+        {
+            header: one.label,
+            "Q_thres": f"{row['threshold']:.3f}",
+            "exit early": f"{row['exited_percent']:.1f} %",
+            f"AP ({tier} tier)": f"{row['ap']:.1f} [{row['ap_low']:.1f}, {row['ap_high']:.1f}]",
+            "AP50": f"{row['ap50']:.1f}",
+            "AP75": f"{row['ap75']:.1f}",
+            "AP − all refined": spread(row["ap_minus_all"], row["ap_minus_all_low"], row["ap_minus_all_high"]),
+            "AP − random exits": spread(
+                row["ap_minus_random"], row["ap_minus_random_low"], row["ap_minus_random_high"]
+            ),
+            "AP, exits by true gain": f"{row['ap_by_gain']:.1f}",
+            "GFLOPs (expected)": f"{row['gflops']:.2f}",
+        }
+        for one in curves
+        for row in one.frame.to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [header, "Q_thres", f"AP ({tier} tier)"])
+
+
+def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
+    """The column of the frame and the measure behind every printed one."""
+    predicted = {
+        "Q_thres": "threshold",
+        "exit early": "exited_percent",
+        f"AP ({tier} tier)": "ap",
+        "AP50": "ap50",
+        "AP75": "ap75",
+        "AP − all refined": "ap_minus_all",
+        "AP − random exits": "ap_minus_random",
+        "AP, exits by true gain": "ap_by_gain",
+    }
+    found = {header: (key, "predictions") for header, key in predicted.items()}
+    return found | {"GFLOPs (expected)": ("gflops", "cost")}
+
+
+def spread(value: float, low: float, high: float) -> str:
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) -> list[str]:
+    """How the numbers were made, and what they say about the gate."""
+    records = [line.records["predictions"] for line in lines if "predictions" in line.records]
+    said = []
+    if records:
+        models = ", ".join(dict.fromkeys(str(record.provenance.get("model")) for record in records))
+        first = records[0]
+        said.append(
+            f"AP: {first.tier} tier, {models} on {first.provenance.get('dataset')} ({first.metrics['people']:,} people "
+            f"in {first.metrics['images']:,} images), ground-truth boxes, without flip test; both stages of everybody "
+            "were predicted once, and every threshold chooses between them; [95 % bootstrap interval, "
+            f"{CURVE_RESAMPLES} resamples of images], differences paired; {origin(records)}."
+        )
+        said.append(
+            "GFLOPs (expected) = coarse + share refined × fine, of the paper's model. Random exits: as many people "
+            "leave, drawn at random, which a gate has to beat. Exits by true gain: as many leave, those whose true OKS "
+            "the fine look raises least, which no gate can know."
+        )
+    for one in curves:
+        facts = one.calibration
+        better = one.frame.query("ap_minus_random_low > 0")
+        beats = ", ".join(f"{threshold:g}" for threshold in better["threshold"].round(3)) or "none"
+        most = one.frame.loc[one.frame["ap_by_gain"] >= one.frame["ap"].iloc[-1] - SMALL_LOSS, "exited_percent"].max()
+        judged = "gain" if one.by_gain else "quality"
+        truth = "OKS that the fine look gains" if one.by_gain else "true OKS of the coarse stage"
+        gained = "" if one.by_gain else f"; quality against the OKS that the fine look gains: {facts.rank_gain:+.2f}"
+        said.append(
+            f"{one.label}: predicted {judged} against {truth}: Spearman's rank correlation "
+            f"{facts.rank:.2f}, mean distance from the diagonal {facts.error:.3f}{gained}. "
+            f"Better than random exits beyond the interval at: "
+            f"{beats}. Of the shares here, a gate that knew the gain could "
+            f"let {most:.0f} % leave for {SMALL_LOSS} AP."
+        )
+    return [*said, *cost_text(lines), *missing_text(lines), *loaded.spec.notes]

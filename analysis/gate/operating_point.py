@@ -1,0 +1,85 @@
+"""The α and the quality threshold with the best stored AP within a latency, for stages as fast as they are here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.gate.choose import find_line, stored_sweep
+from analysis.gate.gate import RESAMPLES, Candidate, Cost, Gate, pick
+from analysis.gate.predictions import read_predictions
+from experiments.spec.spec import load_specs
+from experiments.spec.yamlfile import SpecError
+from results.store import Store
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """AP as fractions; milliseconds per person: expected, and of somebody who is refined."""
+
+    alpha: float
+    quality_threshold: float
+    refine_rate: float
+    ap: float
+    ap_low: float
+    ap_high: float
+    latency_ms: float
+    latency_ms_refined: float
+    dataset: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def frontier_rows(spec: str = "frontier") -> tuple[str, dict[float, str]]:
+    """A frontier's model and its rows by their α. Raises SpecError where rows differ in something else."""
+    (loaded,) = load_specs([spec])
+    settings = {row.label: loaded.settings(row) for row in loaded.spec.rows}
+    models = {one.model for one in settings.values()}
+    rows = {float(one.options["alpha"]): label for label, one in settings.items() if "alpha" in one.options}
+    if loaded.spec.kind != "gate" or len(models) > 1 or len(rows) < len(settings):
+        raise SpecError(
+            f"{spec}: not a spec of kind gate whose rows are one model's at several α; name one as frontier"
+        )
+    return models.pop(), rows
+
+
+def choose_operating_point(
+    latency_ms: float,
+    times: dict[float, Cost],
+    *,
+    spec: str = "frontier",
+    tier: str = "nano",
+    coco: Path | None = None,
+    store: Store | None = None,
+    resamples: int = RESAMPLES,
+) -> OperatingPoint:
+    """The best AP of all rows and thresholds whose expected latency is at most `latency_ms`; of equal ones the fastest.
+
+    times: by α, milliseconds per person of the coarse stage and of the fine one. Raises SpecError where predictions
+    are missing, or nothing is fast enough.
+    """
+    store, records, found = store or Store(), {}, list[tuple[float, Candidate]]()
+    for alpha, label in frontier_rows(spec)[1].items():
+        records[alpha] = find_line(spec, label, tier, coco, store).records["predictions"]
+        candidates = stored_sweep(records[alpha], read_predictions(records[alpha]), (spec, label), store)
+        picked = pick(candidates, times[alpha], budget=latency_ms)
+        found += [] if picked is None else [(alpha, picked)]
+    if not found:
+        fastest = min(time.coarse for time in times.values())
+        raise SpecError(f"nothing is that fast: the coarse stage alone takes {fastest:.3g} ms here; raise --latency-ms")
+    alpha, best = max(found, key=lambda one: (one[1].ap, -times[one[0]].expected(one[1].refine_rate)))
+    record = records[alpha]
+    again = Gate(read_predictions(record), resamples).point(best.threshold)
+    return OperatingPoint(
+        alpha=alpha,
+        quality_threshold=again.threshold,
+        refine_rate=again.refine_rate,
+        ap=again.interval.value,
+        ap_low=again.interval.low,
+        ap_high=again.interval.high,
+        latency_ms=times[alpha].expected(again.refine_rate),
+        latency_ms_refined=times[alpha].expected(1.0),
+        dataset=str(record.provenance.get("dataset")),
+    )

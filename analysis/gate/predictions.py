@@ -1,0 +1,105 @@
+"""What one pass stored of both stages, and the average precision of any choice between them. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from results.packed import unpack
+from results.store import Record, StoreError
+from sharpose.data.annotations import PoseFile
+from sharpose.evaluation.metrics.coco_ap import CocoMetrics, annotations_of, coco_ap
+from sharpose.evaluation.metrics.postprocess import clean_detections
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Both stages of N people with K keypoints, stage 0 coarse and 1 fine. Points in photograph pixels."""
+
+    keypoints: Array  # (2, N, K, 2)
+    scores: Array  # (2, N, K)
+    oks: Array  # (2, N)
+    quality: Array  # (N,)
+    image_ids: Array
+    instance_ids: Array
+    box_scores: Array
+    areas: Array
+    truth: PoseFile
+
+    def choose(self, refined: Array) -> list[dict[str, Any]]:
+        """COCO's results where `refined` (N,) people have the fine stage's answer and the others the coarse one's."""
+        stage, people = refined.astype(int), np.arange(len(refined))
+        keypoints, scores = self.keypoints[stage, people], self.scores[stage, people]
+        kept, final = clean_detections(
+            self.image_ids,
+            self.instance_ids,
+            keypoints,
+            scores,
+            self.box_scores,
+            self.areas,
+            self.truth.skeleton.sigmas,
+        )
+        rows = np.concatenate([keypoints, scores[..., None]], axis=2).reshape(len(final), -1)
+        return [
+            {
+                "image_id": int(self.image_ids[row]),
+                "category_id": self.truth.category_id,
+                "keypoints": rows[row].tolist(),
+                "score": float(final[row]),
+            }
+            for row in kept
+        ]
+
+    def ap(self, refined: Array, resamples: int) -> CocoMetrics:
+        """COCO's figures of a choice; the same seed and images every time, so that choices pair."""
+        return coco_ap(self.truth, self.choose(refined), resamples=resamples)
+
+
+def read_predictions(record: Record) -> Predictions:
+    """Unpack a record of the measure `predictions`. Raises StoreError when it lacks an array."""
+    arrays = unpack(record.metrics.get("arrays", ""))
+    try:
+        per_pixel, per_score = float(arrays["per_pixel"]), float(arrays["per_score"])
+        people = arrays["truth_rows"]
+        coarse = arrays["truth_keypoints"].astype(np.int64)[people] + arrays["coarse_minus_truth"]
+        return Predictions(
+            keypoints=np.stack([coarse, coarse + arrays["fine_minus_coarse"]]) / per_pixel,
+            scores=np.stack([arrays["coarse_scores"], arrays["fine_scores"]]) / per_score,
+            oks=np.stack([arrays["coarse_oks"], arrays["fine_oks"]]).astype(np.float64),
+            # in single precision, in which the model compares it with its threshold
+            quality=arrays["quality"],
+            image_ids=arrays["truth_image_ids"][people].astype(np.int64),
+            instance_ids=arrays["truth_ids"][people].astype(np.int64),
+            box_scores=arrays["box_scores"].astype(np.float64),
+            areas=arrays["areas"].astype(np.float64),
+            truth=annotations_of(annotation_file(arrays, record.metrics["category"], per_pixel)),
+        )
+    except KeyError as error:
+        raise StoreError(
+            f"record {record.run_id}: lacks {error}; measure it again with `sharpose run --again`"
+        ) from None
+
+
+def annotation_file(arrays: Mapping[str, Array], category: Mapping[str, Any], per_pixel: float) -> dict[str, Any]:
+    """The annotation file that the arrays stand for, as far as COCO's protocol reads it."""
+    points, seen = arrays["truth_keypoints"] / per_pixel, arrays["truth_visibility"]
+    rows: list[dict[str, Any]] = []
+    for number, labelled in enumerate(arrays["truth_num_keypoints"].tolist()):
+        row = {
+            "id": int(arrays["truth_ids"][number]),
+            "image_id": int(arrays["truth_image_ids"][number]),
+            "category_id": category["id"],
+            "iscrowd": int(arrays["truth_crowd"][number]),
+            "area": float(arrays["truth_areas"][number]),
+            "bbox": arrays["truth_bbox_xywh"][number].tolist(),
+            "keypoints": np.column_stack([points[number], seen[number]]).ravel().tolist(),
+        }
+        rows.append(row if labelled < 0 else {**row, "num_keypoints": labelled})
+    images = [{"id": image, "file_name": f"{image}.jpg"} for image in arrays["all_image_ids"].tolist()]
+    return {"images": images, "annotations": rows, "categories": [dict(category)]}

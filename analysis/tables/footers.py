@@ -1,0 +1,310 @@
+"""What has to be known to read a table: how its numbers were made, and why there are dashes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from analysis.tables.lines import (
+    Line,
+    compared_row,
+    pair_differences,
+    previous_difference,
+    stored_devices,
+    timed_together,
+)
+from analysis.tables.statistics import replicates_of, score_of
+from experiments.cells.cells import PAPER_SIZE, Cell
+from experiments.cells.provenance import Device
+from experiments.spec.catalog import EMBEDDED
+from experiments.spec.spec import LoadedSpec
+from results.store import Record, Store
+from sharpose.models.registry import recorded_cost
+
+DASH = "–"
+NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
+NO_WEIGHTS = re.compile(r"no (shared )?weights of (\S+) \((.+)\)")
+SHARED = "shared"
+NOISY = "~"
+APART = "†"
+
+
+def accuracy_text(lines: list[Line]) -> list[str]:
+    """What stands behind the AP or PCKh column."""
+    records = [line.records["accuracy"] for line in lines if "accuracy" in line.records]
+    if not records:
+        return []
+    # a control comes after the models
+    first, metrics, made = records[0], records[0].metrics, records[0].provenance
+    flip = "with" if first.identity["flip_test"] else "without"
+    boxes = "ground-truth boxes" if first.identity["boxes"] == "ground-truth" else "detected boxes"
+    score = score_of(metrics)
+    resamples = len(replicates_of(metrics, score))
+    interval = f"; [95 % bootstrap interval, {resamples:,} resamples of images]" if resamples else ""
+    size = f"{metrics['annotated_people']:,} people in {metrics['images']:,} images"
+    trained = [record for record in records if record.identity["weights_sha256"]] or records
+    models = named([str(record.provenance.get("model")) for record in trained])
+    return [
+        f"{NAMES[score]}: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
+        f"{interval}; {origin(records)}."
+    ]
+
+
+def test_sets_text(lines: list[Line]) -> list[str]:
+    """How many further people rows were measured on."""
+    found = {people: one.record for line in lines for people, one in line.test_sets.items() if one.record is not None}
+    sizes = [
+        f"{people} ({record.metrics['annotated_people']:,} people in {record.metrics['images']:,} images)"
+        for people, record in found.items()
+    ]
+    return [f"The same models also on {', '.join(sizes)}; intervals likewise. PCK is of models alone."] if sizes else []
+
+
+def budget_text(lines: list[Line]) -> list[str]:
+    """What the weights of the shared budget have in common, and what those have that start from trained blocks."""
+    trained = [line for line in lines if (cell := line.cells.get("accuracy")) is not None and cell.weights is not None]
+    those = [line for line in trained if is_shared(line.cells["accuracy"])]
+    made = shared_manifests(line.cells["accuracy"] for line in those)
+    if not made:
+        return []
+    who = "each row" if len(those) == len(trained) else ", ".join(line.row.label for line in those)
+    started = [name for name, facts in made.items() if facts["init"] is not None]
+    scratch = [name for name, facts in made.items() if facts["init"] is None]
+    said = [f"Shared training budget: {crops_text(made.values())}, the same recipe and augmentation; {who}, seed 0."]
+    if started:
+        said.append(
+            f"From the weights of one trained nano SHaRPose, as far as they have the same parts (so SHaRPose itself "
+            f"starts with most): {', '.join(started)}."
+        )
+    if scratch:
+        said.append(
+            f"From random weights, without any pretraining, as they share no parts with it: {', '.join(scratch)}; "
+            "their scores say little beside those of the others."
+        )
+    return [" ".join(said)]
+
+
+def is_shared(cell: Cell | None) -> bool:
+    """Whether a cell is of weights that were trained with the shared budget."""
+    return cell is not None and cell.weights is not None and cell.weights.parent.name == SHARED
+
+
+def shared_manifests(cells: Iterable[Cell | None]) -> dict[str, Any]:
+    """The manifests of those weights that were trained with the shared budget, by name."""
+    weights = [cell.weights for cell in cells if is_shared(cell)]  # type: ignore[union-attr]
+    return {path.stem: json.loads(path.with_suffix(".json").read_bytes()) for path in weights if path is not None}
+
+
+def crops_text(manifests: Iterable[Mapping[str, Any]]) -> str:
+    """How many crops trainings have seen."""
+    seen = sorted({facts["steps"] * facts["recipe"]["batch_size"] for facts in manifests})
+    return f"{seen[0]:,} crops each" if len(seen) == 1 else f"{seen[0]:,} to {seen[-1]:,} crops, NOT the same for all"
+
+
+def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """The paired differences to the row before, and whether any AP fell beyond its interval."""
+    pairs = [
+        (lines[i - 1].row.label, lines[i].row.label, previous_difference(loaded, lines, i))
+        for i in range(1, len(lines))
+    ]
+    said = [(a, b, d) for a, b, d in pairs if d is not None]
+    if not said:
+        return []
+    steps = "; ".join(f"{a} → {b}: {100 * d.value:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]" for a, b, d in said)
+    fallen = [b for _, b, d in said if d.high < 0]
+    verdict = (
+        f"lower than the row before, beyond the interval: {', '.join(fallen)}"
+        if fallen
+        else "none is lower beyond its interval"
+    )
+    return [f"AP differences by paired bootstrap: {steps}; {verdict}."]
+
+
+def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """Whether one row of every pair that the spec names has the higher score, by paired bootstrap."""
+    said, open_pairs = [], []
+    for first, second, difference in pair_differences(loaded, lines):
+        if difference is None:
+            open_pairs.append(f"{first} and {second}")
+            continue
+        verdict = "higher" if difference.low > 0 else "lower" if difference.high < 0 else "no difference"
+        numbers = f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+        said.append(f"{first} minus {second}: {numbers}, {verdict}")
+    records = [line.records["accuracy"] for line in lines if "accuracy" in line.records]
+    name = NAMES[score_of(records[0].metrics)] if records else ""
+    text = [f"{name} of pairs of rows, paired bootstrap, 95 %: {'; '.join(said)}."] if said else []
+    return text + ([f"{DASH} not compared, as a score is missing: {', '.join(open_pairs)}."] if open_pairs else [])
+
+
+def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """Which trainings stand behind mean and deviation, and which are missing."""
+    seeds = [(line, seed) for line in lines for seed in line.seeds]
+    if not seeds:
+        return []
+    made = shared_manifests(seed.cell for _, seed in seeds)
+    own = shared_manifests(line.cells["accuracy"] for line, _ in seeds)
+    budget = f"the shared training budget{f' ({crops_text(made.values())})' if made else ''}"
+    text = (
+        f"AP, mean ± sd: the row's own system, options and α trained with {budget}, seeds "
+        f"{', '.join(map(str, loaded.spec.seeds))}; sample standard deviation over those present, n of "
+        f"{len(loaded.spec.seeds)} in brackets."
+    )
+    apart = [] if own else ["The AP column is of other weights, not of these trainings."]
+    return [" ".join([text, *apart]), *missing_seeds_text(loaded, lines)]
+
+
+def own_seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """Which trainings from their own random weights stand behind a mean and its interval, and which are missing."""
+    if not any(line.seeds for line in lines):
+        return []
+    seeds = ", ".join(map(str, loaded.spec.seeds))
+    text = (
+        f"AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds {seeds}, each from random "
+        f"weights of its own; n of {len(loaded.spec.seeds)} in brackets, and an interval from three on. Trainings that "
+        "share a start are not counted."
+    )
+    return [text, *missing_seeds_text(loaded, lines)]
+
+
+def missing_seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """The further trainings that are missing."""
+    return [
+        f"{DASH} training with seed {number} of {said}"
+        for number in loaded.spec.seeds
+        for said in why_missing(
+            (line.row.label, seed.cell)
+            for line in lines
+            for seed in line.seeds
+            # what the row lacks itself is said of the row
+            if seed.cell.seed == number and seed.record is None and not same_cell(seed.cell, line.cells["accuracy"])
+        )
+    ]
+
+
+def same_cell(first: Cell, second: Cell) -> bool:
+    """Whether two cells are one number, or lack the same."""
+    return (first.identity, first.blocked) == (second.identity, second.blocked)
+
+
+def cost_text(lines: list[Line]) -> list[str]:
+    """What stands behind the GFLOPs column, and how far the three counts are apart."""
+    records = [line.records["cost"] for line in lines if "cost" in line.records]
+    if not records:
+        return []
+    models = named([str(record.provenance.get("model")) for record in records])
+    # only what has a threshold can leave people unrefined
+    refined = " with every person refined" if any("quality_threshold" in r.identity["model"] for r in records) else ""
+    forms = [(recorded_cost(record.identity["model"]), record.metrics) for record in records]
+    worst = 100 * max((form.disagreement(metrics) for form, metrics in forms if form is not None), default=0.0)
+    agree = f"agree to {max(worst, 0.001):.3f} %" if worst <= 0.1 else f"DISAGREE by {worst:.2f} %"
+    counts = "fvcore, torch's counter and the closed form"
+    if without := sum(form is None for form, _ in forms):
+        counts += f" (which {without} of {len(forms)} rows have none of)"
+    return [
+        f"GFLOPs are 1e9 multiply-adds of {models}{refined}, by fvcore "
+        f"(attention, norms and resizing included); {counts} {agree}; {origin(records)}."
+    ]
+
+
+def expected_cost_text(loaded: LoadedSpec) -> list[str]:
+    """How an expected cost is made."""
+    if "gflops_expected" not in loaded.spec.columns:
+        return []
+    return [
+        "GFLOPs (expected): multiply-adds per person by the closed form, from how many people were refined, and with "
+        "how many patches, when AP was measured."
+    ]
+
+
+def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Store) -> list[str]:
+    """What stands behind the speed columns; where nothing does, which devices have stored speeds."""
+    if not any("throughput" in line.cells for line in lines):
+        return []
+    records = [line.records["throughput"] for line in lines if "throughput" in line.records]
+    if not records:
+        others = "; ".join(str(other) for other in stored_devices(store) if other != device)
+        return [f"No speed is stored for {device}" + (f"; choose with --device: {others}." if others else ".")]
+    first = records[0]
+    how, rounds = first.identity, len(first.metrics.get("samples_ms", []))
+    model = named([str(record.provenance.get("model")) for record in records])
+    text = (
+        f"Speed: {model} on {device}, {how['precision']}, batch {how['batch_size']}, input tensor to heatmaps, "
+        f"random weights, median of {rounds} rounds with all rows interleaved; {origin(records)}."
+    )
+    said = [text]
+    if any(record.metrics.get("noisy") for record in records):
+        said.append(f"{NOISY} noisy: the samples spread too widely to rank this row.")
+    if "speed" in loaded.spec.columns:
+        reference = compared_row(loaded, lines)
+        if not all(timed_together(line, reference) for line in lines if "throughput" in line.records):
+            said.append(f"{APART} not timed in one session with the row it is compared with.")
+    return said
+
+
+def origin(records: list[Record]) -> str:
+    """Whether records were made on this machine or came with the repository, and when the last was made."""
+    published = sum(record.published for record in records)
+    whose = {0: "measured here", len(records): "published records"}.get(published, "published and local records")
+    return f"{whose}, last on {max(str(record.provenance.get('utc', '?'))[:10] for record in records)}"
+
+
+def paper_speed_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """What the paper leaves open about its FPS."""
+    if "images_per_s" not in loaded.spec.columns or not any(line.row.paper.images_per_s for line in lines):
+        return []
+    relative = "; only the ratios between rows can be set beside ours" if "speed" in loaded.spec.columns else ""
+    return [
+        "FPS (paper): the paper states neither the device nor what is timed; the release's script times data loading, "
+        f"copy, backbone and head, without warm-up{relative}."
+    ]
+
+
+def named(models: list[str], most: int = 4) -> str:
+    """The models behind a column: their names, or how many they are."""
+    different = list(dict.fromkeys(models))
+    return ", ".join(different) if len(different) <= most else f"{len(different)} models, one per row,"
+
+
+def missing_text(lines: list[Line]) -> list[str]:
+    """Why there are dashes."""
+    measures = dict.fromkeys(measure for line in lines for measure in line.cells)
+    sets = dict.fromkeys(people for line in lines for people in line.test_sets)
+    further = [
+        f"{DASH} accuracy on {people} of {said}"
+        for people in sets
+        for said in why_missing(
+            (line.row.label, line.test_sets[people].cell)
+            for line in lines
+            # what the row lacks itself is said of the row
+            if people in line.test_sets and line.test_sets[people].record is None and "accuracy" in line.records
+        )
+    ]
+    return further + [
+        f"{DASH} {measure} of {said}"
+        for measure in measures
+        for said in why_missing(
+            (line.row.label, line.cells[measure])
+            for line in lines
+            if measure in line.cells and measure not in line.records
+        )
+    ]
+
+
+def why_missing(lacking: Iterable[tuple[str, Cell]]) -> list[str]:
+    """Cells and their names: those that lack the same as one text, and all models that are not trained yet as one."""
+    labels: dict[str, list[str]] = {}
+    models: dict[str, list[str]] = {}
+    for label, cell in lacking:
+        tier = "" if cell.tier in (EMBEDDED, PAPER_SIZE) else f" --tier {cell.tier}"
+        why = cell.blocked or f"not measured yet (sharpose run {cell.spec}{tier})"
+        found = NO_WEIGHTS.fullmatch(why)
+        if found:
+            why = f"no {found[1] or ''}weights of … ({found[3]})"
+            models.setdefault(why, []).append(found[2])
+        labels.setdefault(why, []).append(label)
+    return [
+        f"{', '.join(those)}: {why.replace('…', ', '.join(dict.fromkeys(models.get(why, []))))}."
+        for why, those in labels.items()
+    ]

@@ -1,0 +1,159 @@
+"""The rows of a table with the records found for them, and what may stand in one column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis.tables.statistics import Interval, paired_difference
+from experiments.cells.cells import Cell
+from experiments.cells.provenance import Device, local_device
+from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec, Row
+from experiments.spec.yamlfile import SpecError
+from results.store import Record, Store
+
+# Numbers in one column are comparable only where these parts of their identities agree.
+SAME_IN_A_COLUMN = {
+    "accuracy": ("dataset", "boxes"),
+    "throughput": ("device", "threads", "batch_size", "refine_rate", "precision", "scope"),
+}
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The accuracy of one of a row's trainings with the shared budget, or on further people; None where there is none
+    yet."""
+
+    cell: Cell
+    record: Record | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a spec with its cells and the records found for them, by measure; its further trainings, and its
+    accuracy on further people, by data set."""
+
+    row: Row
+    cells: Mapping[str, Cell]
+    records: Mapping[str, Record]
+    seeds: tuple[Seed, ...] = ()
+    test_sets: Mapping[str, Seed] = field(default_factory=dict)
+
+    def metric(self, measure: str, key: str) -> Any:
+        """A measured value, None where there is none."""
+        record = self.records.get(measure)
+        return None if record is None else record.metrics.get(key)
+
+
+def read_lines(loaded: LoadedSpec, found: list[Cell], store: Store) -> list[Line]:
+    lines = []
+    for row in loaded.spec.rows:
+        cells = [cell for cell in found if cell.row == row.label]
+        own: dict[str, Cell] = {c.measure: c for c in cells if c.seed is None and c.test_set is None}
+        stored = {measure: stored_record(cell, store) for measure, cell in own.items()}
+        seeds = tuple(Seed(cell, stored_record(cell, store)) for cell in cells if cell.seed is not None)
+        others = {cell.test_set: Seed(cell, stored_record(cell, store)) for cell in cells if cell.test_set is not None}
+        known = {name: record for name, record in stored.items() if record is not None}
+        lines.append(Line(row, own, known, seeds, others))
+    return lines
+
+
+def stored_record(cell: Cell, store: Store) -> Record | None:
+    return None if cell.identity is None else store.find(cell.identity)
+
+
+def refuse_mixtures(loaded: LoadedSpec, lines: list[Line]) -> None:
+    """Raise SpecError where numbers in one column could not be compared."""
+    for measure, keys in SAME_IN_A_COLUMN.items():
+        first: Line | None = None
+        for line in lines:
+            if measure not in line.cells or line.cells[measure].identity is None:
+                continue
+            first = first or line
+            for key in keys:
+                if key in SETTINGS_SHOWN and key in loaded.spec.columns:
+                    continue
+                if identity(line, measure).get(key) != identity(first, measure).get(key):
+                    raise loaded.row_error(
+                        line.row,
+                        f"its {measure} has another {key} than row {first.row.label!r}; make two tables of them",
+                    )
+
+
+def identity(line: Line, measure: str) -> dict[str, Any]:
+    return line.cells[measure].identity or {}
+
+
+def previous_difference(loaded: LoadedSpec, lines: list[Line], index: int) -> Interval | None:
+    """The paired AP difference to the row before, where the spec asks for it and both rows are the same model."""
+    if loaded.spec.paired_with != "previous" or index == 0:
+        return None
+    now, before = lines[index].records.get("accuracy"), lines[index - 1].records.get("accuracy")
+    if now is None or before is None or now.identity["weights_sha256"] != before.identity["weights_sha256"]:
+        return None
+    return paired_difference(now.metrics, before.metrics)
+
+
+def pair_differences(loaded: LoadedSpec, lines: list[Line]) -> list[tuple[str, str, Interval | None]]:
+    """The spec's pairs: AP of the first minus AP of the second; None where one is missing or they do not pair."""
+    found = {line.row.label: line.records.get("accuracy") for line in lines}
+    differences = []
+    for first, second in loaded.spec.pairs:
+        ours, theirs = found[first], found[second]
+        known = None if ours is None or theirs is None else paired_difference(ours.metrics, theirs.metrics)
+        differences.append((first, second, known))
+    return differences
+
+
+def seed_scores(line: Line, key: str = "ap") -> list[float]:
+    """A metric of every training with the shared budget that is stored, whatever weights the row itself has."""
+    records = [seed.record for seed in line.seeds if seed.record is not None]
+    return [record.metrics[key] for record in records if record.metrics.get(key) is not None]
+
+
+def compared_row(loaded: LoadedSpec, lines: list[Line]) -> Line:
+    """The row that speeds are compared with."""
+    return next(line for line in lines if line.row.label == loaded.spec.compare_with)
+
+
+def relative_speed(line: Line, reference: Line) -> float | None:
+    """Speed relative to another row: as timed in one session where there was one, else from both records."""
+    together = timed_together(line, reference)
+    ours = line.metric("throughput", "images_per_s")
+    theirs = (
+        line.metric("throughput", "reference_images_per_s")
+        if together
+        else reference.metric("throughput", "images_per_s")
+    )
+    return ours / theirs if ours and theirs else None
+
+
+def timed_together(line: Line, reference: Line) -> bool:
+    """Whether the record of a speed holds the other row's speed of the same session."""
+    other = reference.cells.get("throughput")
+    return other is not None and line.metric("throughput", "reference_run_id") == other.run_id
+
+
+def pick_device(name: str, store: Store) -> Device:
+    """This machine's `cpu` or `cuda`, or the device of a stored speed whose name starts with `name`."""
+    if name in ("cpu", "cuda"):
+        return local_device(name)
+    stored = stored_devices(store, "throughput", "bench")
+    matches = [device for device in stored if str(device).lower().startswith(name.lower())]
+    if len(matches) != 1:
+        known = "; ".join(map(str, stored)) or "none"
+        raise SpecError(
+            f"device {name!r} means {len(matches)} devices with stored speeds; use cpu, cuda, or one of: {known}"
+        )
+    return matches[0]
+
+
+def stored_devices(store: Store, *measures: str) -> list[Device]:
+    """Every device that a stored speed of these measures was measured on; of throughput, where none is named."""
+    identities = [record.identity for measure in measures or ("throughput",) for record in store.records(measure)]
+    kinds = {
+        (i["device"], i["threads"]): Device("cuda" if i["threads"] is None else "cpu", i["device"], i["threads"])
+        for i in identities
+    }
+    return sorted(kinds.values(), key=str)

@@ -1,0 +1,76 @@
+"""Raw numbers for files: a row that the chosen device has not timed keeps the speed of one that has.
+
+A printed column is of one device, named in its header; a file names the device of every row instead, so that nothing
+published is lost where tables are written on another machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.tables.lines import stored_devices
+from analysis.tables.tables import Table, build_tables
+from experiments.cells.provenance import local_device
+from results.store import Store
+
+SPEED = ["images_per_s", "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy", "speed_relative"]
+RUN = "throughput_run_id"
+KINDS = ("cpu", "cuda")
+
+
+def for_files(
+    built: list[Table],
+    names: Iterable[str | Path] = (),
+    *,
+    tier: str = "nano",
+    device: str = "cpu",
+    store: Store | None = None,
+) -> list[Table]:
+    """The tables `built` with these choices, each row with the speed and name of one device, or of none.
+
+    Other devices are of the same kind, those with most stored speeds first; a device that was chosen by its name stands
+    for itself alone.
+    """
+    store = store or Store()
+    own = [replace(table, frame=named_where_timed(table.frame)) for table in built]
+    names = list(names)
+    for other in other_devices(device, store) if any(untimed(table.frame).any() for table in own) else ():
+        theirs = build_tables(names, tier=tier, device=other, store=store)
+        own = [
+            replace(mine, frame=completed(mine.frame, named_where_timed(one.frame)))
+            for mine, one in zip(own, theirs, strict=True)
+        ]
+    return own
+
+
+def other_devices(device: str, store: Store) -> list[str]:
+    """The devices beside this machine's of which speeds are stored, most first."""
+    if device not in KINDS:
+        return []
+    speeds = Counter(str(record.provenance.get("device")) for record in store.records("throughput"))
+    others = [str(one) for one in stored_devices(store) if one.kind == device and one != local_device(device)]
+    return sorted(others, key=lambda name: -speeds[name])
+
+
+def untimed(frame: pd.DataFrame) -> pd.Series:
+    """Which rows lack a speed; none where the table has no such column."""
+    return frame[RUN].isna() if RUN in frame else pd.Series(False, index=frame.index)
+
+
+def named_where_timed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with no device where there is no speed."""
+    return frame.assign(device=frame["device"].where(~untimed(frame))) if "device" in frame else frame
+
+
+def completed(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """The frame with another device's speeds in the rows that have none."""
+    rows = untimed(frame)
+    columns = [name for name in (*SPEED, "device", RUN) if name in frame and name in other]
+    chosen = {name: frame[name].where(~rows, other[name]) for name in columns}
+    # a column that was empty becomes one of numbers, which are then rounded alike
+    return frame.assign(**chosen).infer_objects()

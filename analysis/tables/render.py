@@ -1,0 +1,163 @@
+"""A table as text: for a terminal, Markdown, CSV of the raw numbers, LaTeX, JSON."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from functools import partial
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from analysis.tables.latex import latex
+from analysis.tables.tables import Table
+from experiments.spec.catalog import EMBEDDED, tier_folder
+from experiments.spec.spec import FOLDER
+from experiments.spec.yamlfile import SpecError
+from results.store import ROOT, StoreError, write
+
+Format = Literal["text", "markdown", "csv", "latex"]
+FORMATS: tuple[Format, ...] = ("text", "markdown", "csv", "latex")
+GAP = 3
+"""What a column needs beside its text."""
+BELOW = "not in the comparison"
+"""What Markdown, whose tables know no line, says above rows that stand below one."""
+SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
+# a bracket alone is none of a link, an underscore inside a word no emphasis, a single tilde no line through
+MARKUP = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=[(\[])|~(?=~)|(?<=~)~|^(?=[#>]|[-+] )")
+LOCAL_CSV = ROOT / "local" / "csv"
+
+
+def render(table: Table, form: Format = "text", width: int | None = None) -> str:
+    """A table as text for a terminal, Markdown, CSV of the raw numbers, or LaTeX (booktabs)."""
+    if form == "csv":
+        return table.frame.map(no_formula).to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    if form == "markdown":
+        headers = [str(header) for header in table.shown.columns]
+
+        def line(cells: Sequence[object]) -> str:
+            return "| " + " | ".join(markdown_text(str(cell)) for cell in cells) + " |"
+
+        body = [line(row) for row in table.shown.to_numpy().tolist()]
+        compared = len(body) - table.below
+        parted = [f"| *{BELOW}* |" + " |" * (len(headers) - 1)] if table.below else []
+        lines = [line(headers), line(["---"] * len(headers)), *body[:compared], *parted, *body[compared:]]
+        footer = [f"- {markdown_text(line)}" for line in table.footer]
+        return "\n".join([f"**{markdown_text(table.title)}**", "", *lines, "", *footer]) + "\n"
+    if form == "latex":
+        return latex(table)
+    if form != "text":
+        raise SpecError(f"format {form!r} is not known; use one of {', '.join(FORMATS)}")
+    return text_of(table, width or shutil.get_terminal_size((140, 24)).columns)
+
+
+def no_formula(value: Any) -> Any:
+    """A cell of a CSV; a text that a spreadsheet would compute is marked as text, by an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is: no emphasis, link, code, HTML or end of a cell begins in it."""
+    return MARKUP.sub(lambda found: "&lt;" if found[0] == "<" else f"\\{found[0]}", text.replace("&", "&amp;"))
+
+
+def text_of(table: Table, width: int) -> str:
+    """The table, in as many blocks of columns as `width` asks for, and its footer."""
+    page = io.StringIO()
+    console = Console(file=page, width=width, force_terminal=False, color_system=None, highlight=False)
+    for number, columns in enumerate(blocks(table, width)):
+        grid = RichTable(
+            title=Text(table.title + (" (more columns)" if number else "")),
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        shown = table.shown[columns]
+        rooms = widths(table, columns, width)
+        for place, (header, room) in enumerate(zip(columns, rooms, strict=True)):
+            grid.add_column(Text(header), justify="left" if place == 0 else "right", width=room)
+        for place, row in enumerate(shown.itertuples(index=False)):
+            if table.below and place == len(shown) - table.below:
+                grid.add_row(*("─" * room for room in rooms))
+            grid.add_row(*(Text(str(cell), no_wrap=True) for cell in row))
+        console.print(grid)
+    for line in table.footer:
+        console.print(Text(line))
+    return page.getvalue()
+
+
+def blocks(table: Table, width: int) -> list[list[str]]:
+    """The headers of each block: the labels, then as many columns as fit. What is compared stays together."""
+    labels, *others = map(str, table.shown.columns)
+    groups: list[list[str]] = []
+    for header in others:
+        if groups and ("(paper)" in header or "Δ" in header):
+            groups[-1].append(header)
+        else:
+            groups.append([header])
+    blocks = [[labels]]
+    for group in groups:
+        if len(blocks[-1]) > 1 and sum(map(partial(narrowest, table), [*blocks[-1], *group])) > width:
+            blocks.append([labels])
+        blocks[-1] += group
+    return blocks
+
+
+def widths(table: Table, headers: list[str], width: int) -> list[int]:
+    """Column widths at which every cell is whole and headers take as few lines as fit into `width`."""
+    narrow = [narrowest(table, header) - GAP for header in headers]
+    for lines in range(1, max(len(header.split()) for header in headers)):
+        found = [broken(header, least, lines) for header, least in zip(headers, narrow, strict=True)]
+        if sum(found) + GAP * len(found) <= width:
+            return found
+    return narrow
+
+
+def broken(header: str, least: int, lines: int) -> int:
+    """The smallest width, from `least` on, at which a header takes at most so many lines."""
+    return next(width for width in range(least, len(header) + least + 1) if len(wrap(header, width)) <= lines)
+
+
+def narrowest(table: Table, header: str) -> int:
+    """The width of a column whose header is broken between all words, with the space around it."""
+    return max(len(text) for text in [*header.split(), *map(str, table.shown[header])]) + GAP
+
+
+def as_dict(table: Table) -> dict[str, Any]:
+    """For `--json`: raw numbers, and the text under the table."""
+    rows = table.frame.astype(object).where(table.frame.notna(), None).to_dict("records")
+    return {"id": table.id, "title": table.title, "rows": rows, "footer": table.footer}
+
+
+def csv_folder(spec: Path, tier: str = EMBEDDED) -> Path:
+    """Where the raw numbers of a spec's table go: of ours to results/local, of a user's own beside it.
+
+    The published ones in results/csv are written by `sharpose export` alone. Those of other tiers than the embedded one
+    lie in folders of their own.
+    """
+    return tier_folder(LOCAL_CSV if spec.resolve().parent == FOLDER else spec.parent, tier)
+
+
+def write_csv(table: Table, folder: Path) -> Path:
+    """The raw numbers to `folder`/<table>.csv, whole or not at all. StoreError where that cannot be written, or is a
+    file of something else."""
+    path, text = folder / f"{table.id}.csv", render(table, "csv")
+    if path.is_file() and not starts_alike(path, text):
+        raise StoreError(f"{path}: not written over, as it is no table of ours; move it, or rename the spec")
+    return write(path, text.encode())
+
+
+def starts_alike(path: Path, text: str) -> bool:
+    """Whether a file begins with the same column as a table."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline(1000).strip().split(",")[0] == text.split("\n")[0].split(",")[0]
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,0 +1,253 @@
+"""From a spec to its cells: for every row and measure, what determines the number, or why it cannot be had here.
+
+Imports no torch: the identities of stored cells are known without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.cells.provenance import Device
+from experiments.spec.catalog import Blocked, Catalog
+from experiments.spec.spec import MEAN_POSE, PEER, LoadedSpec, Measure, Row, Settings, is_ours
+from results.store import run_id
+from sharpose.models.registry import describe, resolve_config
+
+# Raised when a change to the code would change the measured numbers: records of older versions are not used then.
+VERSIONS: dict[Measure | Literal["conformance"], int] = {
+    "accuracy": 1,
+    "predictions": 1,
+    "cost": 1,
+    # 2: what no result depends on is not computed any more
+    "throughput": 2,
+    "conformance": 1,
+}
+
+PCKH_VERSION = 1
+PAPER_SIZE = "paper-size"
+"""What stands for a tier where a number is that of the paper's models at all of them: cost and speed."""
+
+# Fields of a configuration that only shape training: the weights' hash stands for them.
+TRAINING_ONLY = ("drop_path", "position_init", "oks_target")
+# What a network keeps from its training, whatever is asked of it later, where it is not the system's usual.
+LEARNT = {
+    "stages": ("coarse", "fine"),
+    "relevance_rows": ("quality",),
+    "codec": ("udp", "dark"),
+    "gate": ("gain",),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number to measure. `blocked` says why it cannot be measured on this machine; `identity` is None where it is
+    not even known what would be.
+
+    `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy and
+    predictions. `seed` is that of a training with the shared budget, of which a table says mean and deviation.
+    `test_set` names further people on which the tier measures the row.
+    """
+
+    spec: str
+    row: str
+    measure: Measure
+    tier: str
+    model: str
+    options: dict[str, Any]
+    identity: dict[str, Any] | None = None
+    blocked: str | None = None
+    weights: Path | None = None
+    dataset: str | None = None
+    boxes: str = "ground-truth"
+    flip_test: bool = True
+    seed: int | None = None
+    test_set: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str | None:
+        return None if self.identity is None else run_id(self.identity)
+
+    @property
+    def name(self) -> str:
+        seed = "" if self.seed is None else f" (seed {self.seed})"
+        people = "" if self.test_set is None else f" on {self.test_set}"
+        return f"{self.spec} {self.row}{seed}{people}: {self.measure}"
+
+
+def cells(loaded: LoadedSpec, catalog: Catalog, device: Device) -> list[Cell]:
+    """Every cell of a spec at the catalog's tier; throughput on `device`."""
+    return [cell for row in loaded.spec.rows for cell in row_cells(loaded, row, catalog, device)]
+
+
+def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    settings = loaded.settings(row)
+    for measure in loaded.measures(row):
+        if measure == "accuracy":
+            yield accuracy_cell(loaded, row, settings, catalog)
+            for test_set in catalog.further_sets(settings.dataset):
+                yield accuracy_cell(loaded, row, settings, catalog, test_set=test_set)
+            # a control is not trained, so it has no seeds; of shared weights, seed 0 is the row's own cell once more
+            trained = is_ours(settings.model) and catalog.tier.shared is not None
+            for seed in loaded.spec.seeds if trained else ():
+                yield accuracy_cell(loaded, row, replace(settings, weights="shared"), catalog, seed)
+            continue
+        if measure == "predictions":
+            yield predictions_cell(loaded, row, settings, catalog)
+            continue
+        identity: dict[str, Any] = {
+            "measure": measure,
+            "version": VERSIONS[measure],
+            "model": model_identity(settings.model, settings.options),
+        }
+        speed = loaded.spec.throughput
+        details: dict[str, Any] = {}
+        if measure == "throughput":
+            batch = row.load.batch_size or speed.batch_size
+            how: dict[str, Any] = {
+                "batch_size": batch,
+                "precision": speed.precision,
+                "mode": speed.mode,
+                "scope": speed.scope,
+            }
+            identity = throughput_identity(settings.model, settings.options, device, **how)
+            if row.load.refine_rate is not None:
+                identity |= {"refine_rate": row.load.refine_rate}
+            details = {**speed.model_dump(), "batch_size": batch, "refine_rate": row.load.refine_rate}
+        yield Cell(
+            loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity, details=details
+        )
+
+
+def throughput_identity(
+    model: str,
+    options: dict[str, Any],
+    device: Device,
+    *,
+    batch_size: int,
+    precision: str,
+    mode: str,
+    scope: str = "model",
+) -> dict[str, Any]:
+    """What determines how fast a model is, everyone refined."""
+    identity = {"measure": "throughput", "version": VERSIONS["throughput"], "model": model_identity(model, options)}
+    identity |= {"batch_size": batch_size, "precision": precision, "scope": scope}
+    # eager is what every record of before this field was measured with
+    identity |= {"mode": mode} if mode != "eager" else {}
+    return identity | {"device": device.name, "threads": device.threads}
+
+
+def accuracy_cell(
+    loaded: LoadedSpec,
+    row: Row,
+    settings: Settings,
+    catalog: Catalog,
+    seed: int | None = None,
+    test_set: str | None = None,
+) -> Cell:
+    """The accuracy of a row at the catalog's tier; with `seed`, of one of several trainings of the same model; with
+    `test_set`, on people beside those of the row."""
+    settings = at_tier(settings, catalog)
+    cell = Cell(
+        loaded.id, row.label, "accuracy", catalog.name, settings.model, settings.options, seed=seed, test_set=test_set
+    )
+    control, peer = settings.model == MEAN_POSE, settings.model.startswith(PEER)
+    try:
+        if settings.dataset == "":
+            raise loaded.row_error(row, "accuracy needs a `dataset`, here or in base")
+        dataset = test_set or catalog.stand_in("dataset", settings.dataset)
+        model = settings.model if control or peer else catalog.stand_in("model", settings.model)
+        identity = {"measure": "accuracy", "version": VERSIONS["accuracy"], "dataset": catalog.data_identity(dataset)}
+        identity |= {"boxes": catalog.boxes_identity(dataset, settings.boxes), "flip_test": settings.flip_test}
+        if catalog.dataset(dataset).is_mpii:
+            identity |= {"score": {"name": "pckh", "version": PCKH_VERSION}}
+        weights = None
+        if control:
+            identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
+        elif peer:
+            identity |= {"model": catalog.peer_identity(model)}
+        else:
+            weights = catalog.weights(weights_name(model, settings.options, seed), settings.weights)
+            identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
+    except Blocked as reason:
+        return replace(cell, blocked=str(reason))
+    return replace(
+        cell,
+        model=model,
+        identity=identity,
+        blocked=catalog.absence(dataset) or (catalog.peer_absence(model) if peer else None),
+        weights=weights,
+        dataset=dataset,
+        boxes=settings.boxes,
+        flip_test=settings.flip_test,
+    )
+
+
+def predictions_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog) -> Cell:
+    """Both stages of every person at the catalog's tier, with ground-truth boxes and without flip test."""
+    settings = at_tier(settings, catalog)
+    cell = Cell(loaded.id, row.label, "predictions", catalog.name, settings.model, settings.options, flip_test=False)
+    if (
+        settings.boxes != "ground-truth"
+        or settings.flip_test
+        or settings.options.get("quality_threshold", 0) is not None
+    ):
+        raise loaded.row_error(
+            row, "predictions need `boxes: ground-truth`, `flip_test: false` and `model.quality_threshold: null`"
+        )
+    try:
+        dataset = catalog.stand_in("dataset", settings.dataset)
+        model = catalog.stand_in("model", settings.model)
+        weights = catalog.weights(weights_name(model, settings.options), settings.weights)
+        identity = {
+            "measure": "predictions",
+            "version": VERSIONS["predictions"],
+            "dataset": catalog.data_identity(dataset),
+            "model": model_identity(model, settings.options),
+            "weights_sha256": catalog.sha256(weights),
+        }
+    except Blocked as reason:
+        return replace(cell, blocked=str(reason))
+    return replace(
+        cell,
+        model=model,
+        identity=identity,
+        blocked=catalog.absence(dataset),
+        weights=weights,
+        dataset=dataset,
+    )
+
+
+def at_tier(settings: Settings, catalog: Catalog) -> Settings:
+    """What a row measures with what a tier changes for all: boxes, and the options that its models learnt with."""
+    options = settings.options if settings.model == MEAN_POSE else {**settings.options, **catalog.tier.options}
+    return replace(settings, options=options, boxes=catalog.tier.boxes or settings.boxes)
+
+
+def weights_name(model: str, options: dict[str, Any], seed: int | None = None) -> str:
+    """The name of a row's weights: a network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one
+    that learnt with another choice of patches (`…-quality`), codec (`…-udp`), gate (`…-gain`) or seed (`…-seed1`)."""
+    seeds = [f"seed{seed}"] if seed else []
+    return "-".join([model, *learnt_with(options).values(), *seeds])
+
+
+def learnt_with(options: dict[str, Any]) -> dict[str, str]:
+    """The options that cannot be changed after training, where they are not what a system's own weights learnt with."""
+    return {name: options[name] for name, values in LEARNT.items() if options.get(name) in values}
+
+
+def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The system and its full resolved configuration, but for what only shapes training."""
+    described = describe(resolve_config(model, **options))
+    return {key: value for key, value in described.items() if key not in TRAINING_ONLY}
+
+
+def control_identity(dataset: str, catalog: Catalog) -> dict[str, Any]:
+    """The mean pose of a training set."""
+    training = catalog.dataset(dataset).training
+    if training is None:
+        raise Blocked(f"data set {dataset} names no training data (add `training` to {catalog.places.tiers.name})")
+    return {"system": MEAN_POSE, "training": catalog.data_identity(training)}

@@ -1,0 +1,142 @@
+"""Where, when and by what a number was made; the device it was made on. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from sharpose.runtime.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CODE = ("sharpose", "experiments", "results/store.py", "pyproject.toml")
+PACKAGES = ("torch", "torchvision", "timm", "fvcore", "numpy", "opencv-python-headless", "pycocotools")
+OPTIONAL_PACKAGES = ("onnx", "onnxruntime", "openvino", "transformers")
+
+DeviceKind = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """What ran the model: the processor's name, and for a CPU how many threads."""
+
+    kind: DeviceKind
+    name: str
+    threads: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.threads is None else f"{self.name}, {self.threads} threads"
+
+
+def local_device(kind: str) -> Device:
+    """This machine's device of a kind, `cpu` or `cuda`. Raises InputError when there is none."""
+    if kind == "cpu":
+        return Device("cpu", cpu_name(), usable_cores())
+    if kind == "cuda":
+        return Device("cuda", gpu_name())
+    raise InputError(f"device {kind!r} is not known; use cpu or cuda")
+
+
+def choose_device(kind: str) -> tuple[Device, str | None]:
+    """The device of a kind, and why it cannot be used where it is not there."""
+    try:
+        return local_device(kind), None
+    except InputError as error:
+        if kind != "cuda":
+            raise
+        return Device("cuda", "none"), str(error)
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's model name; where a virtual machine hides it, with family and model numbers."""
+    facts = cpu_facts()
+    name = facts.get("model name") or output(["sysctl", "-n", "machdep.cpu.brand_string"])
+    name = " ".join((name or platform.processor() or platform.machine()).split())
+    if any(character.isdigit() for character in name) or "model" not in facts:
+        return name
+    return f"{name} (family {facts.get('cpu family')}, model {facts['model']}, stepping {facts.get('stepping')})"
+
+
+def cpu_facts() -> dict[str, str]:
+    """What Linux says about the first processor; empty elsewhere."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+
+
+@cache
+def usable_cores() -> int:
+    """Cores this process may use, by its affinity and by the container's limit."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
+
+
+@cache
+def gpu_name() -> str:
+    names = (output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]) or "").splitlines()
+    if not names:
+        raise InputError("device cuda: no GPU here (nvidia-smi lists none); use --device cpu")
+    return names[0].strip()
+
+
+def provenance(device: Device) -> dict[str, Any]:
+    """What a record says about its making."""
+    changed = output(["git", "status", "--porcelain", "--", *CODE])
+    return {
+        "git_commit": output(["git", "rev-parse", "HEAD"]),
+        "git_dirty": None if changed is None else bool(changed),
+        "versions": {"python": platform.python_version(), **dict(versions())},
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": str(device),
+        "device_kind": device.kind,
+        "threads": device.threads,
+        "load": [round(value, 2) for value in os.getloadavg()],
+        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command(sys.argv),
+    }
+
+
+def command(words: list[str]) -> str:
+    """What was called, without the folder that it lies in: a program, or `python -m` and a module."""
+    program = Path(words[0])
+    # python -m sharpose.cli runs …/sharpose/cli/__main__.py
+    module = ["python", "-m", ".".join(program.parent.parts[-2:])] if program.name == "__main__.py" else [program.name]
+    return shlex.join([*module, *words[1:]])
+
+
+@cache
+def versions() -> tuple[tuple[str, str], ...]:
+    found = []
+    for package in (*PACKAGES, *OPTIONAL_PACKAGES):
+        try:
+            found.append((package, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(found)
+
+
+def output(command: list[str]) -> str | None:
+    """What a command prints, stripped; None when it is not there or fails."""
+    try:
+        done = subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, timeout=20, encoding="utf-8", errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,1 @@
+"""Checks against numbers of public reference implementations."""

@@ -1,0 +1,101 @@
+"""A conformance case on disk, and the comparison of one of our tensors with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sharpose.runtime.errors import InputError
+
+
+class Comparison(NamedTuple):
+    """How far one quantity is from the case's, and how far it may be."""
+
+    name: str
+    error: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One folder: `case.json`, and where the case has them `tensors.safetensors` and `weights.safetensors`."""
+
+    folder: Path
+    system: str
+    config: dict[str, Any]
+    tolerance: dict[str, Any]
+    expected: dict[str, Any]
+    tensors: dict[str, Tensor]
+    weights: dict[str, Tensor]
+
+    def inputs(self, name: str) -> Tensor:
+        return self.tensor(f"in.{name}")
+
+    def tensor(self, name: str) -> Tensor:
+        if name not in self.tensors:
+            raise InputError(f"{self.folder / 'tensors.safetensors'}: no tensor {name!r}; the case is incomplete")
+        return self.tensors[name]
+
+    def compare(self, name: str, ours: Tensor, *, relative: bool = True, bound: float | None = None) -> Comparison:
+        """`ours` against `out.<name>`: relative to the largest expected value, or absolute; whole numbers exactly."""
+        expected = self.tensor(f"out.{name}")
+        if ours.shape != expected.shape:
+            return Comparison(f"{name} (shape {tuple(ours.shape)} for {tuple(expected.shape)})", float("inf"), 0.0)
+        if not expected.is_floating_point():
+            return Comparison(name, float((ours.to(expected.dtype) != expected).sum()), 0.0)
+        error = (ours.double() - expected.double()).abs().max().item() if expected.numel() else 0.0
+        if relative:
+            largest = expected.double().abs().max().item() if expected.numel() else 1.0
+            return Comparison(name, error / largest if largest else error, bound or self.tolerance["relative_to_max"])
+        return Comparison(name, error, bound or self.tolerance["absolute"])
+
+    def compare_sets(self, name: str, ours: Tensor) -> Comparison:
+        """Rows of indices as sets: how many rows differ from `out.<name>`."""
+        expected = self.tensor(f"out.{name}")
+        if ours.shape != expected.shape:
+            return Comparison(f"{name} (shape {tuple(ours.shape)} for {tuple(expected.shape)})", float("inf"), 0.0)
+        differing = (ours.sort(dim=-1).values != expected.sort(dim=-1).values).any(dim=-1).sum()
+        return Comparison(f"{name} as sets", float(differing), 0.0)
+
+
+def load_case(folder: Path) -> Case:
+    """Read one case. Raises InputError naming the file when it is not one."""
+    path = folder / "case.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return Case(
+            folder=folder,
+            system=facts["system"],
+            config=facts.get("config", {}),
+            tolerance=facts.get("tolerance", {}),
+            expected=facts.get("expected", {}),
+            tensors=load_optional(folder / "tensors.safetensors"),
+            weights=load_optional(folder / "weights.safetensors"),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a conformance case ({type(error).__name__}: {error})") from error
+
+
+def load_optional(path: Path) -> dict[str, Tensor]:
+    if not path.exists():
+        return {}
+    try:
+        return load_file(path)
+    # safetensors raises its own error class, which is a plain Exception
+    except Exception as error:
+        raise InputError(f"{path}: not readable as safetensors ({error})") from error
+
+
+Model = TypeVar("Model", bound=torch.nn.Module)
+
+
+def eval_mode(model: Model, weights: dict[str, Tensor]) -> Model:
+    """`model` with exactly these weights, for evaluation."""
+    model.load_state_dict(weights)
+    return model.eval()

@@ -1,0 +1,75 @@
+"""Checks of detection clean-up, quality targets and PCKh against the numbers of the public code bases."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from experiments.conformance.case import Case, Comparison
+from experiments.conformance.codecs import UNIT
+from experiments.conformance.release_pck import heatmap_pck, release_instance_pck
+from sharpose.evaluation.metrics.pckh import mpii_truth, pckh
+from sharpose.evaluation.metrics.postprocess import Cleaning, clean_detections, oks_matrix
+from sharpose.pose.skeleton import COCO
+from sharpose.training.release_quality import release_instance_oks
+
+
+def check_coco_postprocessing(case: Case) -> list[Comparison]:
+    """Duplicate boxes, rescoring, hard and soft OKS suppression, and the OKS matrix of one image."""
+    keypoints = case.inputs("keypoints").double().numpy()
+    points, keypoint_scores = keypoints[..., :2], keypoints[..., 2]
+    areas = (case.inputs("scale").double() * UNIT).prod(dim=1).numpy()
+    image_ids, comparisons = case.inputs("image_id").numpy(), []
+    for index, variant in enumerate(case.config["variants"]):
+        kept, scores = clean_detections(
+            image_ids,
+            case.inputs("box_id").numpy(),
+            points,
+            keypoint_scores,
+            case.inputs("box_score").double().numpy(),
+            areas,
+            COCO.sigmas,
+            Cleaning("soft" if variant["soft"] else "hard", variant["oks_threshold"], variant["score_threshold"]),
+        )
+        ours, bound = torch.from_numpy(scores[kept]), case.tolerance["scores"]
+        comparisons += [
+            case.compare(f"v{index}.kept_rows", torch.from_numpy(kept)),
+            case.compare(f"v{index}.image_id", torch.from_numpy(image_ids[kept])),
+            case.compare(f"v{index}.scores", ours, relative=False, bound=bound),
+        ]
+    rows = case.tensor("out.oks_rows").numpy()
+    oks = torch.from_numpy(oks_matrix(points[rows], areas[rows], COCO.sigmas))
+    return [*comparisons, case.compare("oks_matrix", oks, relative=False, bound=case.tolerance["oks_matrix"])]
+
+
+def check_instance_oks(case: Case) -> list[Comparison]:
+    """The release's quality targets and its heatmap PCK."""
+    maps, targets, visible = case.inputs("heatmaps"), case.inputs("targets"), case.inputs("visible")
+    oks, counted = release_instance_oks(maps, targets, visible, case.inputs("scale") * UNIT, COCO.sigmas)
+    per_keypoint, mean = heatmap_pck(maps, targets, visible)
+    ours = {
+        "instance_mask": counted.long(),
+        "oks": oks[counted],
+        "instance_pck": release_instance_pck(maps, targets, visible)[counted],
+        "pck_per_joint": per_keypoint,
+        "pck_mean": mean[None],
+        "pck_valid_joints": (per_keypoint >= 0).sum()[None],
+    }
+    return [case.compare(name, value, relative=False) for name, value in ours.items()]
+
+
+def check_mpii_pckh(case: Case) -> list[Comparison]:
+    """PCKh at .5 and .1 per joint, groups and means; .11 as the mean one public code base prints for .1."""
+    boxes, points = case.inputs("head_boxes").numpy(), case.inputs("truth").numpy()
+    truth = mpii_truth(points, case.inputs("missing").numpy(), boxes)
+    predicted = case.inputs("predictions").double().numpy() + 1
+    half, tenth, eleventh = (pckh(predicted, truth, threshold) for threshold in (0.5, 0.1, 0.11))
+    ours = {
+        "groups": np.array(list(half.groups.values())),
+        "per_joint_0.5": half.per_joint,
+        "per_joint_0.1": tenth.per_joint,
+        "mean_0.5": np.array([half.mean]),
+        "mean_0.1": np.array([tenth.mean]),
+        "mean_0.11": np.array([eleventh.mean]),
+    }
+    return [case.compare(name, torch.from_numpy(value), relative=False) for name, value in ours.items()]

@@ -1,0 +1,50 @@
+"""Checks of TokenPose, on raw pixels (T) and on an HRNet stem (L), against the numbers of its public reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from experiments.conformance.case import Case, Comparison, eval_mode
+from sharpose.models.tokenpose.config import TokenPoseConfig
+from sharpose.models.tokenpose.model import TokenPose
+from sharpose.weights.importing import from_layout
+
+HEADS = {"single": "single", "two_layer": "two-layer"}
+
+
+def tokenpose_config(facts: dict[str, Any]) -> TokenPoseConfig:
+    stem = {}
+    if "widths" in facts:
+        stem = {
+            "stem_widths": tuple(facts["widths"]),
+            "stem_modules": tuple(facts["modules"]),
+            "stem_blocks_per_branch": facts["blocks_per_branch"],
+            "stem_stage1_blocks": facts["stem_bottlenecks"],
+        }
+    return TokenPoseConfig(
+        image_size=tuple(facts["image_size"]),
+        heatmap_size=tuple(facts["heatmap_size"]),
+        patch_size=tuple(facts["patch_size"]),
+        depth=facts["depth"],
+        num_heads=facts["num_heads"],
+        stacks=facts.get("stacks", 1),
+        embed_dim=facts["embed_dim"],
+        mlp_ratio=facts["mlp_ratio"],
+        head=HEADS[facts["head"]],  # type: ignore[arg-type]
+        num_keypoints=facts["num_keypoints"],
+        **stem,
+    )
+
+
+@torch.inference_mode()
+def check_tokenpose(case: Case) -> list[Comparison]:
+    """Stem features where there is a stem, keypoint tokens after every stack, and heatmaps."""
+    model = TokenPose(tokenpose_config(case.config))
+    eval_mode(model, from_layout(case.weights, "TokenPose", "official"))
+    images = case.inputs("image")
+    output = model(images)
+    stem = [case.compare("stem_features", model.stem(images))] if model.config.has_stem else []
+    tokens = [case.compare(f"tokens_stack{number}", one) for number, one in enumerate(output.keypoint_tokens, start=1)]
+    return [*stem, *tokens, case.compare("heatmaps", output.heatmaps)]

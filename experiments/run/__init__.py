@@ -1,0 +1,1 @@
+"""What is missing, measured here or as jobs."""

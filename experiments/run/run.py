@@ -1,0 +1,302 @@
+"""What is missing → measure → store. Nothing here prints a table; with everything stored nothing imports torch."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.cells.cells import Cell, cells
+from experiments.cells.measures import measure
+from experiments.cells.provenance import Device, choose_device, local_device, provenance
+from experiments.run.jobs import latest_notes
+from experiments.spec.catalog import Catalog, open_catalog
+from experiments.spec.spec import PEER, LoadedSpec, Measure, is_ours, load_specs
+from results.store import BadMetrics, Record, Store
+from sharpose.runtime.errors import RunFailed
+from sharpose.runtime.progress import Reporter, say
+
+State = Literal["stored", "missing", "blocked"]
+Say = Callable[[str], None]
+
+# cheap first, so that an interrupted run has most to show; speed last, when nothing of ours runs beside it
+ORDER: tuple[Measure, ...] = ("cost", "accuracy", "predictions", "throughput")
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """Where a cell stands; `reason` says why a blocked one cannot be measured here, and which job has a missing one."""
+
+    cell: Cell
+    state: State
+    record: Record | None = None
+    reason: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        cell = self.cell
+        kept = {"published": self.record.published if self.record else None, "reason": self.reason}
+        return {
+            "spec": cell.spec,
+            "row": cell.row,
+            "measure": cell.measure,
+            "tier": cell.tier,
+            "run_id": cell.run_id,
+            "state": self.state,
+            **kept,
+        }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One table's cells of one measure, counted by state."""
+
+    spec: str
+    measure: Measure
+    stored: int
+    missing: int
+    blocked: int
+
+    def __str__(self) -> str:
+        total = self.stored + self.missing + self.blocked
+        parts = {"missing": self.missing, "cannot be measured here": self.blocked}
+        rest = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+        return f"{self.spec:9} {self.measure:10} {self.stored:3} of {total:3} stored" + (f"; {rest}" if rest else "")
+
+
+def standings(statuses: Iterable[CellStatus]) -> list[Standing]:
+    """How far every table is, measure by measure."""
+    counts: dict[tuple[str, Measure], Counter[State]] = {}
+    for status in statuses:
+        counts.setdefault((status.cell.spec, status.cell.measure), Counter())[status.state] += 1
+    ordered = sorted(counts.items(), key=lambda item: (item[0][0], ORDER.index(item[0][1])))
+    return [Standing(*key, count["stored"], count["missing"], count["blocked"]) for key, count in ordered]
+
+
+def reasons(statuses: Iterable[CellStatus]) -> list[tuple[str, list[CellStatus]]]:
+    """Why cells cannot be measured here, the reason of most cells first."""
+    found: dict[str, list[CellStatus]] = {}
+    for status in statuses:
+        if status.state == "blocked":
+            found.setdefault(status.reason or "", []).append(status)
+    return sorted(found.items(), key=lambda item: -len(item[1]))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did: how many cells it measured, where every cell stands now, and what failed."""
+
+    measured: int
+    statuses: list[CellStatus]
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def blocked(self) -> list[CellStatus]:
+        return [status for status in self.statuses if status.state == "blocked"]
+
+
+def status(
+    names: Iterable[str | Path] = (),
+    *,
+    tier: str = "nano",
+    device: str = "cpu",
+    coco: Path | None = None,
+    measures: Sequence[Measure] = ORDER,
+    store: Store | None = None,
+) -> list[CellStatus]:
+    """Every cell of the specs: stored, missing, or blocked and why. Measures nothing."""
+    catalog, store = open_catalog(tier, coco), store or Store()
+    chosen, gpu = choose_device(device)
+    every = [cell for loaded in load_specs(names, tier) for cell in cells(loaded, catalog, chosen)]
+    found = [cell_status(cell, store, gpu) for cell in every if cell.measure in measures]
+    notes = latest_notes(store)
+    return [
+        replace(each, reason=notes[each.cell.name].line)
+        if each.state == "missing" and each.cell.name in notes
+        else each
+        for each in found
+    ]
+
+
+def cell_status(cell: Cell, store: Store, no_device: str | None = None) -> CellStatus:
+    """Where one cell stands."""
+    record = None if cell.identity is None else store.find(cell.identity)
+    if record is not None:
+        return CellStatus(cell, "stored", record)
+    if cell.blocked is not None:
+        return CellStatus(cell, "blocked", reason=cell.blocked)
+    if cell.measure == "throughput" and no_device:
+        return CellStatus(cell, "blocked", reason=no_device)
+    return CellStatus(cell, "missing")
+
+
+def run_specs(
+    names: Iterable[str | Path] = (),
+    *,
+    tier: str = "nano",
+    device: str = "cpu",
+    coco: Path | None = None,
+    measures: Sequence[Measure] = ORDER,
+    only: Collection[str] | None = None,
+    again: bool = False,
+    store: Store | None = None,
+    say: Say | None = None,
+) -> Summary:
+    """Measure every missing cell of the specs (all of them with `again`) and store each record as soon as it is known.
+
+    Of several processes none measures what another is measuring; each returns when all its cells are there.
+    `only`: the names of the cells that are meant. What fails is in the summary, and the rest goes on. Raises InputError
+    for bad specs, data or devices before anything is measured.
+    """
+    store, say = store or Store(), say or print_line
+    plan = make_plan(names, tier=tier, device=device, coco=coco, measures=measures, again=again, store=store)
+    jobs = groups([cell for cell in plan.missing if only is None or cell.name in only])
+    measured, failures = 0, list[str]()
+    for number, job in enumerate(jobs, 1):
+        runner = Runner(store, plan.catalog, plan.device, say, f"[{number}/{len(jobs)}]")
+        try:
+            measured += runner.run(job, alongside(job, plan.specs, plan.every), again)
+        except RunFailed as error:
+            say(f"[{number}/{len(jobs)}] failed: {error}")
+            failures.append(str(error))
+            measured += sum(store.find(cell.identity or {}) is not None for cell in job)
+    return Summary(measured, [cell_status(cell, store) for cell in plan.every], failures)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every cell of some specs on this machine, and those that are to be measured: of equal ones the first."""
+
+    catalog: Catalog
+    device: Device
+    specs: list[LoadedSpec]
+    every: list[Cell]
+    missing: list[Cell]
+
+
+def make_plan(
+    names: Iterable[str | Path],
+    *,
+    tier: str,
+    device: str,
+    coco: Path | None,
+    measures: Sequence[Measure],
+    again: bool,
+    store: Store,
+) -> Plan:
+    """What `run_specs` would measure. Raises InputError for bad specs, data or devices."""
+    catalog, chosen, specs = open_catalog(tier, coco), local_device(device), load_specs(names, tier)
+    every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in measures]
+    wanted = {cell.run_id: cell for cell in reversed(every) if cell.blocked is None}
+    missing = [
+        cell for cell in every if cell is wanted.get(cell.run_id) and (again or store.find(cell.identity or {}) is None)
+    ]
+    return Plan(catalog, chosen, specs, every, missing)
+
+
+def groups(missing: Sequence[Cell]) -> list[list[Cell]]:
+    """What is measured in one go: the speeds of a spec together, everything else alone; cheap measures first."""
+    single = [[cell] for measure in ORDER[:-1] for cell in missing if cell.measure == measure]
+    speeds: dict[str, list[Cell]] = {}
+    for cell in missing:
+        if cell.measure == "throughput":
+            speeds.setdefault(cell.spec, []).append(cell)
+    return single + list(speeds.values())
+
+
+def alongside(job: Sequence[Cell], specs: Sequence[LoadedSpec], every: Sequence[Cell]) -> Cell | None:
+    """The row that a table compares speeds with: it is timed in the same session, stored already or not."""
+    if job[0].measure != "throughput":
+        return None
+    label = next(loaded.spec.compare_with for loaded in specs if loaded.id == job[0].spec)
+    return next((c for c in every if (c.spec, c.measure, c.row) == (job[0].spec, "throughput", label)), None)
+
+
+def go_on(done: int, total: int) -> None:
+    """Nothing stops a measurement."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Measures one group of cells and stores their records.
+
+    With `wait_s` it waits no longer than that for other processes, and `tick` may end a measurement by raising.
+    """
+
+    store: Store
+    catalog: Catalog
+    device: Device
+    say: Say
+    prefix: str
+    wait_s: float | None = None
+    tick: Callable[[int, int], None] = go_on
+    clock: Callable[[], float] = time.monotonic
+
+    def run(self, job: Sequence[Cell], reference: Cell | None, again: bool) -> int:
+        """Measure `job`; wait for the cells that another process has taken, and take over those it gave up."""
+        end = None if self.wait_s is None else self.clock() + self.wait_s
+        left, measured, told = list(job), 0, False
+        while left:
+            with ExitStack() as leases:
+                mine = [cell for cell in left if leases.enter_context(self.store.lease(cell.run_id or ""))]
+                # another process may have stored it between our look and our lease
+                todo = mine if again else [cell for cell in mine if self.store.find(cell.identity or {}) is None]
+                if todo:
+                    self.measure(todo, reference)
+                measured += len(todo)
+            left = [cell for cell in left if cell not in mine]
+            if not again:
+                left = [cell for cell in left if self.store.find(cell.identity or {}) is None]
+            if left and not told:
+                who = self.store.holder(left[0].run_id or "")
+                names = ", ".join(cell.name for cell in left)
+                self.say(
+                    f"{self.prefix} waiting for another process that measures {names}" + (f" ({who})" if who else "")
+                )
+                told = True
+            if left and end is not None and self.clock() >= end:
+                break
+            if left:
+                time.sleep(POLL_S)
+        return measured
+
+    def measure(self, todo: Sequence[Cell], reference: Cell | None) -> None:
+        """Measure and store; RunFailed where metrics cannot be stored, after all others are."""
+        first, alone = todo[0], todo[0].measure == "throughput"
+        title = first.name if len(todo) == 1 else f"{first.spec}: {first.measure} of {len(todo)} rows"
+        self.say(f"{self.prefix} {title}")
+        with self.store.quiet(alone=alone, within_s=self.wait_s), Reporter(title, 1) as report:
+            began = self.clock()
+
+            def progress(done: int, total: int) -> None:
+                self.tick(done, total)
+                report.progress(done, total)
+
+            unusable = []
+            for cell, metrics in measure(todo, reference, self.catalog, self.device, progress):
+                # what is measured together shares its time
+                made = {**self.origin(cell), "seconds": round((self.clock() - began) / len(todo), 3)}
+                try:
+                    self.store.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, made))
+                except BadMetrics as error:
+                    unusable.append(str(error))
+        if unusable:
+            raise RunFailed("; ".join(unusable))
+
+    def origin(self, cell: Cell) -> dict[str, Any]:
+        """The record's provenance, with the names behind the hashes."""
+        options = cell.options if is_ours(cell.model) else None
+        names = {"model": cell.model, "options": options, "dataset": cell.dataset}
+        if cell.model.startswith(PEER):
+            names["trained_on"] = self.catalog.peer(cell.model).trained_on
+        return {**provenance(self.device), **{key: value for key, value in names.items() if value is not None}}
+
+
+def print_line(text: str) -> None:
+    """To stderr, so that stdout stays the result's."""
+    say(text)

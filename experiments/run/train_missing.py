@@ -1,0 +1,221 @@
+"""Train what the tables lack: the systems of a tier's shared budget that have no weights, the most valuable first.
+
+Any spare time fills the tables: every system has a run folder, from which the next call goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.cells.provenance import REPOSITORY
+from experiments.spec.catalog import Blocked, Catalog, brief, open_catalog
+from experiments.spec.tiers import RateTrials, SharedBudget, SharedSystem
+from experiments.spec.yamlfile import nearest
+from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed
+from sharpose.runtime.files import write_atomically, write_json
+
+State = Literal["there", "trained", "stopped", "failed", "waiting"]
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a system stands after a call: weights `there` before or `trained` now, `stopped` by the budget, `failed`,
+    or `waiting` for its turn; `note` says what is behind the last three."""
+
+    name: str
+    state: State
+    note: str = ""
+
+    @property
+    def line(self) -> str:
+        return f"{self.name:32} {self.state:8} {self.note}".rstrip()
+
+
+@dataclass(frozen=True)
+class Training:
+    """How `train_missing` trains: run folders in `out` (None: runs/shared, or the tier's), what `sharpose train` has
+    the same options for, and `start`: weights in place of those that the budget starts from."""
+
+    out: Path | None = None
+    device: str | None = None
+    workers: int = 0
+    preload: bool = False
+    start: Path | None = None
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90s`, `60m` or `1.5h`. Raises InputError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if found is None or float(found[1]) == 0:
+        raise InputError(f"--budget {text!r} does not work: it must be a time such as 90s, 60m or 1.5h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def train_missing(
+    tier: str, budget_s: float, only: Sequence[str] = (), how: Training | None = None, catalog: Catalog | None = None
+) -> list[Outcome]:
+    """Train the tier's systems that have no shared weights, one after the other, until the budget is spent.
+
+    A system that fails does not stop the others. Raises InputError for unknown names before anything is trained, and
+    Interrupted after SIGTERM.
+    """
+    deadline, how = time.monotonic() + budget_s, how or Training()
+    catalog = catalog or open_catalog(tier)
+    shared = shared_budget(catalog, only)
+    how = replace(how, out=how.out or REPOSITORY / "runs" / (catalog.tier.folder or "shared"))
+    outcomes = []
+    for name in shared.trainings:
+        if only and name not in only:
+            continue
+        if catalog.weights_path(name, "shared").exists():
+            # intact, or an error that says what to do
+            catalog.weights(name, "shared")
+            outcomes.append(Outcome(name, "there"))
+        elif time.monotonic() >= deadline:
+            outcomes.append(Outcome(name, "waiting", "its turn comes when there is time"))
+        else:
+            outcomes.append(attempt(name, shared, catalog, how, deadline))
+    return outcomes
+
+
+def shared_budget(catalog: Catalog, only: Sequence[str] = ()) -> SharedBudget:
+    """What the tier shares. Raises InputError where it shares nothing, and for a name that it does not have."""
+    shared = catalog.tier.shared
+    if shared is None:
+        raise InputError(f"tier {catalog.name} has no shared budget (add `shared` to {catalog.places.tiers.name})")
+    for name in only:
+        if name not in shared.trainings:
+            raise InputError(f"--only {name!r}: the shared budget has no such system{nearest(name, shared.trainings)}")
+    return shared
+
+
+def attempt(name: str, shared: SharedBudget, catalog: Catalog, how: Training, deadline: float) -> Outcome:
+    """Train one system; what goes wrong with it is its outcome."""
+    system, first = shared.trainings[name], shared.first_of(name)
+    if system.teacher is not None and not catalog.weights_path(system.teacher, "shared").exists():
+        return Outcome(name, "waiting", f"it learns from {system.teacher}, which has no shared weights yet")
+    if shared.learning_rates is not None and first != name and not catalog.weights_path(first, "shared").exists():
+        return Outcome(name, "waiting", f"it takes the learning rate of {first}, which has no shared weights yet")
+    try:
+        facts = train_system(name, shared, catalog, how, deadline)
+    except OutOfTime as stop:
+        return Outcome(name, "stopped", str(stop).split(";")[0])
+    except Interrupted:
+        raise
+    # a start that is not here, too
+    except (RunFailed, Blocked) as failure:
+        return Outcome(name, "failed", str(failure))
+    path = catalog.weights_path(name, "shared")
+    publish(Path(facts["weights"]), path, {key: facts[key] for key in ("learning_rates",) if key in facts})
+    return Outcome(name, "trained", f"{brief(path)} after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
+
+
+def train_system(name: str, shared: SharedBudget, catalog: Catalog, how: Training, deadline: float) -> dict[str, Any]:
+    """Train one system in its run folder, or go on where it stopped; the facts of its manifest.
+
+    Where the budget has a list of learning rates, with the best of them, and what was tried.
+    """
+    if shared.learning_rates is None:
+        return train_once(name, shared, catalog, how, deadline)
+    rates = chosen_rate(name, shared, shared.learning_rates, catalog, how, deadline)
+    changes = {"learning_rate": rates["chosen"]}
+    return {**train_once(name, shared, catalog, how, deadline, changes), "learning_rates": rates}
+
+
+def train_once(
+    name: str,
+    shared: SharedBudget,
+    catalog: Catalog,
+    how: Training,
+    deadline: float,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    folder: str = "",
+    trials: RateTrials | None = None,
+) -> dict[str, Any]:
+    """Train one system with changes to its recipe; with `trials`, in small, in a folder of its own."""
+    from sharpose.evaluation.validation import validate_on
+    from sharpose.training.session import train_and_export
+
+    system: SharedSystem = shared.trainings[name]
+    changed = {**system.recipe, **(changes or {})}
+    if system.teacher is not None:
+        changed["teacher"] = catalog.weights(system.teacher, "shared")
+    start = None
+    if system.start:
+        start = how.start or catalog.weights(shared.start or "", "shared")
+    return train_and_export(
+        model_name=system.model or name,
+        recipe_name=shared.recipe,
+        changes=changed,
+        data=[system.data or shared.data],
+        out=(how.out or Path()) / name / folder,
+        seed=system.seed,
+        init=start,
+        workers=how.workers,
+        precision=shared.precision,
+        preload=how.preload or shared.preload,
+        validate=validate_on(shared.validate_on if trials is None else [trials.judged_on]),
+        points=shared.points if trials is None else 1,
+        crops=None if trials is None else trials.crops,
+        device=how.device,
+        deadline=deadline,
+    )
+
+
+def chosen_rate(
+    name: str, shared: SharedBudget, trials: RateTrials, catalog: Catalog, how: Training, deadline: float
+) -> dict[str, Any]:
+    """The system's best learning rate of the list, and how each did. Raises RunFailed where all of them failed.
+
+    A training with another seed takes the rate of the first.
+    """
+    first = shared.first_of(name)
+    if first != name:
+        made = json.loads(catalog.weights_path(first, "shared").with_suffix(".json").read_text(encoding="utf-8"))
+        rates = made.get("learning_rates", {"chosen": made["recipe"]["learning_rate"]})
+        return {**rates, "chosen_for": first}
+    tried = [{"rate": rate, **tried_rate(name, rate, shared, trials, catalog, how, deadline)} for rate in trials.values]
+    judged = [one for one in tried if one.get(trials.score) is not None]
+    if not judged:
+        raise RunFailed(f"{name}: no learning rate of {trials.values} gave a {trials.score}: {tried[0].get('failed')}")
+    best = max(judged, key=lambda one: one[trials.score])
+    how_chosen = {"judged_on": trials.judged_on, "score": trials.score, "crops_each": trials.crops}
+    return {"chosen": best["rate"], **how_chosen, "tried": tried}
+
+
+def tried_rate(
+    name: str,
+    rate: float,
+    shared: SharedBudget,
+    trials: RateTrials,
+    catalog: Catalog,
+    how: Training,
+    deadline: float,
+) -> dict[str, Any]:
+    """AP and PCK after the training in small, which is kept from call to call; or why it failed."""
+    folder = f"tried-{rate:g}-{trials.crops}"
+    done = (how.out or Path()) / name / folder / f"{shared.trainings[name].model or name}.json"
+    try:
+        facts: Mapping[str, Any] = (
+            json.loads(done.read_text(encoding="utf-8"))
+            if done.exists()
+            else train_once(name, shared, catalog, how, deadline, {"learning_rate": rate}, folder=folder, trials=trials)
+        )
+    except RunFailed as failure:
+        return {"failed": str(failure).split(";")[0]}
+    last = facts["curve"][-1]
+    return {"crops": last["crops"], **{score: last[f"{trials.judged_on}_{score}"] for score in ("ap", "pck")}}
+
+
+def publish(made: Path, path: Path, more: Mapping[str, Any]) -> None:
+    """Copy weights and manifest, with `more` facts; the weights come last: their presence says that both are there."""
+    write_json(path.with_suffix(".json"), {**json.loads(made.with_suffix(".json").read_text(encoding="utf-8")), **more})
+    write_atomically(path, lambda temporary: temporary.write_bytes(made.read_bytes()))

@@ -1,0 +1,1 @@
+"""What specs, tiers and data sets are, read and checked."""

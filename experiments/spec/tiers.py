@@ -1,0 +1,250 @@
+"""What `tiers.yaml` holds: data sets by name, stand-ins for models at a tier, and the budget that systems share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from experiments.spec.spec import Strict
+from experiments.spec.yamlfile import nearest
+from sharpose.data.cache import MannequinSet, named_set
+from sharpose.data.photos import PHOTO_SETS
+from sharpose.models.registry import list_models
+
+
+class DataSet(Strict):
+    """A data set by name: generated people, or files inside a folder that --coco or SHARPOSE_<FOLDER> names.
+
+    `mannequin` is a named set of `sharpose.data.cache`, or its `first_images`. `training` names what models learn from.
+    `photos` names photographs of `sharpose.data.photos`, which says where their files are; sets of several sources are
+    for training. `ground_truth` is MPII's file with head boxes; people in its layout are scored by PCKh.
+    With `annotations_sha256` (of every source), what was measured elsewhere is found without the files.
+    `unavailable` says why accuracy on a set cannot be measured anywhere.
+    """
+
+    mannequin: str | None = None
+    first_images: int | None = Field(None, ge=1)
+    layout: Literal["coco", "mpii"] = Field("coco", description="of generated people's annotations")
+    photos: str | None = None
+    folder: str = Field("coco", pattern="^[a-z][a-z0-9_]*$")
+    annotations: str | None = None
+    annotations_sha256: str | list[str] | None = Field(None, description="of files that the repository cannot hold")
+    images: str | None = None
+    detections: str | None = None
+    ground_truth: str | None = None
+    by_name: Literal["coco", "mpii"] | None = Field(None, description="the layout onto which keypoints are matched")
+    training: str | None = None
+    unavailable: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def files_of_photos(cls, values: Any) -> Any:
+        """A set of one source is files inside the folder that its paths begin with."""
+        name = values.get("photos") if isinstance(values, dict) else None
+        if name is None:
+            return values
+        if name not in PHOTO_SETS:
+            raise ValueError(f"no set of photographs is called {name!r}{nearest(str(name), PHOTO_SETS)}")
+        if len(PHOTO_SETS[name]) > 1:
+            return values
+        annotations, images = (
+            path.partition("/") for path in (PHOTO_SETS[name][0].annotations, PHOTO_SETS[name][0].images)
+        )
+        return {"folder": annotations[0], "annotations": annotations[2], "images": images[2], **values}
+
+    @model_validator(mode="after")
+    def one_source(self) -> DataSet:
+        on_disk = (self.annotations is not None and self.images is not None) or len(self.sources) > 1
+        if on_disk + (self.mannequin is not None) + (self.unavailable is not None) != 1:
+            raise ValueError("give either mannequin, or annotations and images, or photos, or unavailable")
+        if self.mannequin is not None:
+            named_set(self.mannequin)
+        return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The annotations of a set of several sources, as paths inside the folder of all photographs."""
+        found = PHOTO_SETS.get(self.photos or "", ())
+        return tuple(source.annotations for source in found) if len(found) > 1 else ()
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The files of a set on disk, inside its folder."""
+        parts = {"annotations": self.annotations, "images": self.images, "detections": self.detections}
+        parts |= {"ground_truth": self.ground_truth}
+        return {part: path for part, path in parts.items() if path is not None}
+
+    @property
+    def is_mpii(self) -> bool:
+        """Whether people are scored by PCKh."""
+        return self.layout == "mpii" or self.ground_truth is not None
+
+    @property
+    def people(self) -> MannequinSet | None:
+        """The generated set; image i is the same however many there are."""
+        if self.mannequin is None:
+            return None
+        whole = named_set(self.mannequin)
+        return whole if self.first_images is None else replace(whole, images=self.first_images)
+
+
+class Peer(Strict):
+    """Another project's model, to be measured by the same code, and what it was `trained_on`, in words.
+
+    A network that gives heatmaps is a `file` inside a folder, with the sha256 of its weights (of an IR: of the .bin
+    beside it) and how it is read; `mediapipe` is the package's own, whatever version is installed, with the version
+    whose records stand where there is none.
+    """
+
+    trained_on: str = Field(min_length=1)
+    folder: str = Field("peers", pattern="^[a-z][a-z0-9_]*$")
+    file: str | None = None
+    weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    mediapipe: str | None = Field(None, description="a version of the package")
+    input: str = Field("", description="HEIGHTxWIDTH, where the graph leaves it open")
+    normalise: str = "imagenet"
+    channels: Literal["rgb", "bgr"] = "rgb"
+    codec: Literal["udp", "dark", "msra"] = "udp"
+    padding: float = Field(1.25, ge=1, le=4)
+
+    @model_validator(mode="after")
+    def one_kind(self) -> Peer:
+        if (self.file is None) == (self.mediapipe is None) or (self.file is None) != (self.weights_sha256 is None):
+            raise ValueError("give either file and weights_sha256, or mediapipe")
+        return self
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How crops and heatmaps are meant, which determines its numbers beside the weights."""
+        names = ("input", "normalise", "channels", "codec", "padding")
+        return {name: getattr(self, name) for name in names}
+
+
+class SharedSystem(Strict):
+    """How a system differs from the others that share a budget: its model (default: the name of its weights), its data
+    (other labels of the same people), changes to the recipe, the seed, whether it begins with the tier's `start`, and
+    whose shared weights teach it."""
+
+    model: str | None = None
+    data: str | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    seed: int = Field(0, ge=0)
+    start: bool = False
+    teacher: str | None = None
+
+
+class Repeated(Strict):
+    """Systems that are trained again with each of these seeds."""
+
+    seeds: list[Annotated[int, Field(ge=1)]]
+    systems: list[str]
+
+
+class RateTrials(Strict):
+    """The short list from which every system gets its learning rate: each is tried in a training in small, of so many
+    `crops`, and the one with the best `score` on the people `judged_on` is taken."""
+
+    values: list[Annotated[float, Field(gt=0)]] = Field(min_length=2)
+    crops: int = Field(ge=1)
+    judged_on: str
+    score: Literal["ap", "pck"] = "ap"
+
+
+class SharedBudget(Strict):
+    """One recipe and data set for all `systems` (names of weights), the most valuable first; `start`: where those that
+    can begin with trained blocks do, a name in the folder of shared weights; `repeated`: what comes after all others,
+    as NAME-seedN, and `afterwards` what comes last.
+
+    `validate_on`: sets on which AP and PCK are followed, `points` times, at halves of the way. `learning_rates`: left
+    out, the recipe's is everybody's. `precision` and `preload` are those of `sharpose train`.
+    """
+
+    recipe: str
+    data: str
+    start: str | None = None
+    validate_on: list[str] = Field(default_factory=list)
+    points: int = Field(5, ge=1)
+    learning_rates: RateTrials | None = None
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    preload: bool = False
+    systems: dict[str, SharedSystem]
+    repeated: Repeated | None = None
+    afterwards: dict[str, SharedSystem] = Field(default_factory=dict)
+
+    @property
+    def trainings(self) -> dict[str, SharedSystem]:
+        """Every system by the name of its weights, the most valuable first, then those with other seeds."""
+        again = {
+            self.again(name, seed): self.systems[name].model_copy(
+                update={"model": self.systems[name].model or name, "seed": seed}
+            )
+            for name in (self.repeated.systems if self.repeated else ())
+            for seed in (self.repeated.seeds if self.repeated else ())
+        }
+        return {**self.systems, **again, **self.afterwards}
+
+    @staticmethod
+    def again(name: str, seed: int) -> str:
+        """The name of a system's weights with another seed."""
+        return f"{name}-seed{seed}"
+
+    def first_of(self, name: str) -> str:
+        """The system that a training repeats, whose learning rate it takes; itself where it repeats none."""
+        repeated = self.repeated
+        names = {self.again(one, seed): one for one in repeated.systems for seed in repeated.seeds} if repeated else {}
+        return names.get(name, name)
+
+    @model_validator(mode="after")
+    def known_names(self) -> SharedBudget:
+        listed = {**self.systems, **self.afterwards}
+        for name, system in listed.items():
+            model = system.model or name
+            if model not in list_models():
+                raise ValueError(f"systems.{name}: no model is called {model!r}{nearest(model, list_models())}")
+            if system.start and self.start is None:
+                raise ValueError(f"systems.{name}.start: this budget names no `start`")
+            if system.teacher is not None and system.teacher not in self.systems:
+                close = nearest(system.teacher, self.systems)
+                raise ValueError(f"systems.{name}.teacher: no system is called {system.teacher!r}{close}")
+        for name in self.repeated.systems if self.repeated else ():
+            if name not in self.systems:
+                raise ValueError(f"repeated.systems: no system is called {name!r}{nearest(name, self.systems)}")
+        judged = self.learning_rates
+        if judged is not None and judged.judged_on not in self.validate_on:
+            raise ValueError(f"learning_rates.judged_on: {judged.judged_on!r} is not among validate_on")
+        return self
+
+
+Start = Literal["random", "label-free", "pose network"]
+"""What a training began with: nothing, an image encoder that has seen no keypoint, or weights of a pose network."""
+
+
+class Tier(Strict):
+    """What stands for a spec's models and data sets; None: they stand for themselves.
+
+    `without`: models and data sets that nothing stands for, and why. `shared`: the budget of `weights: shared`.
+    `options`: of every model that stands in, as it was trained. `boxes`: in place of a spec's.
+    `folder`: where inside the folder of weights all of a tier's lie; left out, the best and the shared ones are apart.
+    `title`: what titles say in place of "COCO val". `starts`: what the rows that are compared began with; others stand
+    below a line. `also`: by a spec's data set, the further columns of a row's accuracy: people and score.
+    """
+
+    models: dict[str, str] | None = None
+    datasets: dict[str, str] | None = None
+    without: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    boxes: Literal["ground-truth"] | None = None
+    folder: str | None = Field(None, pattern="^[a-z][a-z0-9-]*$")
+    title: str | None = None
+    starts: Start | None = None
+    also: dict[str, dict[str, Literal["ap", "pck"]]] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list, description="under every table with an accuracy at this tier")
+    shared: SharedBudget | None = None
+
+
+class Tiers(Strict):
+    tiers: dict[str, Tier]
+    datasets: dict[str, DataSet]
+    peers: dict[str, Peer] = Field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Programs run by themselves: benches, comparisons, examples."""

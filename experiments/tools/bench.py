@@ -1,0 +1,154 @@
+"""Times the rows of bench.yaml, measures what back-ends do to results, and stores the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.cells.measures import accuracy_metrics
+from experiments.cells.provenance import Device, local_device, provenance
+from experiments.run.run import Say, print_line
+from experiments.spec.bench_spec import (
+    BENCH,
+    DEPLOYED,
+    Bench,
+    Deployment,
+    Timing,
+    deployments,
+    load_bench,
+    sessions,
+    timings,
+)
+from experiments.spec.catalog import open_catalog
+from results.store import Record, Store
+from sharpose.data.cache import ensure_named
+from sharpose.runtime.progress import Reporter
+
+PARITY_PEOPLE = 32
+
+
+def run_bench(
+    *, device: str = "cpu", again: bool = False, store: Store | None = None, say: Say = print_line
+) -> dict[str, int]:
+    """Measure what the store lacks; speeds that are compared with each other only together.
+
+    Returns how many records were made, by measure. Raises InputError for a bad spec before anything is measured.
+    """
+    bench, catalog, chosen = load_bench(), open_catalog(), local_device(device)
+    store = store or Store()
+    timed, deployed = timings(bench, catalog, chosen), deployments(bench, catalog)
+    for label, lacking in [(one.row.label, one.lacking) for one in timed] + [
+        (one.label, one.lacking) for one in deployed
+    ]:
+        if lacking:
+            say(f"left out: {label}: {lacking}")
+    possible = [one for one in timed if not one.lacking]
+    made = {DEPLOYED: 0, BENCH: 0}
+    for deployment in deployed:
+        if not deployment.lacking and (again or store.find(deployment.identity) is None):
+            say(f"accuracy of {deployment.label}")
+            with store.quiet(alone=False):
+                metrics = measure_deployed(bench, deployment)
+            store.save(record(bench, deployment.identity, metrics, deployment.label, bench.deployed, chosen))
+            made[DEPLOYED] += 1
+    for group in sessions(possible):
+        if again or any(store.find(one.identity) is None for one in group):
+            say(f"speeds of {len(group)} rows, {bench.rounds} rounds: {', '.join(one.row.label for one in group)}")
+            with store.quiet(alone=True):
+                results = measure_speeds(bench, group, chosen)
+            for one in group:
+                store.save(record(bench, one.identity, results[one.row.label], one.row.label, one.row, chosen))
+                made[BENCH] += 1
+    return made
+
+
+def record(
+    bench: Bench, identity: dict[str, Any], metrics: dict[str, Any], row: str, made_of: Any, on: Device
+) -> Record:
+    """With the names behind the identity."""
+    names = {"model": made_of.model, "options": made_of.options, "dataset": bench.data}
+    tier = "nano" if identity["measure"] == DEPLOYED else "paper-size"
+    return Record(identity, metrics, "bench", row, tier, {**provenance(on), **names})
+
+
+def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dict[str, dict[str, Any]]:
+    from sharpose.efficiency.bench import measure_bench
+    from sharpose.efficiency.variants import People, Variant
+
+    people = ensure_named(bench.data)
+    files = People(people.annotations_file, people.images_folder)
+    variants = {
+        one.row.label: Variant(
+            one.row.model,
+            one.row.options,
+            one.row.batch_size or bench.batch_size,
+            one.row.backend,
+            one.row.precision,
+            one.row.scope,
+            files,
+            one.row.refine_rate,
+            one.row.streamed,
+        )
+        for one in timed
+    }
+    with Reporter("Timing", bench.rounds) as report:
+        return measure_bench(
+            variants, device=device.kind, rounds=bench.rounds, threads=device.threads, progress=report.progress
+        )
+
+
+def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
+    """AP with flip test on ground-truth boxes, with its bootstrap; and how far the heatmaps are from torch in fp32."""
+    from sharpose.evaluation.evaluate import assess
+
+    chosen, people = bench.deployed, ensure_named(bench.data)
+    evaluation, facts = assess(
+        model_name=chosen.model,
+        options=chosen.options,
+        annotations=None,
+        images=None,
+        data=bench.data,
+        boxes="ground-truth",
+        weights=str(deployment.weights),
+        flip_test=True,
+        batch_size=32,
+        workers=0,
+        device="cpu",
+        precision=deployment.row.precision,
+        backend=deployment.row.backend,
+        save_results=None,
+    )
+    error = heatmap_error(bench, deployment, people.annotations_file, people.images_folder)
+    digests = {name: facts[name] for name in ("annotations_sha256", "pictures_sha256")}
+    return {**accuracy_metrics(evaluation), **digests, "heatmaps_relative_error": error}
+
+
+def heatmap_error(bench: Bench, deployment: Deployment, annotations: Path, images: Path) -> float:
+    """‖a - b‖ / ‖b‖ of the heatmaps of the first people, b by torch in fp32."""
+    import torch
+
+    from sharpose.backends.deploy import deploy
+    from sharpose.backends.parity import difference
+    from sharpose.codecs.choice import codec_of
+    from sharpose.data.coco import CocoTopDown
+    from sharpose.models import create_model
+    from sharpose.pose.normalise import normalise
+    from sharpose.weights.files import load_weights
+
+    model, same = (create_model(bench.deployed.model, **bench.deployed.options).eval() for _ in range(2))
+    for one in (model, same):
+        load_weights(one, deployment.weights)
+    size, warp = model.config.image_size, codec_of(model.config).warp
+    dataset = CocoTopDown(annotations, images, image_size=size, warp=warp)
+    batch = torch.stack([torch.as_tensor(dataset[i]["image"]) for i in range(PARITY_PEOPLE)])
+    row = deployment.row
+    # some back-ends change the model that they are given
+    other = deploy(same, row.backend, precision=row.precision)
+    eager = row.backend == "eager" and row.precision != "fp32"
+    kind = torch.bfloat16 if row.precision == "bf16" else torch.float16
+    with torch.inference_mode():
+        expected = model(normalise(batch)).heatmaps
+        with torch.autocast("cpu", dtype=kind, enabled=eager):
+            found = other(normalise(batch)).heatmaps.float()
+    return difference(found, expected)

@@ -1,0 +1,190 @@
+"""People as the model sees them, kept with the results so that figures need neither torch nor data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.cells.measures import data_files
+from experiments.spec.catalog import EMBEDDED, Blocked, Catalog, examples_folder, open_catalog
+from results.store import write
+from sharpose.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from sharpose.data.coco import CocoTopDown
+    from sharpose.models.output import PoseModel
+
+MODEL, VITPOSE, ALPHA = "sharpose-base-256x192", "vitpose-base-256x192", 0.3
+PEOPLE = (0, 100, 250, 400, 550, 700)
+"""Places in the data set of the people of Figure 5, fixed without looking."""
+OPEN_LICENCES = (4, 5, 7, 8)
+"""COCO's numbers of licences under which a crop may be shown to others with its source named: CC BY, CC BY-SA, and no
+known restriction."""
+FEWEST_KEYPOINTS = 10
+
+
+def save_examples(tier: str = EMBEDDED) -> list[Path]:
+    """Save the concept's person, the people of Figure 5, and the blocks of Figure 2, as a tier's models see them.
+
+    Of photographs, people of COCO's open licences alone. Raises InputError where a tier has no weights or people yet.
+    """
+    catalog = open_catalog(tier)
+    try:
+        model, digest = trained(catalog, MODEL, alpha=ALPHA, quality_threshold=None)
+        people = people_for(catalog, model)
+        chosen = choose(people)
+        first, *others = [Shown(catalog, people, index, found) for index, found in chosen.items()]
+        paths = [save_person(model, digest, first, "person")]
+        paths += [save_person(model, digest, one, f"person-{number}") for number, one in enumerate(others, 1)]
+        return [*paths, save_blocks(first)]
+    except Blocked as reason:
+        raise InputError(f"no examples of tier {tier}: {reason}") from None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One person of a tier's people, by place, and whose photograph it is."""
+
+    catalog: Catalog
+    people: CocoTopDown
+    index: int
+    attribution: dict[str, str]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """The people's name and the person's; of a photograph, its licence and address too."""
+        person = int(self.people.instances[self.index].instance_id)
+        return {"dataset": dataset_of(self.catalog), "instance_id": person, **self.attribution}
+
+
+def trained(catalog: Catalog, name: str, kind: str = "best", **options: Any) -> tuple[PoseModel, str]:
+    """The stand-in of a model with its weights of this tier, and their sha256. Raises Blocked where it has none."""
+    from sharpose.models import create_model
+    from sharpose.weights.files import load_weights
+
+    stand_in = catalog.stand_in("model", name)
+    path = catalog.weights(stand_in, kind)
+    model = create_model(stand_in, **options, **catalog.tier.options)
+    return model.eval(), load_weights(model, path)
+
+
+def dataset_of(catalog: Catalog) -> str:
+    """Generated people are those that tables are about; of photographs, those with licences, to report choices on."""
+    name = catalog.stand_in("dataset", "coco-val")
+    return name if catalog.dataset(name).mannequin is not None else catalog.stand_in("dataset", "held-out")
+
+
+def people_for(catalog: Catalog, model: PoseModel) -> CocoTopDown:
+    from sharpose.data.coco import CocoTopDown
+
+    files = data_files(catalog, dataset_of(catalog), lambda done, total: None)
+    return CocoTopDown(files.annotations, files.images, image_size=model.config.image_size)
+
+
+def choose(people: CocoTopDown) -> dict[int, dict[str, str]]:
+    """Places of the people to show, with what has to be said of their photographs.
+
+    Photographs have licences in their file: the first people of open ones with enough labelled keypoints are taken.
+    """
+    content = json.loads(Path(people.annotations).read_bytes())
+    names = {one["id"]: f"{one['name']}, {one['url']}" for one in content.get("licenses", ())}
+    if not names:
+        return {index: {} for index in PEOPLE}
+    open_ones = {one["id"]: one for one in content["images"] if one.get("license") in OPEN_LICENCES}
+    found = [
+        index
+        for index, one in enumerate(people.instances)
+        if one.image_id in open_ones and (one.visible > 0).sum() >= FEWEST_KEYPOINTS
+    ]
+    if not found:
+        raise InputError(f"{people.annotations}: nobody in it is in a photograph of an open licence")
+    pictures = {index: open_ones[people.instances[index].image_id] for index in found[: len(PEOPLE)]}
+    return {
+        index: {"photograph": one["flickr_url"], "licence": names[one["license"]]} for index, one in pictures.items()
+    }
+
+
+def save_person(model: PoseModel, digest: str, shown: Shown, name: str) -> Path:
+    """Crop, relevance, kept patches, quality, keypoints and OKS of both stages; the crop as PNG beside it."""
+    import torch
+
+    from sharpose.pose.normalise import normalise
+    from sharpose.pose.oks import instance_oks
+
+    config, dataset = model.config, shown.people
+    person = dataset[shown.index]
+    with torch.inference_mode():
+        output = model(normalise(person["image"][None]))
+    points = {
+        stage: keypoints(model, maps) for stage, maps in (("coarse", output.coarse_heatmaps), ("fine", output.heatmaps))
+    }
+    # OKS in crop pixels: the area shrinks with the square of the scale
+    height, width = config.image_size
+    area = torch.tensor([person["area"] * width * height / float(person["scale"].prod())])
+    sigmas = dataset.skeleton.sigmas
+    similar = {
+        stage: instance_oks(found[None], person["keypoints"][None], person["visible"][None], area, sigmas).item()
+        for stage, found in points.items()
+    }
+    facts: dict[str, Any] = {
+        "model": shown.catalog.stand_in("model", MODEL),
+        "weights_sha256": digest,
+        **shown.source,
+        "alpha": ALPHA,
+        "coarse_grid": config.coarse_grid,
+        "fine_grid": config.fine_grid,
+        "quality": output.quality[0].item(),
+        "relevance": output.relevance[0].tolist(),
+        "keep_indices": sorted(output.keep_indices[0].tolist()),
+        "coarse_keypoints": points["coarse"].tolist(),
+        "fine_keypoints": points["fine"].tolist(),
+        "coarse_oks": similar["coarse"],
+        "fine_oks": similar["fine"],
+        "limbs": dataset.skeleton.limbs,
+    }
+    return save(shown.catalog, name, person, facts)
+
+
+def keypoints(model: PoseModel, heatmaps: Any) -> Any:
+    """Keypoints (K, 2) of one person in crop pixels."""
+    from sharpose.codecs.choice import codec_of
+    from sharpose.inference.pipeline import crop_frame, place
+
+    return place(heatmaps, *crop_frame(model.config.image_size), codec_of(model.config))[0][0]
+
+
+def save_blocks(shown: Shown) -> Path:
+    """ViTPose's heatmaps of one person behind every block, and how far their keypoints are from the annotated ones."""
+    from sharpose.models.intermediate import block_heatmaps
+    from sharpose.pose.normalise import normalise
+
+    name = shown.catalog.stand_in("model", VITPOSE)
+    model, digest = trained(shown.catalog, VITPOSE, "shared")
+    person = shown.people[shown.index]
+    maps = block_heatmaps(model, normalise(person["image"][None]))
+    seen = person["visible"] > 0
+    errors = [(keypoints(model, one) - person["keypoints"])[seen].norm(dim=1).mean().item() for one in maps.values()]
+    facts = {
+        "model": name,
+        "weights_sha256": digest,
+        **shown.source,
+        "caption": f"{name}: heatmaps decoded after every block",
+        "blocks_per_row": len(model.blocks),  # type: ignore[arg-type]
+        "block_names": list(maps),
+        # thousandths, so that the file stays small
+        "block_maps": [(1000 * one[0].amax(dim=0)).round().int().tolist() for one in maps.values()],
+        "block_errors": [round(error, 3) for error in errors],
+    }
+    return save(shown.catalog, "blocks", person, facts)
+
+
+def save(catalog: Catalog, name: str, person: dict[str, Any], facts: dict[str, Any]) -> Path:
+    """The crop as PNG and the facts as JSON."""
+    import cv2
+
+    pixels = person["image"].permute(1, 2, 0).numpy()[..., ::-1]
+    folder = examples_folder(catalog.name)
+    write(folder / f"{name}.png", cv2.imencode(".png", pixels)[1].tobytes())
+    return write(folder / f"{name}.json", (json.dumps(facts) + "\n").encode())

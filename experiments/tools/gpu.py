@@ -1,0 +1,444 @@
+"""What is worth a GPU's few minutes, by itself: the paper's small models on photographs, speeds, races.
+
+    sharpose gpu run --budget 10m
+
+Every step has a share of what is left of the budget, stops by its deadline, and goes on in the next call; a step that
+fails costs the others nothing. All that is made lies in one folder, with a log.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from experiments.cells.cells import throughput_identity
+from experiments.cells.provenance import REPOSITORY, Device, provenance, usable_cores
+from experiments.run.fill import OutOfTime as TooLong
+from experiments.run.fill import ended_after
+from experiments.run.train_missing import Training, shared_budget, train_missing
+from experiments.spec.catalog import Catalog, Places
+from results.store import Record, Store
+from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, first_line
+from sharpose.runtime.files import write_json
+
+OUT = REPOSITORY / "runs" / "gpu"
+PROGRESS = "steps.json"
+SPENT_TRAINING = 0.75
+"""Of a training's time after its start; the rest is for validation, checkpoints and slower minutes."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A model to train on photographs; `share` of the budget, `changes` to the recipe, the system that teaches it."""
+
+    name: str
+    model: str
+    share: float
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    teacher: str | None = None
+
+
+@dataclass(frozen=True)
+class Race:
+    """The systems of a tier's shared budget, several at a time."""
+
+    tier: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything: for a GPU, or for a rehearsal on a CPU.
+
+    crops: at most so many in a training; fewer where the time does not suffice, but not below `least_crops`.
+    probe_steps: after which a training's length is chosen, by their speed. speeds_share, races: of the budget.
+    """
+
+    systems: Sequence[System]
+    recipe: str
+    changes: Mapping[str, Any]
+    data: Sequence[str]
+    validate: Sequence[str]
+    crops: int
+    least_crops: int
+    probe_steps: int
+    speeds: Sequence[str]
+    batch_sizes: Sequence[int]
+    precisions: Sequence[str]
+    modes: Sequence[str]
+    rounds: int
+    speeds_share: float
+    races: Sequence[Race]
+    tiers: Path = REPOSITORY / "experiments" / "tiers.yaml"
+
+
+SMALL = (
+    System("sharpose-small", "sharpose-small-256x192", 16),
+    System("vitpose-small", "vitpose-small-256x192", 14),
+    System("keypoint-vit-small", "keypoint-vit-small-256x192", 10),
+    System("evit-small", "evit-small-256x192", 10),
+    System("dynamicvit-small", "dynamicvit-small-256x192", 10, teacher="keypoint-vit-small"),
+)
+SPEEDS = (
+    "sharpose-base-256x192", "vitpose-base-256x192", "sharpose-small-256x192", "vitpose-small-256x192",
+    "hrnet-w48-256x192", "keypoint-vit-base-256x192", "dynamicvit-base-256x192", "evit-base-256x192",
+    "tome-base-256x192", "sharpose-base-384x288", "vitpose-base-384x288", "hrnet-w48-384x288",
+    "sharpose-small-384x288", "simple-baseline-r152-256x192", "tokenpose-l-d24-256x192", "hrformer-base-256x192",
+    "regression-vit-base-256x192", "simple-baseline-r152-384x288", "hrformer-base-384x288", "tokenpose-l-d24-384x288",
+    "tokenpose-t-256x192", "sharpose-base-256x256-mpii", "hrnet-w48-256x256", "okdhp-hourglass-4-256x256",
+    "vitpose-large-256x192", "vitpose-huge-256x192",
+)  # fmt: skip
+"""Models of the paper's sizes, those of most tables first."""
+
+FULL = Scale(
+    systems=SMALL,
+    recipe="photos-small",
+    # a batch of 16 leaves a GPU idle; the rate grows with the root of the batch, as AdamW's steps want
+    changes={"batch_size": 64, "learning_rate": 5.0e-4},
+    data=("photos-train",),
+    validate=("photos-val", "photos-coco"),
+    crops=1_000_000,
+    least_crops=20_000,
+    probe_steps=60,
+    speeds=SPEEDS,
+    batch_sizes=(1, 32),
+    precisions=("fp32", "bf16"),
+    modes=("eager", "compiled"),
+    rounds=10,
+    speeds_share=15,
+    races=(Race("photos", 15), Race("nano", 10)),
+)
+
+TINY = {"embed_dim": 24, "num_heads": 2}
+REHEARSAL = Scale(
+    systems=tuple(
+        System(one.name, one.model.replace("small-256x192", "nano-128x96"), one.share, teacher=one.teacher)
+        for one in SMALL
+    ),
+    recipe="photos-small",
+    changes={"batch_size": 4, "model_options": TINY, "warmup_iterations": 2},
+    data=("photos-train",),
+    validate=("photos-coco",),
+    crops=400,
+    least_crops=4,
+    probe_steps=3,
+    speeds=("sharpose-nano-128x96", "hrnet-nano-128x96"),
+    batch_sizes=(1, 2),
+    precisions=("fp32",),
+    modes=("eager",),
+    rounds=2,
+    speeds_share=10,
+    races=(Race("rehearsal", 10),),
+    tiers=REPOSITORY / "experiments" / "specs" / "rehearsal" / "tiers.yaml",
+)
+"""The same steps by tiny models on a CPU."""
+
+
+@dataclass
+class Work:
+    """One call: where everything goes, on what, from which start, until when."""
+
+    folder: Path
+    scale: Scale
+    device: Device
+    end: float
+    start: Path | None = None
+    compiled: bool = False
+    workers: int = 0
+    clock: Callable[[], float] = time.monotonic
+
+    def log(self, text: str) -> None:
+        """Add a line to the log, and say it."""
+        line = f"{datetime.now(UTC):%H:%M:%S} [{self.end - self.clock():4.0f} s left] {text}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "gpu.log").open("a") as file:
+            file.write(line + "\n")
+        print(line, file=sys.stderr, flush=True)
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.device.kind == "cuda"
+
+    @property
+    def store(self) -> Store:
+        """Records of this folder alone, to be put among the others where they are wanted."""
+        return Store(self.folder / "records")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a call; `do` takes its deadline (of the work's clock) and returns whether all is done, and a line."""
+
+    name: str
+    share: float
+    do: Callable[[Work, float], tuple[bool, str]]
+
+
+def steps(scale: Scale) -> list[Step]:
+    """Everything in order of worth."""
+    return [
+        *(Step(one.name, one.share, partial(train_system, one)) for one in scale.systems),
+        Step("speeds", scale.speeds_share, measure_speeds),
+        *(Step(f"race {one.tier}", one.share, partial(race, one)) for one in scale.races),
+    ]
+
+
+def run(work: Work) -> dict[str, dict[str, Any]]:
+    """Do every step that is not done, until the work's end; where each stands, which is also in the folder.
+
+    Raises Interrupted after SIGTERM, with what is there kept.
+    """
+    path = work.folder / PROGRESS
+    stands: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    todo = [step for step in steps(work.scale) if not stands.get(step.name, {}).get("done")]
+    work.log(f"on {work.device}: {', '.join(step.name for step in todo) or 'nothing left to do'}")
+    for number, step in enumerate(todo):
+        left = work.end - work.clock()
+        if left <= 0:
+            work.log("out of time; the same command goes on")
+            break
+        deadline = work.clock() + left * step.share / sum(one.share for one in todo[number:])
+        work.log(f"{step.name}: {deadline - work.clock():.0f} s")
+        try:
+            done, note = step.do(work, deadline)
+        except OutOfTime as stop:
+            done, note = False, str(stop)
+        except Interrupted:
+            work.log(f"{step.name}: interrupted; the same command goes on")
+            raise
+        # a step must not take the others with it, whatever its libraries raise
+        except Exception as error:
+            done, note = False, f"failed: {type(error).__name__}: {first_line(error)}"
+        stands[step.name] = {"done": done, "note": note}
+        write_json(path, stands)
+        work.log(f"{step.name}: {note}")
+    return stands
+
+
+def train_system(system: System, work: Work, deadline: float) -> tuple[bool, str]:
+    """Train a system on photographs for as many crops as its time allows; weights also where it is stopped."""
+    folder = work.folder / "small" / system.name
+    changes = recipe_changes(system, work)
+    chosen = folder / "length.json"
+    if not chosen.is_file():
+        write_json(chosen, choose_length(system, work, deadline, changes))
+    length = json.loads(chosen.read_text())
+    epochs = length["epochs"]
+    changes |= {"epochs": epochs, "linear_decay_epochs": epochs}
+    try:
+        facts = train(system, work, folder, changes, deadline, compiled=length["compiled"], validate=True)
+    except OutOfTime as stop:
+        save_unfinished(system, work, folder, changes)
+        return False, str(stop)
+    curve = facts.get("curve") or [{}]
+    figures = ", ".join(f"{key} {value:.3f}" for key, value in curve[-1].items() if isinstance(value, float))
+    return True, f"{length['crops']:,} crops in {facts['wall_s']:.0f} s; {figures}"
+
+
+def recipe_changes(system: System, work: Work) -> dict[str, Any]:
+    """What differs from the recipe's fields, model options merged."""
+    from sharpose.training.recipe import load_recipe
+
+    options = load_recipe(work.scale.recipe).model_options
+    changes = {**work.scale.changes, **system.changes}
+    changes["model_options"] = {**options, **changes.get("model_options", {})}
+    teacher = None if system.teacher is None else weights_of(work, system.teacher)
+    if teacher is not None:
+        changes["teacher"] = teacher
+    elif system.teacher is not None:
+        work.log(f"{system.name}: {system.teacher} has no weights yet, so nobody teaches it")
+    return changes
+
+
+def weights_of(work: Work, name: str) -> Path | None:
+    """The finished weights of a system; None where there are none."""
+    folder = work.folder / "small" / name
+    done = [path for path in folder.glob("*.safetensors") if "unfinished" not in path.stem]
+    return done[0] if done else None
+
+
+def choose_length(system: System, work: Work, deadline: float, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """How many crops fit before the deadline, by the speed of the first steps; and whether blocks are compiled."""
+    probe = work.folder / "probe" / system.name
+    compiled, began = work.compiled, work.clock()
+    try:
+        facts = train(system, work, probe, changes, deadline, compiled=compiled, max_steps=work.scale.probe_steps)
+    # what the compiler raises has no common class; a mistake of ours would come again without it
+    except Exception as error:
+        if not compiled or isinstance(error, Interrupted):
+            raise
+        work.log(f"{system.name}: torch.compile failed ({type(error).__name__}: {first_line(error)}); eager instead")
+        compiled = False
+        shutil.rmtree(probe, ignore_errors=True)
+        began = work.clock()
+        facts = train(system, work, probe, changes, deadline, compiled=False, max_steps=work.scale.probe_steps)
+    shutil.rmtree(probe, ignore_errors=True)
+    batch, people = facts["recipe"]["batch_size"], facts["data"]["people"]
+    speed = facts["steps"] * batch / max(facts["wall_s"], 1e-3)
+    # data are read again before the first step, and some of the time goes to judging the model
+    startup = max(0.0, work.clock() - began - facts["wall_s"])
+    crops = int(min(work.scale.crops, SPENT_TRAINING * speed * (deadline - work.clock() - startup)))
+    if crops < max(batch, work.scale.least_crops):
+        raise OutOfTime(f"at {speed:.0f} crops/s there is time for {max(0, crops):,} crops, too few to learn from")
+    work.log(f"{system.name}: {speed:.0f} crops/s, so {crops:,} crops")
+    return {"epochs": crops / people, "crops": crops, "crops_per_s": speed, "compiled": compiled}
+
+
+def train(
+    system: System,
+    work: Work,
+    folder: Path,
+    changes: Mapping[str, Any],
+    deadline: float,
+    *,
+    compiled: bool,
+    validate: bool = False,
+    max_steps: int | None = None,
+) -> dict[str, Any]:
+    """One training, or a part of it; the facts of its manifest."""
+    from sharpose.evaluation.validation import validate_on
+    from sharpose.training.session import train_and_export
+
+    scale = work.scale
+    return train_and_export(
+        model_name=system.model,
+        recipe_name=scale.recipe,
+        changes=dict(changes),
+        data=scale.data,
+        out=folder,
+        init=work.start,
+        from_scratch=work.start is None,
+        workers=work.workers,
+        preload=work.is_gpu,
+        precision="bf16" if work.is_gpu else "no",
+        validate=validate_on(scale.validate if validate else ()),
+        points=3,
+        max_steps=max_steps,
+        device=work.device.kind,
+        deadline=deadline,
+        compiled=compiled,
+    )
+
+
+def save_unfinished(system: System, work: Work, folder: Path, changes: Mapping[str, Any]) -> None:
+    """The weights of the latest checkpoint in half precision: what there is to look at, should nobody go on."""
+    from sharpose.training.checkpoints import WEIGHTS, latest_checkpoint, read_state
+    from sharpose.weights.files import read_weights, save_tensors
+
+    checkpoint = latest_checkpoint(folder, warn=work.log)
+    if checkpoint is None:
+        return
+    tensors = {name: value.half() for name, value in read_weights(checkpoint / WEIGHTS).items()}
+    state = read_state(checkpoint)
+    facts = {"model": system.model, "finished": False, "steps": state["step"], "curve": state.get("curve", [])}
+    recipe = {"name": work.scale.recipe, **{key: str(value) for key, value in changes.items()}}
+    save_tensors(tensors, folder / f"{system.model}-unfinished.safetensors", {**facts, "recipe": recipe})
+
+
+def measure_speeds(work: Work, deadline: float) -> tuple[bool, str]:
+    """The speed of every model of the paper's sizes: eager first, then compiled, the precisions of one side by side."""
+    made, left, failed = 0, 0, 0
+    for mode, name in ((mode, name) for mode in work.scale.modes for name in work.scale.speeds):
+        for batch in work.scale.batch_sizes:
+            wanted = speeds_wanted(work, name, mode, batch)
+            if not wanted:
+                continue
+            if work.clock() >= deadline:
+                left += len(wanted)
+                continue
+            try:
+                with ended_after(deadline - work.clock()):
+                    made += measure_speed(work, name, mode, batch, wanted)
+            except TooLong:
+                left += len(wanted)
+            # a model that does not fit or compile leaves the others' numbers alone
+            except Exception as error:
+                failed += len(wanted)
+                rest = "; its eager speed stands" if mode == "compiled" else ""
+                work.log(f"speeds: {name} {mode}, batch {batch}: {type(error).__name__}: {first_line(error)}{rest}")
+    return left == 0, f"{made} measured, {failed} failed, {left} left"
+
+
+def speeds_wanted(work: Work, name: str, mode: str, batch: int) -> dict[str, dict[str, Any]]:
+    """The identities, by precision, of what nobody has measured here yet."""
+    found = {
+        precision: throughput_identity(
+            name, all_refined(name), work.device, batch_size=batch, precision=precision, mode=mode
+        )
+        for precision in work.scale.precisions
+    }
+    return {precision: identity for precision, identity in found.items() if work.store.find(identity) is None}
+
+
+def all_refined(name: str) -> dict[str, Any]:
+    """The options with which nobody exits early, as speed must not depend on weights."""
+    return {"quality_threshold": None} if name.startswith("sharpose") else {}
+
+
+def measure_speed(work: Work, name: str, mode: str, batch: int, wanted: Mapping[str, dict[str, Any]]) -> int:
+    """Measure a model, its precisions interleaved, and store the records; how many they are."""
+    import torch
+
+    from sharpose.efficiency.throughput import measure_throughput
+    from sharpose.efficiency.variants import Variant
+
+    began = work.clock()
+    variants = {one: Variant(name, all_refined(name), batch, mode, one) for one in wanted}
+    found = measure_throughput(variants, device=work.device.kind, rounds=work.scale.rounds, threads=work.device.threads)
+    seconds = {"seconds": round((work.clock() - began) / len(wanted), 3), "model": name}
+    for precision, identity in wanted.items():
+        row = f"{name} {precision} {mode}, batch {batch}"
+        made = {**provenance(work.device), **seconds}
+        work.store.save(Record(identity, found[precision], "gpu", row, "paper-size", made))
+        work.log(f"speeds: {row}: {found[precision]['images_per_s']:.1f} images/s")
+    if mode == "compiled":
+        # CUDA graphs keep their memory until the compiler forgets them
+        torch._dynamo.reset()
+    return len(wanted)
+
+
+def race(which: Race, work: Work, deadline: float) -> tuple[bool, str]:
+    """Train what a tier's shared budget lacks, several systems at a time, as one small model leaves a GPU idle."""
+    catalog = race_catalog(work.scale, which.tier, work.folder)
+    shared = shared_budget(catalog)
+    names = [name for name in shared.trainings if not catalog.weights_path(name, "shared").exists()]
+    if not names:
+        return True, "all weights are there"
+    together = max(1, min(len(names), usable_cores() // 3)) if work.is_gpu else 1
+    outcomes = dict.fromkeys(names, "waiting")
+    until = time.time() + deadline - work.clock()
+    one = partial(race_one, catalog, work.folder, work.device.kind, until)
+    # a forked process cannot use CUDA
+    with ProcessPoolExecutor(together, mp_context=get_context("spawn")) as pool:
+        for name, (state, line) in zip(names, pool.map(one, names), strict=True):
+            outcomes[name] = state
+            work.log(f"race {which.tier}: {line}")
+    counts = {state: list(outcomes.values()).count(state) for state in dict.fromkeys(outcomes.values())}
+    return set(counts) == {"trained"}, ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def race_catalog(scale: Scale, tier: str, folder: Path) -> Catalog:
+    """A tier, whose finished weights go where its tables look for them; a rehearsal's stay in its own folder."""
+    places = Places(tiers=scale.tiers)
+    return Catalog(tier, replace(places, weights=folder / "races" / "weights") if scale is REHEARSAL else places)
+
+
+def race_one(catalog: Catalog, folder: Path, device: str, until: float, name: str) -> tuple[str, str]:
+    """Train one system of a race in a process of its own, until `until` (seconds since 1970); state and line."""
+    gpu = device == "cuda"
+    how = Training(out=folder / "races" / catalog.name, device=device, workers=2 if gpu else 0, preload=gpu)
+    try:
+        outcome = train_missing(catalog.name, max(0.0, until - time.time()), [name], how, catalog)[0]
+    except (InputError, RunFailed) as error:
+        return "failed", f"{name}: {error}"
+    return outcome.state, outcome.line

@@ -1,1 +1,0 @@
-"""Weights under public names to weights under ours, by family of systems."""

@@ -1,1 +1,0 @@
-"""Numeric cases of public reference implementations, and whether we give the same numbers."""

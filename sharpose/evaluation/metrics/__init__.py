@@ -1,0 +1,1 @@
+"""Measures on arrays: COCO's AP, PCK, PCKh, OKS-NMS."""

@@ -1,0 +1,178 @@
+"""COCO's average precision of keypoints and of boxes, with bootstrap intervals over images, paired between models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from sharpose.data.annotations import PoseFile, load_pose_file, parse_pose_file, read_json
+from sharpose.evaluation.metrics.evaluators import Evaluator, match
+from sharpose.evaluation.metrics.matches import Matches
+from sharpose.runtime.errors import InputError
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+# people of any other size count for nothing, in COCO's evaluation (squared pixels)
+_LARGEST_AREA = 1e5**2
+
+_NAMES = ("ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "ar50", "ar75", "ar_m", "ar_l")
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """AP of resampled sets of images. The same seed and images give the same resamples, whatever the model."""
+
+    replicates: Float[np.ndarray, " R"]
+    image_ids: tuple[int, ...]
+    seed: int
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Percentile interval; replicates without a person to find do not count."""
+        return _percentiles(self.replicates, confidence)
+
+
+@dataclass(frozen=True)
+class CocoMetrics:
+    """Fractions from 0 to 1; None where no person falls into the class (small sets without large people, say)."""
+
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    ap_m: float | None
+    ap_l: float | None
+    ar: float | None
+    ar50: float | None
+    ar75: float | None
+    ar_m: float | None
+    ar_l: float | None
+    num_images: int
+    num_people: int
+    num_results: int
+    bootstrap: Bootstrap | None = None
+
+    def values(self) -> dict[str, float | None]:
+        """The ten COCO figures by name."""
+        return {name: getattr(self, name) for name in _NAMES}
+
+
+def coco_ap(
+    annotations: Path | str | Mapping[str, Any] | PoseFile,
+    results: Sequence[Mapping[str, Any]],
+    *,
+    sigmas: Sequence[float] | None = None,
+    image_ids: Sequence[int] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    evaluator: Evaluator = "pycocotools",
+) -> CocoMetrics:
+    """Evaluate results in COCO's keypoint format against annotations.
+
+    sigmas: one per keypoint; None takes the annotation file's (COCO's by name). image_ids: evaluate on these images
+    only; None is the protocol, every image of the annotations. resamples: 0 for no bootstrap. evaluator: both give the
+    same numbers, "hotcoco" sooner. Raises InputError.
+    """
+    pose_file = annotations_of(annotations)
+    _check_results(results, pose_file)
+    chosen = set(pose_file.images if image_ids is None else image_ids)
+    known = {"category_id": pose_file.category_id}
+    kept = [
+        {**known, **{key: row[key] for key in ("image_id", "keypoints", "score")}}
+        for row in results
+        if row["image_id"] in chosen
+    ]
+    truth = truth_of(pose_file)
+    evaluation = match(evaluator, "keypoints", truth, kept, sorted(chosen), sigmas or pose_file.skeleton.sigmas)
+    # classes without anybody are marked with -1
+    values = (None if value < 0 else float(value) for value in evaluation.stats)
+    return CocoMetrics(
+        **dict(zip(_NAMES, values, strict=True)),
+        num_images=len(chosen),
+        num_people=sum(row["image_id"] in chosen and _counts(row) for row in truth["annotations"]),
+        num_results=len(kept),
+        bootstrap=_bootstrap(Matches.from_evaluation(evaluation), resamples, seed) if resamples else None,
+    )
+
+
+def box_ap(pose_file: PoseFile, detections: Sequence[Mapping[str, Any]]) -> float | None:
+    """COCO's AP of boxes (IoU .50 to .95) on every image of the annotations, by pycocotools; None without anybody.
+
+    detections: checked rows with image_id, bbox and score; crowds are ignored regions, people without keypoints count.
+    """
+    keys = ("image_id", "bbox", "score")
+    rows = [{"category_id": pose_file.category_id, **{key: row[key] for key in keys}} for row in detections]
+    value = match("pycocotools", "bbox", truth_of(pose_file), rows, sorted(pose_file.images)).stats[0]
+    return None if value < 0 else float(value)
+
+
+def load_results(path: Path) -> list[dict[str, Any]]:
+    """A results file in COCO's keypoint format. Raises InputError."""
+    results = read_json(path)
+    if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):
+        raise InputError(f"{path}: must be a list of results (image_id, category_id, keypoints, score)")
+    return results
+
+
+def annotations_of(annotations: Path | str | Mapping[str, Any] | PoseFile) -> PoseFile:
+    """A checked annotation file from a path or its content. Raises InputError."""
+    if isinstance(annotations, PoseFile):
+        return annotations
+    if isinstance(annotations, Mapping):
+        return parse_pose_file(dict(annotations), Path("annotations"))
+    return load_pose_file(Path(annotations))
+
+
+def _check_results(results: Sequence[Mapping[str, Any]], pose_file: PoseFile) -> None:
+    length = 3 * pose_file.skeleton.num_keypoints
+    for number, row in enumerate(results):
+        if not isinstance(row.get("image_id"), int) or row["image_id"] not in pose_file.images:
+            raise InputError(f"results[{number}].image_id {row.get('image_id')!r} is not an image of {pose_file.path}")
+        keypoints = row.get("keypoints")
+        if not isinstance(keypoints, list) or len(keypoints) != length or not _finite(keypoints):
+            raise InputError(f"results[{number}].keypoints must be {length} finite numbers")
+        if not _finite([row.get("score")]):
+            raise InputError(f"results[{number}].score must be a finite number, not {row.get('score')!r}")
+
+
+def _finite(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+
+
+def truth_of(pose_file: PoseFile) -> dict[str, Any]:
+    """The people of a file as the evaluators want them: one category, annotations counted from 1, areas filled in."""
+    return {
+        "images": [{"id": image_id} for image_id in pose_file.images],
+        "categories": [{"id": pose_file.category_id, "name": "person"}],
+        "annotations": [{**_truth_row(row, pose_file), "id": n} for n, row in enumerate(pose_file.annotations, 1)],
+    }
+
+
+def _counts(row: Mapping[str, Any]) -> bool:
+    """Whether a person is one to find, at any size."""
+    return not row["iscrowd"] and row["num_keypoints"] > 0 and 0 <= row["area"] <= _LARGEST_AREA
+
+
+def _bootstrap(matches: Matches, resamples: int, seed: int) -> Bootstrap | None:
+    if not matches.image_ids:
+        return None
+    replicates = matches.resampled_ap(resamples, seed)
+    # nobody to find: there is no AP, and no interval either
+    return None if np.isnan(replicates).all() else Bootstrap(replicates, tuple(matches.image_ids), seed)
+
+
+def _truth_row(row: Mapping[str, Any], pose_file: PoseFile) -> dict[str, Any]:
+    keys = ("image_id", "category_id", "iscrowd", "bbox", "area")
+    nothing = [0] * (3 * pose_file.skeleton.num_keypoints)
+    known = {"keypoints": row.get("keypoints") or nothing, "num_keypoints": row.get("num_keypoints") or 0}
+    return {**{key: row[key] for key in keys}, **known}
+
+
+def _percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    tail = 50 * (1 - confidence)
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
+    return float(low), float(high)

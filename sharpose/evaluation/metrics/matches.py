@@ -1,0 +1,100 @@
+"""Which prediction found which person, image by image, and average precision of resampled images from it.
+
+The evaluators match predictions to people image by image; only the last step, ranking all of them, mixes images. So
+each bootstrap replicate reuses the cached matches and repeats that step alone, with images counted as often as drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from sharpose.evaluation.metrics.evaluators import Matched
+
+# replicates are ranked in blocks of about this many numbers, to bound memory
+_BLOCK = 4_000_000
+
+
+@dataclass(frozen=True)
+class Matches:
+    """An evaluator's matches of all sizes of people, best-scored prediction first.
+
+    image: for each prediction, the position of its image in `image_ids`; matched, ignored: per OKS threshold and
+    prediction; people_ignored: per image, one flag per person that does not count.
+    """
+
+    image_ids: list[int]
+    image: Int[np.ndarray, " D"]
+    matched: Bool[np.ndarray, "T D"]
+    ignored: Bool[np.ndarray, "T D"]
+    people_ignored: list[list[bool]]
+    recall_thresholds: Float[np.ndarray, " Q"]
+
+    @classmethod
+    def from_evaluation(cls, evaluation: Matched) -> Matches:
+        """The images with a person or a prediction, out of an evaluation that has been run."""
+        params = evaluation.params
+        sizes = list(params.areaRng[0])
+        cells = [cell for cell in evaluation.evalImgs if cell is not None and list(cell["aRng"]) == sizes]
+        most = params.maxDets[-1]
+        scores = np.concatenate([cell["dtScores"][:most] for cell in cells]) if cells else np.zeros(0)
+        order = np.argsort(-scores, kind="mergesort")
+        image = np.repeat(np.arange(len(cells)), [len(cell["dtScores"][:most]) for cell in cells]).astype(np.int64)
+        empty = np.zeros((len(params.iouThrs), 0))
+        matched, ignored = (
+            np.concatenate([empty, *(np.asarray(cell[name])[:, :most] for cell in cells)], axis=1) > 0
+            for name in ("dtMatches", "dtIgnore")
+        )
+        return cls(
+            image_ids=[int(cell["image_id"]) for cell in cells],
+            image=image[order],
+            matched=matched[:, order],
+            ignored=ignored[:, order],
+            people_ignored=[[bool(flag) for flag in cell["gtIgnore"]] for cell in cells],
+            recall_thresholds=np.asarray(params.recThrs),
+        )
+
+    def ap(self, counts: Float[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
+        """AP of each of R sets in which image n occurs counts[:, n] times; NaN for sets without a person."""
+        people = counts @ np.array([sum(not flag for flag in flags) for flags in self.people_ignored], dtype=np.float64)
+        weights = counts[:, self.image]
+        reported = np.cumsum(weights, axis=1)
+        levels = [self._precision(level, weights, reported, people) for level in range(len(self.matched))]
+        values = np.stack(levels, axis=1).reshape(len(counts), -1).mean(axis=1)
+        return np.where(people > 0, values, np.nan)
+
+    def _precision(
+        self, level: int, weights: np.ndarray, reported: np.ndarray, people: np.ndarray
+    ) -> Float[np.ndarray, "R Q"]:
+        """Interpolated precision at every recall threshold for one OKS threshold, looked at where a person is found.
+
+        A prediction on an image drawn n times counts n times at once. That equals n separate entries: within a run of
+        right ones precision only rises and the envelope takes its end, within a run of wrong ones recall stands still.
+        """
+        found = np.flatnonzero(self.matched[level] & ~self.ignored[level])
+        ignored = np.flatnonzero(self.ignored[level])
+        ignored_before = np.zeros((len(weights), len(ignored) + 1))
+        np.cumsum(weights[:, ignored], axis=1, out=ignored_before[:, 1:])
+        right = np.cumsum(weights[:, found], axis=1)
+        wrong = reported[:, found] - ignored_before[:, np.searchsorted(ignored, found)] - right
+        recall = right / np.maximum(people, 1)[:, None]
+        precision = right / (wrong + right + np.spacing(1))
+        envelope = np.zeros((len(weights), len(found) + 1))
+        envelope[:, :-1] = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        reached = np.stack([np.searchsorted(row, self.recall_thresholds, side="left") for row in recall])
+        return np.take_along_axis(envelope, reached, axis=1)
+
+    def resampled_ap(self, resamples: int, seed: int) -> Float[np.ndarray, " R"]:
+        """AP of `resamples` sets of images drawn with replacement; the draws depend on seed and image count alone."""
+        images = len(self.image_ids)
+        rng = np.random.default_rng(np.random.SeedSequence((seed, images)))
+        block = max(1, _BLOCK // max(1, len(self.image)))
+        replicates = []
+        for start in range(0, resamples, block):
+            size = min(block, resamples - start)
+            drawn = rng.integers(0, images, (size, images)) + np.arange(size)[:, None] * images
+            counts = np.bincount(drawn.ravel(), minlength=size * images).reshape(size, images).astype(np.float64)
+            replicates.append(self.ap(counts))
+        return np.concatenate(replicates)

@@ -1,0 +1,122 @@
+"""From raw detections to what is scored: one entry per box, rescored, near-duplicates removed (the mmpose protocol)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from sharpose.runtime.errors import InputError
+
+Suppression = Literal["hard", "soft", "none"]
+SCORE_THRESHOLD = 0.2
+OKS_THRESHOLD = 0.9
+SOFT_MAX_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """The defaults are the protocol of the tables. nms: what becomes of rows whose OKS with a better one of the image
+    is above `oks_threshold`: removed ("hard"), moved down the order ("soft"), or nothing ("none"). keypoint_threshold:
+    keypoints score above it to count. Raises InputError."""
+
+    nms: Suppression = "hard"
+    oks_threshold: float = OKS_THRESHOLD
+    keypoint_threshold: float = SCORE_THRESHOLD
+
+    def __post_init__(self) -> None:
+        if self.nms not in get_args(Suppression):
+            raise InputError(f"nms = {self.nms!r} does not work: it must be one of {', '.join(get_args(Suppression))}")
+        if not 0 < self.oks_threshold <= 1:
+            raise InputError(f"oks_threshold = {self.oks_threshold} does not work: it must be above 0 and at most 1")
+        if not 0 <= self.keypoint_threshold <= 1:
+            raise InputError(f"keypoint_threshold = {self.keypoint_threshold} does not work: it must be from 0 to 1")
+
+    def kept(self, oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"]) -> list[int]:
+        """Rows of one image to report, best first."""
+        if self.nms == "none":
+            return _descending(scores).tolist()
+        return (soft_oks_nms if self.nms == "soft" else oks_nms)(oks, scores, self.oks_threshold)
+
+
+PROTOCOL = Cleaning()
+
+
+def rescore(
+    box_scores: Float[np.ndarray, " N"], keypoint_scores: Float[np.ndarray, "N K"], threshold: float = SCORE_THRESHOLD
+) -> Float[np.ndarray, " N"]:
+    """Box score times the mean of the keypoint scores above `threshold`; 0 where none is."""
+    confident = keypoint_scores > threshold
+    total = np.where(confident, keypoint_scores, 0.0).sum(axis=1)
+    return box_scores * total / np.maximum(confident.sum(axis=1), 1)
+
+
+def oks_matrix(
+    keypoints: Float[np.ndarray, "N K 2"], areas: Float[np.ndarray, " N"], sigmas: Sequence[float]
+) -> Float[np.ndarray, "N N"]:
+    """OKS between all pairs of detections, over all keypoints, relative to the mean of both areas (squared pixels)."""
+    squared = ((keypoints[:, None] - keypoints[None]) ** 2).sum(axis=-1)
+    mean_area = (areas[:, None] + areas[None]) / 2 + np.spacing(1)
+    return np.exp(-squared / (2 * np.asarray(sigmas)) ** 2 / mean_area[..., None] / 2).mean(axis=-1)
+
+
+def oks_nms(oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"], threshold: float) -> list[int]:
+    """Rows to keep, best first: those whose OKS with every better kept row is at most `threshold`."""
+    kept: list[int] = []
+    for row in _descending(scores):
+        if (oks[row, kept] <= threshold).all():
+            kept.append(int(row))
+    return kept
+
+
+def soft_oks_nms(
+    oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"], threshold: float, max_kept: int = SOFT_MAX_KEPT
+) -> list[int]:
+    """At most `max_kept` rows, in order of scores that shrink by exp(-OKS^2 / threshold) with every row kept."""
+    kept: list[int] = []
+    rows = np.arange(len(scores))
+    while len(rows) and len(kept) < max_kept:
+        order = _descending(scores)
+        rows, scores = rows[order], scores[order]
+        best, rows = rows[0], rows[1:]
+        kept.append(int(best))
+        scores = scores[1:] * np.exp(-(oks[best, rows] ** 2) / threshold)
+    return kept
+
+
+def clean_detections(
+    image_ids: Int[np.ndarray, " N"],
+    box_ids: Int[np.ndarray, " N"],
+    keypoints: Float[np.ndarray, "N K 2"],
+    keypoint_scores: Float[np.ndarray, "N K"],
+    box_scores: Float[np.ndarray, " N"],
+    areas: Float[np.ndarray, " N"],
+    sigmas: Sequence[float],
+    cleaning: Cleaning = PROTOCOL,
+) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, " N"]]:
+    """The rows to report (images in order of first appearance, best row first) and the final score of every row.
+
+    Of rows with the same box id in an image the first counts; then rescoring and OKS suppression per image.
+    """
+    scores = rescore(box_scores, keypoint_scores, cleaning.keypoint_threshold)
+    kept: list[int] = []
+    for rows in _rows_by_image(image_ids):
+        unique = rows[np.unique(box_ids[rows], return_index=True)[1]]
+        oks = oks_matrix(keypoints[unique], areas[unique], sigmas)
+        kept.extend(unique[cleaning.kept(oks, scores[unique])])
+    return np.asarray(kept, dtype=np.int64), scores
+
+
+def _rows_by_image(image_ids: np.ndarray) -> list[np.ndarray]:
+    _, first, inverse = np.unique(image_ids, return_index=True, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(inverse))[:-1]) if len(image_ids) else []
+    return [groups[i] for i in np.argsort(first)]
+
+
+def _descending(scores: np.ndarray) -> np.ndarray:
+    # of equal scores the later row comes first, which is what reversing an ascending sort does in the reference
+    return np.argsort(scores, kind="stable")[::-1]

@@ -1,0 +1,1 @@
+"""What a keypoint, a box and a crop are: layouts, geometry, mirroring, OKS."""

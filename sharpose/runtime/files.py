@@ -1,0 +1,198 @@
+"""Reading files that others made, and writing so that a crash leaves the old one or the new one, never half."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sharpose.runtime.errors import InputError
+
+
+def check_regular(path: Path, what: str = "file") -> int:
+    """Return the size in bytes. Raises InputError for what is missing, a folder, a pipe or a device.
+
+    Those would be read for ever, or waited for.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    # a name that cannot be one, a loop of links, a folder that may not be looked into
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{path}: is a folder; give {what} in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: a pipe or a device, not a file; store it in a file first")
+    return found.st_size
+
+
+def read_text(path: Path, max_bytes: int, what: str = "the file") -> str:
+    """Return a UTF-8 file, without a byte-order mark. Raises InputError where it is none, or above `max_bytes`."""
+    size = check_regular(path, what)
+    if size > max_bytes:
+        raise InputError(f"{path}: {size:,} bytes, more than {max_bytes:,}; this is not {what} that is wanted")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """`write` fills a temporary file beside `path`; it is synced and renamed only when that succeeded."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`content` as indented JSON, atomically."""
+    text = json.dumps(content, indent=1) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Raise InputError unless a file can be written at `path`, before hours of work go into its content."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise InputError(f"{option} {path}: is no file; name one")
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from None
+
+
+def why_not_written(error: BaseException) -> str:
+    """Why a write failed, in the system's words where it gave any; libraries hide them in errors of theirs."""
+    for each in (error, error.__cause__, error.__context__):
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return first.rpartition("I/O error: ")[2]
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether a write failed for want of room, which is not the user's mistake."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class JsonList:
+    """A JSON list in a file, a row a line, that is complete JSON after every `extend`.
+
+    So a run that ends early, by a signal or on a full disk, keeps what it had. An earlier file stays until the first
+    `extend`.
+    """
+
+    END = b"\n]\n"
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.count, self.end = path, 0, 0
+        self.file: int | None = None
+
+    def extend(self, rows: Iterable[Any]) -> None:
+        """Append rows. Raises OSError where they cannot be written; then the file is as it was before."""
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        text = ((",\n" if self.count else "\n") + ",\n".join(lines)).encode() if lines else b""
+        try:
+            if self.file is None:
+                self.begin()
+            self.end = self.write(text, self.end)
+        except OSError as error:
+            error.filename = error.filename or str(self.path)
+            raise
+        self.count += len(lines)
+
+    def begin(self) -> None:
+        """Put an empty list where an earlier file may be."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".keypoints.", suffix=".tmp")
+        try:
+            os.fchmod(handle, 0o644)
+            if os.write(handle, b"[" + self.END) < 1 + len(self.END):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.replace(temporary, self.path)
+        except OSError:
+            os.close(handle)
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        self.file, self.end = handle, 1
+
+    def write(self, text: bytes, at: int) -> int:
+        """Put text and the end of the list at a position; returns where the text ended."""
+        assert self.file is not None
+        content = text + self.END
+        try:
+            written = os.pwrite(self.file, content, at)
+            if written < len(content):
+                # the second part says why there is no room
+                written += os.pwrite(self.file, content[written:], at + written)
+            if written < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            # the end was here before, so there is room for it
+            os.pwrite(self.file, self.END, at)
+            os.ftruncate(self.file, at + len(self.END))
+            raise
+        return at + len(text)
+
+    def __enter__(self) -> JsonList:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            os.fsync(self.file)
+            os.close(self.file)
+            self.file = None
+
+
+def distinct_names(paths: Sequence[Path], longest: int = 120) -> list[str]:
+    """Return a name for each path: its stem, with its folder before it where several share that, a number after it
+    where they still do; cut to `longest` bytes, so that endings fit a file system's limit.
+    """
+    stems = Counter(path.stem.casefold() for path in paths)
+    used, names = set[str](), list[str]()
+    for path in paths:
+        shared = stems[path.stem.casefold()] > 1 and path.parent.name
+        stem = f"{path.parent.name}-{path.stem}" if shared else path.stem
+        stem = stem.encode(errors="surrogateescape")[:longest].decode(errors="ignore")
+        name, number = stem, 2
+        while name.casefold() in used:
+            name, number = f"{stem}-{number}", number + 1
+        used.add(name.casefold())
+        names.append(name)
+    return names

@@ -1,0 +1,1 @@
+"""Reading, importing, resampling and storing weights."""

@@ -1,0 +1,75 @@
+"""`timm:NAME` as a source of weights: `import` takes them without any download, a training's start fetches them.
+
+Rule of `import`: pretrained weights are taken where timm's own caches hold them (Hugging Face's or torch.hub's); where
+they do not, the error says how to fetch them. `--allow random-weights` builds the untrained network of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import timm
+import torch
+from huggingface_hub import try_to_load_from_cache
+from torch import Tensor
+
+from sharpose.runtime.errors import InputError, first_line
+from sharpose.weights.reading import read_checkpoint
+
+PREFIX = "timm:"
+RANDOM = "random-weights"
+FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def timm_checkpoint(name: str, allow: Sequence[str], max_bytes: int) -> tuple[Path | None, dict[str, Tensor]]:
+    """The cached file of a timm model and its state dict; no file where random weights were allowed."""
+    if not timm.is_model(name):
+        similar = ", ".join(timm.list_models(f"*{name.split('.')[0][:9]}*")[:5])
+        raise InputError(f"{PREFIX}{name}: timm has no such model{'; similar: ' + similar if similar else ''}")
+    if path := cached_file(name):
+        return path, read_checkpoint(path, max_bytes)
+    if RANDOM in allow:
+        return None, dict(timm.create_model(name, pretrained=False).state_dict())
+    config = timm.get_pretrained_cfg(name)
+    hub = getattr(config, "hf_hub_id", None)
+    fetch = f"`hf download {hub} {FILES[0]}`" if hub else f"{getattr(config, 'url', '') or 'its publisher'}"
+    raise InputError(
+        f"{PREFIX}{name}: its pretrained weights are not on this machine, and nothing is downloaded; fetch them with "
+        f"{fetch}, or build it untrained with --allow {RANDOM}"
+    )
+
+
+def fetched(name: str) -> Path:
+    """The file of a timm model's pretrained weights, downloaded by timm where its cache lacks it.
+
+    Raises InputError for a name without any, and where there is no way to them.
+    """
+    if not timm.is_model(name) or timm.get_pretrained_cfg(name) is None:
+        raise InputError(f"{PREFIX}{name}: timm has no pretrained weights of that name")
+    try:
+        if cached_file(name) is None:
+            timm.create_model(name, pretrained=True)
+    # a hub and its network fail in many ways
+    except Exception as error:
+        raise InputError(f"{PREFIX}{name}: cannot be downloaded ({first_line(error)}); give a file") from None
+    path = cached_file(name)
+    if path is None:
+        raise InputError(f"{PREFIX}{name}: not found in timm's cache after its download; give the file itself")
+    return path
+
+
+def cached_file(name: str) -> Path | None:
+    """Where timm would find the pretrained weights without a download."""
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        return None
+    if hub := config.hf_hub_id:
+        for file in FILES:
+            found = try_to_load_from_cache(hub, file)
+            if isinstance(found, str):
+                return Path(found)
+    if isinstance(config.url, str) and config.url:
+        path = Path(torch.hub.get_dir()) / "checkpoints" / config.url.rsplit("/", 1)[-1]
+        return path if path.is_file() else None
+    return None

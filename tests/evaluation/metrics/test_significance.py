@@ -1,0 +1,39 @@
+"""What a difference says: against numbers worked out by hand and by scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sharpose.evaluation.metrics.significance import compare_replicates, holm, t_interval, two_sided_p
+
+
+def test_holm_against_its_definition() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_p_values_count_the_smaller_side_and_are_never_zero() -> None:
+    assert two_sided_p(np.array([1.0] * 99)) == pytest.approx(0.02)
+    assert two_sided_p(np.array([-1.0] * 10 + [1.0] * 89)) == pytest.approx(0.22)
+    assert two_sided_p(np.zeros(50)) == 1.0
+
+
+def test_verdicts() -> None:
+    drawn = np.random.default_rng(0).normal(0, 0.002, 4000)
+    close = compare_replicates(0.0, drawn, margin=0.005)
+    assert close.verdict == "equivalent" and close.detectable == pytest.approx(2.80 * 0.002, rel=0.03)
+    assert compare_replicates(0.0, drawn, margin=0.003).verdict == "open"
+    up = compare_replicates(0.02, drawn + 0.02, margin=0.005)
+    assert up.verdict == "higher" and up.low == pytest.approx(0.02 - 1.96 * 0.002, abs=2e-4)
+    assert compare_replicates(-0.02, np.append(drawn - 0.02, np.nan), margin=0.005).verdict == "lower"
+
+
+def test_t_interval_is_scipys_and_wants_three() -> None:
+    values = [65.1, 64.9, 65.4, 65.0]
+    low, high = t_interval(values)
+    assert (low, high) == pytest.approx(stats.t.interval(0.95, 3, np.mean(values), stats.sem(values)))
+    with pytest.raises(ValueError, match="three values or more"):
+        t_interval([1.0, 2.0])
