@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_models_and_cost_need_no_checkout(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sharpose.cli.app.ROOT", tmp_path)
+    monkeypatch.setattr(import_module("sharpose.cli.app"), "ROOT", tmp_path)
     code, out, err = call(capsys, "models")
     line = next(line for line in out.splitlines() if line.startswith("sharpose-base-256x192"))
     assert (code, err) == (0, "") and line.split()[1:4] == ["256x192", "94.12", "17.059"]

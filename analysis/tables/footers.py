@@ -36,7 +36,7 @@ def accuracy_text(lines: list[Line]) -> list[str]:
     records = [line.records["accuracy"] for line in lines if "accuracy" in line.records]
     if not records:
         return []
-    # a control comes after the models
+    # a control or a peer comes after the models
     first, metrics, made = records[0], records[0].metrics, records[0].provenance
     flip = "with" if first.identity["flip_test"] else "without"
     boxes = "ground-truth boxes" if first.identity["boxes"] == "ground-truth" else "detected boxes"
@@ -44,7 +44,7 @@ def accuracy_text(lines: list[Line]) -> list[str]:
     resamples = len(replicates_of(metrics, score))
     interval = f"; [95 % bootstrap interval, {resamples:,} resamples of images]" if resamples else ""
     size = f"{metrics['annotated_people']:,} people in {metrics['images']:,} images"
-    trained = [record for record in records if record.identity["weights_sha256"]] or records
+    trained = [record for record in records if record.identity.get("weights_sha256")] or records
     models = named([str(record.provenance.get("model")) for record in trained])
     return [
         f"{NAMES[score]}: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"

@@ -90,9 +90,14 @@ def previous_difference(loaded: LoadedSpec, lines: list[Line], index: int) -> In
     if loaded.spec.paired_with != "previous" or index == 0:
         return None
     now, before = lines[index].records.get("accuracy"), lines[index - 1].records.get("accuracy")
-    if now is None or before is None or now.identity["weights_sha256"] != before.identity["weights_sha256"]:
+    if now is None or before is None or weights_of(now) != weights_of(before):
         return None
     return paired_difference(now.metrics, before.metrics)
+
+
+def weights_of(record: Record) -> Any:
+    """What tells the network of a record of accuracy: the hash of its weights; of a peer, all that it is read by."""
+    return record.identity.get("weights_sha256", record.identity["model"])
 
 
 def pair_differences(loaded: LoadedSpec, lines: list[Line]) -> list[tuple[str, str, Interval | None]]:

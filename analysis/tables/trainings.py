@@ -48,7 +48,7 @@ class Training:
     def last_doubling(self, data: str) -> float | None:
         """AP on `data` that the last doubling of crops gained, in percent; None where no curve reaches so far back."""
         scored = [(row["crops"], row.get(f"{data}_ap")) for row in self.curve]
-        points = [(crops, ap) for crops, ap in scored if crops is not None and ap is not None]
+        points = [(crops, score) for crops, score in scored if crops is not None and score is not None]
         if len(points) < 2:
             return None
         (end, last), first = points[-1], points[0][0]
@@ -58,11 +58,11 @@ class Training:
         return None if before is None else 100 * (last - before)
 
 
-def interpolated(points: Sequence[tuple[Any, Any]], crops: float) -> float | None:
+def interpolated(points: Sequence[tuple[float, float]], crops: float) -> float | None:
     """The score at so many crops, on a line over their logarithm; None before the first point."""
     for (left, low), (right, high) in pairwise(points):
         if left <= crops <= right:
-            return float(low + (high - low) * math.log(crops / left) / math.log(right / left))
+            return low + (high - low) * math.log(crops / left) / math.log(right / left)
     return None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.cells.cells import at_tier, learnt_with, model_identity, weights_name
 from experiments.spec.catalog import Blocked, Catalog, brief, open_catalog
-from experiments.spec.spec import LoadedSpec, Settings, is_ours, load_specs
+from experiments.spec.spec import MEAN_POSE, LoadedSpec, Settings, load_specs
 from experiments.spec.tiers import SharedBudget
 from results.store import Store, canonical
 from sharpose.runtime.errors import InputError
@@ -92,7 +92,7 @@ def stand_ins(settings: Settings, catalog: Catalog) -> Settings:
 def accuracy_rows(loaded: LoadedSpec) -> list[tuple[str, Any]]:
     """Label and settings of every row with an accuracy to be had from trained weights."""
     rows = [(row, loaded.settings(row)) for row in loaded.spec.rows if "accuracy" in loaded.measures(row)]
-    return [(f"{loaded.id} {row.label}", settings) for row, settings in rows if is_ours(settings.model)]
+    return [(f"{loaded.id} {row.label}", settings) for row, settings in rows if settings.model != MEAN_POSE]
 
 
 def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store: Store, device: str) -> Need:
@@ -134,7 +134,7 @@ def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store:
         weights=weights,
         rows=[label for label, _ in rows],
         recipe=name,
-        starts_from=None if recipe is None else recipe.starts_from or (None if shared is None else "random weights"),
+        starts_from=None if recipe is None else recipe.starts_from or ("random weights" if shared else None),
         epochs=None if recipe is None else recipe.epochs,
         gpu_hours=None if macs is None else passes * macs / GPU_MACS_PER_S / 3600,
         device_hours=None if speed is None else passes / speed / 3600,

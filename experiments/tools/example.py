@@ -34,7 +34,7 @@ def save_examples(tier: str = EMBEDDED) -> list[Path]:
     try:
         model, digest = trained(catalog, MODEL, alpha=ALPHA, quality_threshold=None)
         people = people_for(catalog, model)
-        chosen = choose(people)
+        chosen = choose(catalog, people)
         first, *others = [Shown(catalog, people, index, found) for index, found in chosen.items()]
         paths = [save_person(model, digest, first, "person")]
         paths += [save_person(model, digest, one, f"person-{number}") for number, one in enumerate(others, 1)]
@@ -83,15 +83,15 @@ def people_for(catalog: Catalog, model: PoseModel) -> CocoTopDown:
     return CocoTopDown(files.annotations, files.images, image_size=model.config.image_size)
 
 
-def choose(people: CocoTopDown) -> dict[int, dict[str, str]]:
+def choose(catalog: Catalog, people: CocoTopDown) -> dict[int, dict[str, str]]:
     """Places of the people to show, with what has to be said of their photographs.
 
-    Photographs have licences in their file: the first people of open ones with enough labelled keypoints are taken.
+    Of photographs, the first people of open licences with enough labelled keypoints are taken.
     """
+    if catalog.dataset(dataset_of(catalog)).mannequin is not None:
+        return {index: {} for index in PEOPLE}
     content = json.loads(Path(people.annotations).read_bytes())
     names = {one["id"]: f"{one['name']}, {one['url']}" for one in content.get("licenses", ())}
-    if not names:
-        return {index: {} for index in PEOPLE}
     open_ones = {one["id"]: one for one in content["images"] if one.get("license") in OPEN_LICENCES}
     found = [
         index

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.test_evaluate import write_people
 
+from analysis.tables.render import render
+from analysis.tables.tables import build
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
 from experiments.run.run import Runner
@@ -72,6 +74,9 @@ def test_a_peer_is_measured_and_its_record_says_what_it_learnt_from(tmp_path, sp
         "system": "peer", "weights_sha256": sha256_of(tmp_path / "one.onnx"), "input": "", "normalise": "0-1",
         "channels": "rgb", "codec": "udp", "padding": 1.25,
     }  # fmt: skip
+    # its table names it
+    shown = render(build(load_spec(spec), found, CPU, store))
+    assert "peer:one on people (8 people in 4 images)" in shown and f"{100 * record.metrics['ap']:.1f}" in shown
     # found again where neither the network nor the people are
     [elsewhere] = cells(load_spec(spec), catalog(there=False), CPU)
     assert elsewhere.run_id == cell.run_id and elsewhere.blocked is not None
