@@ -6,6 +6,7 @@ import os
 import signal
 import weakref
 from collections.abc import Iterable, Iterator
+from multiprocessing.connection import wait
 from typing import Any
 
 import torch
@@ -37,7 +38,10 @@ def sample_batches(loader: DataLoader[Any]) -> Iterator[dict[str, torch.Tensor]]
         # the last line of a worker's traceback, without the name of the class
         line = str(error).strip().splitlines()[-1]
         raise InputError(line.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")) from None
-    except RuntimeError as error:
+    except (RuntimeError, EOFError, ConnectionError, FileNotFoundError) as error:
+        if not isinstance(error, RuntimeError):
+            # what a killed worker had sent cannot be fetched any more, a moment before it is known to be gone
+            wait([worker.sentinel for worker in workers], 5.0)
         died = [worker for worker in workers if worker.exitcode]
         if not died:
             raise
