@@ -13,7 +13,7 @@ from results.store import Record, Store
 from sharpose.models.overview import DASH, Model, billions
 from sharpose.models.registry import systems
 
-BEGIN, END = "<!-- systems: made by `sharpose models --into README.md` -->", "<!-- end of systems -->"
+BEGIN, END = "<!-- systems: made by `sharpose models --into docs/systems.md` -->", "<!-- end of systems -->"
 
 
 @dataclass(frozen=True)

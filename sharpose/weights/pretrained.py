@@ -3,7 +3,7 @@
 A name is KIND/MODEL, e.g. `photos/sharpose-nano-128x96`; a bare MODEL is the first kind of it that is known, in the
 order of `KINDS`, so that it means those for photographs where there are such. Looked for in this order:
 
-1. `sharpose/pretrained`, where a wheel has the small ones, or `results/weights` of a checkout;
+1. `shipped` beside this file, where a wheel has the small ones, or `results/weights` of a checkout;
 2. $SHARPOSE_CACHE (~/.cache/sharpose)/weights, where anyone may put KIND/MODEL.safetensors by hand;
 3. the hub repository $SHARPOSE_HUB, or the one that the index names; huggingface_hub fetches, keeps and, with
    HF_HUB_OFFLINE=1, only looks into what it keeps. `hub:OWNER/REPOSITORY` names one person's own weights, as

@@ -1,4 +1,4 @@
-"""The table of systems: what is known of each, and README's copy of it."""
+"""The table of systems: what is known of each, and the copy of it in docs/systems.md."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_readme_has_the_present_table():
     store = Store(published_only=True)
     rows = systems.in_tables(systems.system_rows(MODELS.values(), store))
     shown = "\n\n".join([systems.as_markdown(rows), " ".join(systems.notes(systems.latest_conformance(store)))])
-    text = (ROOT / "README.md").read_text()
-    assert systems.replaced_between_markers(text, shown) == text, "run `sharpose models --into README.md`"
+    text = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
+    assert systems.replaced_between_markers(text, shown) == text, "run `sharpose models --into docs/systems.md`"
 
 
 def test_every_cell_comes_from_where_it_should(tmp_path):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.test_evaluate import write_people
 
 from analysis.tables.render import render
 from analysis.tables.tables import build
@@ -19,6 +18,7 @@ from experiments.spec.spec import FOLDER, SpecError, is_ours, load_spec
 from results.store import Store
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
+from tests.evaluation.test_coco import write_people
 from tests.networks import write_onnx
 
 CPU = Device("cpu", "Some CPU", 1)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from tests.test_evaluate import write_people
 
 from sharpose.data.coco import CocoTopDown
 from sharpose.inference import blazepose
@@ -14,6 +13,7 @@ from sharpose.inference.blazepose import INPUT, LANDMARKS, predict_blazepose
 from sharpose.pose.geometry import box_to_center_scale, transform_points, udp_warp_matrix
 from sharpose.pose.skeleton import COCO
 from sharpose.runtime.errors import InputError
+from tests.evaluation.test_coco import write_people
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.test_evaluate import write_people
 
 from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
@@ -19,6 +18,7 @@ from sharpose.pose.normalise import normalise
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
 from tests.command_line import call
+from tests.evaluation.test_coco import write_people
 from tests.networks import MAPS, SIZE, Convolution, write_onnx
 
 pytest.importorskip("onnxruntime")

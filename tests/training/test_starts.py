@@ -1,0 +1,71 @@
+"""What a training starts from: random weights only where they are asked for, encoders of any layout, timm by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from sharpose.models import create_model
+from sharpose.runtime.errors import InputError
+from sharpose.training.session import train_and_export
+from sharpose.weights import timm_names
+from sharpose.weights.starting import find_start, read_start, start_from
+
+SMALL = {"embed_dim": 48, "num_heads": 4, "depth": 2, "drop_path": 0.0}
+
+
+def encoder(path: Path, **more: object) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    vit = timm.create_model(
+        "vit_tiny_patch16_224", img_size=96, embed_dim=48, depth=2, num_heads=4, num_classes=0, **more
+    )
+    save_file(dict(vit.state_dict()), path)
+    return vit.state_dict()
+
+
+def test_a_recipe_with_a_start_runs_from_random_weights_only_when_told(tmp_path: Path) -> None:
+    request = {"model_name": "sharpose-small-256x192", "data": ["none.json"], "out": tmp_path}
+    with pytest.raises(InputError, match="starts from ViT-S, pretrained by MAE; name such weights with --init"):
+        train_and_export(**request)
+    # told, it goes on to the data, which is not there
+    with pytest.raises(InputError, match=r"none\.json"):
+        train_and_export(**request, from_scratch=True)
+
+
+@pytest.mark.parametrize("name", ["sharpose-small-256x192", "vitpose-small-256x192", "evit-small-256x192"])
+def test_an_encoder_without_labels_starts_every_vit_system(tmp_path: Path, name: str) -> None:
+    # layer scale, as DINOv2 has it
+    state = encoder(tmp_path / "vit.safetensors", init_values=0.5)
+    more = {"reduction_blocks": [1], "keep_rates": None} if name.startswith("evit") else {}
+    model = create_model(name, **SMALL, **more)
+    report = start_from(model, read_start(tmp_path / "vit.safetensors"))
+    blocks = [name for name in dict(model.named_parameters()) if name.startswith("blocks.")]
+    assert set(blocks) <= set(report.matched) and not [
+        one for one in report.missing if "head" not in one and "predictor" not in one and "reuse" not in one
+    ]
+    own = dict(model.named_parameters())
+    assert torch.allclose(own["blocks.1.mlp.fc2.weight"], 0.5 * state["blocks.1.mlp.fc2.weight"])
+    norm = "last_norm.weight" if "last_norm.weight" in own else "norm.weight"
+    assert torch.equal(own[norm], state["norm.weight"])
+
+
+def test_timm_is_asked_for_what_its_cache_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tmp_path / "model.safetensors"
+    monkeypatch.setattr(timm_names, "cached_file", lambda name: made if made.exists() else None)
+    monkeypatch.setattr(timm_names.timm, "create_model", lambda name, pretrained: made.write_bytes(b"weights"))
+    assert find_start("timm:vit_small_patch16_224.augreg_in21k") == made
+    monkeypatch.setattr(timm_names, "cached_file", lambda name: None)
+
+    def offline(name: str, pretrained: bool) -> None:
+        raise OSError("no route to the hub")
+
+    monkeypatch.setattr(timm_names.timm, "create_model", offline)
+    with pytest.raises(InputError, match=r"cannot be downloaded \(no route to the hub\); give a file"):
+        find_start("timm:vit_small_patch16_224.augreg_in21k")
+    with pytest.raises(InputError, match="timm has no pretrained weights of that name"):
+        find_start("timm:no_such_model")
+    assert find_start("mine.safetensors") == Path("mine.safetensors")
