@@ -43,7 +43,7 @@ DRAWN: dict[str, tuple[tuple[str, ...], tuple[float, float], Callable[[Any, Axes
 
 
 def ap(tier: str) -> str:
-    return f"AP, {tier} tier (95 % interval)"
+    return f"AP with flip test, {tier} tier (95 % interval)"
 
 
 def save_all(

@@ -81,25 +81,31 @@ def heatmap(axis: Axes, example: Example, index: int) -> Axes:
 
 
 def people(examples: Sequence[Example]) -> Figure:
-    """Figure 5: for every person the input, the accumulated attention of the keypoints, and the selected patches."""
+    """Figure 5: for every person the input, the accumulated attention of the keypoints, the patches that it selects,
+    and those that one map for everybody selects."""
     figure, axes = plt.subplots(
-        3,
+        4,
         len(examples),
-        figsize=(1.5 * len(examples), 6.2),
+        figsize=(1.5 * len(examples), 8.4),
         squeeze=False,
         gridspec_kw={"wspace": 0.06, "hspace": 0.06},
     )
     for column, example in enumerate(examples):
         axes[0, column].imshow(example.picture)
         attention(axes[1, column], example)
-        selected(axes[2, column], example)
+        kept, constant = (example.facts[key] for key in ("keep_indices", "constant_indices"))
+        selected(axes[2, column], example, kept)
+        selected(axes[3, column], example, constant, pose=False)
+        alike = f"{len(set(kept) & set(constant))} of {len(kept)} alike"
+        axes[3, column].set_xlabel(alike, fontsize=8)
         gain = example.facts["fine_oks"] - example.facts["coarse_oks"]
         axes[0, column].set_title(
             f"quality {example.facts['quality']:.2f}\nOKS {example.facts['coarse_oks']:.2f} {gain:+.2f}",
             fontsize=8,
             loc="left",
         )
-    for row, name in enumerate(("input", "accumulated attention", f"selected, α = {examples[0].facts['alpha']}")):
+    chosen = f"selected, α = {examples[0].facts['alpha']}"
+    for row, name in enumerate(("input", "accumulated attention", chosen, "selected by one map")):
         axes[row, 0].set_ylabel(name, fontsize=9)
     for axis in axes.ravel():
         axis.set_xticks([])
@@ -118,13 +124,13 @@ def attention(axis: Axes, example: Example) -> Axes:
     return axis
 
 
-def selected(axis: Axes, example: Example) -> Axes:
-    """The patches that are looked at finely, all others pale, and the keypoints of the fine look."""
+def selected(axis: Axes, example: Example, indices: Sequence[int], *, pose: bool = True) -> Axes:
+    """The patches at these places, all others pale; with `pose`, the keypoints of the fine look that used them."""
     picture, facts = example.picture, example.facts
     rows, columns = facts["coarse_grid"]
     height, width = picture.shape[0] // rows, picture.shape[1] // columns
     shown = 0.25 * picture + 0.75
-    for index in facts["keep_indices"]:
+    for index in indices:
         place = (
             slice(index // columns * height, (index // columns + 1) * height),
             slice(index % columns * width, (index % columns + 1) * width),
@@ -134,7 +140,7 @@ def selected(axis: Axes, example: Example) -> Axes:
         axis.add_patch(Rectangle(corner, width, height, fill=False, color=ORANGE, lw=0.7, zorder=2))
     axis.imshow(shown)
     points = np.array(facts["fine_keypoints"])
-    for a, b in facts["limbs"]:
+    for a, b in facts["limbs"] if pose else ():
         axis.plot(*points[[a, b]].T, color=BLUE, lw=1.2, zorder=3)
     axis.set_xlim(-0.5, picture.shape[1] - 0.5)
     axis.set_ylim(picture.shape[0] - 0.5, -0.5)

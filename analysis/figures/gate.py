@@ -47,7 +47,7 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
     inner = [f"{value:.{digits}f}" for value in values]
     axis.set_xticks(places, ["none\nrefined", *inner, "all\nrefined"], rotation=90, fontsize=8)
     axis.margins(y=0.12)
-    return tidy(axis, "Q_thres", f"AP, {tier} tier, % (lines)", title)
+    return tidy(axis, "Q_thres", f"AP without flip test, {tier} tier, % (lines)", title)
 
 
 def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str) -> Axes:
@@ -69,7 +69,8 @@ def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str)
     for place, (name, colour) in enumerate(names):
         # below the lines, which rise to the right
         axis.text(0.97, 0.22 - 0.08 * place, name, color=colour, fontsize=9, ha="right", transform=axis.transAxes)
-    return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", f"AP, {tier} tier, %", title)
+    cost = "expected GFLOPs (multiply-adds), paper-size model"
+    return tidy(axis, cost, f"AP without flip test, {tier} tier, %", title)
 
 
 def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
@@ -119,7 +120,7 @@ def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:
         va="top",
     )
     axis.margins(x=0.06, y=0.1)
-    return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", f"AP, {tier} tier, %")
+    return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", f"AP without flip test, {tier} tier, %")
 
 
 def pareto(frame: pd.DataFrame) -> pd.DataFrame:

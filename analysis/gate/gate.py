@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,14 @@ from scipy.stats import spearmanr
 from analysis.gate.predictions import Array, Predictions
 from analysis.tables.statistics import Interval, percentile_interval
 from sharpose.evaluation.metrics.coco_ap import CocoMetrics
+from sharpose.evaluation.metrics.matches import Matches
 
 RESAMPLES = 1000
+DRAWS = 200
+"""Choices over which random exits are averaged."""
 BINS = 10
+# that of `coco_ap`, so that what is resampled here pairs with it
+BOOTSTRAP_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -76,15 +82,44 @@ class Gate:
             self.known[key] = self.predictions.ap(refined, self.resamples)
         return self.known[key]
 
-    def at_random(self, refine_rate: float, seed: int = 0) -> Point:
-        """A control: as many people refined, drawn at random. What a gate must beat to have learnt anything."""
-        people = len(self.predictions.quality)
-        return self.choice(np.nan, first(np.random.default_rng(seed).permutation(people), refine_rate))
+    @cached_property
+    def stages(self) -> tuple[tuple[Matches, Array], tuple[Matches, Array]]:
+        """Who was found where nobody is refined, and where everybody is; and whose each prediction is."""
+        nobody = np.zeros(len(self.predictions.quality), dtype=bool)
+        return self.predictions.matches(nobody), self.predictions.matches(~nobody)
+
+    def at_random(self, refine_rate: float) -> tuple[float, Array]:
+        """A control: as many people refined, drawn at random. What a gate must beat to have learnt anything.
+
+        Return the mean AP of `DRAWS` choices, and its replicates: those of the limit for many people, in which every
+        coarse and fine prediction counts by its probability, moved by what the mean lies away from that limit.
+        """
+        (coarse, coarse_people), (fine, fine_people) = self.stages
+        people, rng = len(self.predictions.quality), np.random.default_rng(0)
+        drawn = np.stack([first(rng.permutation(people), refine_rate) for _ in range(DRAWS)])
+        once = np.ones((1, len(coarse.image_ids)))
+        choices = coarse.mixed(fine, 1.0 - drawn[:, coarse_people], 1.0 * drawn[:, fine_people])
+        expected = float(choices.ap(once).mean())
+        limit = coarse.mixed(
+            fine, np.full(len(coarse_people), 1 - refine_rate), np.full(len(fine_people), float(refine_rate))
+        )
+        if not self.resamples:
+            return expected, np.array([np.nan])
+        return expected, limit.resampled_ap(self.resamples, BOOTSTRAP_SEED) + expected - limit.ap(once)[0]
 
     def ap_by_gain(self, refine_rate: float) -> float | None:
         """Another control: as many people refined, those whose true OKS gains most, as if a gate could know it."""
         coarse, fine = self.predictions.oks
-        return self.predictions.ap(first(np.argsort(coarse - fine, kind="stable"), refine_rate), resamples=0).ap
+        return self.ap_in_order(coarse - fine, refine_rate)
+
+    def ap_by_true_quality(self, refine_rate: float) -> float | None:
+        """Another control: as many people refined, those whose true coarse OKS is lowest, which quality predicts."""
+        return self.ap_in_order(self.predictions.oks[0], refine_rate)
+
+    def ap_in_order(self, first_to_refine: Array, refine_rate: float) -> float | None:
+        """AP where those with the lowest values are refined."""
+        order = np.argsort(first_to_refine, kind="stable")
+        return self.predictions.ap(first(order, refine_rate), resamples=0).ap
 
 
 def first(order: Array, refine_rate: float) -> Array:
@@ -106,10 +141,9 @@ def interval(value: float, replicates: Array) -> Interval:
 
 
 def minus_random(gate: Gate, point: Point) -> Interval:
-    """AP of a threshold minus AP of refining as many people at random, paired."""
-    control = gate.at_random(point.refine_rate)
-    difference = replicates_of(point.metrics) - replicates_of(control.metrics)
-    return interval((point.metrics.ap or 0.0) - (control.metrics.ap or 0.0), difference)
+    """AP of a threshold minus the AP expected of refining as many people at random, paired."""
+    expected, replicates = gate.at_random(point.refine_rate)
+    return interval((point.metrics.ap or 0.0) - expected, replicates_of(point.metrics) - replicates)
 
 
 def candidates(quality: Array, steps: int = 40) -> list[float]:
@@ -144,6 +178,7 @@ def curve(gate: Gate, thresholds: Iterable[float], cost: Cost) -> pd.DataFrame:
                 "ap_minus_random_low": percent(random.low),
                 "ap_minus_random_high": percent(random.high),
                 "ap_by_gain": percent(gate.ap_by_gain(point.refine_rate)),
+                "ap_by_true_quality": percent(gate.ap_by_true_quality(point.refine_rate)),
                 "gflops": cost.expected(point.refine_rate) / 1e9,
             }
         )
@@ -160,12 +195,14 @@ class Calibration:
     what the fine look gains.
 
     `rank`: Spearman's correlation of both; `rank_gain`: of the predicted quality and what the fine look gains in OKS,
-    which a useful gate makes negative; `error`: mean distance of bins of equal size from the diagonal.
+    which a useful gate makes negative; `error`: mean distance of bins of equal size from the diagonal; `explained`: R²,
+    the share of the true one's variance that the predicted one explains as it is.
     """
 
     rank: float
     rank_gain: float
     error: float
+    explained: float
     bins: pd.DataFrame
 
 
@@ -186,6 +223,7 @@ def calibration(predictions: Predictions, bins: int = BINS, by_gain: bool = Fals
     return Calibration(
         rank=float(spearmanr(quality, truth).statistic),
         rank_gain=float(spearmanr(quality, fine - coarse).statistic),
+        explained=float(1 - np.mean((truth - quality) ** 2) / np.var(truth)),
         error=float(((table["predicted"] - table["true"]).abs() * weights).sum()),
         bins=table,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.gate.gate import Calibration, Cost, Gate, calibration, curve
@@ -13,11 +14,14 @@ from analysis.gate.predictions import read_predictions
 from analysis.tables.derived import columns_of, derive, frame_of
 from analysis.tables.footers import cost_text, missing_text, origin
 from analysis.tables.lines import Line
+from analysis.tables.starts import starts_text
 from experiments.spec.spec import LoadedSpec
 from results.store import Record, Store
 
 # enough for the intervals of a curve; `sharpose choose-threshold` draws more
 CURVE_RESAMPLES = 200
+HARDLY = 0.1
+"""Percent that AP50 or AP75 may fall and still be said to hardly move: the last digit that tables print."""
 SMALL_LOSS = 0.3
 """AP, in percent, that an exit may cost where it is said how many could leave."""
 
@@ -51,6 +55,7 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
             "curve": columns_of(curve(Gate(predictions, CURVE_RESAMPLES), loaded.spec.thresholds, cost)),
             "rank": facts.rank,
             "rank_gain": facts.rank_gain,
+            "explained": facts.explained,
             "error": facts.error,
             "bins": columns_of(facts.bins),
         }
@@ -59,7 +64,7 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
         "thresholds": loaded.spec.thresholds,
         "resamples": CURVE_RESAMPLES,
         "macs": [cost.coarse, cost.fine],
-        "controls": ["random", "gain"],
+        "controls": ["expected", "gain", "coarse OKS"],
         **({"by_gain": True} if by_gain else {}),
     }
     return derive("curve", how, source, compute, asked_by=(loaded.id, line.row.label), store=store)
@@ -73,7 +78,8 @@ def asks_gain(line: Line) -> bool:
 def read_curve(line: Line, record: Record) -> GateCurve:
     """A row's curve from its record."""
     numbers = record.metrics
-    facts = Calibration(numbers["rank"], numbers["rank_gain"], numbers["error"], frame_of(numbers["bins"]))
+    known = {key: numbers[key] for key in ("rank", "rank_gain", "error", "explained")}
+    facts = Calibration(**known, bins=frame_of(numbers["bins"]))
     runs = {measure: line.records[measure].run_id for measure in ("predictions", "cost")}
     return GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs, asks_gain(line))
 
@@ -90,6 +96,7 @@ def gate_frame(curves: list[GateCurve]) -> pd.DataFrame:
         one.frame.assign(
             label=one.label,
             rank_correlation=one.calibration.rank,
+            explained=one.calibration.explained,
             **{f"{measure}_run_id": run for measure, run in one.runs.items()},
         )
         for one in curves
@@ -113,6 +120,7 @@ def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.Dat
             "AP − random exits": spread(
                 row["ap_minus_random"], row["ap_minus_random_low"], row["ap_minus_random_high"]
             ),
+            "AP, exits by true coarse OKS": f"{row['ap_by_true_quality']:.1f}",
             "AP, exits by true gain": f"{row['ap_by_gain']:.1f}",
             "GFLOPs (expected)": f"{row['gflops']:.2f}",
         }
@@ -132,6 +140,7 @@ def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
         "AP75": "ap75",
         "AP − all refined": "ap_minus_all",
         "AP − random exits": "ap_minus_random",
+        "AP, exits by true coarse OKS": "ap_by_true_quality",
         "AP, exits by true gain": "ap_by_gain",
     }
     found = {header: (key, "predictions") for header, key in predicted.items()}
@@ -140,6 +149,29 @@ def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
 
 def spread(value: float, low: float, high: float) -> str:
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def leaving(frame: pd.DataFrame, key: str, loss: float = SMALL_LOSS) -> float:
+    """The largest share of people, in percent, that may leave while `key` falls by no more than `loss` below refining
+    everybody; between two thresholds, on a line."""
+    shares, values = frame["exited_percent"].to_numpy()[::-1], frame[key].to_numpy()[::-1]
+    lost = values[0] - values
+    beyond = np.flatnonzero(lost > loss)
+    if not len(beyond):
+        return float(shares[-1])
+    last = beyond[0]
+    return float(np.interp(loss, lost[last - 1 : last + 1], shares[last - 1 : last + 1]))
+
+
+def statement(one: GateCurve) -> str:
+    """What the paper says of Figure 6, and how far it holds: fewer refined, AP falls, AP50 and AP75 hardly move."""
+    far = min(leaving(one.frame, key, HARDLY) for key in ("ap50", "ap75"))
+    shares, fallen = (one.frame[key].to_numpy()[::-1] for key in ("exited_percent", "ap_minus_all"))
+    lost = -float(np.interp(far, shares, fallen))
+    return (
+        f'"Fewer refined, AP falls, AP50 and AP75 hardly move" holds until {far:.0f} % leave, where AP has lost '
+        f"{lost:.1f} and AP50 or AP75 {HARDLY:g}."
+    )
 
 
 def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) -> list[str]:
@@ -156,23 +188,25 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
             f"{CURVE_RESAMPLES} resamples of images], differences paired; {origin(records)}."
         )
         said.append(
-            "GFLOPs (expected) = coarse + share refined × fine, of the paper's model. Random exits: as many people "
-            "leave, drawn at random, which a gate has to beat. Exits by true gain: as many leave, those whose true OKS "
-            "the fine look raises least, which no gate can know."
+            "GFLOPs (expected) = coarse + share refined × fine, of the paper's model. Random exits: the AP to be "
+            "expected where as many people, any of them, leave (the mean of 200 choices), which a gate has to "
+            "beat. Exits by true coarse OKS: those leave whose coarse result is truly best, which is what the quality "
+            "predictor is asked for; by true gain: those whose OKS the fine look raises least. No gate can know either."
         )
     for one in curves:
         facts = one.calibration
-        better = one.frame.query("ap_minus_random_low > 0")
+        # where nobody or everybody is refined there is no choice, and the difference is what rounding leaves of zero
+        better = one.frame.query("ap_minus_random_low > 1e-6")
+        share = {name: leaving(one.frame, f"ap_by_{name}") for name in ("gain", "true_quality")}
         beats = ", ".join(f"{threshold:g}" for threshold in better["threshold"].round(3)) or "none"
-        most = one.frame.loc[one.frame["ap_by_gain"] >= one.frame["ap"].iloc[-1] - SMALL_LOSS, "exited_percent"].max()
         judged = "gain" if one.by_gain else "quality"
         truth = "OKS that the fine look gains" if one.by_gain else "true OKS of the coarse stage"
         gained = "" if one.by_gain else f"; quality against the OKS that the fine look gains: {facts.rank_gain:+.2f}"
         said.append(
             f"{one.label}: predicted {judged} against {truth}: Spearman's rank correlation "
-            f"{facts.rank:.2f}, mean distance from the diagonal {facts.error:.3f}{gained}. "
+            f"{facts.rank:.2f}, R² {facts.explained:.2f}, mean distance from the diagonal {facts.error:.3f}{gained}. "
             f"Better than random exits beyond the interval at: "
-            f"{beats}. Of the shares here, a gate that knew the gain could "
-            f"let {most:.0f} % leave for {SMALL_LOSS} AP."
+            f"{beats}. For {SMALL_LOSS} AP {leaving(one.frame, 'ap'):.0f} % may leave; by the true coarse OKS "
+            f"{share['true_quality']:.0f} %, by the true gain {share['gain']:.0f} % could. {statement(one)}"
         )
-    return [*said, *cost_text(lines), *missing_text(lines), *loaded.spec.notes]
+    return [*said, *starts_text(lines, 0), *cost_text(lines), *missing_text(lines), *loaded.spec.notes]

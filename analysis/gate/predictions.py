@@ -12,7 +12,8 @@ import numpy.typing as npt
 from results.packed import unpack
 from results.store import Record, StoreError
 from sharpose.data.annotations import PoseFile
-from sharpose.evaluation.metrics.coco_ap import CocoMetrics, annotations_of, coco_ap
+from sharpose.evaluation.metrics.coco_ap import CocoMetrics, annotations_of, coco_ap, keypoint_matches
+from sharpose.evaluation.metrics.matches import Matches
 from sharpose.evaluation.metrics.postprocess import clean_detections
 
 Array = npt.NDArray[Any]
@@ -34,6 +35,10 @@ class Predictions:
 
     def choose(self, refined: Array) -> list[dict[str, Any]]:
         """COCO's results where `refined` (N,) people have the fine stage's answer and the others the coarse one's."""
+        return self.chosen(refined)[0]
+
+    def chosen(self, refined: Array) -> tuple[list[dict[str, Any]], Array]:
+        """The same, and whose each result is: near-duplicates are removed, so some people may have none."""
         stage, people = refined.astype(int), np.arange(len(refined))
         keypoints, scores = self.keypoints[stage, people], self.scores[stage, people]
         kept, final = clean_detections(
@@ -46,7 +51,7 @@ class Predictions:
             self.truth.skeleton.sigmas,
         )
         rows = np.concatenate([keypoints, scores[..., None]], axis=2).reshape(len(final), -1)
-        return [
+        results = [
             {
                 "image_id": int(self.image_ids[row]),
                 "category_id": self.truth.category_id,
@@ -55,6 +60,13 @@ class Predictions:
             }
             for row in kept
         ]
+        return results, np.asarray(kept)
+
+    def matches(self, refined: Array) -> tuple[Matches, Array]:
+        """Which results of a choice found which person, and whose each prediction is."""
+        results, people = self.chosen(refined)
+        found = keypoint_matches(self.truth, results)
+        return found, people[found.prediction]
 
     def ap(self, refined: Array, resamples: int) -> CocoMetrics:
         """COCO's figures of a choice; the same seed and images every time, so that choices pair."""

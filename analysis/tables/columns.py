@@ -19,8 +19,16 @@ from analysis.tables.lines import (
     seed_scores,
     timed_together,
 )
+from analysis.tables.starts import start_of
+from analysis.tables.statistics import (
+    LEAST_TRAININGS,
+    off_centre_median,
+    other_interval,
+    replicates_of,
+    score_interval,
+    t_interval,
+)
 from analysis.tables.statistics import SCORES as RESAMPLED
-from analysis.tables.statistics import score_interval
 from analysis.tables.trainings import curve_key, seeds_interval, training_numbers
 from experiments.cells.provenance import Device, choose_device
 from experiments.spec.catalog import Catalog
@@ -151,7 +159,7 @@ def score_text(line: Line, key: str) -> str | None:
     if "accuracy" not in line.records:
         return None
     metrics = line.records["accuracy"].metrics
-    return with_interval(metrics, key, score_bounds(metrics, key) if key in RESAMPLED else None)
+    return with_interval(metrics, key, score_bounds(metrics, key))
 
 
 def with_interval(metrics: Mapping[str, Any], key: str, bounds: tuple[float, float] | None) -> str | None:
@@ -159,16 +167,17 @@ def with_interval(metrics: Mapping[str, Any], key: str, bounds: tuple[float, flo
     value = metrics.get(key)
     if value is None:
         return None
-    return f"{100 * value:.1f}" + (f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else "")
+    beside = ""
+    if key in RESAMPLED and (interval := score_interval(metrics, key)) is not None:
+        median = off_centre_median(interval, replicates_of(metrics, key))
+        beside = "" if median is None else f" (median {100 * median:.1f})"
+    return f"{100 * value:.1f}" + (f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]{beside}" if bounds else "")
 
 
 def score_bounds(metrics: Mapping[str, Any], key: str) -> tuple[float, float] | None:
     """The interval of a score: by its replicates, or as a record holds it."""
-    interval = score_interval(metrics, key) if key in RESAMPLED else None
-    if interval is not None:
-        return interval.low, interval.high
-    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
-    return None if key not in HELD or low is None or high is None else (low, high)
+    interval = score_interval(metrics, key) if key in RESAMPLED else other_interval(metrics, key)
+    return None if interval is None else (interval.low, interval.high)
 
 
 def seeds_interval_text(line: Line) -> str | None:
@@ -185,7 +194,11 @@ def seeds_score_text(line: Line) -> str | None:
     scores = [100 * score for score in seed_scores(line)]
     if len(scores) < 2:
         return None
-    return f"{mean(scores):.1f} ± {stdev(scores):.1f} ({len(scores)} of {len(line.seeds)})"
+    interval = ""
+    if len(scores) >= LEAST_TRAININGS:
+        one = t_interval(scores)
+        interval = f" [{one.low:.1f}, {one.high:.1f}]"
+    return f"{mean(scores):.1f} ± {stdev(scores):.1f}{interval} ({len(scores)} of {len(line.seeds)})"
 
 
 def refined_text(line: Line) -> str | None:
@@ -273,10 +286,16 @@ def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Devic
         if name in SCORES:
             value = line.metric("accuracy", name)
             raw |= {name: None if value is None else 100 * value, f"{name}_paper": getattr(line.row.paper, name)}
+            if name not in RESAMPLED and name != "pck":
+                record = line.records.get("accuracy")
+                other = other_interval(record.metrics, name) if record else None
+                raw |= {f"{name}_low": other and 100 * other.low, f"{name}_high": other and 100 * other.high}
         if name == "ap_seeds":
             scores = [100 * score for score in seed_scores(line)]
             enough = len(scores) > 1
             raw |= {"ap_seed_mean": mean(scores) if enough else None, "ap_seed_sd": stdev(scores) if enough else None}
+            one = t_interval(scores) if len(scores) >= LEAST_TRAININGS else None
+            raw |= {"ap_seed_low": one and one.low, "ap_seed_high": one and one.high}
             if catalog.tier.starts is not None:
                 found = seeds_interval(line)
                 raw |= {"ap_seed_mean": found and found[0], "ap_seed_half_interval": found and found[1]}
@@ -335,13 +354,15 @@ def accuracy_numbers(loaded: LoadedSpec, lines: list[Line], index: int) -> dict[
     score = next((score for score in RESAMPLED if score in loaded.spec.columns), "ap")
     record = lines[index].records.get("accuracy")
     interval = score_interval(record.metrics, score) if record else None
-    paired = previous_difference(loaded, lines, index)
+    paired, start = previous_difference(loaded, lines, index), start_of(lines[index])
     return {
         f"{score}_low": interval and 100 * interval.low,
         f"{score}_high": interval and 100 * interval.high,
         f"{score}_minus_previous": paired and 100 * paired.value,
         f"{score}_minus_previous_low": paired and 100 * paired.low,
         f"{score}_minus_previous_high": paired and 100 * paired.high,
+        "crops": start and start.crops,
+        "start": start and start.text,
         "tier": lines[index].cells["accuracy"].tier,
         "people": lines[index].metric("accuracy", "annotated_people"),
     }

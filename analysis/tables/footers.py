@@ -9,13 +9,13 @@ from typing import Any
 
 from analysis.tables.lines import (
     Line,
+    compared_pairs,
     compared_row,
-    pair_differences,
     previous_difference,
     stored_devices,
     timed_together,
 )
-from analysis.tables.statistics import replicates_of, score_of
+from analysis.tables.statistics import MARGIN, POWER, replicates_of, score_of
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED
@@ -62,30 +62,6 @@ def test_sets_text(lines: list[Line]) -> list[str]:
     return [f"The same models also on {', '.join(sizes)}; intervals likewise. PCK is of models alone."] if sizes else []
 
 
-def budget_text(lines: list[Line]) -> list[str]:
-    """What the weights of the shared budget have in common, and what those have that start from trained blocks."""
-    trained = [line for line in lines if (cell := line.cells.get("accuracy")) is not None and cell.weights is not None]
-    those = [line for line in trained if is_shared(line.cells["accuracy"])]
-    made = shared_manifests(line.cells["accuracy"] for line in those)
-    if not made:
-        return []
-    who = "each row" if len(those) == len(trained) else ", ".join(line.row.label for line in those)
-    started = [name for name, facts in made.items() if facts["init"] is not None]
-    scratch = [name for name, facts in made.items() if facts["init"] is None]
-    said = [f"Shared training budget: {crops_text(made.values())}, the same recipe and augmentation; {who}, seed 0."]
-    if started:
-        said.append(
-            f"From the weights of one trained nano SHaRPose, as far as they have the same parts (so SHaRPose itself "
-            f"starts with most): {', '.join(started)}."
-        )
-    if scratch:
-        said.append(
-            f"From random weights, without any pretraining, as they share no parts with it: {', '.join(scratch)}; "
-            "their scores say little beside those of the others."
-        )
-    return [" ".join(said)]
-
-
 def is_shared(cell: Cell | None) -> bool:
     """Whether a cell is of weights that were trained with the shared budget."""
     return cell is not None and cell.weights is not None and cell.weights.parent.name == SHARED
@@ -123,19 +99,38 @@ def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 
 def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """Whether one row of every pair that the spec names has the higher score, by paired bootstrap."""
-    said, open_pairs = [], []
-    for first, second, difference in pair_differences(loaded, lines):
-        if difference is None:
-            open_pairs.append(f"{first} and {second}")
+    """The comparisons that the spec names, by paired bootstrap, and what could be said of none."""
+    pairs = compared_pairs(loaded, lines)
+    said, reach = [], []
+    for pair in pairs:
+        if pair.tested is None or pair.p is None:
             continue
-        verdict = "higher" if difference.low > 0 else "lower" if difference.high < 0 else "no difference"
-        numbers = f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
-        said.append(f"{first} minus {second}: {numbers}, {verdict}")
+        one = pair.tested.difference
+        numbers = f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}], p {p_text(pair.p)}"
+        said.append(f"{pair.first} minus {pair.second}: {numbers}, {pair.verdict}")
+        reach.append(100 * pair.tested.detectable)
     records = [line.records["accuracy"] for line in lines if "accuracy" in line.records]
     name = NAMES[score_of(records[0].metrics)] if records else ""
-    text = [f"{name} of pairs of rows, paired bootstrap, 95 %: {'; '.join(said)}."] if said else []
+    text = []
+    if said:
+        text.append(
+            f"{name} of the comparisons that this table is read for ({len(said)} measured), paired bootstrap, 95 %, p "
+            f"by Holm's correction over them: {'; '.join(said)}. Equivalent: within ± {100 * MARGIN:g} (two one-sided "
+            "tests); undecided: neither shown to differ nor to be equivalent. Smallest difference that these people "
+            f"would have shown in {100 * POWER:.0f} % of cases: {span(reach)}."
+        )
+    open_pairs = [f"{pair.first} and {pair.second}" for pair in pairs if pair.tested is None]
     return text + ([f"{DASH} not compared, as a score is missing: {', '.join(open_pairs)}."] if open_pairs else [])
+
+
+def p_text(p: float) -> str:
+    return "< .01" if p < 0.01 else f"{p:.2f}".lstrip("0")
+
+
+def span(values: Iterable[float]) -> str:
+    """The smallest and the largest of some numbers."""
+    low, high = (f"{end(values):.1f}" for end in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
 def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
@@ -149,8 +144,13 @@ def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     text = (
         f"AP, mean ± sd: the row's own system, options and α trained with {budget}, seeds "
         f"{', '.join(map(str, loaded.spec.seeds))}; sample standard deviation over those present, n of "
-        f"{len(loaded.spec.seeds)} in brackets."
+        f"{len(loaded.spec.seeds)} in brackets; from three on [95 % t-interval of the mean]."
     )
+    begun = {init["sha256"] for facts in made.values() if (init := facts.get("init")) is not None}
+    if len(begun) == 1:
+        text += (
+            " All began with the same trained weights, so this is how fine-tunings differ, not trainings from scratch."
+        )
     apart = [] if own else ["The AP column is of other weights, not of these trainings."]
     return [" ".join([text, *apart]), *missing_seeds_text(loaded, lines)]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.tables.statistics import Interval, paired_difference
+from analysis.tables.statistics import LEVEL, Comparison, Interval, compare, holm, paired_difference, paired_replicates
 from experiments.cells.cells import Cell
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec, Row
@@ -92,6 +92,9 @@ def previous_difference(loaded: LoadedSpec, lines: list[Line], index: int) -> In
     now, before = lines[index].records.get("accuracy"), lines[index - 1].records.get("accuracy")
     if now is None or before is None or weights_of(now) != weights_of(before):
         return None
+    # controls are compared with the row that they are controls of, by `pairs`
+    if any("selection" in (record.identity["model"] or {}) for record in (now, before)):
+        return None
     return paired_difference(now.metrics, before.metrics)
 
 
@@ -100,15 +103,45 @@ def weights_of(record: Record) -> Any:
     return record.identity.get("weights_sha256", record.identity["model"])
 
 
-def pair_differences(loaded: LoadedSpec, lines: list[Line]) -> list[tuple[str, str, Interval | None]]:
-    """The spec's pairs: AP of the first minus AP of the second; None where one is missing or they do not pair."""
+@dataclass(frozen=True)
+class Pair:
+    """A comparison that a spec names; `tested` is None where a score is missing or the rows do not pair. `p` is that of
+    the comparison after Holm's correction over all of the spec's that could be made."""
+
+    first: str
+    second: str
+    tested: Comparison | None = None
+    p: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Which is higher; where neither is shown to be, whether they are equivalent."""
+        if self.tested is None or self.p is None:
+            return "not compared"
+        value = self.tested.difference.value
+        if self.p < 1 - LEVEL:
+            return ("higher" if value > 0 else "lower") + (", but equivalent" if self.tested.equivalent else "")
+        return "equivalent" if self.tested.equivalent else "undecided"
+
+
+def compared_pairs(loaded: LoadedSpec, lines: list[Line]) -> list[Pair]:
+    """Return the comparisons that the spec names, tested together."""
     found = {line.row.label: line.records.get("accuracy") for line in lines}
-    differences = []
-    for first, second in loaded.spec.pairs:
-        ours, theirs = found[first], found[second]
-        known = None if ours is None or theirs is None else paired_difference(ours.metrics, theirs.metrics)
-        differences.append((first, second, known))
-    return differences
+    tested = [compare_records(found[first], found[second]) for first, second in loaded.spec.pairs]
+    adjusted = iter(holm([one.p for one in tested if one is not None]))
+    return [
+        Pair(first, second, one, None if one is None else next(adjusted))
+        for (first, second), one in zip(loaded.spec.pairs, tested, strict=True)
+    ]
+
+
+def compare_records(ours: Record | None, theirs: Record | None) -> Comparison | None:
+    """The tests of one score minus another; None where one is missing or they do not pair."""
+    if ours is None or theirs is None:
+        return None
+    difference = paired_difference(ours.metrics, theirs.metrics)
+    replicates = paired_replicates(ours.metrics, theirs.metrics)
+    return None if difference is None or replicates is None else compare(difference, replicates)
 
 
 def seed_scores(line: Line, key: str = "ap") -> list[float]:

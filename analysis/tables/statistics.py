@@ -1,15 +1,23 @@
-"""Intervals and paired comparisons from bootstrap replicates that records hold."""
+"""Intervals, paired comparisons and tests from bootstrap replicates that records hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+# scipy.stats would take a second to load
+from scipy.special import ndtri, stdtrit
+
 LEVEL = 0.95
+MARGIN = 0.005
+"""Difference of AP, as a fraction, within which two systems are called equivalent."""
+POWER = 0.8
+OFF_CENTRE = 0.15
+LEAST_TRAININGS = 3
 SCORES = ("ap", "pckh")
 """Scores whose replicates records hold, as `<score>_bootstrap`."""
 # replicate i of two records drew the same images where these agree
@@ -60,8 +68,79 @@ def paired_difference(metrics: Mapping[str, Any], other: Mapping[str, Any]) -> I
     """
     if any(metrics.get(key) is None or metrics.get(key) != other.get(key) for key in PAIRING):
         return None
-    score = score_of(metrics)
-    first, second = (np.asarray(replicates_of(m, score), dtype=float) for m in (metrics, other))
-    if len(first) != len(second):
+    replicates, score = paired_replicates(metrics, other), score_of(metrics)
+    return None if replicates is None else percentile_interval(metrics[score] - other[score], replicates)
+
+
+def paired_replicates(metrics: Mapping[str, Any], other: Mapping[str, Any]) -> npt.NDArray[np.float64] | None:
+    """Return the replicates of a paired difference; None where the two hold different numbers of them."""
+    first, second = (np.asarray(replicates_of(m, score_of(metrics)), dtype=float) for m in (metrics, other))
+    return first - second if len(first) == len(second) else None
+
+
+def other_interval(metrics: Mapping[str, Any], score: str) -> Interval | None:
+    """Return the stored interval of a score without replicates (AP50, say); None where the record holds none."""
+    low, high = metrics.get(f"{score}_low"), metrics.get(f"{score}_high")
+    if metrics.get(score) is None or low is None or high is None:
         return None
-    return percentile_interval(metrics[score] - other[score], first - second)
+    return Interval(metrics[score], low, high)
+
+
+def off_centre_median(interval: Interval, replicates: npt.ArrayLike) -> float | None:
+    """Return the median of the replicates where the value lies away from it; None where it is as good as the value.
+
+    A value is off centre where it is further from the median than `OFF_CENTRE` of the interval's length: resampling
+    moves it to one side (ties between replicates, or the few people of a class), and the reader should see where to.
+    """
+    median = float(np.nanmedian(np.asarray(replicates, dtype=float)))
+    return median if abs(interval.value - median) > OFF_CENTRE * (interval.high - interval.low) else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a paired bootstrap says of a difference; fractions, as the scores are.
+
+    p: two-sided, that the difference is 0. detectable: the smallest true difference that these people would have shown
+    with probability `POWER` at `LEVEL`. equivalent: whether the difference lies within ± the margin (two one-sided
+    tests: the 90 % interval lies inside).
+    """
+
+    difference: Interval
+    p: float
+    detectable: float
+    equivalent: bool
+
+
+def compare(difference: Interval, replicates: npt.ArrayLike, margin: float = MARGIN) -> Comparison:
+    """Return the tests of a difference from its replicates: p, smallest detectable difference, and equivalence."""
+    values = np.asarray(replicates, dtype=float)
+    values = values[~np.isnan(values)]
+    # one more on either side, so that no p is zero: it cannot be smaller than the number of resamples allows
+    tails = [(np.sum(values <= 0) + 1) / (len(values) + 1), (np.sum(values >= 0) + 1) / (len(values) + 1)]
+    low, high = np.percentile(values, [100 * (1 - LEVEL), 100 * LEVEL])
+    reach = float(ndtri(0.5 + LEVEL / 2) + ndtri(POWER))
+    return Comparison(
+        difference,
+        p=min(1.0, 2 * float(min(tails))),
+        detectable=float(reach * values.std(ddof=1)),
+        equivalent=bool(low > -margin and high < margin),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for that many comparisons by Holm's step-down method, in the order given."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted, floor = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        floor = max(floor, min(1.0, (len(p_values) - rank) * float(p_values[index])))
+        adjusted[index] = floor
+    return adjusted
+
+
+def t_interval(values: Sequence[float]) -> Interval:
+    """Return the mean of independent trainings with its t-interval at `LEVEL`; ValueError for fewer than three."""
+    if len(values) < LEAST_TRAININGS:
+        raise ValueError(f"an interval of the mean needs {LEAST_TRAININGS} trainings, not {len(values)}")
+    mean = float(np.mean(values))
+    half = float(stdtrit(len(values) - 1, 0.5 + LEVEL / 2) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Interval(mean, mean - half, mean + half)

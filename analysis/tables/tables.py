@@ -18,7 +18,6 @@ from analysis.tables.columns import Source, printed_columns, raw_numbers
 from analysis.tables.footers import (
     DASH,
     accuracy_text,
-    budget_text,
     cost_text,
     expected_cost_text,
     missing_text,
@@ -31,6 +30,7 @@ from analysis.tables.footers import (
     test_sets_text,
 )
 from analysis.tables.lines import Line, pick_device, read_lines, refuse_mixtures
+from analysis.tables.starts import shown_apart, starts_text
 from analysis.tables.trainings import compared_first, race_text, title
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
@@ -90,6 +90,8 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
 def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
     """A line per row of the spec."""
     lines, below = compared_first(lines, catalog)
+    if catalog.tier.starts is None:
+        lines, below = shown_apart(lines, loaded.spec.base.get("weights", "best"))
     marked = [number for number, line in enumerate(lines) if line.row.note]
     labels = [
         line.row.label + (f" {superscript(marked.index(i) + 1)}" if i in marked else "") for i, line in enumerate(lines)
@@ -105,7 +107,7 @@ def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     frame = pd.DataFrame([raw_numbers(loaded, lines, index, device, catalog) for index in range(len(lines))])
     footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
     race = catalog.tier.starts is not None and any("accuracy" in line.cells for line in lines)
-    budget = race_text(loaded, lines, catalog, below) if race else budget_text(lines)
+    budget = race_text(loaded, lines, catalog, below) if race else starts_text(lines, below)
     seeds = own_seeds_text(loaded, lines) if race else seeds_text(loaded, lines)
     footer += [*accuracy_text(lines), *test_sets_text(lines), *budget, *paired_text(loaded, lines)]
     footer += [*pairs_text(loaded, lines), *seeds, *cost_text(lines), *expected_cost_text(loaded)]
@@ -119,10 +121,12 @@ def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     """A line per row and quality threshold."""
     # scipy and pycocotools take a second to load, which the other tables need not wait for
     from analysis.gate import gate_table
+    from analysis.tables import held_out
 
     curves = gate_table.gate_curves(loaded, lines, store)
     shown = gate_table.gate_shown(loaded, curves, catalog.name)
     footer = gate_table.gate_footer(loaded, lines, curves)
+    footer += held_out.held_out_text(loaded, lines, catalog.name, catalog.places.coco, store)
     footer += race_text(loaded, lines, catalog, 0) if catalog.tier.starts is not None else []
     sources = {header: Source(*source) for header, source in gate_table.gate_sources(catalog.name).items()}
     heading = title(loaded, lines, catalog)

@@ -92,7 +92,7 @@ def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) ->
                 yield accuracy_cell(loaded, row, settings, catalog, test_set=test_set)
             # a control is not trained, so it has no seeds; of shared weights, seed 0 is the row's own cell once more
             trained = is_ours(settings.model) and catalog.tier.shared is not None
-            for seed in loaded.spec.seeds if trained else ():
+            for seed in loaded.seeds(row) if trained else ():
                 yield accuracy_cell(loaded, row, replace(settings, weights="shared"), catalog, seed)
             continue
         if measure == "predictions":
@@ -172,6 +172,8 @@ def accuracy_cell(
         else:
             weights = catalog.weights(weights_name(model, settings.options, seed), settings.weights)
             identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
+            if settings.options.get("selection") == "constant":
+                identity |= {"mean_over": catalog.data_identity(training_of(dataset, catalog))}
     except Blocked as reason:
         return replace(cell, blocked=str(reason))
     return replace(
@@ -247,7 +249,12 @@ def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def control_identity(dataset: str, catalog: Catalog) -> dict[str, Any]:
     """The mean pose of a training set."""
+    return {"system": MEAN_POSE, "training": catalog.data_identity(training_of(dataset, catalog))}
+
+
+def training_of(dataset: str, catalog: Catalog) -> str:
+    """The name of the people that a control learns from. Raises Blocked where a data set names none."""
     training = catalog.dataset(dataset).training
     if training is None:
         raise Blocked(f"data set {dataset} names no training data (add `training` to {catalog.places.tiers.name})")
-    return {"system": MEAN_POSE, "training": catalog.data_identity(training)}
+    return training

@@ -22,11 +22,13 @@ from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
 
 if TYPE_CHECKING:
+    from experiments.spec.tiers import DataSet
     from sharpose.codecs.choice import HeatmapCodec
     from sharpose.data.coco import CocoTopDown
     from sharpose.efficiency.variants import Variant
     from sharpose.inference.dataset import Predictions
     from sharpose.models.output import PoseModel
+    from sharpose.models.sharpose.model import SHaRPose
 
 Progress = Callable[[int, int], None]
 Measured = Iterator[tuple[Cell, dict[str, Any]]]
@@ -65,7 +67,9 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
     from sharpose.evaluation.mean_pose import mean_pose_control
     from sharpose.evaluation.metrics.pckh import load_mpii_truth
     from sharpose.evaluation.points import pck_summary, score_pck, score_pckh
+    from sharpose.evaluation.selection import set_ranking
     from sharpose.inference.dataset import predict
+    from sharpose.models.sharpose.model import SHaRPose
     from sharpose.pose.skeleton import LAYOUTS
 
     torch.set_num_threads(device.threads or torch.get_num_threads())
@@ -88,6 +92,9 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
         size = model.config.image_size
         dataset = CocoTopDown(files.annotations, files.images, image_size=size, warp=codec.warp, **how)
         run = {"flip_test": cell.flip_test, "device": device.kind, "progress": progress}
+        if isinstance(model, SHaRPose) and model.config.selection != "attention":
+            others = training_people(model, data, catalog, progress)
+            set_ranking(model.to(device.kind), dataset, others=others, flip_test=cell.flip_test, progress=progress)
         with unchanged(dataset.pictures) as pictures:
             predictions = predict(model, dataset, codec, **run)
         digests = {"annotations_sha256": sha256_of(files.annotations), "pictures_sha256": pictures}
@@ -99,6 +106,16 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
         more |= {"pictures_sha256": pictures}
     facts = {"annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
     return {**accuracy_metrics(evaluation), **more, **facts}
+
+
+def training_people(model: SHaRPose, data: DataSet, catalog: Catalog, progress: Progress) -> CocoTopDown | None:
+    """People who are not judged, over whom a constant map of relevance is the mean; None for the other controls."""
+    from sharpose.data.coco import CocoTopDown
+
+    if model.config.selection != "constant":
+        return None
+    files = data_files(catalog, data.training or "", progress)
+    return CocoTopDown(files.annotations, files.images, image_size=model.config.image_size)
 
 
 def predict_peer(

@@ -235,6 +235,8 @@ class Catalog:
             raise Blocked(f"tier {self.name} has no {kind} weights")
         path = self.weights_path(model, kind)
         manifest = path.with_suffix(".json")
+        if kind == "start" and (self.tier.shared is None or not path.exists() or model_of(manifest) != model):
+            raise Blocked(f"tier {self.name} starts nothing from a trained {model}")
         trained = kind == "shared" or (own and kind == "best")
         if not path.exists() and trained and self.tier.shared is not None:
             train = f"sharpose train-missing --tier {self.name}"
@@ -261,6 +263,8 @@ class Catalog:
         """
         if kind.endswith(".safetensors"):
             return Path(kind)
+        if kind == "start" and self.tier.shared is not None:
+            return self.places.weights / "shared" / f"{self.tier.shared.start}.safetensors"
         best = kind == "best" or (kind == "shared" and self.tier.shared is None)
         inside = (self.tier.folder or "") if best else kind
         if kind == "shared" and self.tier.folder is not None:
@@ -272,6 +276,14 @@ class Catalog:
         if path not in self.hashes:
             self.hashes[path] = sha256_of(path)
         return self.hashes[path]
+
+
+def model_of(manifest: Path) -> str | None:
+    """The network that weights are of, by their manifest; None where that cannot be read."""
+    try:
+        return json.loads(manifest.read_bytes())["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:

@@ -53,13 +53,17 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
-    "weights": "best, shared, photos, distilled or use, or a .safetensors file beside the spec",
+    "weights": "best, shared, start, photos, distilled or use, or a .safetensors file beside the spec",
 }
-CHOICES = {"boxes": ["ground-truth", "detections"], "weights": ["best", "shared", "photos", "distilled", "use"]}
+CHOICES = {
+    "boxes": ["ground-truth", "detections"],
+    "weights": ["best", "shared", "start", "photos", "distilled", "use"],
+}
 FILES = {"weights": r"\.safetensors$"}
 """`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
-`photos` ones on photographs after generated people, `distilled` ones by the recipe nano-distilled, `use` ones for use
-on photographs, whatever they started from; all lie in folders of these names."""
+`start` are those that this budget begins with, `photos` ones were trained on photographs after generated people,
+`distilled` ones by the recipe nano-distilled, `use` ones for use on photographs, whatever they started from; all lie in
+folders of these names."""
 
 
 Line = Annotated[str, AfterValidator(one_line)]
@@ -124,6 +128,7 @@ class Row(Strict):
     paper: Paper = Paper()
     measure: list[Measure] | None = Field(None, description="in place of the spec's")
     load: Load = Field(default_factory=lambda: Load.model_validate({}), description="of its speed")
+    seeds: list[Annotated[int, Field(ge=0)]] | None = Field(None, description="in place of the spec's")
     note: Line | None = Field(None, description="printed under the table, marked in the row")
 
 
@@ -151,6 +156,7 @@ class Spec(Strict):
     row_header: Line = Field("row", description="what the labels are")
     columns: list[Column] = Field(default_factory=list, description="of kind rows; the other kinds have their own")
     thresholds: list[float] = Field(default_factory=list, description="of the predicted quality, for kind gate")
+    chosen_on: str | None = Field(None, description="of kind gate: the spec on whose people thresholds are chosen")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         default_factory=list,
         description="also measure shared-budget trainings, NAME (seed 0) and NAME-seedN, for the column ap_seeds",
@@ -204,6 +210,9 @@ class LoadedSpec:
 
     def measures(self, row: Row) -> list[Measure]:
         return self.spec.measure if row.measure is None else row.measure
+
+    def seeds(self, row: Row) -> list[int]:
+        return self.spec.seeds if row.seeds is None else row.seeds
 
     def row_error(self, row: Row, message: str) -> SpecError:
         """An exception that points at a row."""

@@ -35,12 +35,31 @@ def save_examples(tier: str = EMBEDDED) -> list[Path]:
         model, digest = trained(catalog, MODEL, alpha=ALPHA, quality_threshold=None)
         people = people_for(catalog, model)
         chosen = choose(catalog, people)
+        constant = constant_choice(catalog, model)
         first, *others = [Shown(catalog, people, index, found) for index, found in chosen.items()]
-        paths = [save_person(model, digest, first, "person")]
-        paths += [save_person(model, digest, one, f"person-{number}") for number, one in enumerate(others, 1)]
+        paths = [save_person(model, digest, first, "person", constant)]
+        paths += [save_person(model, digest, one, f"person-{number}", constant) for number, one in enumerate(others, 1)]
         return [*paths, save_blocks(first)]
     except Blocked as reason:
         raise InputError(f"no examples of tier {tier}: {reason}") from None
+
+
+def constant_choice(catalog: Catalog, model: PoseModel) -> list[int] | None:
+    """The patches that one map for everybody chooses: the mean of attention's relevance over training people.
+
+    None where these are of several sources.
+    """
+    from sharpose.data.coco import CocoTopDown
+    from sharpose.evaluation.selection import mean_relevance
+    from sharpose.models.sharpose.model import SHaRPose
+
+    training = catalog.dataset(dataset_of(catalog)).training
+    if training is None or catalog.dataset(training).sources or not isinstance(model, SHaRPose):
+        return None
+    files = data_files(catalog, training, lambda done, total: None)
+    others = CocoTopDown(files.annotations, files.images, image_size=model.config.image_size)
+    order = mean_relevance(model, others).argsort(descending=True, stable=True)
+    return sorted(order[: model.config.num_keep()].tolist())
 
 
 @dataclass(frozen=True)
@@ -106,8 +125,9 @@ def choose(catalog: Catalog, people: CocoTopDown) -> dict[int, dict[str, str]]:
     }
 
 
-def save_person(model: PoseModel, digest: str, shown: Shown, name: str) -> Path:
-    """Crop, relevance, kept patches, quality, keypoints and OKS of both stages; the crop as PNG beside it."""
+def save_person(model: PoseModel, digest: str, shown: Shown, name: str, constant: list[int] | None) -> Path:
+    """Crop, relevance, kept patches and those of one map for everybody, quality, keypoints and OKS of both stages; the
+    crop as PNG beside it."""
     import torch
 
     from sharpose.pose.normalise import normalise
@@ -138,6 +158,7 @@ def save_person(model: PoseModel, digest: str, shown: Shown, name: str) -> Path:
         "quality": output.quality[0].item(),
         "relevance": output.relevance[0].tolist(),
         "keep_indices": sorted(output.keep_indices[0].tolist()),
+        "constant_indices": constant,
         "coarse_keypoints": points["coarse"].tolist(),
         "fine_keypoints": points["fine"].tolist(),
         "coarse_oks": similar["coarse"],

@@ -29,12 +29,16 @@ class Evaluation:
     kept_patches: dict[str, int] | None = None
 
     def summary(self) -> dict[str, Any]:
-        """Figures for a record: the ten COCO figures, the AP interval, coverage, refine rate and patches refined."""
-        interval = self.metrics.bootstrap.interval() if self.metrics.bootstrap else (None, None)
+        """Figures for a record: the ten COCO figures with intervals, coverage, refine rate and patches refined."""
+        bootstrap = self.metrics.bootstrap
+        interval = bootstrap.interval() if bootstrap else (None, None)
+        others = {} if bootstrap is None else bootstrap.intervals
         return {
             **self.metrics.values(),
             "ap_low": interval[0],
             "ap_high": interval[1],
+            **{f"{name}_low": low for name, (low, _) in others.items()},
+            **{f"{name}_high": high for name, (_, high) in others.items()},
             "refine_rate": self.refine_rate,
             **({} if self.kept_patches is None else {"kept_patches": self.kept_patches}),
             "people": self.people,
@@ -69,7 +73,8 @@ def score_results(
     seed: int = 0,
 ) -> Evaluation:
     """Average precision of rows in COCO's results format, from wherever they are."""
-    metrics = coco_ap(dataset.pose_file, results, resamples=resamples, seed=seed, evaluator=evaluator)
+    how: dict[str, Any] = {"resamples": resamples, "seed": seed, "evaluator": evaluator}
+    metrics = coco_ap(dataset.pose_file, results, every_interval=True, **how)
     return Evaluation(
         metrics=metrics,
         results=results,

@@ -13,8 +13,8 @@ import pytest
 from analysis.figures import gate as drawings
 from analysis.gate import gate_table
 from analysis.gate.choose import choose_threshold
-from analysis.gate.gate import Cost, Gate, calibration, candidates, curve, minus_random, pick, sweep
-from analysis.gate.gate_table import GateCurve
+from analysis.gate.gate import Cost, Gate, calibration, candidates, curve, first, minus_random, pick, sweep
+from analysis.gate.gate_table import GateCurve, leaving
 from analysis.gate.predictions import Predictions
 from analysis.tables.lines import read_lines
 from experiments.cells.cells import cells
@@ -103,18 +103,37 @@ def test_a_quality_that_knows_beats_exits_at_random(people):
     assert good.metrics.ap > point.metrics.ap
 
 
+def test_random_exits_are_the_mean_over_all_choices(people):
+    rng = np.random.default_rng(0)
+    # ranked by scores that differ, as real ones do
+    people = Predictions(**{**vars(people), "scores": rng.uniform(0.5, 1, people.scores.shape)})
+    gate = Gate(people, resamples=50)
+    for share in (0.0, 0.5, 1.0):
+        drawn = [gate.predictions.ap(first(rng.permutation(PEOPLE), share), resamples=0).ap for _ in range(100)]
+        expected, replicates = gate.at_random(share)
+        # exact at the ends, else the mean of other draws
+        assert expected == pytest.approx(np.mean(drawn), abs=1e-12 if share in (0, 1) else 0.01)
+        assert len(replicates) == 50
+    everybody = gate.ap(np.ones(PEOPLE, dtype=bool)).bootstrap.replicates
+    assert gate.at_random(1.0)[1] == pytest.approx(everybody)
+
+
 def test_a_gate_that_knew_the_gain_would_refine_whom_it_helps(people, frame):
     gate, (coarse, fine) = Gate(people, resamples=0), people.oks
     refined = np.argsort(fine - coarse)[-10:]
     expected = gate.ap(np.isin(np.arange(PEOPLE), refined)).ap
     assert gate.ap_by_gain(10 / PEOPLE) == expected
+    worst = np.argsort(coarse, kind="stable")[:10]
+    assert gate.ap_by_true_quality(10 / PEOPLE) == gate.ap(np.isin(np.arange(PEOPLE), worst)).ap
     # where there is no choice, there is no difference
+    assert frame["ap_by_true_quality"].iloc[[0, -1]].tolist() == frame["ap"].iloc[[0, -1]].tolist()
     assert frame["ap_by_gain"].iloc[[0, -1]].tolist() == frame["ap"].iloc[[0, -1]].tolist()
 
 
 def test_calibration_of_a_right_and_of_a_reversed_quality(people):
     right = calibration(people)
     assert right.rank == pytest.approx(1) and right.error == pytest.approx(0, abs=1e-6) and right.rank_gain < -0.7
+    assert right.explained == pytest.approx(1)
     assert right.bins["people"].sum() == PEOPLE and right.bins["predicted"].is_monotonic_increasing
     reversed_ = calibration(Predictions(**{**vars(people), "quality": 1 - people.quality}))
     assert reversed_.rank == pytest.approx(-1) and reversed_.error > 0.2
@@ -265,3 +284,9 @@ def test_the_frontier_keeps_what_nothing_beats():
     frame = pd.DataFrame({"gflops": [1.0, 2.0, 3.0, 2.0, 4.0], "ap": [50.0, 60.0, 55.0, 61.0, 62.0]})
     best = drawings.pareto(frame)
     assert best[["gflops", "ap"]].to_numpy().tolist() == [[1.0, 50.0], [2.0, 61.0], [4.0, 62.0]]
+
+
+def test_how_many_may_leave_is_read_between_two_thresholds():
+    frame = pd.DataFrame({"exited_percent": [100.0, 40.0, 20.0, 0.0], "ap": [70.0, 79.0, 80.0, 80.0]})
+    assert leaving(frame, "ap", 0.5) == pytest.approx(30)
+    assert leaving(frame, "ap", 1.0) == pytest.approx(40) and leaving(frame, "ap", 20.0) == 100

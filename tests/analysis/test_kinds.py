@@ -85,7 +85,8 @@ def lines(loaded: LoadedSpec) -> list[Line]:
 
 def test_pairs_say_which_row_is_higher(loaded):
     said = pairs_text(loaded, lines(loaded))
-    assert "A minus B: +10.0 [+10.0, +10.0], higher; B minus A: -10.0 [-10.0, -10.0], lower." in said[0]
+    assert "A minus B: +10.0 [+10.0, +10.0], p .04, higher; B minus A: -10.0 [-10.0, -10.0], p .04, lower." in said[0]
+    assert said[0].startswith("AP of the comparisons that this table is read for (2 measured)")
     assert said[1] == "– not compared, as a score is missing: A and C."
 
 
@@ -96,7 +97,7 @@ def test_seeds_give_mean_and_deviation_and_say_who_is_missing(loaded):
     assert seeds_score_text(first) == "80.0 ± 5.7 (2 of 3)" and seeds_score_text(second) is None
     said = seeds_text(loaded, lines(loaded))
     assert "trained with the shared training budget, seeds 0, 1, 2; sample standard deviation" in said[0]
-    assert said[0].endswith("n of 3 in brackets. The AP column is of other weights, not of these trainings.")
+    assert said[0].endswith("[95 % t-interval of the mean]. The AP column is of other weights, not of these trainings.")
     assert said[1:] == ["– training with seed 2 of A: no weights of m-seed2 (train them)."]
 
 

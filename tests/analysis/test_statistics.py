@@ -1,11 +1,21 @@
-"""Intervals and paired differences from stored replicates."""
+"""Intervals, paired differences and tests from stored replicates."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from analysis.tables.statistics import ap_interval, paired_difference
+from analysis.tables.statistics import (
+    Interval,
+    ap_interval,
+    compare,
+    holm,
+    off_centre_median,
+    other_interval,
+    paired_difference,
+    percentile_interval,
+    t_interval,
+)
 
 
 def metrics(ap: float, replicates: list, seed: int = 0, images: str = "a") -> dict:
@@ -40,3 +50,44 @@ def test_a_constant_lead_has_no_spread_however_wide_the_intervals_are():
 )
 def test_what_was_not_resampled_alike_is_not_paired(other):
     assert paired_difference(metrics(0.5, [0.4, 0.6]), other) is None
+
+
+def test_holm_multiplies_the_smallest_by_all_and_never_falls():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0]) and holm([]) == []
+
+
+def test_the_t_interval_is_the_textbooks():
+    # 1, 2, 3: sd 1, t(.975, 2) = 4.302653
+    interval = t_interval([1, 2, 3])
+    assert (interval.value, interval.high - 2) == (2, pytest.approx(4.302653 / 3**0.5, abs=1e-5))
+    with pytest.raises(ValueError, match="needs 3 trainings, not 2"):
+        t_interval([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("centre", "spread", "significant", "equivalent"),
+    [(0.0, 0.001, False, True), (0.0, 0.02, False, False), (0.05, 0.01, True, False), (0.003, 0.0005, True, True)],
+)
+def test_difference_and_equivalence_are_two_questions(centre, spread, significant, equivalent):
+    replicates = np.random.default_rng(0).normal(centre, spread, 2000)
+    tested = compare(percentile_interval(centre, replicates), replicates)
+    assert (tested.p < 0.05, tested.equivalent) == (significant, equivalent)
+    # 1.96 + 0.84 standard errors
+    assert tested.detectable == pytest.approx(2.8 * spread, rel=0.05)
+
+
+def test_p_is_never_zero_and_at_most_one():
+    assert compare(percentile_interval(1, [1.0] * 99), [1.0] * 99).p == pytest.approx(0.02)
+    assert compare(percentile_interval(0, [0.0] * 99), [0.0] * 99).p == 1
+
+
+def test_a_median_is_told_where_the_value_lies_beside_it():
+    replicates = np.linspace(0, 1, 101)
+    assert off_centre_median(percentile_interval(0.5, replicates), replicates) is None
+    assert off_centre_median(percentile_interval(0.9, replicates), replicates) == pytest.approx(0.5)
+
+
+def test_stored_ends_are_an_interval():
+    assert other_interval({"ap50": 0.5, "ap50_low": 0.4, "ap50_high": 0.6}, "ap50") == Interval(0.5, 0.4, 0.6)
+    assert other_interval({"ap50": 0.5}, "ap50") is None

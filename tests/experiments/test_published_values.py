@@ -90,6 +90,8 @@ SHORT = ("ap", "ap50", "images_per_s", "gflops")
 )
 def test_published_values_are_as_printed_and_nothing_else_is_given(name, keys, published):
     rows = load_spec(FOLDER / f"{name}.yaml").spec.rows
+    # SHaRPose's other weights are ours
+    rows = [row for row in rows if row.set.get("weights") not in ("start", "best") or row.paper.model_fields_set]
     assert {row.label: tuple(getattr(row.paper, key) for key in keys) for row in rows} == published
     assert all(row.paper.model_fields_set <= set(keys) for row in rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sharpose.data.annotations import PoseFile, load_pose_file, parse_pose_file, read_json
-from sharpose.evaluation.metrics.evaluators import Evaluator, match
+from sharpose.evaluation.metrics.evaluators import Evaluator, Matched, match
 from sharpose.evaluation.metrics.matches import Matches
 from sharpose.runtime.errors import InputError
 
@@ -26,11 +26,15 @@ _NAMES = ("ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "ar50", "ar75", "ar_m", "a
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """AP of resampled sets of images. The same seed and images give the same resamples, whatever the model."""
+    """AP of resampled sets of images. The same seed and images give the same resamples, whatever the model.
+
+    intervals: percentile intervals of COCO's other figures by name, where they were asked for.
+    """
 
     replicates: Float[np.ndarray, " R"]
     image_ids: tuple[int, ...]
     seed: int
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Percentile interval; replicates without a person to find do not count."""
@@ -70,12 +74,13 @@ def coco_ap(
     resamples: int = RESAMPLES,
     seed: int = 0,
     evaluator: Evaluator = "pycocotools",
+    every_interval: bool = False,
 ) -> CocoMetrics:
     """Evaluate results in COCO's keypoint format against annotations.
 
     sigmas: one per keypoint; None takes the annotation file's (COCO's by name). image_ids: evaluate on these images
     only; None is the protocol, every image of the annotations. resamples: 0 for no bootstrap. evaluator: both give the
-    same numbers, "hotcoco" sooner. Raises InputError.
+    same numbers, "hotcoco" sooner. every_interval: also for AP50, AP75, AP_M, AP_L and AR. Raises InputError.
     """
     pose_file = annotations_of(annotations)
     _check_results(results, pose_file)
@@ -95,7 +100,16 @@ def coco_ap(
         num_images=len(chosen),
         num_people=sum(row["image_id"] in chosen and _counts(row) for row in truth["annotations"]),
         num_results=len(kept),
-        bootstrap=_bootstrap(Matches.from_evaluation(evaluation), resamples, seed) if resamples else None,
+        bootstrap=_bootstrap(evaluation, resamples, seed, every_interval) if resamples else None,
+    )
+
+
+def keypoint_matches(pose_file: PoseFile, results: Sequence[Mapping[str, Any]]) -> Matches:
+    """Return which results found which person on the images of the annotations. Raises InputError."""
+    _check_results(results, pose_file)
+    images, sigmas = sorted(pose_file.images), pose_file.skeleton.sigmas
+    return Matches.from_evaluation(
+        match("pycocotools", "keypoints", truth_of(pose_file), [dict(row) for row in results], images, sigmas)
     )
 
 
@@ -157,12 +171,21 @@ def _counts(row: Mapping[str, Any]) -> bool:
     return not row["iscrowd"] and row["num_keypoints"] > 0 and 0 <= row["area"] <= _LARGEST_AREA
 
 
-def _bootstrap(matches: Matches, resamples: int, seed: int) -> Bootstrap | None:
+def _bootstrap(evaluation: Matched, resamples: int, seed: int, every_interval: bool) -> Bootstrap | None:
+    matches = Matches.from_evaluation(evaluation)
     if not matches.image_ids:
         return None
-    replicates = matches.resampled_ap(resamples, seed)
+    scores = matches.resampled(resamples, seed)
+    replicates = scores.pop("ap")
     # nobody to find: there is no AP, and no interval either
-    return None if np.isnan(replicates).all() else Bootstrap(replicates, tuple(matches.image_ids), seed)
+    if np.isnan(replicates).all():
+        return None
+    if every_interval:
+        for size, name in enumerate(("ap_m", "ap_l"), 1):
+            scores[name] = Matches.from_evaluation(evaluation, size).resampled_ap(resamples, seed)
+    known = {name: values for name, values in scores.items() if every_interval and not np.isnan(values).all()}
+    intervals = {name: _percentiles(values, CONFIDENCE) for name, values in known.items()}
+    return Bootstrap(replicates, tuple(matches.image_ids), seed, intervals)
 
 
 def _truth_row(row: Mapping[str, Any], pose_file: PoseFile) -> dict[str, Any]:

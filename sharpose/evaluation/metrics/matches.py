@@ -6,7 +6,7 @@ each bootstrap replicate reuses the cached matches and repeats that step alone, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -15,6 +15,8 @@ from sharpose.evaluation.metrics.evaluators import Matched
 
 # replicates are ranked in blocks of about this many numbers, to bound memory
 _BLOCK = 4_000_000
+# OKS thresholds .50 and .75 among .50, .55 … .95
+AP50, AP75 = 0, 5
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Matches:
     """An evaluator's matches of all sizes of people, best-scored prediction first.
 
     image: for each prediction, the position of its image in `image_ids`; matched, ignored: per OKS threshold and
-    prediction; people_ignored: per image, one flag per person that does not count.
+    prediction; people_ignored: per image, one flag per person that does not count; prediction_scores, prediction,
+    shares: what each prediction is ranked by, its place among the results, how much of it counts (None: all of it).
     """
 
     image_ids: list[int]
@@ -31,16 +34,23 @@ class Matches:
     ignored: Bool[np.ndarray, "T D"]
     people_ignored: list[list[bool]]
     recall_thresholds: Float[np.ndarray, " Q"]
+    prediction_scores: Float[np.ndarray, " D"]
+    prediction: Int[np.ndarray, " D"]
+    shares: Float[np.ndarray, "*R D"] | None = None
 
     @classmethod
-    def from_evaluation(cls, evaluation: Matched) -> Matches:
-        """The images with a person or a prediction, out of an evaluation that has been run."""
+    def from_evaluation(cls, evaluation: Matched, size: int = 0) -> Matches:
+        """The images with a person or a prediction, out of an evaluation that has been run.
+
+        size: 0 for people of all sizes, 1 for medium, 2 for large ones, as COCO's keypoint protocol orders them.
+        """
         params = evaluation.params
-        sizes = list(params.areaRng[0])
+        sizes = list(params.areaRng[size])
         cells = [cell for cell in evaluation.evalImgs if cell is not None and list(cell["aRng"]) == sizes]
         most = params.maxDets[-1]
         scores = np.concatenate([cell["dtScores"][:most] for cell in cells]) if cells else np.zeros(0)
         order = np.argsort(-scores, kind="mergesort")
+        ids = np.concatenate([cell["dtIds"][:most] for cell in cells]).astype(np.int64) if cells else np.zeros(0, int)
         image = np.repeat(np.arange(len(cells)), [len(cell["dtScores"][:most]) for cell in cells]).astype(np.int64)
         empty = np.zeros((len(params.iouThrs), 0))
         matched, ignored = (
@@ -54,21 +64,56 @@ class Matches:
             ignored=ignored[:, order],
             people_ignored=[[bool(flag) for flag in cell["gtIgnore"]] for cell in cells],
             recall_thresholds=np.asarray(params.recThrs),
+            prediction_scores=scores[order],
+            # both evaluators number results from 1, in their order
+            prediction=ids[order] - 1,
+        )
+
+    def mixed(self, other: Matches, ours: Float[np.ndarray, "*R D"], theirs: Float[np.ndarray, "*R d"]) -> Matches:
+        """Return the predictions of both, each of which counts by its share: `ours` of these, `theirs` of the other's.
+
+        Shares of 0 and 1 are a choice between both; several rows of them are several choices, of which `ap` gives one
+        value each. Raises ValueError unless both are of the same images and people.
+        """
+        if self.image_ids != other.image_ids or self.people_ignored != other.people_ignored:
+            raise ValueError("only matches of the same images and people can be mixed")
+        scores = np.concatenate([self.prediction_scores, other.prediction_scores])
+        order = np.argsort(-scores, kind="mergesort")
+        return replace(
+            self,
+            image=np.concatenate([self.image, other.image])[order],
+            matched=np.concatenate([self.matched, other.matched], axis=1)[:, order],
+            ignored=np.concatenate([self.ignored, other.ignored], axis=1)[:, order],
+            prediction_scores=scores[order],
+            prediction=np.concatenate([self.prediction, other.prediction])[order],
+            shares=np.concatenate([ours, theirs], axis=-1)[..., order],
         )
 
     def ap(self, counts: Float[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """AP of each of R sets in which image n occurs counts[:, n] times; NaN for sets without a person."""
+        return self.scores(counts)["ap"]
+
+    def scores(self, counts: Float[np.ndarray, "R N"]) -> dict[str, Float[np.ndarray, " R"]]:
+        """AP, AP50, AP75 and AR of each of R sets in which image n occurs counts[:, n] times; NaN without a person."""
         people = counts @ np.array([sum(not flag for flag in flags) for flags in self.people_ignored], dtype=np.float64)
-        weights = counts[:, self.image]
+        weights = counts[:, self.image] if self.shares is None else counts[:, self.image] * self.shares
         reported = np.cumsum(weights, axis=1)
         levels = [self._precision(level, weights, reported, people) for level in range(len(self.matched))]
-        values = np.stack(levels, axis=1).reshape(len(counts), -1).mean(axis=1)
-        return np.where(people > 0, values, np.nan)
+        precision, recall = (np.stack(part, axis=1) for part in zip(*levels, strict=True))
+        values = {
+            "ap": precision.reshape(len(weights), -1).mean(axis=1),
+            "ap50": precision[:, AP50].mean(axis=1),
+            "ap75": precision[:, AP75].mean(axis=1),
+            "ar": recall.mean(axis=1),
+        }
+        return {name: np.where(people > 0, value, np.nan) for name, value in values.items()}
 
     def _precision(
         self, level: int, weights: np.ndarray, reported: np.ndarray, people: np.ndarray
-    ) -> Float[np.ndarray, "R Q"]:
-        """Interpolated precision at every recall threshold for one OKS threshold, looked at where a person is found.
+    ) -> tuple[Float[np.ndarray, "R Q"], Float[np.ndarray, " R"]]:
+        """Interpolated precision at every recall threshold, and the final recall, for one OKS threshold.
+
+        It is looked at where a person is found.
 
         A prediction on an image drawn n times counts n times at once. That equals n separate entries: within a run of
         right ones precision only rises and the envelope takes its end, within a run of wrong ones recall stands still.
@@ -84,10 +129,15 @@ class Matches:
         envelope = np.zeros((len(weights), len(found) + 1))
         envelope[:, :-1] = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         reached = np.stack([np.searchsorted(row, self.recall_thresholds, side="left") for row in recall])
-        return np.take_along_axis(envelope, reached, axis=1)
+        final = recall[:, -1] if len(found) else np.zeros(len(weights))
+        return np.take_along_axis(envelope, reached, axis=1), final
 
     def resampled_ap(self, resamples: int, seed: int) -> Float[np.ndarray, " R"]:
         """AP of `resamples` sets of images drawn with replacement; the draws depend on seed and image count alone."""
+        return self.resampled(resamples, seed)["ap"]
+
+    def resampled(self, resamples: int, seed: int) -> dict[str, Float[np.ndarray, " R"]]:
+        """`scores` of `resamples` sets of images drawn with replacement, the same draws as `resampled_ap`."""
         images = len(self.image_ids)
         rng = np.random.default_rng(np.random.SeedSequence((seed, images)))
         block = max(1, _BLOCK // max(1, len(self.image)))
@@ -96,5 +146,5 @@ class Matches:
             size = min(block, resamples - start)
             drawn = rng.integers(0, images, (size, images)) + np.arange(size)[:, None] * images
             counts = np.bincount(drawn.ravel(), minlength=size * images).reshape(size, images).astype(np.float64)
-            replicates.append(self.ap(counts))
-        return np.concatenate(replicates)
+            replicates.append(self.scores(counts))
+        return {name: np.concatenate([block[name] for block in replicates]) for name in replicates[0]}

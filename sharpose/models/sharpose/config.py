@@ -27,8 +27,8 @@ KEEP_PARTS = 16
 class SHaRPoseConfig:
     """Sizes are (height, width) in pixels or patches. Raises InputError naming the field that is out of range.
 
-    The last three fields go beyond the paper and are off by default; the six before them differ between its text and
-    the release, and `PRESETS` holds both sets.
+    The fields from `alpha_mass` on go beyond the paper and are off by default; the six before them differ between its
+    text and the release, and `PRESETS` holds both sets.
     """
 
     image_size: Size
@@ -67,6 +67,11 @@ class SHaRPoseConfig:
     gate: Literal["quality", "gain"] = field(default="quality", metadata=EXTENSION)
     """`gain`: what goes for the predicted quality is 1 minus the OKS that a fine look is predicted to gain, so that it
     is those whom it would help least who leave early."""
+    selection: Literal["attention", "constant", "random", "keypoints"] = field(default="attention", metadata=EXTENSION)
+    """Controls in place of attention (`evaluation.selection`): one map of relevance for everybody, chance, or where the
+    annotated keypoints are."""
+    selection_seed: int = field(default=0, metadata=EXTENSION)
+    """Seed of `selection = random`."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -82,7 +87,7 @@ class SHaRPoseConfig:
         check(threshold is None or is_number(threshold), "quality_threshold", threshold, "a number, or none")
         if self.alpha_mass is not None:
             check_share(self, "alpha_mass")
-        check_whole(self, "fine_merge", least=0)
+        check_whole(self, "fine_merge", "selection_seed", least=0)
 
     @property
     def coarse_image_size(self) -> Size:

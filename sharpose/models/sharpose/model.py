@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -129,6 +129,8 @@ class SHaRPose(PoseModel):
     config: SHaRPoseConfig
     in_full: bool = False
     """Compute as published: every patch is embedded, and every token goes through every block."""
+    ranking: Callable[[Tensor], Tensor] | None = None
+    """Relevance (B, Nc) in place of attention's, where `selection` asks for a control."""
 
     def __init__(self, config: SHaRPoseConfig) -> None:
         super().__init__()
@@ -231,11 +233,23 @@ class SHaRPose(PoseModel):
         return CoarseStage(
             learned[:, 1:],
             self.quality(learned),
-            patch_relevance(running)[:, first_patch:],
+            self.relevance(running),
             patches,
             states,
             *memory,
         )
+
+    def relevance(self, attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor, "B Nc"]:
+        """Return how relevant each patch is: by attention, or by the control that stands in for it."""
+        found = patch_relevance(attention)[:, -self.config.num_coarse :]
+        if self.config.selection == "attention":
+            return found
+        if self.ranking is None:
+            raise InputError(
+                f"selection = {self.config.selection!r} is a control of evaluation: give the model its `ranking` with "
+                "sharpose.evaluation.selection.set_ranking first"
+            )
+        return self.ranking(found)
 
     def quality(self, learned: Float[Tensor, "B T D"]) -> Float[Tensor, " B"]:
         """How good it is to stop here, from the quality and keypoint tokens after the coarse stage."""

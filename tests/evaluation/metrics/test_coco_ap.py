@@ -160,3 +160,18 @@ def test_broken_results_are_named(change: dict[str, Any], message: str) -> None:
     truth, results = random_set(0, 5, 0.05)
     with pytest.raises(InputError, match=message):
         coco_ap(truth, [{**results[0], **change}])
+
+
+def test_one_resample_of_every_image_once_gives_cocos_own_figures() -> None:
+    truth, results = random_set(0, 12, 0.05)
+    pose_file = parse_pose_file(truth, Path("truth.json"))
+    images, sigmas = sorted(pose_file.images), pose_file.skeleton.sigmas
+    evaluation = match("pycocotools", "keypoints", truth_of(pose_file), results, images, sigmas)
+    names = ("ap", "ap50", "ap75", "ap_m", "ap_l", "ar")
+    wanted = dict(zip(names, evaluation.stats[:6], strict=True))
+    every, medium, large = (Matches.from_evaluation(evaluation, size) for size in range(3))
+    once = np.ones((1, len(every.image_ids)))
+    found = {name: values[0] for name, values in every.scores(once).items()}
+    found |= {"ap_m": medium.ap(once)[0], "ap_l": large.ap(once)[0]}
+    assert all(value > 0 for value in wanted.values())
+    assert found == pytest.approx(wanted, abs=1e-12)

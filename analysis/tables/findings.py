@@ -1,0 +1,327 @@
+"""What the paper says with a number in it, ours beside it, and a verdict (`python -m analysis.tables.findings`).
+
+Numbers come from the specs and published records alone, so that the file is the same wherever it is written.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, RootModel
+
+from analysis.gate.gate_table import HARDLY, GateCurve, gate_curves, leaving
+from analysis.tables.columns import amount
+from analysis.tables.lines import Line, compare_records, pick_device, read_lines
+from analysis.tables.starts import start_of
+from analysis.tables.statistics import Comparison, Interval, score_of
+from experiments.cells.cells import cells
+from experiments.spec.catalog import Catalog, open_catalog
+from experiments.spec.spec import LoadedSpec, Strict, load_specs
+from experiments.spec.yamlfile import SpecError, YamlFile, nearest
+from results.store import ROOT, Record, Store, write
+
+CLAIMS = Path(__file__).with_name("claims.yaml")
+FINDINGS = ROOT.parent / "docs" / "findings.md"
+TIERS = ("nano", "photos", "small")
+DASH = "–"
+CLOSE = 0.10
+"""Share by which a ratio of speeds may differ from the paper's and still hold."""
+EXACT = 2.0
+"""Percent by which multiply-adds may differ from the paper's and still hold."""
+Pairs = list[tuple[str, str]]
+
+HEAD = """# What holds so far, and what does not
+
+One table: everything that the paper says with a number in it, ours beside it at each tier, and a verdict. It is written
+by `python -m analysis.tables.findings` from `analysis/tables/claims.yaml`, the specs and the published records; nobody
+edits it.
+
+- **AP**: the first row minus the second, in percent, [paired 95 % bootstrap interval over images]. *Holds*, *does not
+  hold*: the interval lies on the paper's side of zero, or on the other; *equivalent*: within ± 0.5 AP by two one-sided
+  tests; *undecided*: neither. Verdicts here are not corrected for their number; the tables' footers are, by Holm's
+  method. **Rows that began from different weights had no equal chance** (every table's footer says from which), so
+  *unequal starts* stands in place of a verdict.
+- **Speed**: images/s of the first row over those of the second, the same back-end on both sides, on one machine
+  ({device}), random weights, some pairs in two sessions;
+  the paper states no device. *Holds*: within {close:.0f} % of the paper's ratio; *in part*: as far as the order goes;
+  *does not hold*: the other order.
+- **Cost**: 1e9 multiply-adds, by fvcore, and parameters. *Holds*: within {exact:g} %.
+- nano: small models on generated people, whose absolute AP says nothing about COCO.
+  photos, small: {pending}.
+  Speed and cost stand in the first column and are those of the paper's model sizes.
+- An interval covers the choice of people. What trainings differ by is in the tables (± of fine-tunings of one start).
+"""
+
+
+class Claims(Strict):
+    """What a table is read for: pairs of rows by kind, and rows whose cost the paper gives."""
+
+    table: str
+    accuracy: Pairs = Field(default_factory=list)
+    speed: Pairs = Field(default_factory=list)
+    cost: list[str] = Field(default_factory=list)
+    params: list[str] = Field(default_factory=list)
+    control: Pairs = Field(default_factory=list)
+    statement: list[str] = Field(default_factory=list)
+    bench: Pairs = Field(default_factory=list)
+
+
+class AllClaims(RootModel[list[Claims]]):
+    """The whole of `claims.yaml`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of the table; `ours` by tier."""
+
+    where: str
+    claim: str
+    paper: str
+    ours: dict[str, str]
+    verdict: str
+    runs: tuple[Record, ...] = ()
+
+
+class Reader:
+    """Specs and records, each read once. `device` is the one on which most speeds are stored."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        speeds = Counter(str(record.provenance.get("device")) for record in store.records("throughput"))
+        self.device_name = speeds.most_common(1)[0][0] if speeds else "cpu"
+        self.device = pick_device(self.device_name, store)
+        known = open_catalog().tiers.tiers
+        self.catalogs: dict[str, Catalog] = {tier: open_catalog(tier) for tier in TIERS if tier in known}
+        self.known: dict[tuple[str, str], tuple[LoadedSpec, list[Line]]] = {}
+
+    def lines(self, table: str, tier: str = "nano") -> tuple[LoadedSpec, list[Line]]:
+        """A spec with its rows and their records at a tier."""
+        if (table, tier) not in self.known:
+            (loaded,) = load_specs([table])
+            found = read_lines(loaded, cells(loaded, self.catalogs[tier], self.device), self.store)
+            self.known[table, tier] = loaded, found
+        return self.known[table, tier]
+
+    def row(self, table: str, label: str, tier: str = "nano") -> Line:
+        """A row by its label. Raises SpecError where there is none."""
+        _, lines = self.lines(table, tier)
+        for line in lines:
+            if line.row.label == label:
+                return line
+        labels = [line.row.label for line in lines]
+        raise SpecError(f"{CLAIMS}: {table} has no row {label!r}{nearest(label, labels)}")
+
+
+def findings(store: Store | None = None) -> str:
+    """Return the file's text. Raises SpecError or StoreError with one line for what is wrong with claims or records."""
+    reader = Reader(store or Store(published_only=True))
+    claims = YamlFile(CLAIMS).validate(AllClaims).root
+    rows = [finding for one in claims for finding in findings_of(one, reader)]
+    missing = [tier for tier in TIERS if tier != "nano" and tier not in reader.catalogs]
+    pending = "photographs; a dash until a row is trained there" + (
+        " (the tiers are not set up yet)" if missing else ""
+    )
+    head = HEAD.format(device=reader.device_name, close=100 * CLOSE, exact=EXACT, pending=pending)
+    counted = Counter(row.verdict for row in rows)
+    total = ", ".join(f"{count} {verdict}" for verdict, count in counted.most_common())
+    body = ["| where | what is said | paper | " + " | ".join(TIERS) + " | verdict | records |"]
+    body.append("|" + " --- |" * (len(TIERS) + 5))
+    for row in rows:
+        ours = " | ".join(row.ours.get(tier, DASH) for tier in TIERS)
+        links = " ".join(dict.fromkeys(map(link, row.runs))) or DASH
+        body.append(f"| {row.where} | {row.claim} | {row.paper} | {ours} | {row.verdict} | {links} |")
+    return "\n".join([head, f"{len(rows)} lines: {total}.", "", *body]) + "\n"
+
+
+def link(record: Record) -> str:
+    """A record as a link from docs/."""
+    return f"[{record.run_id[:6]}](../results/published/{record.measure}/{record.run_id}.json)"
+
+
+def findings_of(claims: Claims, reader: Reader) -> Iterator[Finding]:
+    """Every line of one table."""
+    for first, second in claims.accuracy:
+        yield accuracy(claims.table, first, second, reader)
+    for first, second in claims.control:
+        yield accuracy(claims.table, first, second, reader, said=False)
+    for first, second in claims.speed:
+        yield speed(claims.table, first, second, reader)
+    for key, labels in (("gflops", claims.cost), ("params", claims.params)):
+        for label in labels:
+            yield cost(claims.table, label, key, reader)
+    yield from statements(claims, reader)
+    for first, second in claims.bench:
+        yield from bench(first, second, reader)
+
+
+def where(table: str) -> str:
+    """A table's name and its raw numbers."""
+    return f"[{table.removeprefix('table')}](../results/csv/{table}.csv)"
+
+
+def accuracy(table: str, first: str, second: str, reader: Reader, *, said: bool = True) -> Finding:
+    """A difference of AP or PCKh; what the paper does not say (`said` off) is judged by itself."""
+    ours: dict[str, str] = {}
+    runs: list[Record] = []
+    verdicts: dict[str, str] = {}
+    one, other = (reader.row(table, label).row.paper for label in (first, second))
+    score = "pckh" if one.pckh is not None else "ap"
+    values = getattr(one, score), getattr(other, score)
+    theirs = None if None in values or not said else values[0] - values[1]
+    for tier in reader.catalogs:
+        pair = [reader.row(table, label, tier) for label in (first, second)]
+        records = [line.records["accuracy"] for line in pair if "accuracy" in line.records]
+        tested = compare_records(*records) if len(records) == 2 else None
+        if tested is None:
+            continue
+        score = score_of(records[0].metrics)
+        ours[tier] = shown(tested.difference)
+        runs += records
+        equal = started_alike(*pair)
+        word = judged(tested, theirs) if equal or not said else "unequal starts"
+        verdicts[tier] = word
+    name = {"ap": "AP", "pckh": "PCKh"}[score]
+    claim = f"{name}, {first} − {second}"
+    paper = DASH if theirs is None else f"{theirs:+.1f}"
+    return Finding(where(table), claim, paper, ours, verdict_text(verdicts), tuple(runs))
+
+
+def verdict_text(verdicts: dict[str, str]) -> str:
+    """The verdict of every tier that has one; of a single one without its name."""
+    if len(verdicts) == 1:
+        return next(iter(verdicts.values()))
+    return "; ".join(f"{tier}: {word}" for tier, word in verdicts.items()) or "not measured"
+
+
+def started_alike(first: Line, second: Line) -> bool:
+    """Whether two rows are of the same weights, or of weights that began alike and saw as much."""
+    cells = [line.cells["accuracy"] for line in (first, second)]
+    starts = [start_of(line) for line in (first, second)]
+    if cells[0].weights is not None and cells[0].weights == cells[1].weights:
+        return True
+    return None not in starts and len({(one.crops, one.file, one.fresh, one.tensors) for one in starts if one}) == 1
+
+
+def judged(tested: Comparison, theirs: float | None) -> str:
+    """The verdict on a difference; theirs: the paper's, None where it gives none."""
+    difference = tested.difference
+    if not (difference.low > 0 or difference.high < 0):
+        return "equivalent" if tested.equivalent else "undecided"
+    if theirs is None:
+        return ("above" if difference.value > 0 else "below") + (", but equivalent" if tested.equivalent else "")
+    if theirs == 0:
+        return "holds" if tested.equivalent else "does not hold"
+    return "holds" if difference.value * theirs > 0 else "does not hold"
+
+
+def shown(difference: Interval) -> str:
+    return f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+
+
+def speed(table: str, first: str, second: str, reader: Reader) -> Finding:
+    """A ratio of speeds."""
+    pair = [reader.row(table, label) for label in (first, second)]
+    papers = [line.row.paper.images_per_s for line in pair]
+    theirs = papers[0] / papers[1] if papers[0] and papers[1] else None
+    records = [line.records["throughput"] for line in pair if "throughput" in line.records]
+    claim = f"speed, {first} ÷ {second}"
+    paper = DASH if theirs is None else f"{theirs:.2f} ×"
+    if len(records) < 2 or theirs is None:
+        return Finding(where(table), claim, paper, {}, "not measured")
+    ratio = relative(records[0], records[1])
+    alike = abs(ratio / theirs - 1) <= CLOSE
+    verdict = "holds" if alike else "in part" if (ratio > 1) == (theirs > 1) else "does not hold"
+    return Finding(where(table), claim, paper, {"nano": f"{ratio:.2f} ×"}, verdict, tuple(records))
+
+
+def relative(first: Record, second: Record) -> float:
+    """How many times as fast the first is: in the session in which both were timed, where that is stored."""
+    if first.metrics.get("reference_run_id") == second.run_id:
+        return first.metrics["images_per_s"] / first.metrics["reference_images_per_s"]
+    session = first.metrics.get("session")
+    if session is not None and session == second.metrics.get("session"):
+        # neighbours in time are loaded alike; every call of the bench's rows here is one batch
+        rounds = zip(first.metrics["samples_ms"], second.metrics["samples_ms"], strict=True)
+        people = first.metrics["batch_size"] / second.metrics["batch_size"]
+        return statistics.median(theirs / ours * people for ours, theirs in rounds)
+    return first.metrics["images_per_s"] / second.metrics["images_per_s"]
+
+
+def cost(table: str, label: str, key: str, reader: Reader) -> Finding:
+    """A row's multiply-adds (`gflops`) or parameters (`params`, in millions)."""
+    line = reader.row(table, label)
+    theirs, ours, record = getattr(line.row.paper, key), amount(line, key), line.records.get("cost")
+    name = {"gflops": "GFLOPs", "params": "M parameters"}[key]
+    claim = f"{name}, {'α = ' if table.startswith('table6') else ''}{label}"
+    if ours is None or theirs is None or record is None:
+        return Finding(where(table), claim, DASH if theirs is None else f"{theirs:g}", {}, "not measured")
+    verdict = "holds" if abs(100 * (ours / theirs - 1)) <= EXACT else "does not hold"
+    return Finding(where(table), claim, f"{theirs:g}", {"nano": f"{ours:.2f}"}, verdict, (record,))
+
+
+def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
+    """What the paper says of Figure 6, and what a gate is worth."""
+    if not claims.statement:
+        return
+    loaded, lines = reader.lines(claims.table)
+    curves = {curve.label: curve for curve in gate_curves(loaded, lines, reader.store)}
+    for label in claims.statement:
+        line = reader.row(claims.table, label)
+        if label in curves:
+            yield from figure6(claims.table, curves[label], line.records["predictions"])
+
+
+def figure6(table: str, one: GateCurve, record: Record) -> Iterator[Finding]:
+    """How far "fewer refined, AP falls, AP50 and AP75 hardly move" holds, and what exits are worth."""
+    far = min(leaving(one.frame, key, HARDLY) for key in ("ap50", "ap75"))
+    shares = one.frame["exited_percent"].to_numpy()[::-1]
+    lost = -np.interp(far, shares, one.frame["ap_minus_all"].to_numpy()[::-1])
+    claim = f"{one.label}: fewer refined, AP falls, AP50 and AP75 hardly move"
+    yield Finding(
+        where(table),
+        claim,
+        "a curve",
+        {"nano": f"until {far:.0f} % leave: AP −{lost:.1f}, AP50 and AP75 −0.1"},
+        f"holds up to {far:.0f} % leaving",
+        (record,),
+    )
+    ours = ", ".join(
+        f"{leaving(one.frame, key):.0f} % by {name}"
+        for key, name in (("ap", "predicted quality"), ("ap_by_true_quality", "true OKS"), ("ap_by_gain", "true gain"))
+    )
+    worth = f"{ours}; R² of the quality {one.calibration.explained:.2f}"
+    yield Finding(where(table), f"{one.label}: who may leave for 0.3 AP", DASH, {"nano": worth}, "ours", (record,))
+
+
+def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:
+    """A ratio of the bench on every machine that has both."""
+    found: dict[str, dict[str, Record]] = {}
+    for record in reader.store.records("bench"):
+        found.setdefault(str(record.provenance.get("device")), {})[record.row] = record
+    for device, rows in sorted(found.items()):
+        if first in rows and second in rows:
+            pair = rows[first], rows[second]
+            ratio = relative(*pair)
+            same = pair[0].identity["backend"] == pair[1].identity["backend"] and "Hugging Face" not in second
+            how = "same back-end" if same else "as each ships"
+            claim = f"speed on {device.partition(' (')[0]}, {first} ÷ {second} ({how})"
+            yield Finding(where("bench"), claim, DASH, {"nano": f"{ratio:.2f} ×"}, "ours", pair)
+
+
+def main() -> None:
+    """Write docs/findings.md, or print it with `--print`."""
+    text = findings()
+    if "--print" in sys.argv[1:]:
+        print(text, end="")
+    else:
+        print(write(FINDINGS, text.encode()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Every claim with its verdict: what is judged how, that rows exist, and that the committed file is what is printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.tables.findings import CLAIMS, FINDINGS, AllClaims, Reader, findings, judged
+from analysis.tables.statistics import compare, percentile_interval
+from experiments.spec.spec import load_specs
+from experiments.spec.yamlfile import SpecError, YamlFile
+from results.store import ROOT, Store
+
+
+@pytest.mark.parametrize(
+    ("centre", "spread", "theirs", "verdict"),
+    [
+        (0.03, 0.005, 0.01, "holds"),
+        (0.03, 0.005, -0.01, "does not hold"),
+        (0.0, 0.001, 0.01, "equivalent"),
+        (0.0, 0.02, 0.01, "undecided"),
+        (0.03, 0.005, 0.0, "does not hold"),
+        (0.003, 0.0005, 0.0, "holds"),
+        (-0.03, 0.005, None, "below"),
+        (0.003, 0.0005, None, "above, but equivalent"),
+    ],
+)
+def test_a_difference_is_judged_by_its_interval(centre, spread, theirs, verdict):
+    replicates = np.random.default_rng(0).normal(centre, spread, 1000)
+    assert judged(compare(percentile_interval(centre, replicates), replicates), theirs) == verdict
+
+
+def test_every_value_of_the_paper_that_rows_hold_is_claimed():
+    claims = {one.table: one for one in YamlFile(CLAIMS).validate(AllClaims).root}
+    for loaded in load_specs(["1", "2", "3", "4", "5", "6", "7", "8"]):
+        named = claims[loaded.id]
+        compared = {label for pair in (*named.accuracy, *named.speed) for label in pair}
+        for row in loaded.spec.rows:
+            if row.paper.ap is not None or row.paper.pckh is not None or row.paper.images_per_s is not None:
+                assert row.label in compared, (loaded.id, row.label)
+
+
+def test_a_row_that_is_not_there_is_named():
+    reader = Reader(Store(published_only=True))
+    with pytest.raises(SpecError, match=r"claims.yaml: table8 has no row 'Coarse-Non'; did you mean 'Coarse-None'"):
+        reader.row("table8", "Coarse-Non")
+
+
+def test_the_committed_file_is_what_is_printed():
+    text = findings()
+    assert FINDINGS.read_text() == text, "run `python -m analysis.tables.findings`"
+    # every link leads to a record or a file of raw numbers
+    for target in set(re.findall(r"\]\(\.\./(results/[^)]+)\)", text)):
+        assert (ROOT.parent / target).is_file(), target
+
+
+def test_speeds_that_do_not_hold_are_said_too():
+    lines = [line for line in Path(FINDINGS).read_text().splitlines() if line.startswith("|")]
+    (said,) = [line for line in lines if "speed, SHaRPose-B 256x192 ÷ HRNet-W48 256x192" in line]
+    assert "| 2.03 × | 0.84 × |" in said and "does not hold" in said
