@@ -14,7 +14,7 @@ from sharpose.codecs.choice import HeatmapCodec, codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.efficiency.variants import TORCH_TYPES, Variant, build_network
 from sharpose.inference.early_exit import stream
-from sharpose.inference.pipeline import forward
+from sharpose.inference.pipeline import forward, place
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.pose.normalise import normalise
 from sharpose.pose.skeleton import COCO

@@ -18,7 +18,7 @@ def test_an_unknown_column_is_an_error() -> None:
     spec = loaded.spec.model_copy(update={"columns": ["gflops", "beauty"]})
     changed = LoadedSpec(loaded.id, loaded.path, spec, loaded.file)
     with pytest.raises(InputError, match=r"table6a\.yaml:\d+: nothing is known of a column 'beauty'"):
-        list(printed_columns(changed, [], "nano", local_device("cpu")))
+        list(printed_columns(changed, [], open_catalog(), local_device("cpu")))
 
 
 def test_an_unknown_measure_is_an_error() -> None:

@@ -75,7 +75,7 @@ def test_spread_is_the_distance_from_a_keypoints_mean_place(tmp_path: Path) -> N
 def test_what_a_file_cannot_say_is_left_out(tmp_path: Path) -> None:
     path = write(tmp_path, [person(1, 1, [5, 5, 9, 9], [(6, 6, 2)])], ["nose"])
     found = describe(path)
-    assert math.isnan(found.frontal) and math.isnan(found.tilt_p90) and math.isnan(found.large)
+    assert math.isnan(found.frontal) and math.isnan(found.tilt_p90) and found.large == 0
     assert found.facts()["frontal"] is None and found.facts()["people"] == 1
     lines = table([found]).splitlines()
     assert lines[0] == f"|  | {path} |" and "| frontal: left shoulder right of the right one | - |" in lines
