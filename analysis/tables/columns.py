@@ -20,20 +20,20 @@ from analysis.tables.lines import (
     timed_together,
 )
 from analysis.tables.starts import start_of
+from analysis.tables.statistics import SCORES as RESAMPLED
 from analysis.tables.statistics import (
-    LEAST_TRAININGS,
     off_centre_median,
     other_interval,
     replicates_of,
     score_interval,
     t_interval,
 )
-from analysis.tables.statistics import SCORES as RESAMPLED
 from analysis.tables.trainings import curve_key, seeds_interval, training_numbers
 from experiments.cells.provenance import Device, choose_device
 from experiments.spec.catalog import Catalog
 from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec
 from results.store import Record
+from sharpose.evaluation.metrics.significance import LEAST_TRAININGS
 
 SETTINGS_TITLES = {"batch_size": "batch", "refine_rate": "share refined"}
 HELD = ("pck",)

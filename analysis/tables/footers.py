@@ -15,12 +15,13 @@ from analysis.tables.lines import (
     stored_devices,
     timed_together,
 )
-from analysis.tables.statistics import MARGIN, POWER, replicates_of, score_of
+from analysis.tables.statistics import MARGIN, replicates_of, score_of
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED
 from experiments.spec.spec import LoadedSpec
 from results.store import Record, Store
+from sharpose.evaluation.metrics.significance import POWER
 from sharpose.models.registry import recorded_cost
 
 DASH = "–"

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.tables.statistics import LEVEL, Comparison, Interval, compare, holm, paired_difference, paired_replicates
+from analysis.tables.statistics import LEVEL, Comparison, Interval, compare, paired_difference, paired_replicates
 from experiments.cells.cells import Cell
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec, Row
 from experiments.spec.yamlfile import SpecError
 from results.store import Record, Store
+from sharpose.evaluation.metrics.significance import holm
 
 # Numbers in one column are comparable only where these parts of their identities agree.
 SAME_IN_A_COLUMN = {

@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# scipy.stats would take a second to load
-from scipy.special import ndtri, stdtrit
+from sharpose.evaluation.metrics import significance
 
 LEVEL = 0.95
 MARGIN = 0.005
 """Difference of AP, as a fraction, within which two systems are called equivalent."""
-POWER = 0.8
 OFF_CENTRE = 0.15
-LEAST_TRAININGS = 3
 SCORES = ("ap", "pckh")
 """Scores whose replicates records hold, as `<score>_bootstrap`."""
 # replicate i of two records drew the same images where these agree
@@ -113,34 +110,10 @@ class Comparison:
 
 def compare(difference: Interval, replicates: npt.ArrayLike, margin: float = MARGIN) -> Comparison:
     """Return the tests of a difference from its replicates: p, smallest detectable difference, and equivalence."""
-    values = np.asarray(replicates, dtype=float)
-    values = values[~np.isnan(values)]
-    # one more on either side, so that no p is zero: it cannot be smaller than the number of resamples allows
-    tails = [(np.sum(values <= 0) + 1) / (len(values) + 1), (np.sum(values >= 0) + 1) / (len(values) + 1)]
-    low, high = np.percentile(values, [100 * (1 - LEVEL), 100 * LEVEL])
-    reach = float(ndtri(0.5 + LEVEL / 2) + ndtri(POWER))
-    return Comparison(
-        difference,
-        p=min(1.0, 2 * float(min(tails))),
-        detectable=float(reach * values.std(ddof=1)),
-        equivalent=bool(low > -margin and high < margin),
-    )
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for that many comparisons by Holm's step-down method, in the order given."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted, floor = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(order):
-        floor = max(floor, min(1.0, (len(p_values) - rank) * float(p_values[index])))
-        adjusted[index] = floor
-    return adjusted
+    judged = significance.compare_replicates(difference.value, np.asarray(replicates, dtype=float), margin)
+    return Comparison(difference, p=judged.p, detectable=judged.detectable, equivalent=judged.equivalent)
 
 
 def t_interval(values: Sequence[float]) -> Interval:
     """Return the mean of independent trainings with its t-interval at `LEVEL`; ValueError for fewer than three."""
-    if len(values) < LEAST_TRAININGS:
-        raise ValueError(f"an interval of the mean needs {LEAST_TRAININGS} trainings, not {len(values)}")
-    mean = float(np.mean(values))
-    half = float(stdtrit(len(values) - 1, 0.5 + LEVEL / 2) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Interval(mean, mean - half, mean + half)
+    return Interval(float(np.mean(values)), *significance.t_interval(values))

@@ -176,6 +176,9 @@ def freeze_all_but(model: torch.nn.Module, prefixes: Sequence[str]) -> None:
 
 def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> DataLoader[Any]:
     """The batches of this process from step `start` on."""
+    if run.num_workers:
+        # workers are what runs side by side; told before they are forked, as OpenCV's own threads do not survive that
+        cv2.setNumThreads(1)
     rank, world = accelerator.process_index, accelerator.num_processes
     order = TrainingOrder(len(run.people), run.recipe.batch_size, run.seed, start, stop, rank, world)
     return DataLoader(
@@ -184,14 +187,8 @@ def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> Da
         num_workers=run.num_workers,
         pin_memory=accelerator.device.type == "cuda",
         persistent_workers=run.num_workers > 0,
-        worker_init_fn=prepare_worker,
+        worker_init_fn=block_stop_signals,
     )
-
-
-def prepare_worker(worker: int) -> None:
-    """Crop on one thread, as the workers themselves run side by side; leave signals to the main process."""
-    cv2.setNumThreads(1)
-    block_stop_signals()
 
 
 def resume(run: Run, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+
+# scipy.stats would take a second to load
+from scipy.special import ndtri, stdtrit
 
 LEVEL = 0.05
 POWER = 0.8
+LEAST_TRAININGS = 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,6 @@ def compare_replicates(value: float, differences: Float[np.ndarray, " R"], margi
     """Judge a difference by its bootstrap replicates, in the same unit as `margin`; NaN replicates do not count."""
     drawn = differences[~np.isnan(differences)]
     low, near_low, near_high, high = np.percentile(drawn, [2.5, 5, 95, 97.5])
-    detectable = (stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)) * drawn.std(ddof=1)
     return Comparison(
         value=value,
         low=float(low),
@@ -49,12 +51,12 @@ def compare_replicates(value: float, differences: Float[np.ndarray, " R"], margi
         p=two_sided_p(drawn),
         margin=margin,
         equivalent=bool(-margin < near_low and near_high < margin),
-        detectable=float(detectable),
+        detectable=float((ndtri(1 - LEVEL / 2) + ndtri(POWER)) * drawn.std(ddof=1)),
     )
 
 
 def two_sided_p(differences: Float[np.ndarray, " R"]) -> float:
-    """Twice the smaller share of replicates on one side of zero, as if one more had fallen there (never 0)."""
+    """Return twice the smaller share of replicates on one side of zero, as if one more had fallen there (never 0)."""
     count = len(differences)
     below, above = (differences <= 0).sum(), (differences >= 0).sum()
     return float(min(1.0, 2 * (1 + min(below, above)) / (1 + count)))
@@ -72,8 +74,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def t_interval(values: Sequence[float], level: float = 1 - LEVEL) -> tuple[float, float]:
     """Interval of the mean of independent trainings, by Student's t. Raises ValueError for fewer than three."""
-    if len(values) < 3:
-        raise ValueError(f"an interval of a mean needs three values or more, not {len(values)}")
+    if len(values) < LEAST_TRAININGS:
+        raise ValueError(f"an interval of the mean needs {LEAST_TRAININGS} trainings, not {len(values)}")
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
-    reach = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
+    reach = float(stdtrit(len(values) - 1, (1 + level) / 2)) * error
     return mean - reach, mean + reach

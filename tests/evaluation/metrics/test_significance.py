@@ -35,5 +35,5 @@ def test_t_interval_is_scipys_and_wants_three() -> None:
     values = [65.1, 64.9, 65.4, 65.0]
     low, high = t_interval(values)
     assert (low, high) == pytest.approx(stats.t.interval(0.95, 3, np.mean(values), stats.sem(values)))
-    with pytest.raises(ValueError, match="three values or more"):
+    with pytest.raises(ValueError, match="needs 3 trainings"):
         t_interval([1.0, 2.0])
