@@ -6,7 +6,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 # small ones, and those of sharpose.weights.pretrained.DEFAULT, so that an installed wheel predicts at once
-SHIPPED = ("sharpose-nano-128x96", "sharpose-nano-192x144", "photos/sharpose-nano-128x96")
+SHIPPED = ("sharpose-nano-128x96", "sharpose-nano-192x144", "small/vitpose-small-256x192")
 
 
 class WithWeights(build_py):

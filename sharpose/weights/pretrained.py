@@ -27,7 +27,7 @@ from sharpose.runtime.files import sha256_of, write_json
 if TYPE_CHECKING:
     from sharpose.models.output import PoseModel
 
-DEFAULT = "sharpose-nano-128x96"
+DEFAULT = "vitpose-small-256x192"
 """The model and weights of `Pose()` and `sharpose predict`. The one place where that is decided."""
 KINDS = ("photos", "small", "best", "shared", "distilled")
 """Folders of results/weights, `best` being the top; in the order in which a bare name is looked for."""
