@@ -61,7 +61,7 @@ def test_the_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         next(line for line in said["run"].splitlines() if word in line) for word in ("AP", "Tiny", "HRNet ")
     )
     assert "params (M)" in header and tiny.count("–") < hrnet.count("–")
-    assert (folder / "csv" / "mine.csv").is_file() and (folder / "results" / "local" / "accuracy").is_dir()
+    assert (folder / "mine.csv").is_file() and (folder / "results" / "local" / "accuracy").is_dir()
 
 
 def test_a_spec_says_which_plug_in_is_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

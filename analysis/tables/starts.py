@@ -50,11 +50,13 @@ def read_start(weights: Path) -> Start | None:
         own, before = crops_of(made), sum(crops_of(one) for one in ancestors(made))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    taken = None if init is None else init.get("taken")
-    counts = {} if taken is None else {part: len(taken.get(part, ())) for part in ("resized", "missing")}
-    matched = None if taken is None else taken["matched"] + counts["resized"]
+    taken = (init or {}).get("taken") or {}
+    # manifests of other origin may say nothing of single tensors
+    known = "matched" in taken
+    counts = {part: len(taken.get(part, ())) for part in ("resized", "missing")}
+    matched = taken["matched"] + counts["resized"] if known else None
     tensors = None if matched is None else matched + counts["missing"]
-    fresh = () if taken is None else tuple(dict.fromkeys(name.split(".")[0] for name in taken.get("missing", ())))
+    fresh = tuple(dict.fromkeys(name.split(".")[0] for name in taken.get("missing", ())))
     return Start(weights.stem, own, before, None if init is None else init["file"], matched, tensors, fresh)
 
 

@@ -92,7 +92,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     with torch.no_grad():
         model.blocks[0].norm1.weight[3] = float("inf")  # type: ignore[index, union-attr]
     save_weights(model, tmp_path / "w.safetensors", {"model": "sharpose-nano-128x96", "options": {"depth": 1}})
-    with pytest.raises(InputError, match=r"blocks.0.norm1.weight holds values that are not finite"):
+    with pytest.raises(InputError, match=r"blocks.0.norm1.weight: values that are not finite"):
         Pose(str(tmp_path / "w.safetensors"))
 
 
