@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +35,8 @@ def run(
     Example: sharpose gpu run --budget 10m --init vit_small_start.safetensors
     """
     began = time.monotonic()
+    # workers are what runs side by side; OpenCV reads this when it is loaded
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     from sharpose.data.photos import photos_folder
 
     gpu, missing = harness("experiments.tools.gpu"), harness("experiments.run.train_missing")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
@@ -176,9 +175,6 @@ def freeze_all_but(model: torch.nn.Module, prefixes: Sequence[str]) -> None:
 
 def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> DataLoader[Any]:
     """The batches of this process from step `start` on."""
-    if run.num_workers:
-        # workers are what runs side by side; told before they are forked, as OpenCV's own threads do not survive that
-        cv2.setNumThreads(1)
     rank, world = accelerator.process_index, accelerator.num_processes
     order = TrainingOrder(len(run.people), run.recipe.batch_size, run.seed, start, stop, rank, world)
     return DataLoader(
