@@ -9,13 +9,13 @@ from analysis.tables.statistics import (
     Interval,
     ap_interval,
     compare,
-    holm,
     off_centre_median,
     other_interval,
     paired_difference,
     percentile_interval,
     t_interval,
 )
+from sharpose.evaluation.metrics.significance import holm
 
 
 def metrics(ap: float, replicates: list, seed: int = 0, images: str = "a") -> dict:
