@@ -23,6 +23,7 @@ from sharpose.codecs.choice import codec_of
 from sharpose.data.fetch import fetch_picture
 from sharpose.data.images import read_image
 from sharpose.evaluation.metrics.postprocess import rescore
+from sharpose.inference.pipeline import find_keypoints
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
 from sharpose.pose.geometry import (
@@ -33,7 +34,6 @@ from sharpose.pose.geometry import (
     transform_points,
     udp_warp_matrix,
 )
-from sharpose.pose.normalise import normalise
 from sharpose.pose.skeleton import known_skeleton
 from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.weights.files import load_weights
@@ -258,12 +258,11 @@ def batch(model: PoseModel, tasks: Sequence[tuple[np.ndarray, list[float], float
     framed = [box_to_center_scale(np.asarray(box), config.image_size) for _, box, _ in tasks]
     matrices = [warp(center, scale, 0.0, config.image_size) for center, scale in framed]
     crops = [crop(pixels, matrix, config.image_size) for (pixels, _, _), matrix in zip(tasks, matrices, strict=True)]
-    images = normalise(torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2).copy()).to(device))
-    output = model(images)
-    points, scores = codec.decode(output.heatmaps.float())
+    pixels = torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2).copy()).to(device)
     centers, scales = (torch.tensor(np.stack(side), dtype=torch.float32) for side in zip(*framed, strict=True))
-    placed = codec.to_image(points, centers.to(device), scales.to(device)).double().cpu().numpy()
-    keypoints = np.concatenate([placed, scores.double().cpu().numpy()[..., None]], axis=2)
+    found = find_keypoints(model, pixels, centers, scales, codec)
+    output = found.output
+    keypoints = torch.cat([found.keypoints.double(), found.scores.double()[..., None]], dim=2).cpu().numpy()
     if not np.isfinite(keypoints).all():
         raise RunFailed("the model's heatmaps hold values that are not finite; check its weights and the precision")
     totals = rescore(np.array([score for _, _, score in tasks]), keypoints[..., 2])

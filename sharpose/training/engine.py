@@ -120,7 +120,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         total = math.ceil(run.recipe.epochs * steps_per_epoch)
         stop = total if run.max_steps is None else min(total, run.max_steps)
         loader = make_loader(run, accelerator, state.step, stop)
-        # on CPUs fused attention is the slower one in half precision: 1.2 to 2 times per step
+        # on CPUs fused attention is the slower one in half precision
         use_explicit_attention(model, accelerator.device.type == "cpu" and run.mixed_precision == "bf16")
         if run.compiled:
             compile_blocks(model)
