@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from analysis.tables.lines import Line, seed_scores
-from analysis.tables.statistics import LEVEL
+from analysis.tables.starts import ancestors
 from experiments.spec.catalog import Catalog
 from experiments.spec.spec import LoadedSpec
+from sharpose.evaluation.metrics.significance import LEAST_TRAININGS, t_interval
 
 RANDOM, LABEL_FREE, POSE_NETWORK = "random", "label-free", "pose network"
 CONVERGED = 1.0
 """A table is called converged where the last doubling of crops gained less than so many AP."""
-ENOUGH = 3
-"""Trainings with their own initialisation from which on a table gives an interval of their mean."""
 Curve = tuple[Mapping[str, float | None], ...]
 
 
@@ -86,8 +85,7 @@ def read_training(weights: Path) -> Training:
 
 def crops_of(made: Mapping[str, Any]) -> int:
     """Crops of a training and of all that it started from, as far as that says."""
-    start = (made.get("init") or {}).get("manifest")
-    return own_crops(made) + (crops_of(start) if start else 0)
+    return sum(own_crops(one) for one in (made, *ancestors(made)))
 
 
 def own_crops(made: Mapping[str, Any]) -> int:
@@ -221,13 +219,10 @@ def seeds_interval(line: Line) -> tuple[float, float | None, int] | None:
     scores = [100 * score for score in seed_scores(Line(line.row, line.cells, line.records, tuple(own)))]
     if len(scores) < 2:
         return None
-    if len(scores) < ENOUGH:
+    if len(scores) < LEAST_TRAININGS:
         return mean(scores), None, len(scores)
-    # it takes most of a second to load
-    from scipy.stats import t
-
-    half = t.ppf((1 + LEVEL) / 2, len(scores) - 1) * stdev(scores) / math.sqrt(len(scores))
-    return mean(scores), float(half), len(scores)
+    low, high = t_interval(scores)
+    return mean(scores), (high - low) / 2, len(scores)
 
 
 def training_numbers(line: Line, data: str) -> dict[str, Any]:

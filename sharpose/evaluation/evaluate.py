@@ -32,9 +32,7 @@ from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import check_writable, sha256_of, write_json
 from sharpose.runtime.progress import Reporter, note, speaks_for_all
 from sharpose.weights.files import load_weights
-from sharpose.weights.pretrained import find_weights
-
-SHIPPED = Path(__file__).resolve().parents[2] / "results" / "weights"
+from sharpose.weights.pretrained import CHECKOUT, find_weights
 
 
 def assess(
@@ -198,9 +196,9 @@ def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) ->
     config: Any = getattr(model, "config", None)
     # a gate by gain has a predictor that other weights lack
     gate = "-gain" if getattr(config, "gate", None) == "gain" else ""
-    shipped = SHIPPED / f"{model_name}{gate}.safetensors"
+    shipped = CHECKOUT / f"{model_name}{gate}.safetensors"
     if weights is None and not shipped.exists():
-        shared = SHIPPED / "shared" / shipped.name
+        shared = CHECKOUT / "shared" / shipped.name
         there = f" ({shared} has those of the budget that all systems share)" if shared.exists() else ""
         raise InputError(
             f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors{there}, "
