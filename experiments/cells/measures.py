@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cells.cells import Cell
+from experiments.cells.cells import Cell, training_of
 from experiments.cells.packing import category, packed_arrays
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog
-from experiments.spec.spec import PEER
+from experiments.spec.spec import MEAN_POSE, PEER, is_ours
 from results.packed import pack
 from sharpose.data.cache import ensure, ensure_mpii
 from sharpose.data.pictures import unchanged
@@ -22,13 +22,13 @@ from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
 
 if TYPE_CHECKING:
-    from experiments.spec.tiers import DataSet
     from sharpose.codecs.choice import HeatmapCodec
     from sharpose.data.coco import CocoTopDown
     from sharpose.efficiency.variants import Variant
-    from sharpose.inference.dataset import Predictions
+    from sharpose.evaluation.coco import Evaluation
+    from sharpose.evaluation.points import PckhEvaluation
+    from sharpose.evaluation.request import People
     from sharpose.models.output import PoseModel
-    from sharpose.models.sharpose.model import SHaRPose
 
 Progress = Callable[[int, int], None]
 Measured = Iterator[tuple[Cell, dict[str, Any]]]
@@ -58,87 +58,91 @@ def measure_cost(cell: Cell) -> dict[str, Any]:
     return cost.measure_cost(cell.model, cell.options)
 
 
+KEPT = ("annotations_sha256", "pictures_sha256", "boxes_sha256", "boxes_ap")
+"""Facts of an evaluation that its record keeps, beside those of PCK."""
+
+
 def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
     """COCO's figures or MPII's as fractions, coverage, and bootstrap replicates of the score with what pairs them."""
     import torch
 
-    from sharpose.data.coco import CocoTopDown
-    from sharpose.evaluation.coco import box_facts, score, score_results
-    from sharpose.evaluation.mean_pose import mean_pose_control
-    from sharpose.evaluation.metrics.pckh import load_mpii_truth
-    from sharpose.evaluation.points import pck_summary, score_pck, score_pckh
-    from sharpose.evaluation.selection import set_ranking
-    from sharpose.inference.dataset import predict
-    from sharpose.models.sharpose.model import SHaRPose
-    from sharpose.pose.skeleton import LAYOUTS
+    from sharpose.evaluation.evaluate import assess, judged
+    from sharpose.evaluation.request import EvaluationRequest
+    from sharpose.inference.blazepose import predict_blazepose
 
     torch.set_num_threads(device.threads or torch.get_num_threads())
-    files = data_files(catalog, cell.dataset or "", progress)
-    boxes = "ground-truth" if cell.boxes == "ground-truth" else str(files.detections)
-    data, more = catalog.dataset(cell.dataset or ""), dict[str, Any]()
-    how: dict[str, Any] = {"boxes": boxes, "by_name": None if data.by_name is None else LAYOUTS[data.by_name]}
-    if cell.model.startswith(PEER):
-        run: dict[str, Any] = {"flip_test": cell.flip_test, "progress": progress}
-        predictions, dataset = predict_peer(cell, catalog, files, how, run)
-        evaluation = score(predictions, dataset)
-        more = pck_summary(*score_pck(predictions, dataset)) if boxes == "ground-truth" else {}
-    elif cell.weights is None:
-        # the control needs boxes alone, so any input size does
-        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 192), **how)
-        training = training_annotations(catalog, data.training or "", progress)
-        evaluation = score_results(mean_pose_control(training, dataset), dataset)
+    people = judged_people(cell, catalog, progress)
+    evaluation: Evaluation | PckhEvaluation
+    if cell.model == MEAN_POSE:
+        evaluation, facts = measure_control(cell, people, catalog, progress)
+    elif cell.model.startswith(PEER) and catalog.peer(cell.model).file is None:
+        dataset = cropped(people)
+        predictions = predict_blazepose(dataset, cell.flip_test, progress)
+        evaluation, facts = judged(predictions, dataset, EvaluationRequest(people=people))
     else:
-        model, codec = trained_model(cell)
-        size = model.config.image_size
-        dataset = CocoTopDown(files.annotations, files.images, image_size=size, warp=codec.warp, **how)
-        run = {"flip_test": cell.flip_test, "device": device.kind, "progress": progress}
-        if isinstance(model, SHaRPose) and model.config.selection != "attention":
-            others = training_people(model, data, catalog, progress)
-            set_ranking(model.to(device.kind), dataset, others=others, flip_test=cell.flip_test, progress=progress)
-        with unchanged(dataset.pictures) as pictures:
-            predictions = predict(model, dataset, codec, **run)
-        digests = {"annotations_sha256": sha256_of(files.annotations), "pictures_sha256": pictures}
-        if files.ground_truth is not None:
-            scored = score_pckh(predictions, dataset, load_mpii_truth(files.ground_truth))
-            return {**scored.summary(), **replicate_metrics(scored.bootstrap, "pckh"), **digests}
-        evaluation = score(predictions, dataset)
-        more = pck_summary(*score_pck(predictions, dataset)) if boxes == "ground-truth" else {}
-        more |= {"pictures_sha256": pictures}
-    facts = {"annotations_sha256": sha256_of(files.annotations), **box_facts(dataset)}
-    return {**accuracy_metrics(evaluation), **more, **facts}
+        network = peer_network(cell, catalog) if cell.model.startswith(PEER) else own_network(cell, catalog, progress)
+        how: dict[str, Any] = {"flip_test": cell.flip_test, "device": device.kind}
+        evaluation, facts = assess(EvaluationRequest(people=people, **how, **network), progress)
+        check_unchanged(cell, facts["weights_sha256"])
+    kept = {name: value for name, value in facts.items() if name in KEPT or name.startswith("pck")}
+    return {**accuracy_metrics(evaluation), **kept}
 
 
-def training_people(model: SHaRPose, data: DataSet, catalog: Catalog, progress: Progress) -> CocoTopDown | None:
-    """People who are not judged, over whom a constant map of relevance is the mean; None for the other controls."""
-    from sharpose.data.coco import CocoTopDown
+def judged_people(cell: Cell, catalog: Catalog, progress: Progress) -> People:
+    """The people that a cell is measured on."""
+    from sharpose.evaluation.request import People
 
-    if model.config.selection != "constant":
-        return None
-    files = data_files(catalog, data.training or "", progress)
-    return CocoTopDown(files.annotations, files.images, image_size=model.config.image_size)
+    files, data = data_files(catalog, cell.dataset or "", progress), catalog.dataset(cell.dataset or "")
+    return People(
+        annotations=files.annotations,
+        images=files.images,
+        boxes="ground-truth" if cell.boxes == "ground-truth" else str(files.detections),
+        by_name=data.by_name is not None,
+        ground_truth=files.ground_truth,
+    )
 
 
-def predict_peer(
-    cell: Cell, catalog: Catalog, files: DataFiles, how: Mapping[str, Any], run: Mapping[str, Any]
-) -> tuple[Predictions, CocoTopDown]:
-    """What another project's model predicts for a data set, which is cropped as it wants it."""
-    from sharpose.codecs.choice import codec_of
-    from sharpose.data.coco import CocoTopDown
-    from sharpose.inference.blazepose import predict_blazepose
-    from sharpose.inference.dataset import predict
-    from sharpose.inference.heatmap_file import HeatmapFile, Reading, parse_size
+def own_network(cell: Cell, catalog: Catalog, progress: Progress) -> dict[str, Any]:
+    """The part of a request that names a model of ours, and who is not judged where a control needs them."""
+    from sharpose.evaluation.request import People
+
+    network: dict[str, Any] = {"model": cell.model, "options": cell.options, "weights": str(cell.weights)}
+    if cell.options.get("selection") == "constant":
+        others = data_files(catalog, training_of(cell.dataset or "", catalog), progress)
+        network["mean_over"] = People(annotations=others.annotations, images=others.images)
+    return network
+
+
+def peer_network(cell: Cell, catalog: Catalog) -> dict[str, Any]:
+    """The part of a request that names another project's network, and how it is read."""
+    from sharpose.inference.heatmap_file import Reading, parse_size
 
     peer = catalog.peer(cell.model)
-    if peer.file is None:
-        dataset = CocoTopDown(files.annotations, files.images, image_size=(256, 256), **how)
-        return predict_blazepose(dataset, **run), dataset
-    size = parse_size(peer.input)
-    reading = Reading(size, peer.normalise, peer.channels, peer.codec, peer.padding)
-    network = HeatmapFile(catalog.peer_file(cell.model), reading)
-    codec = codec_of(network.config)
-    crops: dict[str, Any] = {"image_size": network.config.image_size, "warp": codec.warp, "padding": peer.padding}
-    dataset = CocoTopDown(files.annotations, files.images, **crops, **how)
-    return predict(network, dataset, codec, **run), dataset
+    reading = Reading(parse_size(peer.input), peer.normalise, peer.channels, peer.codec, peer.padding)
+    return {"file": catalog.peer_file(cell.model), "reading": reading}
+
+
+def measure_control(
+    cell: Cell, people: People, catalog: Catalog, progress: Progress
+) -> tuple[Evaluation, dict[str, Any]]:
+    """The mean pose of those that models learn from, in every box."""
+    from sharpose.evaluation.coco import box_facts, score_results
+    from sharpose.evaluation.mean_pose import mean_pose_control
+
+    dataset = cropped(people)
+    training = training_annotations(catalog, training_of(cell.dataset or "", catalog), progress)
+    facts = {"annotations_sha256": sha256_of(dataset.annotations), **box_facts(dataset)}
+    return score_results(mean_pose_control(training, dataset), dataset), facts
+
+
+def cropped(people: People) -> CocoTopDown:
+    """People for what looks at boxes alone, or cuts its own crops: any input size does."""
+    from sharpose.data.coco import CocoTopDown
+    from sharpose.pose.skeleton import COCO
+
+    assert people.annotations is not None and people.images is not None
+    layout = COCO if people.by_name else None
+    return CocoTopDown(people.annotations, people.images, image_size=(256, 256), boxes=people.boxes, by_name=layout)
 
 
 def measure_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
@@ -171,24 +175,26 @@ def trained_model(cell: Cell) -> tuple[PoseModel, HeatmapCodec]:
     from sharpose.weights.files import load_weights
 
     model = create_model(cell.model, **cell.options)
-    digest = load_weights(model, cell.weights or Path())
-    if cell.identity is None or digest != cell.identity["weights_sha256"]:
-        raise InputError(f"{cell.weights}: changed while this was running; start again")
+    check_unchanged(cell, load_weights(model, cell.weights or Path()))
     return model, codec_of(model.config)
 
 
-def accuracy_metrics(evaluation: Any) -> dict[str, Any]:
-    """A record's metrics from an evaluation."""
-    return {**evaluation.summary(), **replicate_metrics(evaluation.metrics.bootstrap, "ap")}
+def check_unchanged(cell: Cell, digest: str | None) -> None:
+    """Raise InputError unless these weights are those that the cell is identified by; a peer's name their own."""
+    identity = cell.identity or {}
+    if is_ours(cell.model) and digest != identity.get("weights_sha256"):
+        raise InputError(f"{cell.weights}: changed while this was running; start again")
 
 
-def replicate_metrics(bootstrap: Any, score: str) -> dict[str, Any]:
-    """A score's replicates, and what pairs them with another record's."""
+def accuracy_metrics(evaluation: Evaluation | PckhEvaluation) -> dict[str, Any]:
+    """A record's metrics from an evaluation: its figures, the score's replicates and what pairs them with others."""
+    bootstrap = evaluation.bootstrap
     if bootstrap is None:
-        return {}
+        return evaluation.summary()
     images = hashlib.sha256(json.dumps(list(bootstrap.image_ids)).encode()).hexdigest()[:16]
     replicates = [None if math.isnan(value) else round(value, 6) for value in bootstrap.replicates.tolist()]
-    return {"bootstrap_seed": bootstrap.seed, "bootstrap_images": images, f"{score}_bootstrap": replicates}
+    paired = {"bootstrap_seed": bootstrap.seed, "bootstrap_images": images}
+    return {**evaluation.summary(), **paired, f"{evaluation.score_name}_bootstrap": replicates}
 
 
 @dataclass(frozen=True)

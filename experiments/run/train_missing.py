@@ -142,6 +142,7 @@ def train_once(
 ) -> dict[str, Any]:
     """Train one system with changes to its recipe; with `trials`, in small, in a folder of its own."""
     from sharpose.evaluation.validation import validate_on
+    from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
     system: SharedSystem = shared.trainings[name]
@@ -151,9 +152,9 @@ def train_once(
     start = None
     if system.start:
         start = how.start or catalog.weights(shared.start or "", "shared")
-    return train_and_export(
-        model_name=system.model or name,
-        recipe_name=shared.recipe,
+    asked = TrainingRequest(
+        model=system.model or name,
+        recipe=shared.recipe,
         changes=changed,
         data=[system.data or shared.data],
         out=(how.out or Path()) / name / folder,
@@ -168,6 +169,7 @@ def train_once(
         device=how.device,
         deadline=deadline,
     )
+    return train_and_export(asked)
 
 
 def chosen_rate(

@@ -101,24 +101,18 @@ def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dic
 def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
     """AP with flip test on ground-truth boxes, with its bootstrap; and how far the heatmaps are from torch in fp32."""
     from sharpose.evaluation.evaluate import assess
+    from sharpose.evaluation.request import EvaluationRequest, People
 
     chosen, people = bench.deployed, ensure_named(bench.data)
-    evaluation, facts = assess(
-        model_name=chosen.model,
+    asked = EvaluationRequest(
+        people=People(data=bench.data),
+        model=chosen.model,
         options=chosen.options,
-        annotations=None,
-        images=None,
-        data=bench.data,
-        boxes="ground-truth",
         weights=str(deployment.weights),
-        flip_test=True,
-        batch_size=32,
-        workers=0,
-        device="cpu",
         precision=deployment.row.precision,
         backend=deployment.row.backend,
-        save_results=None,
     )
+    evaluation, facts = assess(asked)
     error = heatmap_error(bench, deployment, people.annotations_file, people.images_folder)
     digests = {name: facts[name] for name in ("annotations_sha256", "pictures_sha256")}
     return {**accuracy_metrics(evaluation), **digests, "heatmaps_relative_error": error}

@@ -307,13 +307,14 @@ def train(
 ) -> dict[str, Any]:
     """One training, or a part of it; the facts of its manifest."""
     from sharpose.evaluation.validation import validate_on
+    from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
     scale = work.scale
-    return train_and_export(
-        model_name=system.model,
-        recipe_name=scale.recipe,
-        changes=dict(changes),
+    asked = TrainingRequest(
+        model=system.model,
+        recipe=scale.recipe,
+        changes=changes,
         data=scale.data,
         out=folder,
         init=work.start,
@@ -328,6 +329,7 @@ def train(
         deadline=deadline,
         compiled=compiled,
     )
+    return train_and_export(asked)
 
 
 def save_unfinished(system: System, work: Work, folder: Path, changes: Mapping[str, Any]) -> None:

@@ -72,18 +72,20 @@ TRIALS = {
 
 def run_trial(name: str, cpu_minutes: float, out: Path, seed: int) -> dict[str, Any]:
     """Train one variant, or go on where it stopped, and judge it; the line of the log."""
+    from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
     trial = TRIALS[name]
-    facts = train_and_export(
-        model_name=MODEL,
-        recipe_name=BASE,
+    asked = TrainingRequest(
+        model=MODEL,
+        recipe=BASE,
         changes=trial.recipe_changes(60 * cpu_minutes),
         data=[DATA],
         out=out / f"{name}-{cpu_minutes:g}-seed{seed}",
         seed=seed,
         preload=True,
     )
+    facts = train_and_export(asked)
     base, made = load_recipe(BASE).model_dump(mode="json"), facts["recipe"]
     return {
         "trial": name,
@@ -103,24 +105,18 @@ def judge(weights: str, people: str) -> dict[str, float | None]:
     """AP of the coarse answer and of the fine one at α = 0.4, in annotated boxes, without flip test."""
     from sharpose.evaluation.coco import Evaluation
     from sharpose.evaluation.evaluate import assess
+    from sharpose.evaluation.request import EvaluationRequest, People
 
     found = {}
     for stage, threshold in (("coarse", 0.0), ("fine", None)):
-        evaluation, _ = assess(
-            model_name=MODEL,
+        asked = EvaluationRequest(
+            people=People(data=people),
+            model=MODEL,
             options={"alpha": 0.4, "quality_threshold": threshold},
-            annotations=None,
-            images=None,
-            data=people,
-            boxes="ground-truth",
             weights=weights,
             flip_test=False,
-            batch_size=32,
-            workers=0,
-            device="cpu",
-            precision="fp32",
-            save_results=None,
         )
+        evaluation, _ = assess(asked)
         assert isinstance(evaluation, Evaluation)  # people in COCO's layout
         found[stage] = evaluation.metrics.ap
     return found

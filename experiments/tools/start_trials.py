@@ -82,12 +82,13 @@ STUDIES = {
 def run_trial(study: str, name: str, init: str | None, out: Path) -> dict[str, Any]:
     """Train one variant, or go on where it stopped; the line of the log."""
     from sharpose.evaluation.validation import validate_on
+    from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
     chosen = STUDIES[study]
-    facts = train_and_export(
-        model_name=chosen.model,
-        recipe_name=chosen.recipe,
+    asked = TrainingRequest(
+        model=chosen.model,
+        recipe=chosen.recipe,
         changes=chosen.changes(name),
         data=[DATA],
         out=out / study / name.replace(" ", "-").replace(",", ""),
@@ -97,6 +98,7 @@ def run_trial(study: str, name: str, init: str | None, out: Path) -> dict[str, A
         validate=validate_on([JUDGED_ON]),
         points=2,
     )
+    facts = train_and_export(asked)
     return {
         "study": study,
         "trial": name,

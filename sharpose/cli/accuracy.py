@@ -79,6 +79,7 @@ def evaluate(
     """
     from sharpose.evaluation.evaluate import assess
     from sharpose.evaluation.metrics.postprocess import Cleaning
+    from sharpose.evaluation.request import EvaluationRequest, People
     from sharpose.inference.heatmap_file import Reading, parse_size
 
     if (onnx is None) == (not model):
@@ -90,30 +91,34 @@ def evaluate(
     reading = Reading(size, output=output or None, **checked)
     if onnx is None and reading != Reading():
         raise InputError("--input-size, --normalise, --channels, --codec, --padding and --output go with --onnx alone")
-    evaluation, facts = assess(
-        model_name=model,
-        options=parse_settings(settings),
+    people = People(
+        data=data,
         annotations=annotations,
         images=images,
-        data=data,
         boxes=boxes,
+        by_name=by_name,
+        ground_truth=ground_truth,
+        category=category,
+    )
+    asked = EvaluationRequest(
+        people=people,
+        model=model,
+        options=parse_settings(settings),
         weights=weights,
+        file=onnx,
+        reading=reading,
         flip_test=flip_test,
         batch_size=batch_size,
         workers=workers,
         device=device,
         precision=precision,
+        backend=backend,
+        deterministic=deterministic,
         cleaning=Cleaning(nms, oks_threshold, keypoint_threshold),  # type: ignore[arg-type]
         evaluator=evaluator,  # type: ignore[arg-type]
-        deterministic=deterministic,
-        backend=backend,
         save_results=save_results,
-        by_name=by_name,
-        ground_truth=ground_truth,
-        category=category,
-        file=onnx,
-        reading=reading,
     )
+    evaluation, facts = assess(asked)
     result = {**facts, **evaluation.summary()}
     lines = [
         f"{facts['model']} on {facts['annotations']}: {result['people']} boxes ({facts['boxes']}) on "

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Device, Json, Settings, app, parse_settings, show
+from sharpose.cli.app import Category, Device, Json, Settings, app, parse_settings, show
 from sharpose.runtime.errors import InputError
 
 
@@ -26,6 +26,7 @@ def submit(
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     workers: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
+    category: Category = None,
     as_json: Json = False,
 ) -> None:
     """Pack results on COCO test-dev for the evaluation server, by its naming, checked before anything is written.
@@ -45,19 +46,19 @@ def submit(
         raise InputError("--model needs --images DIR and --boxes FILE: there are no annotated people on these images")
     else:
         from sharpose.evaluation.evaluate import predict_unlabelled
+        from sharpose.evaluation.request import EvaluationRequest, People
 
-        rows = predict_unlabelled(
-            str(model),
-            parse_settings(settings),
-            weights,
-            image_info,
-            images,
-            boxes,
+        asked = EvaluationRequest(
+            people=People(annotations=image_info, images=images, boxes=str(boxes), category=category),
+            model=str(model),
+            options=parse_settings(settings),
+            weights=weights,
             flip_test=flip_test,
             batch_size=batch_size,
             workers=workers,
             device=device,
         )
+        rows = predict_unlabelled(asked)
     made = write_submission(rows, load_pose_file(image_info), name, out)
     lines = [f"{made.path}: {made.results} results, {made.images_without_results} of {made.images} images without any"]
     if made.images_beyond_counted:

@@ -59,11 +59,12 @@ def train(
     Example: sharpose train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano --preload
     """
     from sharpose.evaluation.validation import validate_on
+    from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
-    facts = train_and_export(
-        model_name=model,
-        recipe_name=recipe,
+    asked = TrainingRequest(
+        model=model,
+        recipe=recipe,
         changes=parse_settings(settings),
         data=data,
         images=images or (),
@@ -83,6 +84,7 @@ def train(
         category=category,
         deterministic=deterministic,
     )
+    facts = train_and_export(asked)
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sharpose.data.annotations import load_detections
 from sharpose.data.coco import CocoTopDown
-from sharpose.evaluation.metrics.coco_ap import RESAMPLES, CocoMetrics, box_ap, coco_ap
+from sharpose.evaluation.metrics.coco_ap import RESAMPLES, Bootstrap, CocoMetrics, box_ap, coco_ap
 from sharpose.evaluation.metrics.evaluators import Evaluator
 from sharpose.evaluation.metrics.postprocess import PROTOCOL, Cleaning
 from sharpose.inference.dataset import Predictions
@@ -27,6 +27,13 @@ class Evaluation:
     images: int
     refine_rate: float | None = None
     kept_patches: dict[str, int] | None = None
+
+    score_name = "ap"
+
+    @property
+    def bootstrap(self) -> Bootstrap | None:
+        """Replicates of AP."""
+        return self.metrics.bootstrap
 
     def summary(self) -> dict[str, Any]:
         """Figures for a record: the ten COCO figures with intervals, coverage, refine rate and patches refined."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from sharpose.data.locate import find_data
 from sharpose.data.mpii import find_truth
 from sharpose.data.pictures import unchanged
 from sharpose.evaluation.coco import Evaluation, box_facts, save_results, score
-from sharpose.evaluation.metrics.evaluators import Evaluator, check_evaluator
+from sharpose.evaluation.metrics.evaluators import check_evaluator
 from sharpose.evaluation.metrics.pckh import load_mpii_truth
-from sharpose.evaluation.metrics.postprocess import PROTOCOL, Cleaning
 from sharpose.evaluation.points import PckhEvaluation, pck_summary, score_pck, score_pckh
+from sharpose.evaluation.request import EvaluationRequest, People
+from sharpose.evaluation.selection import set_ranking
 from sharpose.inference.dataset import Predictions, predict
-from sharpose.inference.heatmap_file import HeatmapFile, Reading
+from sharpose.inference.heatmap_file import HeatmapFile
 from sharpose.models import create_model
+from sharpose.models.sharpose.model import SHaRPose
 from sharpose.pose.skeleton import wanted_layout
 from sharpose.runtime.deterministic import make_deterministic
 from sharpose.runtime.devices import check_device
@@ -34,137 +37,132 @@ from sharpose.runtime.progress import Reporter, note, speaks_for_all
 from sharpose.weights.files import load_weights
 from sharpose.weights.pretrained import CHECKOUT, find_weights
 
+Progress = Callable[[int, int], None]
+Scored = Evaluation | PckhEvaluation
 
-def assess(
-    *,
-    model_name: str,
-    options: dict[str, Any],
-    annotations: Path | None,
-    images: Path | None,
-    data: str | None,
-    boxes: str,
-    weights: str | None,
-    flip_test: bool,
-    batch_size: int,
-    workers: int,
-    device: str,
-    precision: str,
-    save_results: Path | None,
-    cleaning: Cleaning = PROTOCOL,
-    evaluator: Evaluator = "pycocotools",
-    backend: str = EAGER,
-    deterministic: bool = False,
-    by_name: bool = False,
-    ground_truth: Path | None = None,
-    category: str | None = None,
-    file: Path | None = None,
-    reading: Reading = Reading(),
-) -> tuple[Evaluation | PckhEvaluation, dict[str, Any]]:
+
+def assess(asked: EvaluationRequest, progress: Progress | None = None) -> tuple[Scored, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
 
-    People in MPII's layout are scored by PCKh, against the `ground_truth` given or found beside their annotations;
-    others by AP and, in annotated boxes, also by PCK, which is among the facts. `file` is another project's network,
-    evaluated as `reading` says in place of a model of ours.
+    People in MPII's layout are scored by PCKh, against the ground truth given or found beside their annotations;
+    others by AP and, in annotated boxes, also by PCK, which is among the facts. progress: told how many people are done
+    and of how many; without it, a bar or lines on standard error.
 
     Raises InputError for anything missing or contradictory, before the first image is read.
     """
-    if (data is None) == (annotations is None):
-        raise InputError("give either --annotations FILE with --images DIR, or --data NAME")
-    check_device(device)
-    backend, precision = split_backend(backend, precision)
-    check_backend(backend, precision, device)
-    check_evaluator(evaluator)
-    if save_results is not None:
-        check_writable(save_results, "--save-results")
-    if deterministic:
-        make_deterministic()
-    join(device)
+    network = open_network(asked)
+    dataset, notes = open_people(asked.people, network)
+    # before anything is predicted for nothing
+    truth_of(dataset, asked.people.ground_truth)
+    with unchanged(dataset.pictures) as pictures:
+        predictions = look(network, dataset, asked, progress)
+    scored, facts = judged(predictions, dataset, asked)
+    if asked.save_results is not None and speaks_for_all():
+        write_results(scored, asked.save_results)
+    run = {name: getattr(asked, name) for name in ("evaluator", "flip_test", "device", "deterministic")}
+    made = {"pictures_sha256": pictures, "by_name": asked.people.by_name, "notes": [*dataset.notes, *notes]}
+    return scored, {**network.facts, **facts, **asdict(asked.cleaning), **run, **made}
+
+
+def predict_unlabelled(asked: EvaluationRequest) -> list[dict[str, Any]]:
+    """Results on images whose annotations are withheld, in COCO's format. Raises InputError before the first image."""
+    network = open_network(asked)
+    dataset, _ = open_people(asked.people, network, labelled=False)
+    return look(network, dataset, asked).results(dataset, asked.cleaning)
+
+
+@dataclass(frozen=True)
+class Network:
+    """What predicts: its name, how crops are cut for it, the precision asked of torch, and facts that determine it."""
+
+    name: str
     model: Any
-    if file is not None:
-        model = HeatmapFile(file, reading)
-        model_name, backend, options = file.name, model.graph.backend, asdict(model.reading)
-        digests = model.digests
+    crops: dict[str, Any]
+    precision: str
+    facts: dict[str, Any]
+
+
+def open_network(asked: EvaluationRequest) -> Network:
+    """The network with its weights, ready on its back-end. Raises InputError for what is missing or cannot be."""
+    check_device(asked.device)
+    backend, precision = split_backend(asked.backend, asked.precision)
+    check_backend(backend, precision, asked.device)
+    check_evaluator(asked.evaluator)
+    if asked.save_results is not None:
+        check_writable(asked.save_results, "--save-results")
+    if asked.deterministic:
+        make_deterministic()
+    join(asked.device)
+    model: Any
+    if asked.file is not None:
+        model = HeatmapFile(asked.file, asked.reading)
+        name, backend, options, digests = asked.file.name, model.graph.backend, asdict(model.reading), model.digests
     else:
-        model = create_model(model_name, **options)
-        digests = {"weights_sha256": load_chosen(model, model_name, weights)}
-        model = deploy(model, backend, precision=precision, batch_size=batch_size, device=device)
-    source = find_data(data or str(annotations), images)
-    config = model.config
-    codec = codec_of(config)
-    layout = wanted_layout(config.num_keypoints) if by_name else None
-    how: dict[str, Any] = {"image_size": config.image_size, "boxes": boxes, "warp": codec.warp, "by_name": layout}
-    how["category"] = category
-    how |= {} if file is None else {"padding": reading.padding}
+        name, options = asked.model, dict(asked.options)
+        model = create_model(name, **options)
+        digests = {"weights_sha256": load_chosen(model, name, asked.weights)}
+        model = deploy(model, backend, precision=precision, batch_size=asked.batch_size, device=asked.device)
+    crops = {"image_size": model.config.image_size, "warp": codec_of(model.config).warp}
+    crops |= {} if asked.file is None else {"padding": asked.reading.padding}
+    facts = {"model": name, "options": options, **digests, "precision": precision, "backend": backend}
+    # another runtime takes and gives fp32, whatever it computes in
+    return Network(name, model, crops, precision if backend in (EAGER, COMPILED) else "fp32", facts)
+
+
+def open_people(people: People, network: Network, *, labelled: bool = True) -> tuple[CocoTopDown, Sequence[str]]:
+    """The people as the network wants them cropped, and what is unlikely about their keypoints, which is also noted.
+
+    Raises InputError where they do not fit the network, and where nobody is `labelled`.
+    """
+    source, keypoints = find_data(people.named, people.images), network.model.config.num_keypoints
+    layout = wanted_layout(keypoints) if people.by_name else None
+    how: dict[str, Any] = {**network.crops, "boxes": people.boxes, "by_name": layout, "category": people.category}
     dataset = CocoTopDown(source.annotations, source.images, **how)
-    unlikely = check_layout(dataset.pose_file, model_name, config.num_keypoints)
+    unlikely = check_layout(dataset.pose_file, network.name, keypoints)
     for line in unlikely:
         note(f"{source.annotations}: {line}")
-    if not dataset.pose_file.annotations:
+    if labelled and not dataset.pose_file.annotations:
         raise InputError(
             f"{source.annotations}: nobody is annotated, so nothing can be scored; `sharpose submit` packs results"
         )
-    truth_file = truth_of(dataset, ground_truth)
-    with unchanged(dataset.pictures) as pictures, Reporter(f"Evaluating {model_name}", len(dataset)) as report:
-        predictions = predict(
-            model,
+    return dataset, unlikely
+
+
+def look(
+    network: Network, dataset: CocoTopDown, asked: EvaluationRequest, progress: Progress | None = None
+) -> Predictions:
+    """The keypoints of every person, by the ranking of patches that the network's `selection` names."""
+    with Reporter(f"Evaluating {network.name}", len(dataset)) as report:
+        told = progress or report.progress
+        if isinstance(network.model, SHaRPose) and network.model.config.selection != "attention":
+            others = None if asked.mean_over is None else open_people(asked.mean_over, network)[0]
+            network.model.to(asked.device)
+            set_ranking(network.model, dataset, others=others, flip_test=asked.flip_test, progress=told)
+        return predict(
+            network.model,
             dataset,
-            codec,
-            batch_size=batch_size,
-            flip_test=flip_test,
-            device=device,
-            # another runtime takes and gives fp32, whatever it computes in
-            precision=precision if backend in (EAGER, COMPILED) else "fp32",  # type: ignore[arg-type]
-            num_workers=workers,
-            progress=report.progress,
+            codec_of(network.model.config),
+            batch_size=asked.batch_size,
+            flip_test=asked.flip_test,
+            device=asked.device,
+            precision=network.precision,  # type: ignore[arg-type]
+            num_workers=asked.workers,
+            progress=told,
         )
-    scored, more = scores(predictions, dataset, truth_file, cleaning, evaluator)
-    if save_results is not None and speaks_for_all():
-        write_results(scored, save_results)
-    return scored, {
-        "model": model_name,
-        "options": options,
-        **digests,
-        "annotations": str(source.annotations),
-        "annotations_sha256": sha256_of(source.annotations),
-        "pictures_sha256": pictures,
-        "boxes": boxes,
-        **box_facts(dataset),
-        **asdict(cleaning),
-        "evaluator": evaluator,
-        "flip_test": flip_test,
-        "precision": precision,
-        "backend": backend,
-        "device": device,
-        "by_name": by_name,
-        "notes": [*dataset.notes, *unlikely],
-        **more,
-        "deterministic": deterministic,
-    }
 
 
-def predict_unlabelled(
-    model_name: str,
-    options: dict[str, Any],
-    weights: str | None,
-    image_info: Path,
-    images: Path,
-    boxes: Path,
-    *,
-    flip_test: bool,
-    batch_size: int,
-    workers: int,
-    device: str,
-) -> list[dict[str, Any]]:
-    """Results on images whose annotations are withheld, in COCO's format. Raises InputError before the first image."""
-    check_device(device)
-    model = create_model(model_name, **options)
-    load_chosen(model, model_name, weights)
-    codec = codec_of(model.config)
-    dataset = CocoTopDown(image_info, images, image_size=model.config.image_size, boxes=boxes, warp=codec.warp)
-    check_layout(dataset.pose_file, model_name, model.config.num_keypoints)
-    run: dict[str, Any] = {"batch_size": batch_size, "flip_test": flip_test, "device": device, "num_workers": workers}
-    with Reporter(f"Predicting with {model_name}", len(dataset)) as report:
-        return predict(model, dataset, codec, progress=report.progress, **run).results(dataset)
+def judged(predictions: Predictions, dataset: CocoTopDown, asked: EvaluationRequest) -> tuple[Scored, dict[str, Any]]:
+    """What is measured on a data set, and the facts of the people and boxes that go with it."""
+    file = dataset.annotations
+    facts: dict[str, Any] = {"annotations": str(file), "annotations_sha256": sha256_of(file)}
+    facts |= {"boxes": str(dataset.boxes), **box_facts(dataset)}
+    if (truth := truth_of(dataset, asked.people.ground_truth)) is not None:
+        facts |= {"ground_truth": str(truth), "ground_truth_sha256": sha256_of(truth)}
+        return score_pckh(predictions, dataset, load_mpii_truth(truth)), facts
+    evaluation = score(predictions, dataset, cleaning=asked.cleaning, evaluator=asked.evaluator)
+    if dataset.boxes == "ground-truth":
+        facts |= pck_summary(*score_pck(predictions, dataset))
+    return evaluation, facts
 
 
 def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:
@@ -176,17 +174,6 @@ def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:
     if dataset.boxes != "ground-truth":
         raise InputError(f"--boxes {dataset.boxes}: MPII's people are looked at by their annotated centre and scale")
     return ground_truth or find_truth(dataset.annotations)
-
-
-def scores(
-    predictions: Predictions, dataset: CocoTopDown, truth: Path | None, cleaning: Cleaning, evaluator: Evaluator
-) -> tuple[Evaluation | PckhEvaluation, dict[str, Any]]:
-    """What is measured on a data set, and the facts that go with it."""
-    if truth is not None:
-        facts = {"ground_truth": str(truth), "ground_truth_sha256": sha256_of(truth)}
-        return score_pckh(predictions, dataset, load_mpii_truth(truth)), facts
-    evaluation = score(predictions, dataset, cleaning=cleaning, evaluator=evaluator)
-    return evaluation, pck_summary(*score_pck(predictions, dataset)) if dataset.boxes == "ground-truth" else {}
 
 
 def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) -> str | None:
@@ -207,7 +194,7 @@ def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) ->
     return load_weights(model, find_weights(weights).path if weights else shipped)
 
 
-def write_results(evaluation: Evaluation | PckhEvaluation, path: Path) -> None:
+def write_results(evaluation: Scored, path: Path) -> None:
     """COCO's results format, or for MPII the points that `sharpose pckh` reads."""
     try:
         if isinstance(evaluation, PckhEvaluation):

@@ -29,6 +29,8 @@ class PckhEvaluation:
     images: int
     refine_rate: float | None
 
+    score_name = "pckh"
+
     def summary(self) -> dict[str, Any]:
         """Flat figures for a record, as fractions: means, the interval of the first, groups of joints, coverage."""
         low, high = self.bootstrap.interval() if self.bootstrap else (None, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,39 +32,25 @@ from sharpose.training.objective import objective_for
 from sharpose.training.optim import make_optimizer
 from sharpose.training.order import ByEpoch, TrainingOrder
 from sharpose.training.recipe import Recipe
+from sharpose.training.request import How
 from sharpose.weights.starting import read_start, start_from
-
-Validate = Callable[[Any, str], Judge]
-"""From a model's configuration and the training's precision to what judges it."""
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(How):
     """What to train, on what, and how.
 
-    `deadline`: the time.monotonic() at which to stop with a checkpoint. `data`: digests of the files that `people`
-    come from; `pictures`: a digest of every source's pictures.
+    `data`: digests of the files that `people` come from; `pictures`: a digest of every source's pictures.
     """
 
     model_name: str
     recipe: Recipe
     people: CocoTopDown | Mixture
     folder: Path
-    seed: int = 0
-    num_workers: int = 0
-    mixed_precision: str = "no"
     init: Path | None = None
-    checkpoint_every_s: float = 240.0
-    max_steps: int | None = None
-    device: str | None = None
-    deadline: float | None = None
-    compiled: bool = False
     data: Mapping[str, str] = field(default_factory=dict)
     pictures: Sequence[str] = ()
-    deterministic: bool = False
     validation: Judge | None = None
-    points: int = 5
-    """How often to validate: at the end, at half of it, at a quarter, and so on."""
 
 
 def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
@@ -89,7 +75,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     accelerator = Accelerator(
         # without being told, accelerate takes the processes of torchrun on CPUs for strangers
         cpu=run.device == "cpu" or not torch.cuda.is_available(),
-        mixed_precision=run.mixed_precision,
+        mixed_precision=run.precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     torch.manual_seed(run.seed)
@@ -121,7 +107,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         stop = total if run.max_steps is None else min(total, run.max_steps)
         loader = make_loader(run, accelerator, state.step, stop)
         # on CPUs fused attention is the slower one in half precision
-        use_explicit_attention(model, accelerator.device.type == "cpu" and run.mixed_precision == "bf16")
+        use_explicit_attention(model, accelerator.device.type == "cpu" and run.precision == "bf16")
         if run.compiled:
             compile_blocks(model)
         objective, optimizer = accelerator.prepare(objective, optimizer)
@@ -180,9 +166,9 @@ def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> Da
     return DataLoader(
         ByEpoch(run.people),
         batch_sampler=order,
-        num_workers=run.num_workers,
+        num_workers=run.workers,
         pin_memory=accelerator.device.type == "cuda",
-        persistent_workers=run.num_workers > 0,
+        persistent_workers=run.workers > 0,
         worker_init_fn=block_stop_signals,
     )
 
@@ -215,7 +201,7 @@ def identity(run: Run) -> dict[str, Any]:
         "data": dict(run.data),
         "pictures": list(run.pictures),
         "init": None if run.init is None else sha256_of(run.init),
-        "precision": run.mixed_precision,
+        "precision": run.precision,
         **fixed,
     }
 

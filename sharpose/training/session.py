@@ -26,100 +26,67 @@ from sharpose.models.registry import check_option_names, resolve_config
 from sharpose.pose.skeleton import wanted_layout
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
-from sharpose.training.engine import Run, Validate, train
+from sharpose.training.engine import Run, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
+from sharpose.training.request import TrainingRequest
 from sharpose.weights.files import check_manifest_place, recorded_digest, save_weights
 from sharpose.weights.starting import find_start, read_start, start_from
 
 PICTURES = "pictures_sha256"
 
 
-def train_and_export(
-    *,
-    model_name: str,
-    data: Sequence[str],
-    out: Path,
-    images: Sequence[Path] = (),
-    recipe_name: str = "",
-    changes: dict[str, Any] | None = None,
-    seed: int = 0,
-    workers: int = 0,
-    precision: str = "no",
-    preload: bool = False,
-    init: str | Path | None = None,
-    from_scratch: bool = False,
-    validate: Validate | None = None,
-    points: int = 5,
-    max_steps: int | None = None,
-    crops: int | None = None,
-    by_name: bool = False,
-    category: str | None = None,
-    device: str | None = None,
-    deadline: float | None = None,
-    compiled: bool = False,
-    deterministic: bool = False,
-) -> dict[str, Any]:
+def train_and_export(asked: TrainingRequest) -> dict[str, Any]:
     """Train on one or several data sets, and write `out/<model>.safetensors` and its manifest.
 
-    crops: shorten the whole recipe so that it sees so many.
     Returns the manifest with the path of the weights. Raises InputError for anything that does not go together.
     """
-    recipe = chosen_recipe(model_name, recipe_name, changes or {})
-    if recipe.starts_from and init is None and not from_scratch:
+    recipe = chosen_recipe(asked.model, asked.recipe, asked.changes)
+    if recipe.starts_from and asked.init is None and not asked.from_scratch:
         raise InputError(
-            f"{model_name}: this recipe starts from {recipe.starts_from}; name such weights with --init, "
+            f"{asked.model}: this recipe starts from {recipe.starts_from}; name such weights with --init, "
             "or say --from-scratch for random ones"
         )
-    path = out / f"{model_name}.safetensors"
+    path = asked.out / f"{asked.model}.safetensors"
     check_manifest_place(path)
-    start = None if init is None else find_start(str(init))
-    config = resolve_config(model_name, **recipe.model_options)
-    settings = {"augmentation": recipe.augmentation, "preload": preload, "category": category}
-    found = find_all(data, images)
-    sources = open_sources(found, config, seed, by_name, settings)
-    data_facts = [facts_of(source, people, by_name, category) for source, people in zip(found, sources, strict=True)]
+    start = None if asked.init is None else find_start(str(asked.init))
+    config = resolve_config(asked.model, **recipe.model_options)
+    found = find_all(asked.data, asked.images)
+    sources = open_sources(found, config, asked, recipe)
+    data_facts = [facts_of(source, people, asked) for source, people in zip(found, sources, strict=True)]
     alone = len(sources) == 1 and found[0].repeat == 1
     people = sources[0] if alone else Mixture(sources, [source.repeat for source in found])
     for source in sources:
-        check_layout(source.pose_file, model_name, config.num_keypoints)
-    if crops is not None:
-        recipe = recipe.shortened(crops / (recipe.epochs * len(people)))
+        check_layout(source.pose_file, asked.model, config.num_keypoints)
+    if asked.crops is not None:
+        recipe = recipe.shortened(asked.crops / (recipe.epochs * len(people)))
     run = Run(
-        model_name,
+        asked.model,
         recipe,
         people,
-        out,
-        seed,
-        workers,
-        precision,
+        asked.out,
         init=start,
-        max_steps=max_steps,
-        device=device,
-        deadline=deadline,
-        compiled=compiled,
         data=digests_of(data_facts),
         pictures=[facts[PICTURES] for facts in data_facts],
-        deterministic=deterministic,
-        validation=None if validate is None else validate(config, precision),
-        points=points,
+        validation=None if asked.validate is None else asked.validate(config, asked.precision),
+        **asked.how,
     )
     model, state = train(run)
     facts = {
-        "model": model_name,
+        "model": asked.model,
         "command": shlex.join(["sharpose", *sys.argv[1:]]),
         "recipe": recipe.model_dump(mode="json", exclude={"teacher"}),
         "teacher": None if recipe.teacher is None else identify(recipe.teacher),
         "data": data_facts[0] if alone else {"people": len(people), "sources": data_facts},
-        "init": None if start is None else {**origin(start), "taken": taken(model_name, recipe, start)},
-        "seed": seed,
-        "precision": precision,
+        "init": None if start is None else {**origin(start), "taken": taken(asked.model, recipe, start)},
+        "seed": asked.seed,
+        "precision": asked.precision,
         "steps": state.step,
         "wall_s": round(state.wall_s, 1),
         "cpu_s": round(state.cpu_s, 1),
         **{key: value for key, value in state.parts[-1].items() if key != "step"},
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         **({"parts": state.parts} if len(state.parts) > 1 else {}),
-        **({"curve": state.curve} if validate else {}),
+        **({"curve": state.curve} if asked.validate else {}),
         "log": [{key: float(f"{value:.4g}") for key, value in row.items()} for row in state.log[::5] + state.log[-1:]],
     }
     if PartialState().is_main_process:
@@ -127,25 +94,24 @@ def train_and_export(
     return {"weights": str(path), **facts}
 
 
-def open_sources(
-    found: Sequence[Source], config: Any, seed: int, by_name: bool, settings: dict[str, Any]
-) -> list[CocoTopDown]:
+def open_sources(found: Sequence[Source], config: Any, asked: TrainingRequest, recipe: Recipe) -> list[CocoTopDown]:
     """The data sets to learn from. Raises InputError for anything wrong with their files."""
-    layout = wanted_layout(config.num_keypoints) if by_name else None
-    fixed: dict[str, Any] = {"image_size": config.image_size, "warp": codec_of(config).warp, "by_name": layout}
+    fixed: dict[str, Any] = {"image_size": config.image_size, "warp": codec_of(config).warp}
+    fixed |= {"by_name": wanted_layout(config.num_keypoints) if asked.by_name else None, "category": asked.category}
+    fixed |= {"augmentation": recipe.augmentation, "preload": asked.preload}
     return [
         # each source draws its own augmentations
-        CocoTopDown(source.annotations, source.images, seed=seed + number, labels=source.labels, **fixed, **settings)
+        CocoTopDown(source.annotations, source.images, seed=asked.seed + number, labels=source.labels, **fixed)
         for number, source in enumerate(found)
     ]
 
 
-def facts_of(source: Source, people: CocoTopDown, by_name: bool, category: str | None = None) -> dict[str, Any]:
+def facts_of(source: Source, people: CocoTopDown, asked: TrainingRequest) -> dict[str, Any]:
     """What identifies a source in a manifest; what is as usual is not said."""
     digests = {**source.digests, PICTURES: pictures_sha256(people.pictures)}
     facts = {"name": source.name, "people": len(people), **digests}
-    special = {"by_name": by_name, "repeat": source.repeat, "labels": asdict(source.labels)}
-    special |= {"category": category, "notes": list(people.pose_file.notes)}
+    special = {"by_name": asked.by_name, "repeat": source.repeat, "labels": asdict(source.labels)}
+    special |= {"category": asked.category, "notes": list(people.pose_file.notes)}
     usual = {"by_name": False, "repeat": 1, "labels": asdict(LabelRule()), "category": None, "notes": []}
     return facts | {key: value for key, value in special.items() if value != usual[key]}
 
@@ -180,7 +146,7 @@ def taken(model_name: str, recipe: Recipe, init: Path) -> dict[str, Any]:
     return start_from(create_model(model_name, **recipe.model_options), read_start(init)).facts
 
 
-def chosen_recipe(model_name: str, recipe_name: str, changes: dict[str, Any]) -> Recipe:
+def chosen_recipe(model_name: str, recipe_name: str, changes: Mapping[str, Any]) -> Recipe:
     """Return the named recipe, or the model's own, with changes: of the recipe's fields, or of the model's options.
 
     Raises InputError for a name that is neither's, with the nearest one, and for values that do not fit.

@@ -15,6 +15,7 @@ from sharpose.data.mixture import Mixture
 from sharpose.models import create_model
 from sharpose.pose.skeleton import COCO, MPII
 from sharpose.runtime.errors import InputError
+from sharpose.training.request import TrainingRequest
 from sharpose.training.session import train_and_export
 from sharpose.weights.transfer import old_size, transfer
 
@@ -62,16 +63,16 @@ def test_training_takes_several_sources(tmp_path: Path) -> None:
     torch.manual_seed(0)
     data = [str(people(tmp_path, f"{n}.json", names, 2)) for n, names in enumerate((["left_hip"], ["nose", "neck"]))]
     request: dict[str, Any] = {
-        "model_name": "sharpose-nano-128x96", "data": data, "images": [tmp_path, tmp_path], "out": tmp_path / "run",
+        "model": "sharpose-nano-128x96", "data": data, "images": [tmp_path, tmp_path], "out": tmp_path / "run",
         "changes": {"epochs": 1, "batch_size": 4, "model_options": TINY},
     }  # fmt: skip
     with pytest.raises(InputError, match="--by-name"):
-        train_and_export(**request)
+        train_and_export(TrainingRequest(**request))
     with pytest.raises(InputError, match="3 folders for 2"):
-        train_and_export(**{**request, "images": [tmp_path] * 3}, by_name=True)
+        train_and_export(TrainingRequest(**{**request, "images": [tmp_path] * 3}, by_name=True))
     with pytest.raises(InputError, match=r"1\.json: say where its images are"):
-        train_and_export(**{**request, "images": [tmp_path]}, by_name=True)
-    facts = train_and_export(**request, by_name=True)
+        train_and_export(TrainingRequest(**{**request, "images": [tmp_path]}, by_name=True))
+    facts = train_and_export(TrainingRequest(**request, by_name=True))
     assert facts["data"]["people"] == 4
     assert [(one["name"], one["people"]) for one in facts["data"]["sources"]] == [("0.json", 2), ("1.json", 2)]
 

@@ -128,7 +128,7 @@ def survive(run: Run, kills: int, rng: random.Random) -> Counter[str]:
     note = run.folder.parent / "note"
     while sum(died.values()) < kills:
         # with workers or without: the order of the people does not depend on them
-        run = Run(**{**vars(run), "num_workers": rng.choice((0, 0, 0, 1, 2))})
+        run = Run(**{**vars(run), "workers": rng.choice((0, 0, 0, 1, 2))})
         by_clock = rng.random() < 0.25
         moment, delay = rng.randint(1, 60), rng.uniform(0.05, 0.5)
         note.write_text("clock")

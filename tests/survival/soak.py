@@ -84,7 +84,7 @@ class Soak:
         note = self.folder / "note"
         for _ in range(KILLS_PER_ROUND):
             moment = self.rng.randint(1, 60)
-            disturbed = replace(run, num_workers=self.rng.choice((0, 0, 1)), max_steps=STEPS - 5)
+            disturbed = replace(run, workers=self.rng.choice((0, 0, 1)), max_steps=STEPS - 5)
             status = attempt(disturbed, lambda m=moment: die_at(m, note))
             # a run that came to its end first was not disturbed
             if os.WIFSIGNALED(status):

@@ -63,7 +63,7 @@ def test_resumed_equals_uninterrupted_with_workers(run: Run, people_folder: Path
     assert state.step == 4 * (len(augmented) // 8)
     parts = replace(run, folder=tmp_path / "parts")
     train(replace(parts, max_steps=2))
-    train(replace(parts, max_steps=state.step // 2, num_workers=2))
+    train(replace(parts, max_steps=state.step // 2, workers=2))
     resumed, end = train(parts)
     assert end.step == state.step
     assert torch.equal(weights(whole), weights(resumed))
@@ -192,7 +192,7 @@ def test_changed_data_are_not_gone_on_with(run: Run) -> None:
     ("change", "message"),
     [
         ({"pictures": ["b"]}, r"pictures was \['a'\] and is \['b'\] now"),
-        ({"mixed_precision": "bf16"}, "precision was 'no' and is 'bf16' now"),
+        ({"precision": "bf16"}, "precision was 'no' and is 'bf16' now"),
         ({"init": "start.safetensors"}, "init was None and is '[0-9a-f]{64}' now"),
     ],
 )

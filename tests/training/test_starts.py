@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from sharpose.models import create_model
 from sharpose.runtime.errors import InputError
+from sharpose.training.request import TrainingRequest
 from sharpose.training.session import train_and_export
 from sharpose.weights import timm_names
 from sharpose.weights.starting import find_start, read_start, start_from
@@ -28,12 +29,12 @@ def encoder(path: Path, **more: object) -> dict[str, torch.Tensor]:
 
 
 def test_a_recipe_with_a_start_runs_from_random_weights_only_when_told(tmp_path: Path) -> None:
-    request = {"model_name": "sharpose-small-256x192", "data": ["none.json"], "out": tmp_path}
+    request = {"model": "sharpose-small-256x192", "data": ["none.json"], "out": tmp_path}
     with pytest.raises(InputError, match="starts from ViT-S, pretrained by MAE; name such weights with --init"):
-        train_and_export(**request)
+        train_and_export(TrainingRequest(**request))
     # told, it goes on to the data, which is not there
     with pytest.raises(InputError, match=r"none\.json"):
-        train_and_export(**request, from_scratch=True)
+        train_and_export(TrainingRequest(**request, from_scratch=True))
 
 
 @pytest.mark.parametrize("name", ["sharpose-small-256x192", "vitpose-small-256x192", "evit-small-256x192"])

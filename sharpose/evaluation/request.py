@@ -1,0 +1,66 @@
+"""An evaluation as it is asked for: the same request from the command line, the harness and a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sharpose.evaluation.metrics.evaluators import Evaluator
+from sharpose.evaluation.metrics.postprocess import PROTOCOL, Cleaning
+from sharpose.inference.heatmap_file import Reading
+from sharpose.runtime.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class People:
+    """Who is judged. Give `data`, a named set, or `annotations` (COCO's or MPII's layout) with `images`.
+
+    boxes: `ground-truth`, or a detections file. by_name: match the file's keypoints with the model's by their names.
+    ground_truth: MPII's, where it does not lie beside the annotations. category: the keypoint category's name, where it
+    is not person, or not alone.
+    """
+
+    data: str | None = None
+    annotations: Path | None = None
+    images: Path | None = None
+    boxes: str = "ground-truth"
+    by_name: bool = False
+    ground_truth: Path | None = None
+    category: str | None = None
+
+    @property
+    def named(self) -> str:
+        """The set's name or the annotations' path. Raises InputError where there is neither, or both."""
+        if (self.data is None) == (self.annotations is None):
+            raise InputError("give either --annotations FILE with --images DIR, or --data NAME")
+        return self.data or str(self.annotations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest:
+    """What predicts, for whom, how, and how it is scored; `sharpose evaluate` has an option for each.
+
+    model, options, weights: a network of ours, with a weights file or name (None: those that ship; `random`). file,
+    reading: in its place, another project's network and how it is meant. mean_over: the people over whom `selection =
+    "constant"` takes its mean.
+    """
+
+    people: People
+    model: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    file: Path | None = None
+    reading: Reading = field(default_factory=Reading)
+    flip_test: bool = True
+    batch_size: int = 32
+    workers: int = 0
+    device: str = "cpu"
+    precision: str = "fp32"
+    backend: str = "eager"
+    deterministic: bool = False
+    mean_over: People | None = None
+    cleaning: Cleaning = PROTOCOL
+    evaluator: Evaluator = "pycocotools"
+    save_results: Path | None = None
