@@ -10,10 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from experiments.cells.cells import Cell
+from experiments.cells.measures import measure
+from experiments.cells.provenance import Device
+from experiments.spec import measures
+from experiments.spec.catalog import open_catalog
 from results.store import Store
 from sharpose.data import cache
 from sharpose.models import registry
+from sharpose.runtime.errors import InputError, RunFailed
 from tests.command_line import call
+from tests.evaluation.test_coco import write_people
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "extend.md").read_text()
 
@@ -30,7 +37,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "SYSTEMS", dict(registry.SYSTEMS))
-    monkeypatch.delitem(sys.modules, "tiny", raising=False)
+    monkeypatch.setattr(measures, "MEASURES", kept := dict(measures.MEASURES))
+    for module in (
+        "experiments.spec.spec",
+        "experiments.run.run",
+        "experiments.cells.cells",
+        "experiments.cells.measures",
+    ):
+        monkeypatch.setattr(f"{module}.MEASURES", kept)
+    for module in ("tiny", "activations"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    (tmp_path / "people").mkdir()
+    write_people(tmp_path / "people")
     few = {name: replace(people, images=6) for name, people in cache.NAMED_SETS.items()}
     monkeypatch.setattr(cache, "NAMED_SETS", few)
     monkeypatch.setattr("sharpose.data.locate.NAMED_SETS", few)
@@ -40,9 +58,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_system_has_at_most_fifteen_lines() -> None:
-    (block,) = blocks("python")
+    block = blocks("python")[0]
     lines = [line for line in block.splitlines() if line.strip() and not line.startswith("#")]
     assert len(lines) <= 15
+
+
+def activations_of(name: str) -> float:
+    """What the page's measure gives, from the module that the page's spec imported."""
+    return sys.modules["activations"].activations(name, {})["activations"]
 
 
 def test_the_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,17 +74,54 @@ def test_the_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, err = call(capsys, *shlex.split(command)[1:])
         assert code == 0, f"{command}: {err}"
         words = shlex.split(command)
-        said[words[3] if words[1] == "--plugin" else words[1]] = out
+        said[words[3] if words[1] == "--plugin" else " ".join(words[1:3])] = out
     listed = next(line for line in said["models"].splitlines() if line.startswith("tiny-128x96"))
     assert listed.split()[:4] == ["tiny-128x96", "128x96", "–", "–"]
     # 3·32·49 + 32 weights of the first layer, 32·17 + 17 of the second, at 32 x 24 places
     assert "0.005 M parameters" in said["cost"] and "0.004" in said["cost"] and "–" in said["cost"]
     assert "images/s" in said["bench"] and "AP" in said["evaluate"]
     header, tiny, hrnet = (
-        next(line for line in said["run"].splitlines() if word in line) for word in ("AP", "Tiny", "HRNet ")
+        next(line for line in said["run mine.yaml"].splitlines() if word in line) for word in ("AP", "Tiny", "HRNet ")
     )
     assert "params (M)" in header and tiny.count("–") < hrnet.count("–")
+    own = next(line for line in said["run people.yaml"].splitlines() if "SHaRPose" in line and "[" in line)
+    assert "activations (M)" in said["run people.yaml"] and "8 people in 4 images" in said["run people.yaml"]
+    assert float(re.findall(r"[\d.]+", own)[-1]) == pytest.approx(activations_of("sharpose-nano-128x96"), rel=1e-3)
     assert (folder / "mine.csv").is_file() and (folder / "results" / "local" / "accuracy").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "measure: [accuracy, memory]",
+            "measure: [accuracy, memry]",
+            r"people\.yaml:6: measure\[1\] = 'memry' .*'memory'",
+        ),
+        ("columns: [ap, activations]", "columns: [ap, activation]", r"columns\[1\] = 'activation' .*'activations'"),
+        ("{mine:", "{coco-val:", "has a data set 'coco-val' already; choose another name"),
+        ("people/people.json", "people/peeple.json", r"peeple\.json: no such file or folder; .*people\.yaml names it"),
+        ("dataset: mine", "dataset: mien", "no data set is called 'mien'|that stands for mien"),
+    ],
+)
+def test_a_spec_with_people_and_a_measure_of_its_own_says_what_is_wrong(
+    folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, said: str
+) -> None:
+    spec = folder / "people.yaml"
+    spec.write_text(spec.read_text().replace(old, new))
+    code, out, err = call(capsys, "table", "people.yaml")
+    assert re.search(said, err + out) and code == (0 if "mien" in said else 2)
+
+
+def test_a_measure_has_a_name_of_its_own_and_gives_what_it_promised(folder: Path) -> None:
+    with pytest.raises(InputError, match="there is one of that name already"):
+        measures.register_measure("cost", lambda name, options: {}, {"x": "X"})
+    with pytest.raises(InputError, match="'X' cannot be a name"):
+        measures.register_measure("mine", lambda name, options: {}, {"X": "X"})
+    measures.register_measure("mine", lambda name, options: {}, {"x": "X"})
+    cell = Cell("spec", "row", "mine", "nano", "sharpose-nano-128x96", {})
+    with pytest.raises(RunFailed, match="spec row: mine: the measure gave no 'x'"):
+        list(measure([cell], None, open_catalog(), Device("cpu", "some", 1), lambda done, total: None))
 
 
 def test_a_spec_says_which_plug_in_is_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

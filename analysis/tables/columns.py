@@ -31,6 +31,7 @@ from analysis.tables.statistics import (
 from analysis.tables.trainings import curve_key, seeds_interval, training_numbers
 from experiments.cells.provenance import Device, choose_device
 from experiments.spec.catalog import Catalog
+from experiments.spec.measures import own_columns
 from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec
 from results.store import Record
 from sharpose.evaluation.metrics.significance import LEAST_TRAININGS
@@ -129,6 +130,9 @@ def printed_columns(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, dev
                 title, partial(relative_text, reference=reference), source=Source("speed_relative", "throughput")
             )
             yield Column("relative (paper)", theirs, optional=True, source=Source("speed_relative_paper"))
+        elif (kind := own_columns().get(name)) is not None:
+            text = partial(own_text, measure=kind.name, key=name)
+            yield Column(kind.columns[name], text, source=Source(name, kind.name))
         else:
             raise loaded.file.error(("columns",), f"nothing is known of a column {name!r}")
 
@@ -227,6 +231,12 @@ def setting_text(line: Line, key: str) -> str | None:
     return f"{100 * value:g} %" if key == "refine_rate" else str(value)
 
 
+def own_text(line: Line, measure: str, key: str) -> str | None:
+    """A metric of a plug-in's measure."""
+    value = line.metric(measure, key)
+    return None if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def paper_text(line: Line, key: str) -> str | None:
     value = getattr(line.row.paper, key)
     # the paper gives some speeds as whole numbers
@@ -320,6 +330,8 @@ def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Devic
             keys = (name, "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy")
             raw |= {key: line.metric("throughput", key) for key in keys} | {"device": str(device)}
             raw |= {f"{name}_paper": line.row.paper.images_per_s}
+        if (kind := own_columns().get(name)) is not None:
+            raw |= {name: line.metric(kind.name, name)}
         if name == "speed":
             reference = compared_row(loaded, lines)
             raw |= {"speed_relative": relative_speed(line, reference)}

@@ -22,7 +22,8 @@ from analysis.tables.starts import start_of
 from analysis.tables.statistics import Comparison, Interval, score_of
 from experiments.cells.cells import cells
 from experiments.spec.catalog import Catalog, open_catalog
-from experiments.spec.spec import LoadedSpec, Strict, load_specs
+from experiments.spec.datasets import Strict
+from experiments.spec.spec import LoadedSpec, load_specs
 from experiments.spec.yamlfile import SpecError, YamlFile, nearest
 from results.store import ROOT, Record, Store, write
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Blocked, Catalog
-from experiments.spec.spec import MEAN_POSE, PEER, LoadedSpec, Measure, Row, Settings, is_ours
+from experiments.spec.measures import MEASURES
+from experiments.spec.spec import MEAN_POSE, PEER, LoadedSpec, Row, Settings, is_ours
 from results.store import run_id
 from sharpose.models.registry import describe, resolve_config
+from sharpose.models.system import load
 
 # Raised when a change to the code would change the measured numbers: records of older versions are not used then.
-VERSIONS: dict[Measure | Literal["conformance"], int] = {
+VERSIONS: dict[str, int] = {
     "accuracy": 1,
     "predictions": 1,
     "cost": 1,
@@ -53,7 +55,7 @@ class Cell:
 
     spec: str
     row: str
-    measure: Measure
+    measure: str
     tier: str
     model: str
     options: dict[str, Any]
@@ -80,46 +82,59 @@ class Cell:
 
 def cells(loaded: LoadedSpec, catalog: Catalog, device: Device) -> list[Cell]:
     """Every cell of a spec at the catalog's tier; throughput on `device`."""
+    catalog.learn(loaded)
     return [cell for row in loaded.spec.rows for cell in row_cells(loaded, row, catalog, device)]
 
 
 def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    settings = loaded.settings(row)
     for measure in loaded.measures(row):
-        if measure == "accuracy":
-            yield accuracy_cell(loaded, row, settings, catalog)
-            for test_set in catalog.further_sets(settings.dataset):
-                yield accuracy_cell(loaded, row, settings, catalog, test_set=test_set)
-            # a control is not trained, so it has no seeds; of shared weights, seed 0 is the row's own cell once more
-            trained = is_ours(settings.model) and catalog.tier.shared is not None
-            for seed in loaded.seeds(row) if trained else ():
-                yield accuracy_cell(loaded, row, replace(settings, weights="shared"), catalog, seed)
-            continue
-        if measure == "predictions":
-            yield predictions_cell(loaded, row, settings, catalog)
-            continue
-        identity: dict[str, Any] = {
-            "measure": measure,
-            "version": VERSIONS[measure],
-            "model": model_identity(settings.model, settings.options),
-        }
-        speed = loaded.spec.throughput
-        details: dict[str, Any] = {}
-        if measure == "throughput":
-            batch = row.load.batch_size or speed.batch_size
-            how: dict[str, Any] = {
-                "batch_size": batch,
-                "precision": speed.precision,
-                "mode": speed.mode,
-                "scope": speed.scope,
-            }
-            identity = throughput_identity(settings.model, settings.options, device, **how)
-            if row.load.refine_rate is not None:
-                identity |= {"refine_rate": row.load.refine_rate}
-            details = {**speed.model_dump(), "batch_size": batch, "refine_rate": row.load.refine_rate}
-        yield Cell(
-            loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity, details=details
-        )
+        yield from load(MEASURES[measure].cells)(measure, loaded, row, catalog, device)
+
+
+def accuracy_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    """The row's accuracy, on the tier's further people too, and that of its trainings with other seeds."""
+    settings = loaded.settings(row)
+    yield accuracy_cell(loaded, row, settings, catalog)
+    for test_set in catalog.further_sets(settings.dataset):
+        yield accuracy_cell(loaded, row, settings, catalog, test_set=test_set)
+    # a control is not trained, so it has no seeds; of shared weights, seed 0 is the row's own cell once more
+    trained = is_ours(settings.model) and catalog.tier.shared is not None
+    for seed in loaded.seeds(row) if trained else ():
+        yield accuracy_cell(loaded, row, replace(settings, weights="shared"), catalog, seed)
+
+
+def predictions_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    yield predictions_cell(loaded, row, loaded.settings(row), catalog)
+
+
+def cost_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    """What the row's model of the paper's size costs."""
+    settings = loaded.settings(row)
+    model = model_identity(settings.model, settings.options)
+    identity = {"measure": measure, "version": VERSIONS["cost"], "model": model}
+    yield Cell(loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity)
+
+
+def throughput_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    """How fast it is on the device."""
+    settings, speed = loaded.settings(row), loaded.spec.throughput
+    batch = row.load.batch_size or speed.batch_size
+    how: dict[str, Any] = {"batch_size": batch, "precision": speed.precision, "mode": speed.mode, "scope": speed.scope}
+    identity = throughput_identity(settings.model, settings.options, device, **how)
+    if row.load.refine_rate is not None:
+        identity |= {"refine_rate": row.load.refine_rate}
+    details = {**speed.model_dump(), "batch_size": batch, "refine_rate": row.load.refine_rate}
+    yield Cell(loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity, details=details)
+
+
+def own_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    """What a plug-in measures of the row's model."""
+    settings, kind = loaded.settings(row), MEASURES[measure]
+    model = model_identity(settings.model, settings.options)
+    identity: dict[str, Any] = {"measure": measure, "version": kind.version, "model": model}
+    if kind.on_device:
+        identity |= {"device": device.name, "threads": device.threads}
+    yield Cell(loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity)
 
 
 def throughput_identity(

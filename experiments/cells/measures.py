@@ -14,11 +14,13 @@ from experiments.cells.cells import Cell, training_of
 from experiments.cells.packing import category, packed_arrays
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog
+from experiments.spec.measures import MEASURES
 from experiments.spec.spec import MEAN_POSE, PEER, is_ours
 from results.packed import pack
 from sharpose.data.cache import ensure, ensure_mpii
 from sharpose.data.pictures import unchanged
-from sharpose.runtime.errors import InputError
+from sharpose.models.system import load
+from sharpose.runtime.errors import InputError, RunFailed, first_line
 from sharpose.runtime.files import sha256_of
 
 if TYPE_CHECKING:
@@ -38,24 +40,52 @@ def measure(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
     """Metrics of cells of one measure, each as soon as it is known. `reference` is what speeds are compared with."""
-    if cells[0].measure == "throughput":
-        yield from measure_throughput(cells, reference, device, progress)
-        return
-    for cell in cells:
-        if cell.measure == "cost":
-            yield cell, measure_cost(cell)
-        elif cell.measure == "predictions":
-            yield cell, measure_predictions(cell, catalog, device, progress)
-        elif cell.measure == "accuracy":
-            yield cell, measure_accuracy(cell, catalog, device, progress)
-        else:
-            raise InputError(f"{cell.name}: no measurement is called {cell.measure!r}")
+    kind = MEASURES.get(cells[0].measure)
+    if kind is None:
+        raise InputError(f"{cells[0].name}: no measurement is called {cells[0].measure!r}")
+    yield from load(kind.run)(cells, reference, catalog, device, progress)
 
 
-def measure_cost(cell: Cell) -> dict[str, Any]:
+def run_cost(
+    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
+) -> Measured:
+    """Parameters and multiply-adds."""
     from sharpose.efficiency import cost
 
-    return cost.measure_cost(cell.model, cell.options)
+    for cell in cells:
+        yield cell, cost.measure_cost(cell.model, cell.options)
+
+
+def run_accuracy(
+    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
+) -> Measured:
+    for cell in cells:
+        yield cell, measure_accuracy(cell, catalog, device, progress)
+
+
+def run_predictions(
+    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
+) -> Measured:
+    for cell in cells:
+        yield cell, measure_predictions(cell, catalog, device, progress)
+
+
+def run_own(
+    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
+) -> Measured:
+    """What a plug-in measures. Raises RunFailed for whatever its function does, and where it leaves a column out."""
+    for cell in cells:
+        kind = MEASURES[cell.measure]
+        assert kind.function is not None
+        try:
+            found = dict(kind.function(cell.model, dict(cell.options)))
+        except InputError:
+            raise
+        except Exception as error:
+            raise RunFailed(f"{cell.name}: {first_line(error)}") from error
+        if missing := sorted(set(kind.columns) - set(found)):
+            raise RunFailed(f"{cell.name}: the measure gave no {missing[0]!r}")
+        yield cell, found
 
 
 KEPT = ("annotations_sha256", "pictures_sha256", "boxes_sha256", "boxes_ap")
@@ -236,7 +266,9 @@ def variant_of(cell: Cell) -> Variant:
     return Variant(cell.model, cell.options, *load, refine_rate=how["refine_rate"])
 
 
-def measure_throughput(cells: Sequence[Cell], reference: Cell | None, device: Device, progress: Progress) -> Measured:
+def run_throughput(
+    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
+) -> Measured:
     """All cells interleaved in one session with the reference, whose speed in it every record keeps."""
     from sharpose.efficiency import throughput
 

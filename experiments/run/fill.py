@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any
 from experiments.cells.cells import Cell
 from experiments.cells.provenance import Device
 from experiments.run.durations import Durations
-from experiments.run.run import ORDER, CellStatus, Runner, Say, alongside, cell_status, groups, make_plan, print_line
-from experiments.spec.spec import LoadedSpec, Measure
+from experiments.run.run import CellStatus, Runner, Say, alongside, cell_status, groups, make_plan, print_line
+from experiments.spec.spec import LoadedSpec
 from results.store import Busy, Store
 from sharpose.runtime.errors import InputError, RunFailed
 
@@ -112,7 +112,7 @@ def fill(
     tier: str = "nano",
     device: str = "cpu",
     coco: Path | None = None,
-    measures: Sequence[Measure] = ORDER,
+    measures: Collection[str] | None = None,
     store: Store | None = None,
     say: Say | None = None,
     clock: Clock = time.monotonic,

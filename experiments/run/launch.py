@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,7 @@ from typing import Any
 
 from experiments.cells.provenance import REPOSITORY
 from experiments.run.jobs import JobNote, here, jobs_folder, write_note
-from experiments.run.run import ORDER, Summary, cell_status, groups, make_plan, print_line, run_specs
-from experiments.spec.spec import Measure
+from experiments.run.run import Summary, cell_status, groups, make_plan, print_line, run_specs
 from results.store import Store
 from sharpose.runtime.errors import InputError, RunFailed
 
@@ -85,7 +84,7 @@ def launch(
     tier: str = "nano",
     device: str = "cpu",
     coco: Path | None = None,
-    measures: Sequence[Measure] = ORDER,
+    measures: Collection[str] | None = None,
     again: bool = False,
     at_once: int = 4,
     options: Mapping[str, Any] | None = None,

@@ -15,17 +15,24 @@ from experiments.cells.measures import measure
 from experiments.cells.provenance import Device, choose_device, local_device, provenance
 from experiments.run.jobs import latest_notes
 from experiments.spec.catalog import Catalog, open_catalog
-from experiments.spec.spec import PEER, LoadedSpec, Measure, is_ours, load_specs
+from experiments.spec.measures import MEASURES
+from experiments.spec.spec import PEER, LoadedSpec, is_ours, load_specs
 from results.store import BadMetrics, Record, Store
-from sharpose.runtime.errors import RunFailed
+from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.runtime.progress import Reporter, say
 
 State = Literal["stored", "missing", "blocked"]
 Say = Callable[[str], None]
 
-# cheap first, so that an interrupted run has most to show; speed last, when nothing of ours runs beside it
-ORDER: tuple[Measure, ...] = ("cost", "accuracy", "predictions", "throughput")
 POLL_S = 0.5
+
+
+def wanted_measures(measures: Collection[str] | None) -> Collection[str]:
+    """All of them where none is named. Raises InputError for an unknown one; plug-ins' are known once specs are."""
+    for name in measures or ():
+        if name not in MEASURES:
+            raise InputError(f"--measure {name!r} does not work: it must be one of {', '.join(MEASURES)}")
+    return measures or MEASURES
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Standing:
     """One table's cells of one measure, counted by state."""
 
     spec: str
-    measure: Measure
+    measure: str
     stored: int
     missing: int
     blocked: int
@@ -71,10 +78,11 @@ class Standing:
 
 def standings(statuses: Iterable[CellStatus]) -> list[Standing]:
     """How far every table is, measure by measure."""
-    counts: dict[tuple[str, Measure], Counter[State]] = {}
+    counts: dict[tuple[str, str], Counter[State]] = {}
     for status in statuses:
         counts.setdefault((status.cell.spec, status.cell.measure), Counter())[status.state] += 1
-    ordered = sorted(counts.items(), key=lambda item: (item[0][0], ORDER.index(item[0][1])))
+    order = list(MEASURES)
+    ordered = sorted(counts.items(), key=lambda item: (item[0][0], order.index(item[0][1])))
     return [Standing(*key, count["stored"], count["missing"], count["blocked"]) for key, count in ordered]
 
 
@@ -106,14 +114,15 @@ def status(
     tier: str = "nano",
     device: str = "cpu",
     coco: Path | None = None,
-    measures: Sequence[Measure] = ORDER,
+    measures: Collection[str] | None = None,
     store: Store | None = None,
 ) -> list[CellStatus]:
     """Every cell of the specs: stored, missing, or blocked and why. Measures nothing."""
     catalog, store = open_catalog(tier, coco), store or Store()
     chosen, gpu = choose_device(device)
     every = [cell for loaded in load_specs(names, tier) for cell in cells(loaded, catalog, chosen)]
-    found = [cell_status(cell, store, gpu) for cell in every if cell.measure in measures]
+    wanted = wanted_measures(measures)
+    found = [cell_status(cell, store, gpu) for cell in every if cell.measure in wanted]
     notes = latest_notes(store)
     return [
         replace(each, reason=notes[each.cell.name].line)
@@ -141,7 +150,7 @@ def run_specs(
     tier: str = "nano",
     device: str = "cpu",
     coco: Path | None = None,
-    measures: Sequence[Measure] = ORDER,
+    measures: Collection[str] | None = None,
     only: Collection[str] | None = None,
     again: bool = False,
     store: Store | None = None,
@@ -185,13 +194,14 @@ def make_plan(
     tier: str,
     device: str,
     coco: Path | None,
-    measures: Sequence[Measure],
+    measures: Collection[str] | None,
     again: bool,
     store: Store,
 ) -> Plan:
     """What `run_specs` would measure. Raises InputError for bad specs, data or devices."""
     catalog, chosen, specs = open_catalog(tier, coco), local_device(device), load_specs(names, tier)
-    every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in measures]
+    meant = wanted_measures(measures)
+    every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in meant]
     wanted = {cell.run_id: cell for cell in reversed(every) if cell.blocked is None}
     missing = [
         cell for cell in every if cell is wanted.get(cell.run_id) and (again or store.find(cell.identity or {}) is None)
@@ -200,13 +210,14 @@ def make_plan(
 
 
 def groups(missing: Sequence[Cell]) -> list[list[Cell]]:
-    """What is measured in one go: the speeds of a spec together, everything else alone; cheap measures first."""
-    single = [[cell] for measure in ORDER[:-1] for cell in missing if cell.measure == measure]
-    speeds: dict[str, list[Cell]] = {}
-    for cell in missing:
-        if cell.measure == "throughput":
-            speeds.setdefault(cell.spec, []).append(cell)
-    return single + list(speeds.values())
+    """What is measured in one go: the speeds of a spec together, everything else alone; cheap measures first, so that
+    an interrupted run has most to show."""
+    jobs: list[list[Cell]] = []
+    for kind in MEASURES.values():
+        found = [cell for cell in missing if cell.measure == kind.name]
+        by_spec = {spec: [cell for cell in found if cell.spec == spec] for spec in dict.fromkeys(c.spec for c in found)}
+        jobs += by_spec.values() if kind.together else [[cell] for cell in found]
+    return jobs
 
 
 def alongside(job: Sequence[Cell], specs: Sequence[LoadedSpec], every: Sequence[Cell]) -> Cell | None:

@@ -13,7 +13,8 @@ from pydantic import Field
 from experiments.cells.cells import model_identity
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog
-from experiments.spec.spec import FOLDER, Strict
+from experiments.spec.datasets import Strict
+from experiments.spec.spec import FOLDER
 from experiments.spec.yamlfile import YamlFile, nearest
 from sharpose.backends.choice import COMPILED, EAGER, check_backend
 from sharpose.efficiency.peers import PEERS, describe_peer, missing_package

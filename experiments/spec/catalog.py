@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY
-from experiments.spec.spec import FOLDER, PEER, SpecError
-from experiments.spec.tiers import DataSet, Peer, Tiers
+from experiments.spec.datasets import DataSet
+from experiments.spec.spec import FOLDER, PEER, LoadedSpec, SpecError
+from experiments.spec.tiers import Peer, Tiers
 from experiments.spec.yamlfile import YamlFile, nearest
 from results.store import ROOT as RESULTS
 from sharpose.data.mannequin.request import MPII_VERSION
@@ -61,6 +62,8 @@ class Catalog:
             raise SpecError(f"{self.places.tiers}: there is no tier {tier!r}{nearest(tier, self.tiers.tiers)}")
         self.tier, self.name = self.tiers.tiers[tier], tier
         self.hashes: dict[Path, str] = {}
+        self.own: dict[str, tuple[DataSet, Path]] = {}
+        """Data sets that specs brought, with the specs' files."""
         self.check_references()
 
     def check_references(self) -> None:
@@ -85,10 +88,20 @@ class Catalog:
             if name not in self.tiers.datasets:
                 raise self.file.error(location, f"no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
 
+    def learn(self, loaded: LoadedSpec) -> None:
+        """Know the data sets that a spec brings. Raises SpecError for the name of another."""
+        for name, data in loaded.spec.datasets.items():
+            known, where = self.own.get(name, (self.tiers.datasets.get(name), self.places.tiers))
+            if known is not None and (known, where.parent) != (data, loaded.path.parent):
+                raise loaded.file.error(
+                    ("datasets", name), f"{where} has a data set {name!r} already; choose another name"
+                )
+            self.own[name] = data, loaded.path
+
     def stand_in(self, kind: str, name: str) -> str:
         """The model or data set that stands for `name` at this tier. Raises Blocked when the tier has none."""
         table = self.tier.models if kind == "model" else self.tier.datasets
-        if table is None:
+        if table is None or (kind == "dataset" and name in self.own):
             return name
         if name not in table and kind == "model" and not is_built_in(name):
             # what comes from elsewhere has no stand-in here: it is measured as what it is
@@ -100,13 +113,15 @@ class Catalog:
 
     def people(self, name: str) -> str | None:
         """The data set that stands for `name`; None where none does."""
-        return name if self.tier.datasets is None else self.tier.datasets.get(name)
+        return name if self.tier.datasets is None or name in self.own else self.tier.datasets.get(name)
 
     def further_sets(self, name: str) -> list[str]:
         """The data sets on which rows about `name` are measured too, beside the one that stands for it."""
         return [one for one in self.tier.also.get(name, {}) if one != self.people(name)]
 
     def dataset(self, name: str) -> DataSet:
+        if name in self.own:
+            return self.own[name][0]
         if name not in self.tiers.datasets:
             raise SpecError(f"{self.places.tiers}: no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
         return self.tiers.datasets[name]
@@ -155,6 +170,8 @@ class Catalog:
         data = self.dataset(name)
         if data.sources:
             return self.places.photos
+        if name in self.own and "folder" not in data.model_fields_set:
+            return self.own[name][1].parent
         kind = data.folder
         return self.places.coco if kind == "coco" else self.places.others.get(kind)
 
@@ -181,6 +198,8 @@ class Catalog:
         """A path inside a data set's folder. Raises Blocked where that is not given, InputError where it lacks it."""
         path = self.root(name) / relative
         if not path.exists():
+            if name in self.own:
+                raise InputError(f"{path}: no such file or folder; {self.own[name][1]} names it for data set {name}")
             kind = self.dataset(name).folder
             option = "--coco (or SHARPOSE_COCO)" if kind == "coco" else VARIABLE + kind.upper()
             option = f"{PHOTOS} or {option}" if kind in PHOTO_FOLDERS else option

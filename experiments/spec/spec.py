@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from experiments.spec.datasets import DataSet, Strict
+from experiments.spec.measures import MEASURES, own_columns
 from experiments.spec.yamlfile import SpecError, YamlFile, dotted, nearest
 from sharpose.models.registry import list_models, load_plugins, resolve_config
 from sharpose.runtime.errors import InputError
@@ -20,15 +22,20 @@ from sharpose.runtime.plain_text import one_line
 FOLDER = Path(__file__).resolve().parents[1] / "specs"
 SCHEMA = FOLDER / "spec.schema.json"
 
-Measure = Literal["accuracy", "predictions", "cost", "throughput"]
+Measure = Annotated[
+    str, Field(json_schema_extra={"anyOf": [{"enum": list(MEASURES)}, {"pattern": "^[a-z][a-z0-9_]*$"}]})
+]
+"""A name of `MEASURES`, which holds those of plug-ins too."""
 Kind = Literal["rows", "gate", "tokens", "counters"]
 """What is made of the rows: a line each; a line per quality threshold, block of tokens, or stage and counter."""
 Figure = Literal["alpha-curve", "gate", "frontier", "semantics", "tokens", "counters", "batch", "refine-rates"]
-Column = Literal[
+COLUMNS = (
     "ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pck", "pckh", "ap_seeds", "refined", "kept", "params", "gflops",
     "gflops_expected",
     "batch_size", "refine_rate", "images_per_s", "speed",
-]  # fmt: skip
+)  # fmt: skip
+Column = Annotated[str, Field(json_schema_extra={"anyOf": [{"enum": list(COLUMNS)}, {"pattern": "^[a-z][a-z0-9_]*$"}]})]
+"""One of `COLUMNS`, or a metric of a plug-in's measure."""
 SETTINGS_SHOWN = ("batch_size", "refine_rate")
 """Settings of a speed that may differ between rows only where they are columns."""
 
@@ -68,10 +75,6 @@ folders of these names."""
 
 Line = Annotated[str, AfterValidator(one_line)]
 """What is printed: in one line, and no character that a terminal, a browser or TeX would obey."""
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # `model.<option>` keys go to the model's configuration, which checks them
@@ -148,6 +151,9 @@ class Spec(Strict):
     title: Line = Field(min_length=1)
     plugins: list[str] = Field(
         default_factory=list, description="modules that register systems of one's own; file.py: beside the spec"
+    )
+    datasets: dict[str, DataSet] = Field(
+        default_factory=dict, description="people of one's own, as in tiers.yaml; paths are those beside the spec"
     )
     kind: Kind = "rows"
     figure: Figure | None = Field(None, description="how `sharpose figures` draws it; left out: it does not")
@@ -228,6 +234,7 @@ def load_spec(path: Path | str) -> LoadedSpec:
         load_plugins(loaded.spec.plugins, path.parent)
     except InputError as error:
         raise file.error(("plugins",), str(error)) from error
+    check_names(loaded)
     check_kind(loaded)
     check_labels(loaded)
     check_changes(loaded, loaded.spec.base, ("base",))
@@ -237,6 +244,23 @@ def load_spec(path: Path | str) -> LoadedSpec:
         check_changes(loaded, row.set, ("rows", index, "set"))
         check_model(loaded, row, index)
     return loaded
+
+
+def check_names(loaded: LoadedSpec) -> None:
+    """Measures and columns are known, here or by a plug-in."""
+    columns = [*COLUMNS, *own_columns()]
+    named: list[tuple[tuple[str | int, ...], str, list[str]]] = [
+        (("columns", place), name, columns) for place, name in enumerate(loaded.spec.columns)
+    ]
+    named += [(("measure", place), name, list(MEASURES)) for place, name in enumerate(loaded.spec.measure)]
+    for index, row in enumerate(loaded.spec.rows):
+        named += [(("rows", index, "measure", i), name, list(MEASURES)) for i, name in enumerate(row.measure or ())]
+    for key, name, known in named:
+        if name not in known:
+            listed = ", ".join(known)
+            raise loaded.file.error(
+                key, f"{dotted(key)} = {name!r} does not work{nearest(name, known)}: it must be one of {listed}"
+            )
 
 
 NEEDS: dict[Kind, tuple[Measure, ...]] = {

@@ -12,8 +12,8 @@ import pytest
 from experiments.cells.cells import Cell, cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog, Places, open_catalog
+from experiments.spec.datasets import DataSet
 from experiments.spec.spec import FOLDER, SpecError, load_spec, load_specs
-from experiments.spec.tiers import DataSet
 from sharpose.data.photos import PHOTO_SETS
 from sharpose.models.registry import resolve_config
 from sharpose.runtime.errors import InputError
