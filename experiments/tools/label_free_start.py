@@ -17,6 +17,7 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import timm
@@ -43,6 +44,9 @@ MODEL, DATA = "keypoint-vit-nano-128x96", "photos-train"
 TEACHER, TEACHER_PATCH = "vit_small_patch14_dinov2", 14
 AUGMENTATION = Augmentation(scale=0.35, rotation=30, color=0.2)
 BATCH, RATE, WEIGHT_DECAY, WARM_UP = 32, 2e-3, 0.05, 0.05
+FINE_EVERY = 3
+"""Of so many batches one is at full resolution, where a crop costs four times as much."""
+SAID_EVERY = 100
 Size = tuple[int, int]
 
 
@@ -110,24 +114,26 @@ def pooled(features: Float[Tensor, "B N D"], grid: Size, to: Size) -> Float[Tens
 def learn(student: VisionTransformer, shown: dict[str, Tensor], grid: Size, steps: int) -> list[dict[str, float]]:
     """Train the student on what the teacher saw, each feature in its own deviations; the log of mean squares.
 
-    Every other step is at half the resolution, against means of four patches; crops are mirrored at random.
+    Most steps are at half the resolution, against means of four patches; crops are mirrored at random.
     """
     images, features = shown["images"], shown["features"]
     some = features[:512].float().flatten(0, 1)
-    mean, deviation = some.mean(dim=0), some.std(dim=0)
+    centre, deviation = some.mean(dim=0), some.std(dim=0)
     head = nn.Linear(student.embed_dim, features.shape[2])
     optimizer = torch.optim.AdamW([*student.parameters(), *head.parameters()], lr=RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=WARM_UP)
     half, coarse = (images.shape[2] // 2, images.shape[3] // 2), (grid[0] // 2, grid[1] // 2)
-    log, sums = [], [0.0, 0.0]
+    log: list[dict[str, float]] = []
+    losses: dict[str, list[float]] = {"fine": [], "coarse": []}
     with Reporter("Learning", steps) as report:
         for step in range(steps):
             chosen = torch.randint(len(images), (BATCH,))
-            batch, wanted = images[chosen], (features[chosen].float() - mean) / deviation
+            batch, wanted = images[chosen], (features[chosen].float() - centre) / deviation
             if torch.rand(()) < 0.5:
                 patches = wanted[:, 1:].unflatten(1, grid).flip(2).flatten(1, 2)
                 batch, wanted = batch.flip(3), torch.cat([wanted[:, :1], patches], dim=1)
-            if step % 2:
+            at_half = step % FINE_EVERY != 0
+            if at_half:
                 batch, wanted = resized(batch, half), pooled(wanted, grid, coarse)
             loss = F.mse_loss(head(student.forward_features(normalise(batch))), wanted)
             optimizer.zero_grad()
@@ -135,11 +141,10 @@ def learn(student: VisionTransformer, shown: dict[str, Tensor], grid: Size, step
             nn.utils.clip_grad_norm_(student.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            sums[step % 2] += loss.item()
-            if (step + 1) % 500 == 0 or step + 1 == steps:
-                count = (step % 500 + 1) / 2
-                log.append({"step": step + 1, "fine": round(sums[0] / count, 4), "coarse": round(sums[1] / count, 4)})
-                sums = [0.0, 0.0]
+            losses["coarse" if at_half else "fine"].append(loss.item())
+            if (step + 1) % SAID_EVERY == 0 or step + 1 == steps:
+                log.append({"step": step + 1, **{name: round(mean(values), 4) for name, values in losses.items()}})
+                losses = {name: [] for name in losses}
                 report.at(step + 1, f"fine {log[-1]['fine']} coarse {log[-1]['coarse']}")
     return log
 
@@ -147,8 +152,8 @@ def learn(student: VisionTransformer, shown: dict[str, Tensor], grid: Size, step
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--teacher", type=Path, required=True, help="ViT-S/14 in timm's names, safetensors")
-    parser.add_argument("--crops", type=int, default=12_000, help="crops that the teacher looks at")
-    parser.add_argument("--steps", type=int, default=10_000, help=f"batches of {BATCH} that the student learns from")
+    parser.add_argument("--crops", type=int, default=10_000, help="crops that the teacher looks at")
+    parser.add_argument("--steps", type=int, default=4_000, help=f"batches of {BATCH} that the student learns from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "label-free", help="keeps what was seen")
     chosen = parser.parse_args()

@@ -121,7 +121,8 @@ def test_time_is_up_also_where_nothing_tells_how_far_it_is(measured, spec_path, 
         # short enough to be begun
         monkeypatch.setattr("experiments.run.durations.COST_S", 0.1)
         filled = fill([spec_path], budget_s=0.5, measures=["cost"], store=store, say=silent)
-        assert time.monotonic() - began < 5
+        # however busy the machine is: it was not waited for
+        assert time.monotonic() - began < 25
         assert filled.left[0].reason == "took longer than expected and was given up"
         # the alarm of who called goes on
         assert 200 < signal.setitimer(signal.ITIMER_REAL, 0)[0] <= 300

@@ -184,7 +184,7 @@ def test_speeds_are_timed_with_the_row_they_are_compared_with(spec_path, catalog
         return {label: {"images_per_s": 10.0 * number} for number, label in enumerate(variants, 1)}
 
     monkeypatch.setattr(throughput, "measure_throughput", measure)
-    results = list(run_throughput([found["0.3"]], found["1.0"], open_catalog(), device, lambda done, total: None))
+    results = list(run_throughput([found["0.3"]], found["1.0"], catalog, device, lambda done, total: None))
     batches = {label: variant.batch_size for label, variant in asked["variants"].items()}
     assert batches == {"0.3": 2, "1.0": 2} and asked["threads"] == 2
     assert [(cell.row, metrics) for cell, metrics in results] == [

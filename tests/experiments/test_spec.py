@@ -46,7 +46,11 @@ MISTAKES = [
         "base.weights = 'bets' does not work: it must be best, shared, start, photos, distilled or use",
     ),
     ("flip_test: true", "flip_test: 1", "base.flip_test = 1 does not work: it must be true or false"),
-    ("measure: [accuracy,", "measure: [acuracy,", "measure[0] = 'acuracy' does not work: input should be 'accuracy'"),
+    (
+        "measure: [accuracy,",
+        "measure: [acuracy,",
+        "measure[0] = 'acuracy' does not work (did you mean 'accuracy'?): it must be one of cost",
+    ),
     ("batch_size: 2", "batch_size: 0", "throughput.batch_size = 0 does not work"),
     ("rounds: 12", "rounds: 3", "throughput.rounds = 3 does not work: input should be greater than or equal to 10"),
     ("ap: 68.4", "ap: 684", "rows[1].paper.ap = 684 does not work"),
