@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.tables.columns import Source
-from analysis.tables.footers import APART, DASH, NOISY, origin
+from analysis.tables.footers import APART, DASH, marked, marks_text, origin
 from analysis.tables.lines import pick_device, stored_devices
 from analysis.tables.statistics import ap_interval, paired_difference
 from analysis.tables.tables import Table
@@ -148,7 +148,7 @@ def together(one: Timed, other: Timed) -> bool:
 
 def speed_text(one: Timed) -> str:
     value = one.metric("images_per_s")
-    return DASH if value is None else f"{value:#.3g}" + (f" {NOISY}" if one.metric("noisy") else "")
+    return DASH if value is None or one.record is None else marked(f"{value:#.3g}", one.record.metrics)
 
 
 def ratio_text(one: Timed, others: Mapping[str, Timed]) -> str:
@@ -192,8 +192,7 @@ def speed_notes(timed: list[Timed], others: Mapping[str, Timed], device: Device)
             "Multiply-adds are the products that are executed; "
             "the rate is that of fp32, so fewer bits show as a higher share."
         )
-    if any(one.metric("noisy") for one in timed):
-        notes.append(f"{NOISY} noisy: the samples spread too widely to rank this row.")
+    notes += marks_text(records)
     if any(APART in ratio_text(one, others) for one in timed):
         notes.append(f"{APART} not timed in one session with the row it is set against.")
     reached = [one for one in timed if one.row.wanted is not None and ratio(one, others) is not None]

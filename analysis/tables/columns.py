@@ -8,7 +8,7 @@ from functools import partial
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from analysis.tables.footers import APART, NOISY
+from analysis.tables.footers import APART, marked
 from analysis.tables.kept import expected_macs, kept_people, mean_kept
 from analysis.tables.lines import (
     Line,
@@ -267,9 +267,7 @@ def delta_text(line: Line, key: str) -> str | None:
 
 def speed_per_second_text(line: Line) -> str | None:
     value = line.metric("throughput", "images_per_s")
-    if value is None:
-        return None
-    return f"{value:#.3g}" + (f" {NOISY}" if line.metric("throughput", "noisy") else "")
+    return None if value is None else marked(f"{value:#.3g}", line.records["throughput"].metrics)
 
 
 def relative_text(line: Line, reference: Line) -> str | None:

@@ -28,8 +28,26 @@ DASH = "–"
 NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
 NO_WEIGHTS = re.compile(r"no (shared )?weights of (\S+) \((.+)\)")
 SHARED = "shared"
-NOISY = "~"
+MARKS = {
+    "noisy": ("~", "noisy: the samples spread too widely to rank this row."),
+    "throttled": (
+        "‡",
+        "measured while the machine was slowed, by throttled clocks or by other guests of its host.",
+    ),
+}
+"""Flags of a speed's record by the mark they put behind it, and what that says."""
 APART = "†"
+
+
+def marked(text: str, flags: Mapping[str, Any]) -> str:
+    """A speed with the marks of what disturbed it."""
+    return " ".join([text, *(mark for flag, (mark, _) in MARKS.items() if flags.get(flag))])
+
+
+def marks_text(records: Iterable[Record]) -> list[str]:
+    """What the marks say that some record of a speed has."""
+    seen = [record.metrics for record in records]
+    return [f"{mark} {said}" for flag, (mark, said) in MARKS.items() if any(one.get(flag) for one in seen)]
 
 
 def accuracy_text(lines: list[Line]) -> list[str]:
@@ -234,9 +252,7 @@ def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Sto
         f"Speed: {model} on {device}, {how['precision']}, batch {how['batch_size']}, input tensor to heatmaps, "
         f"random weights, median of {rounds} rounds with all rows interleaved; {origin(records)}."
     )
-    said = [text]
-    if any(record.metrics.get("noisy") for record in records):
-        said.append(f"{NOISY} noisy: the samples spread too widely to rank this row.")
+    said = [text, *marks_text(records)]
     if "speed" in loaded.spec.columns:
         reference = compared_row(loaded, lines)
         if not all(timed_together(line, reference) for line in lines if "throughput" in line.records):

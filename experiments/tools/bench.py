@@ -23,6 +23,7 @@ from experiments.spec.bench_spec import (
 from experiments.spec.catalog import open_catalog
 from results.store import Record, Store
 from sharpose.data.cache import ensure_named
+from sharpose.efficiency.clocks import cool_down, read_clocks
 from sharpose.runtime.progress import Reporter
 
 PARITY_PEOPLE = 32
@@ -52,9 +53,11 @@ def run_bench(
                 metrics = measure_deployed(bench, deployment)
             store.save(record(bench, deployment.identity, metrics, deployment.label, bench.deployed, chosen))
             made[DEPLOYED] += 1
+    cool = read_clocks(chosen.kind)
     for group in sessions(possible):
         if again or any(store.find(one.identity) is None for one in group):
             say(f"speeds of {len(group)} rows, {bench.rounds} rounds: {', '.join(one.row.label for one in group)}")
+            cool_down(cool, chosen.kind)
             with store.quiet(alone=True):
                 results = measure_speeds(bench, group, chosen)
             for one in group:

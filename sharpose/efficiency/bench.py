@@ -11,6 +11,7 @@ import torch
 
 from sharpose.backends.compiled import graphs_compiled
 from sharpose.efficiency.calls import make_calls
+from sharpose.efficiency.clocks import changes, read_clocks
 from sharpose.efficiency.energy import joules_per_call
 from sharpose.efficiency.machine import copy_call, matmul_call, roofline
 from sharpose.efficiency.memory import peak_memory_mib
@@ -51,9 +52,9 @@ def measure_bench(
     with torch_threads(threads):
         calls = make_calls(variants, device, torch.get_num_threads())
         (matmul, products), (copy, copied) = matmul_call(device), copy_call(device)
-        load, compiled = os.getloadavg()[0], graphs_compiled()
+        load, compiled, before = os.getloadavg()[0], graphs_compiled(), read_clocks(device)
         samples = interleave({**calls, MATMUL: matmul, COPY: copy}, device, rounds, warmup, seed, progress)
-        compiled = graphs_compiled() - compiled
+        compiled, clocks = graphs_compiled() - compiled, changes(before, read_clocks(device))
         peak = summarise(samples.pop(MATMUL), 1)["images_per_s"] * products
         bandwidth = summarise(samples.pop(COPY), 1)["images_per_s"] * copied
         facts = {
@@ -64,6 +65,7 @@ def measure_bench(
             "warmup_rounds": warmup,
             "matmul_macs_per_s": peak,
             "copy_bytes_per_s": bandwidth,
+            **clocks,
         }
         results = {}
         for label, variant in variants.items():

@@ -1,9 +1,10 @@
-"""Energy of a GPU by NVML's counter; no counter, no number."""
+"""Energy by the counters of the hardware: NVML's of a GPU, RAPL's of a CPU package; no counter, no number."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,9 +28,32 @@ def joules_per_call(call: Callable[[], None], synchronise: Callable[[], None], d
 
 
 def open_counter(device: str) -> Callable[[], float] | None:
-    """Joules since the driver was loaded, of a CUDA device; None where there is none, or no nvidia-ml-py."""
-    if not device.startswith("cuda"):
+    """Joules since some moment, of a CUDA device or of all CPU packages; None where no counter can be read."""
+    return open_nvml(device) if device.startswith("cuda") else open_rapl()
+
+
+def open_rapl(folder: Path = Path("/sys/class/powercap")) -> Callable[[], float] | None:
+    """Sum the counters of all packages, which begin again at their range's end; None where they cannot be read."""
+    packages = [path for path in sorted(folder.glob("intel-rapl:*")) if path.name.count(":") == 1]
+    try:
+        ranges = [int((path / "max_energy_range_uj").read_text()) for path in packages]
+        last = [int((path / "energy_uj").read_text()) for path in packages]
+    except (OSError, ValueError):
         return None
+    total = 0
+
+    def joules() -> float:
+        nonlocal total, last
+        now = [int((path / "energy_uj").read_text()) for path in packages]
+        total += sum((new - old) % most for new, old, most in zip(now, last, ranges, strict=True))
+        last = now
+        return total / 1e6
+
+    return joules if packages else None
+
+
+def open_nvml(device: str) -> Callable[[], float] | None:
+    """Joules since the driver was loaded, of a CUDA device; None where there is none, or no nvidia-ml-py."""
     try:
         import pynvml
     except ModuleNotFoundError:

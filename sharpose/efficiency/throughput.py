@@ -11,6 +11,7 @@ import torch
 from sharpose.backends.choice import COMPILED
 from sharpose.backends.compiled import graphs_compiled
 from sharpose.efficiency.calls import make_calls
+from sharpose.efficiency.clocks import changes, read_clocks
 from sharpose.efficiency.timing import Sample, interleave, summarise, torch_threads
 from sharpose.efficiency.variants import Variant, check_variants
 
@@ -36,8 +37,10 @@ def measure_throughput(
     with torch_threads(threads):
         calls = make_calls(variants, device, threads)
         compiled = graphs_compiled()
+        before = read_clocks(device)
         samples = interleave(calls, device, rounds, warmup, seed, progress)
         shared = {
+            **changes(before, read_clocks(device)),
             "threads": torch.get_num_threads(),
             "load_before": load,
             "rounds": rounds,
