@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Device, Json, Settings, app, harness, parse_settings, show
+from sharpose.cli.app import Device, Json, Settings, Weights, app, harness, parse_settings, show
 from sharpose.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,9 +40,13 @@ def bench(
     device: Device = "cpu",
     threads: Annotated[int | None, typer.Option(min=1)] = None,
     data: Annotated[
-        str, typer.Option(help="The images of scope end-to-end: a set's name or its file.")
+        str, typer.Option(help="The people of --accuracy and of scope end-to-end: a set's name or its file.")
     ] = "mannequin-val",
     images: Annotated[Path | None, typer.Option(help="Folder of the images, where --data is a file.")] = None,
+    accuracy: Annotated[
+        bool, typer.Option("--accuracy", help="Also AP on --data, with flip test, by the same weights and back-end.")
+    ] = False,
+    weights: Weights = None,
     memory: Annotated[bool, typer.Option(help="Measure peak memory, each in a process of its own.")] = False,
     record: Annotated[
         bool, typer.Option("--record", help="Measure what the store lacks of experiments/specs/bench.yaml.")
@@ -51,6 +55,9 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Images per second, everything interleaved in one run, random weights, every person refined or a given share.
+
+    With --accuracy the weights are those that ship, or --weights: one row then holds AP, time, size and multiply-adds
+    of one file on one back-end.
 
     With a share (--refine-rate), early exit as it is used: four batches are streamed, and the people who need it are
     refined together.
@@ -82,13 +89,56 @@ def bench(
     chosen = [split_backend(one, precision) for one in backends or ["eager"]]
     places = list(product(scopes or ["model"], batches or [4]))
     wanted = variants(names, options, peers, chosen, places, precision, people, refine_rate)
+    if accuracy or weights is not None:
+        wanted = {label: with_weights(one, weights) for label, one in wanted.items()}
     with Reporter("Timing", rounds) as report:
         results = measure_bench(
             wanted, device=device, rounds=rounds, threads=threads, memory=memory, progress=report.progress
         )
+    for name, found in accuracies(wanted, data, images, device).items() if accuracy else ():
+        results[name] |= found
     first = next(iter(results.values()))["images_per_s"]
     width = max(map(len, results))
     show(results, as_json, "\n".join(line(label, row, first, width) for label, row in results.items()))
+
+
+def with_weights(variant: Variant, weights: str | None) -> Variant:
+    """A variant with the given weights, or those that ship; other libraries' models stay as they are."""
+    from sharpose.efficiency.peers import PEERS
+    from sharpose.evaluation.evaluate import chosen_weights
+    from sharpose.models.registry import resolve_config
+
+    if variant.model in PEERS:
+        return variant
+    config = resolve_config(variant.model, **variant.options)
+    return replace(variant, weights=chosen_weights(variant.model, config, weights))
+
+
+def accuracies(wanted: dict[str, Variant], data: str, images: Path | None, device: str) -> dict[str, dict[str, Any]]:
+    """AP of every variant with weights, once for all batches and scopes of one back-end, and the size of its file."""
+    from sharpose.evaluation.coco import Evaluation
+    from sharpose.evaluation.evaluate import assess
+    from sharpose.evaluation.request import EvaluationRequest, People
+
+    named = {"data": data} if images is None else {"annotations": Path(data), "images": images}
+    people, found = People(**named), dict[tuple[Any, ...], dict[str, Any]]()  # type: ignore[arg-type]
+    for one in (variant for variant in wanted.values() if variant.weights is not None):
+        if (key := accuracy_key(one)) in found:
+            continue
+        how: dict[str, Any] = {"backend": one.backend, "precision": one.precision, "device": device}
+        asked = EvaluationRequest(people=people, model=one.model, options=one.options, weights=str(one.weights), **how)
+        evaluation, facts = assess(asked)
+        if not isinstance(evaluation, Evaluation):
+            raise InputError(f"--accuracy: {data} is in MPII's layout, whose score is PCKh; see `sharpose evaluate`")
+        scores = {name: evaluation.summary()[name] for name in ("ap", "ap_low", "ap_high")}
+        size = (one.weights or Path()).stat().st_size / 1e6
+        found[key] = {**scores, "weights_sha256": facts["weights_sha256"], "weights_mb": size, "people": data}
+    return {label: found[accuracy_key(one)] for label, one in wanted.items() if accuracy_key(one) in found}
+
+
+def accuracy_key(variant: Variant) -> tuple[Any, ...]:
+    """What an accuracy depends on."""
+    return variant.model, variant.weights, repr(sorted(variant.options.items())), variant.backend, variant.precision
 
 
 def record_bench(device: str, again: bool, as_json: bool) -> None:
@@ -164,13 +214,16 @@ def line(name: str, row: dict[str, Any], first: float, width: int) -> str:
         f"CPU {row['cpu_s_per_image']:.3f} s/image",
         f"{100 * row['share_of_matmul_rate']:.0f} % of the matrix-multiply rate",
     ]
+    if row.get("ap") is not None:
+        parts.append(f"AP {100 * row['ap']:.1f} [{100 * row['ap_low']:.1f}, {100 * row['ap_high']:.1f}]")
+        parts.append(f"{row['weights_mb']:.1f} MB  {row['macs'] / 1e9:.3g} G multiply-adds")
     if row.get("refine_rate") is not None:
         parts.append(f"{100 * row['refine_rate']:.3g} % refined")
     if row.get("peak_memory_mib") is not None:
         parts.append(f"peak {row['peak_memory_mib']:.0f} MiB")
     if row["joules_per_image"] is not None:
         parts.append(f"{row['joules_per_image']:.2f} J/image")
-    return "  ".join(parts) + ("  (noisy)" if row["noisy"] else "")
+    return "  ".join(parts) + ("  (noisy)" if row["noisy"] else "") + ("  (machine slowed)" if row["throttled"] else "")
 
 
 @app.command("bench-data")

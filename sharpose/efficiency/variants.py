@@ -21,6 +21,7 @@ from sharpose.efficiency.machine import BYTES_PER_NUMBER
 from sharpose.efficiency.peers import PEERS, build_peer, find_peer
 from sharpose.models import create_model, resolve_config
 from sharpose.runtime.errors import InputError
+from sharpose.weights.files import load_weights
 
 Scope = Literal["model", "model-flip-decode", "end-to-end"]
 TORCH_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -49,6 +50,8 @@ class Variant:
     """Stream several batches, this share of whose people goes on to the fine stage."""
     streamed: int = 4
     """So many batches in one timed call."""
+    weights: Path | None = None
+    """None: random ones, on which no speed depends where everybody goes through every stage."""
 
     @property
     def network(self) -> tuple[str, ...]:
@@ -56,7 +59,8 @@ class Variant:
         own = (str(self.batch_size),) if self.backend == COMPILED else ()
         # its quality threshold is set for the rate
         rate = () if self.refine_rate is None else (str(self.refine_rate), str(self.images_per_call))
-        return self.model, repr(sorted(self.options.items())), self.backend, self.precision, *own, *rate
+        trained = () if self.weights is None else (str(self.weights),)
+        return self.model, repr(sorted(self.options.items())), self.backend, self.precision, *own, *rate, *trained
 
     @property
     def refined_share(self) -> float:
@@ -118,11 +122,13 @@ def check_rate(variant: Variant) -> None:
 
 
 def build_network(variant: Variant, device: str, threads: int | None) -> nn.Module:
-    """The model of a variant with random weights, ready on its back-end."""
+    """The model of a variant with its weights, ready on its back-end."""
     torch.manual_seed(0)
     if variant.model in PEERS:
         return build_peer(variant.model).eval().to(device, TORCH_TYPES[variant.precision])
     model = create_model(variant.model, **variant.options).eval()
+    if variant.weights is not None:
+        load_weights(model, variant.weights)
     if variant.backend not in (EAGER, COMPILED):
         return deploy(model, variant.backend, precision=variant.precision, threads=threads)
     model = model.to(device, TORCH_TYPES[variant.precision])

@@ -178,9 +178,17 @@ def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:
 
 def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) -> str | None:
     """Load the given weights, or those that ship; returns their sha256, None for random ones."""
+    path = chosen_weights(model_name, getattr(model, "config", None), weights)
+    return None if path is None else load_weights(model, path)
+
+
+def chosen_weights(model_name: str, config: Any, weights: str | None) -> Path | None:
+    """The file of the given weights, or of those that ship for a model; None for `random` ones.
+
+    Raises InputError where none ship, or where there is no such file.
+    """
     if weights == "random":
         return None
-    config: Any = getattr(model, "config", None)
     # a gate by gain has a predictor that other weights lack
     gate = "-gain" if getattr(config, "gate", None) == "gain" else ""
     shipped = CHECKOUT / f"{model_name}{gate}.safetensors"
@@ -191,7 +199,7 @@ def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) ->
             f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors{there}, "
             "or --weights random to try the pipeline"
         )
-    return load_weights(model, find_weights(weights).path if weights else shipped)
+    return find_weights(weights).path if weights else shipped
 
 
 def write_results(evaluation: Scored, path: Path) -> None:
