@@ -124,6 +124,27 @@ def test_a_measure_has_a_name_of_its_own_and_gives_what_it_promised(folder: Path
         list(measure([cell], None, open_catalog(), Device("cpu", "some", 1), lambda done, total: None))
 
 
+def test_an_installed_package_needs_no_option(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as pip would leave it: a module, and beside it what the package declares
+    (declaration,) = blocks("toml")
+    group, line = declaration.strip().splitlines()
+    assert group == '[project.entry-points."sharpose.systems"]' and line == 'tiny = "my_lab.tiny"'
+    (folder / "my_lab").mkdir()
+    (folder / "tiny.py").rename(folder / "my_lab" / "tiny.py")
+    (folder / "my_lab-1.0.dist-info").mkdir()
+    (folder / "my_lab-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: my-lab\nVersion: 1.0\n")
+    (folder / "my_lab-1.0.dist-info" / "entry_points.txt").write_text("[sharpose.systems]\ntiny = my_lab.tiny\n")
+    monkeypatch.syspath_prepend(str(folder))
+    registry.load_installed.cache_clear()
+    try:
+        assert "tiny-128x96" in registry.list_models()
+        assert registry.resolve_config("tiny-128x96", width=8).width == 8
+    finally:
+        registry.load_installed.cache_clear()
+        for module in ("my_lab", "my_lab.tiny"):
+            sys.modules.pop(module, None)
+
+
 def test_a_spec_says_which_plug_in_is_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = folder / "mine.yaml"
     spec.write_text(spec.read_text().replace("[tiny.py]", "[tinny.py]"))

@@ -65,7 +65,7 @@ def bench(
     Beside it: how much faster than the first row, latencies of a batch, and the share of the machine's own fp32
     matrix-multiply rate that was reached, measured in the same run. With --record no model is named: the rows are
     those of experiments/specs/bench.yaml; their tables are printed and written to results/local/csv, and their figure
-    is drawn.
+    to results/local/figures.
 
     Example: sharpose bench sharpose-small-256x192 --peers --backend eager --backend openvino:bf16
     """
@@ -149,7 +149,7 @@ def record_bench(device: str, again: bool, as_json: bool) -> None:
     for one in bench.for_files(tables):
         rendering.write_csv(one, rendering.LOCAL_CSV)
     figures = harness("analysis.figures")
-    figures.save(figures.bench_figure(tables))
+    figures.save(figures.bench_figure(tables), rendering.LOCAL_CSV.parent / "figures")
     show([rendering.as_dict(one) for one in tables], as_json, "\n".join(map(rendering.render, tables)))
 
 

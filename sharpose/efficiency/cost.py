@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from sharpose.backends.graphs import Part, Whole
 from sharpose.models import create_model
 from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
 from sharpose.models.output import PoseModel
@@ -31,20 +32,9 @@ with warnings.catch_warnings():
     from fvcore.nn import FlopCountAnalysis
 
 
-class Part(nn.Module):
-    """One stage as a module from tensors to tensors, as tracers need it."""
-
-    def __init__(self, model: PoseModel) -> None:
-        super().__init__()
-        self.model = model
-
-
-class Whole(Part):
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(images).heatmaps
-
-
 class CoarsePart(Part):
+    """The coarse stage as it is counted: in full, its heatmaps too."""
+
     model: SHaRPose
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -56,12 +46,14 @@ class CoarsePart(Part):
 
 
 class FinePart(Part):
+    """The fine stage, given the coarse one's tensors."""
+
     model: SHaRPose
 
-    def forward(self, images: Tensor, *stage: Tensor) -> Tensor:
+    def forward(self, images: Tensor, *stage: Tensor) -> tuple[Tensor, ...]:
         """Heatmaps; in full, the coarse stage's are its last tensor."""
         given = stage[:-1] if self.model.in_full else stage
-        return self.model.fine(images, CoarseStage(*given) if given else None).heatmaps
+        return (self.model.fine(images, CoarseStage(*given) if given else None).heatmaps,)
 
 
 def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[str, int]:

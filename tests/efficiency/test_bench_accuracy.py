@@ -33,7 +33,10 @@ def test_a_row_holds_accuracy_and_time_of_one_file(
 
     def measure_bench(variants: dict[str, Variant], **how: Any) -> dict[str, dict[str, Any]]:
         timed.update(variants)
-        return {label: {"images_per_s": 1.0} for label in variants}
+        figures = dict.fromkeys(
+            ("images_per_s", "latency_ms_p50", "latency_ms_p90", "cpu_s_per_image", "share_of_matmul_rate", "macs"), 1.0
+        )
+        return {label: {**figures, "joules_per_image": None, "noisy": 0, "throttled": None} for label in variants}
 
     monkeypatch.setattr("sharpose.efficiency.bench.measure_bench", measure_bench)
     people = write_people(tmp_path)

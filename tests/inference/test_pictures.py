@@ -329,7 +329,9 @@ def test_the_command_warns_of_weights_made_for_other_pictures(
     picture, out = save(tmp_path / "a.png"), str(tmp_path / "out")
     code, _, err = call(capsys, *COMMAND[:4], str(picture), "--out", out, "--model", "best/sharpose-nano-128x96")
     assert code == 0 and "warning: best/sharpose-nano-128x96 learned from generated people (mannequin-train)" in err
+    assert "from an earlier run" not in err
     code, said, err = call(capsys, *COMMAND[:4], str(picture), "--out", out, "--model", "photos/sharpose-nano-128x96")
+    assert "keypoints.json: there from an earlier run, and replaced; another --out keeps both" in err
     assert code == 0 and "warning" not in err and "weights: photos/sharpose-nano-128x96" in said
 
 
