@@ -293,6 +293,22 @@ def missing_text(lines: list[Line]) -> list[str]:
     ]
 
 
+def not_asked_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """Why there are dashes where nothing is missing: what rows do not ask for, and what the paper does not give."""
+    needed = [one for one in loaded.spec.measure if any(one in line.cells for line in lines)]
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    for line in lines:
+        without = tuple(measure for measure in needed if measure not in line.cells)
+        without += ("further trainings",) if loaded.spec.seeds and not line.seeds else ()
+        if without:
+            lacking.setdefault(without, []).append(line.row.label)
+    said = [f"{DASH} {' and '.join(without)} of {', '.join(rows)}: not asked for." for without, rows in lacking.items()]
+    papers = [line.row.paper.model_dump() for line in lines]
+    given = {name for values in papers for name, value in values.items() if value is not None}
+    silent = any(values[name] is None for values in papers for name in given & set(loaded.spec.columns))
+    return said + ([f"{DASH} in a column of the paper: it gives no number there."] if silent else [])
+
+
 def why_missing(lacking: Iterable[tuple[str, Cell]]) -> list[str]:
     """Cells and their names: those that lack the same as one text, and all models that are not trained yet as one."""
     labels: dict[str, list[str]] = {}

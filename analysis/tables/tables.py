@@ -21,6 +21,7 @@ from analysis.tables.footers import (
     cost_text,
     expected_cost_text,
     missing_text,
+    not_asked_text,
     own_seeds_text,
     paired_text,
     pairs_text,
@@ -112,7 +113,7 @@ def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     footer += [*accuracy_text(lines), *test_sets_text(lines), *budget, *paired_text(loaded, lines)]
     footer += [*pairs_text(loaded, lines), *seeds, *cost_text(lines), *expected_cost_text(loaded)]
     footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
-    footer += [*missing_text(lines), *loaded.spec.notes]
+    footer += [*missing_text(lines), *not_asked_text(loaded, lines), *loaded.spec.notes]
     heading = title(loaded, lines, catalog)
     return Table(loaded.id, heading, frame, pd.DataFrame(shown), footer, sources=sources, below=below)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.cells.blind import judge_cell
 from experiments.cells.cells import Cell
 from experiments.cells.packing import category, packed_arrays
 from experiments.cells.provenance import Device
@@ -92,6 +93,9 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
         size = model.config.image_size
         dataset = CocoTopDown(files.annotations, files.images, image_size=size, warp=codec.warp, **how)
         run = {"flip_test": cell.flip_test, "device": device.kind, "progress": progress}
+        if data.withheld:
+            judged, facts = judge_cell(cell, files, data, model, codec, run)
+            return {**accuracy_metrics(judged), **facts}
         if isinstance(model, SHaRPose) and model.config.selection != "attention":
             others = training_people(model, data, catalog, progress)
             set_ranking(model.to(device.kind), dataset, others=others, flip_test=cell.flip_test, progress=progress)

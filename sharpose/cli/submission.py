@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,12 @@ from sharpose.runtime.errors import InputError
 
 @app.command()
 def submit(
-    image_info: Annotated[Path, typer.Option(help="COCO's image_info_test-dev2017.json.")],
     name: Annotated[str, typer.Option(help="The algorithm's name, part of the file's.")],
     out: Annotated[Path, typer.Option(help="Folder for the zip file.")],
+    image_info: Annotated[Path | None, typer.Option(help="COCO's image_info_test-dev2017.json.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A generated set (mannequin-test) in its place, which is then scored.")
+    ] = None,
     results: Annotated[Path | None, typer.Option(help="Results in COCO's format, instead of a model.")] = None,
     model: Annotated[str | None, typer.Option(help="A name that `sharpose models` lists.")] = None,
     weights: Annotated[str | None, typer.Option(help="A .safetensors file; `random` to try the pipeline.")] = None,
@@ -30,12 +33,23 @@ def submit(
 ) -> None:
     """Pack results on COCO test-dev for the evaluation server, by its naming, checked before anything is written.
 
+    With --data, generated people are predicted without their annotations, which are opened to score the file.
+
     Example: sharpose submit --results FILE --image-info image_info_test-dev2017.json --name mine --out upload
     """
     from sharpose.data.annotations import load_pose_file
     from sharpose.evaluation.metrics.coco_ap import load_results
     from sharpose.evaluation.submission import split_of, write_submission
 
+    if (image_info is None) == (data is None):
+        raise InputError("give either --image-info FILE, or --data NAME, a generated set")
+    how: dict[str, Any] = {"flip_test": flip_test, "batch_size": batch_size, "workers": workers, "device": device}
+    if data is not None:
+        if results is not None or model is None:
+            raise InputError("--data needs --model NAME: its people are predicted without their annotations")
+        submit_blind(data, name, out, model, parse_settings(settings), weights, how, as_json)
+        return
+    assert image_info is not None
     split_of(image_info)
     if (results is None) == (model is None):
         raise InputError("give either --results FILE, or --model NAME with --images DIR and --boxes FILE")
@@ -53,13 +67,48 @@ def submit(
             image_info,
             images,
             boxes,
-            flip_test=flip_test,
-            batch_size=batch_size,
-            workers=workers,
-            device=device,
+            **how,
         )
     made = write_submission(rows, load_pose_file(image_info), name, out)
     lines = [f"{made.path}: {made.results} results, {made.images_without_results} of {made.images} images without any"]
     if made.images_beyond_counted:
         lines.append(f"{made.images_beyond_counted} images have more than the 20 results that count")
     show(vars(made), as_json, "\n".join(lines))
+
+
+def submit_blind(
+    data: str,
+    name: str,
+    out: Path,
+    model: str,
+    options: dict[str, Any],
+    weights: str | None,
+    how: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """A submission on a generated set, and its score."""
+    from sharpose.data.cache import ensure_named
+    from sharpose.evaluation.blind import judge_blind, split_name
+    from sharpose.evaluation.evaluate import predict_unlabelled
+    from sharpose.models.registry import resolve_config
+
+    people = ensure_named(data)
+    judged = judge_blind(
+        lambda info: predict_unlabelled(
+            model, options, weights, info, people.images_folder, people.detections_file, **how
+        ),
+        people.annotations_file,
+        people.images_folder,
+        people.detections_file,
+        split=split_name(data, people.parameters.version),
+        algorithm=name,
+        image_size=resolve_config(model, **options).image_size,
+        folder=out,
+    )
+    summary = judged.evaluation.summary()
+    interval = f"[{100 * summary['ap_low']:.1f}, {100 * summary['ap_high']:.1f}]" if summary["ap_low"] else ""
+    lines = [
+        f"{judged.submission.path}: {judged.submission.results} results, made without annotations",
+        f"scored from that file: AP {100 * summary['ap']:.1f} {interval}, {summary['annotated_people']:,} people",
+    ]
+    show({"submission": vars(judged.submission), **summary}, as_json, "\n".join(lines))
