@@ -143,7 +143,7 @@ def test_no_cell_is_blocked_without_a_reason_of_its_own(tier, tmp_path):
         assert "SHARPOSE_LSPET" in blocked["photos-lspet", "mean pose"]
         # what only the time of training would fill is asked for by the budget
         wanted = {reason for (spec, _), reason in blocked.items() if spec in ("table1", "table3", "table4", "table5")}
-        assert not [reason for reason in wanted if "weights of" in reason and "train-missing" not in reason]
+        assert not [reason for reason in wanted if "shared weights of" in reason and "train-missing" not in reason]
         assert "no shared weights of sharpose-nano-small-128x96" in blocked["table3", "SHaRPose-S 256x192"]
         assert "no shared weights of hrnet-nano-192x144 " in blocked["table3", "HRNet-W48 384x288"]
         assert blocked["table7", "EViT"].startswith(
