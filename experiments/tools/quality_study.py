@@ -14,6 +14,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from experiments.tools.module import run
 
 if TYPE_CHECKING:
     from sharpose.data.coco import CocoTopDown
+    from sharpose.evaluation.metrics.evaluators import Evaluator
 
 LOG = REPOSITORY / "docs" / "quality-study.jsonl"
 FOLDS, RESAMPLES = 10, 1000
@@ -163,7 +165,12 @@ def ap_of(people: People, refined: Array) -> float:
         }
         for row in kept
     ]
-    return coco_ap(dataset.pose_file, results, resamples=0).ap or 0.0
+    return coco_ap(dataset.pose_file, results, resamples=0, evaluator=quickest()).ap or 0.0
+
+
+def quickest() -> Evaluator:
+    """The evaluator that gives the same numbers in less time, where it is installed."""
+    return "pycocotools" if find_spec("hotcoco") is None else "hotcoco"
 
 
 def share_leaving(people: People, stays: Array, loss: float = LOSS) -> float:
