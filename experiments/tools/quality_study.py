@@ -313,6 +313,8 @@ def main() -> None:
         people = look(chosen.model, data, weights)
         made = {"data": data, "people": len(people.quality), "model": chosen.model}
         made |= {"weights_sha256": sha256_of(weights), "annotations_sha256": sha256_of(people.dataset.annotations)}
+        everybody = np.ones(len(people.quality), dtype=bool)
+        made |= {"ap_coarse": ap_of(people, ~everybody), "ap_fine": ap_of(people, everybody)}
         lines = [{**made, **line, **provenance(local_device("cpu"))} for line in study(people)]
         with LOG.open("a", encoding="utf-8") as log:
             log.writelines(json.dumps(line) + "\n" for line in lines)
