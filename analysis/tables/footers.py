@@ -298,7 +298,7 @@ def not_asked_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     needed = [one for one in loaded.spec.measure if any(one in line.cells for line in lines)]
     lacking: dict[tuple[str, ...], list[str]] = {}
     for line in lines:
-        without = tuple(measure for measure in needed if measure not in line.cells)
+        without: tuple[str, ...] = tuple(measure for measure in needed if measure not in line.cells)
         without += ("further trainings",) if loaded.spec.seeds and not line.seeds else ()
         if without:
             lacking.setdefault(without, []).append(line.row.label)

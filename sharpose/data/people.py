@@ -109,8 +109,17 @@ class Columns:
 
     def people(self) -> Instances:
         """Those that were added."""
-        columns = (self.ids, self.image_ids, self.boxes, self.keypoints, self.visible, self.areas, self.scores)
-        return Instances(*(column[: self.count].copy() for column in columns), self.weights[: self.count].copy())
+        own = slice(self.count)
+        return Instances(
+            self.ids[own].copy(),
+            self.image_ids[own].copy(),
+            self.boxes[own].copy(),
+            self.keypoints[own].copy(),
+            self.visible[own].copy(),
+            self.areas[own].copy(),
+            self.scores[own].copy(),
+            self.weights[own].copy(),
+        )
 
 
 def compacted(row: dict[str, Any]) -> dict[str, Any]:
