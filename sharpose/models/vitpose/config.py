@@ -53,8 +53,7 @@ WIDTHS: dict[str, dict[str, Any]] = {
     "huge": {"embed_dim": 1280, "depth": 32, "num_heads": 16, "drop_path": 0.55},
 }
 
-# The token counts of 256x192 and 384x288 at a small width; from patches of 8, one doubling gives maps of a quarter of the
-# crop
+# The token counts of 256x192 and 384x288 at a small width; from patches of 8, one doubling gives heatmaps of a quarter
 NANO = {
     "patch_size": 8,
     "depth": 6,
