@@ -26,6 +26,7 @@ from sharpose.models.registry import recorded_cost
 
 DASH = "–"
 NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
+OTHER_SCORES = {"ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR"}
 NO_WEIGHTS = re.compile(r"no (shared )?weights of (\S+) \((.+)\)")
 SHARED = "shared"
 NOISY = "~"
@@ -50,6 +51,20 @@ def accuracy_text(lines: list[Line]) -> list[str]:
     return [
         f"{NAMES[score]}: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
         f"{interval}; {origin(records)}."
+    ]
+
+
+def intervals_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """Which scores beside AP have no interval, as their records are older than those of all six figures."""
+    shown = [name for name in loaded.spec.columns if name in OTHER_SCORES]
+    measured = [(line.row.label, line.records["accuracy"].metrics) for line in lines if "accuracy" in line.records]
+    without = [label for label, metrics in measured if any(metrics.get(f"{name}_low") is None for name in shown)]
+    if not without:
+        return []
+    names = ", ".join(OTHER_SCORES[name] for name in shown)
+    return [
+        f"{names} of {', '.join(without)}: no interval, as their records hold replicates of AP alone "
+        f"(sharpose run {loaded.id} --measure accuracy --again measures all)."
     ]
 
 

@@ -20,6 +20,7 @@ from analysis.tables.footers import (
     accuracy_text,
     cost_text,
     expected_cost_text,
+    intervals_text,
     missing_text,
     not_asked_text,
     own_seeds_text,
@@ -110,7 +111,13 @@ def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     race = catalog.tier.starts is not None and any("accuracy" in line.cells for line in lines)
     budget = race_text(loaded, lines, catalog, below) if race else starts_text(lines, below)
     seeds = own_seeds_text(loaded, lines) if race else seeds_text(loaded, lines)
-    footer += [*accuracy_text(lines), *test_sets_text(lines), *budget, *paired_text(loaded, lines)]
+    footer += [
+        *accuracy_text(lines),
+        *intervals_text(loaded, lines),
+        *test_sets_text(lines),
+        *budget,
+        *paired_text(loaded, lines),
+    ]
     footer += [*pairs_text(loaded, lines), *seeds, *cost_text(lines), *expected_cost_text(loaded)]
     footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
     footer += [*missing_text(lines), *not_asked_text(loaded, lines), *loaded.spec.notes]
