@@ -290,9 +290,11 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def said(line: Mapping[str, Any] | None) -> str:
+    """R² with its interval, and who may leave, unless `LOSS` is much of the whole AP."""
     if line is None:
         return "–"
-    return f"{line['r2']:.2f} [{line['r2_low']:.2f}, {line['r2_high']:.2f}], {100 * line['share_leaving']:.0f} %"
+    share = f", {100 * line['share_leaving']:.0f} %" if line["ap_fine"] > 20 * LOSS else ""
+    return f"{line['r2']:.2f} [{line['r2_low']:.2f}, {line['r2_high']:.2f}]{share}"
 
 
 def main() -> None:
