@@ -163,7 +163,7 @@ def test_several_trainings_are_of_the_shared_budget_whatever_the_row_has(spec_pa
 
 
 def test_a_model_without_a_stand_in_blocks_accuracy(spec_path, catalog):
-    spec_path.write_text(spec_path.read_text().replace("sharpose-base-256x192", "sharpose-small-384x288"))
+    spec_path.write_text(spec_path.read_text().replace("sharpose-base-256x192", "sharpose-nano-192x144"))
     assert "tier nano has no model that stands for" in by_measure(spec_path, catalog)["0.3", "accuracy"].blocked
 
 
