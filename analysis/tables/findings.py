@@ -52,7 +52,8 @@ edits it.
   ({device}), random weights, some pairs in two sessions;
   the paper states no device. *Holds*: within {close:.0f} % of the paper's ratio; *in part*: as far as the order goes;
   *does not hold*: the other order.
-- **Cost**: 1e9 multiply-adds, by fvcore, and parameters. *Holds*: within {exact:g} %.
+- **Cost**: 1e9 multiply-adds, by fvcore, their ratios, and parameters. *Holds*: within {exact:g} %; *in part*: a ratio,
+  as far as the order goes.
 - nano: small models on generated people, whose absolute AP says nothing about COCO.
   photos, small: {pending}.
   Speed and cost stand in the first column and are those of the paper's model sizes.
@@ -67,6 +68,7 @@ class Claims(Strict):
     accuracy: Pairs = Field(default_factory=list)
     speed: Pairs = Field(default_factory=list)
     cost: list[str] = Field(default_factory=list)
+    cost_ratio: Pairs = Field(default_factory=list)
     params: list[str] = Field(default_factory=list)
     control: Pairs = Field(default_factory=list)
     statement: list[str] = Field(default_factory=list)
@@ -156,6 +158,8 @@ def findings_of(claims: Claims, reader: Reader) -> Iterator[Finding]:
     for key, labels in (("gflops", claims.cost), ("params", claims.params)):
         for label in labels:
             yield cost(claims.table, label, key, reader)
+    for first, second in claims.cost_ratio:
+        yield cost_ratio(claims.table, first, second, reader)
     yield from statements(claims, reader)
     for first, second in claims.bench:
         yield from bench(first, second, reader)
@@ -264,6 +268,21 @@ def cost(table: str, label: str, key: str, reader: Reader) -> Finding:
         return Finding(where(table), claim, DASH if theirs is None else f"{theirs:g}", {}, "not measured")
     verdict = "holds" if abs(100 * (ours / theirs - 1)) <= EXACT else "does not hold"
     return Finding(where(table), claim, f"{theirs:g}", {"nano": f"{ours:.2f}"}, verdict, (record,))
+
+
+def cost_ratio(table: str, first: str, second: str, reader: Reader) -> Finding:
+    """Multiply-adds of one row over those of another, as sentences such as "a quarter fewer" have it."""
+    pair = [reader.row(table, label) for label in (first, second)]
+    papers, ours = [line.row.paper.gflops for line in pair], [amount(line, "gflops") for line in pair]
+    theirs = papers[0] / papers[1] if papers[0] and papers[1] else None
+    claim, paper = f"GFLOPs, {first} ÷ {second}", DASH if theirs is None else f"{theirs:.2f} ×"
+    records = tuple(line.records["cost"] for line in pair if "cost" in line.records)
+    if theirs is None or not ours[0] or not ours[1]:
+        return Finding(where(table), claim, paper, {}, "not measured")
+    ratio = ours[0] / ours[1]
+    alike, order = abs(100 * (ratio / theirs - 1)) <= EXACT, (ratio > 1) == (theirs > 1)
+    verdict = "holds" if alike else "in part" if order else "does not hold"
+    return Finding(where(table), claim, paper, {"nano": f"{ratio:.2f} ×"}, verdict, records)
 
 
 def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from sharpose.models.registry import recorded_cost
 
 DASH = "–"
 NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
+OTHER_SCORES = {"ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR"}
 NO_WEIGHTS = re.compile(r"no (shared )?weights of (\S+) \((.+)\)")
 SHARED = "shared"
 MARKS = {
@@ -68,6 +69,20 @@ def accuracy_text(lines: list[Line]) -> list[str]:
     return [
         f"{NAMES[score]}: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
         f"{interval}; {origin(records)}."
+    ]
+
+
+def intervals_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """Which scores beside AP have no interval, as their records are older than those of all six figures."""
+    shown = [name for name in loaded.spec.columns if name in OTHER_SCORES]
+    measured = [(line.row.label, line.records["accuracy"].metrics) for line in lines if "accuracy" in line.records]
+    without = [label for label, metrics in measured if any(metrics.get(f"{name}_low") is None for name in shown)]
+    if not without:
+        return []
+    names = ", ".join(OTHER_SCORES[name] for name in shown)
+    return [
+        f"{names} of {', '.join(without)}: no interval, as their records hold replicates of AP alone "
+        f"(sharpose run {loaded.id} --measure accuracy --again measures all)."
     ]
 
 
@@ -307,6 +322,22 @@ def missing_text(lines: list[Line]) -> list[str]:
             if measure in line.cells and measure not in line.records
         )
     ]
+
+
+def not_asked_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
+    """Why there are dashes where nothing is missing: what rows do not ask for, and what the paper does not give."""
+    needed = [one for one in loaded.spec.measure if any(one in line.cells for line in lines)]
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    for line in lines:
+        without: tuple[str, ...] = tuple(measure for measure in needed if measure not in line.cells)
+        without += ("further trainings",) if loaded.spec.seeds and not line.seeds else ()
+        if without:
+            lacking.setdefault(without, []).append(line.row.label)
+    said = [f"{DASH} {' and '.join(without)} of {', '.join(rows)}: not asked for." for without, rows in lacking.items()]
+    papers = [line.row.paper.model_dump() for line in lines]
+    given = {name for values in papers for name, value in values.items() if value is not None}
+    silent = any(values[name] is None for values in papers for name in given & set(loaded.spec.columns))
+    return said + ([f"{DASH} in a column of the paper: it gives no number there."] if silent else [])
 
 
 def why_missing(lacking: Iterable[tuple[str, Cell]]) -> list[str]:

@@ -20,7 +20,9 @@ from analysis.tables.footers import (
     accuracy_text,
     cost_text,
     expected_cost_text,
+    intervals_text,
     missing_text,
+    not_asked_text,
     own_seeds_text,
     paired_text,
     pairs_text,
@@ -109,10 +111,16 @@ def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     race = catalog.tier.starts is not None and any("accuracy" in line.cells for line in lines)
     budget = race_text(loaded, lines, catalog, below) if race else starts_text(lines, below)
     seeds = own_seeds_text(loaded, lines) if race else seeds_text(loaded, lines)
-    footer += [*accuracy_text(lines), *test_sets_text(lines), *budget, *paired_text(loaded, lines)]
+    footer += [
+        *accuracy_text(lines),
+        *intervals_text(loaded, lines),
+        *test_sets_text(lines),
+        *budget,
+        *paired_text(loaded, lines),
+    ]
     footer += [*pairs_text(loaded, lines), *seeds, *cost_text(lines), *expected_cost_text(loaded)]
     footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
-    footer += [*missing_text(lines), *loaded.spec.notes]
+    footer += [*missing_text(lines), *not_asked_text(loaded, lines), *loaded.spec.notes]
     heading = title(loaded, lines, catalog)
     return Table(loaded.id, heading, frame, pd.DataFrame(shown), footer, sources=sources, below=below)
 

@@ -185,7 +185,8 @@ def accuracy_cell(
         elif peer:
             identity |= {"model": catalog.peer_identity(model)}
         else:
-            weights = catalog.weights(weights_name(model, settings.options, seed), settings.weights)
+            own = weights_name(model, settings.options, seed, each_alpha=catalog.tier.each_alpha)
+            weights = catalog.weights(own, settings.weights)
             identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
             if settings.options.get("selection") == "constant":
                 identity |= {"mean_over": catalog.data_identity(training_of(dataset, catalog))}
@@ -218,7 +219,8 @@ def predictions_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: 
     try:
         dataset = catalog.stand_in("dataset", settings.dataset)
         model = catalog.stand_in("model", settings.model)
-        weights = catalog.weights(weights_name(model, settings.options), settings.weights)
+        own = weights_name(model, settings.options, each_alpha=catalog.tier.each_alpha)
+        weights = catalog.weights(own, settings.weights)
         identity = {
             "measure": "predictions",
             "version": VERSIONS["predictions"],
@@ -244,16 +246,26 @@ def at_tier(settings: Settings, catalog: Catalog) -> Settings:
     return replace(settings, options=options, boxes=catalog.tier.boxes or settings.boxes)
 
 
-def weights_name(model: str, options: dict[str, Any], seed: int | None = None) -> str:
+def weights_name(model: str, options: dict[str, Any], seed: int | None = None, *, each_alpha: bool = False) -> str:
     """The name of a row's weights: a network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one
-    that learnt with another choice of patches (`…-quality`), codec (`…-udp`), gate (`…-gain`) or seed (`…-seed1`)."""
+    that learnt with another choice of patches (`…-quality`), codec (`…-udp`), gate (`…-gain`) or seed (`…-seed1`); at a
+    tier that trains `each_alpha`, also with another α than the model's own (`…-alpha0.3`)."""
     seeds = [f"seed{seed}"] if seed else []
-    return "-".join([model, *learnt_with(options).values(), *seeds])
+    alpha = alpha_apart(model, options) if each_alpha else None
+    alphas = [] if alpha is None else [f"alpha{alpha:g}"]
+    return "-".join([model, *learnt_with(options).values(), *alphas, *seeds])
 
 
 def learnt_with(options: dict[str, Any]) -> dict[str, str]:
     """The options that cannot be changed after training, where they are not what a system's own weights learnt with."""
     return {name: options[name] for name, values in LEARNT.items() if options.get(name) in values}
+
+
+def alpha_apart(model: str, options: dict[str, Any]) -> float | None:
+    """The α of a row where it is not the model's own; None where it is, and for what has no fine stage or no α."""
+    if "alpha" not in options or options.get("stages") == "coarse":
+        return None
+    return None if options["alpha"] == resolve_config(model).alpha else float(options["alpha"])
 
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.cells.blind import judge_cell
 from experiments.cells.cells import Cell, training_of
 from experiments.cells.packing import category, packed_arrays
 from experiments.cells.provenance import Device
@@ -88,7 +89,7 @@ def run_own(
         yield cell, found
 
 
-KEPT = ("annotations_sha256", "pictures_sha256", "boxes_sha256", "boxes_ap")
+KEPT = ("annotations_sha256", "pictures_sha256", "boxes_sha256", "boxes_ap", "submission_sha256")
 """Facts of an evaluation that its record keeps, beside those of PCK."""
 
 
@@ -112,7 +113,8 @@ def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Pro
     else:
         network = peer_network(cell, catalog) if cell.model.startswith(PEER) else own_network(cell, catalog, progress)
         how: dict[str, Any] = {"flip_test": cell.flip_test, "device": device.kind}
-        evaluation, facts = assess(EvaluationRequest(people=people, **how, **network), progress)
+        asked, data = EvaluationRequest(people=people, **how, **network), catalog.dataset(cell.dataset or "")
+        evaluation, facts = judge_cell(cell, asked, data, progress) if data.withheld else assess(asked, progress)
         check_unchanged(cell, facts["weights_sha256"])
     kept = {name: value for name, value in facts.items() if name in KEPT or name.startswith("pck")}
     return {**accuracy_metrics(evaluation), **kept}

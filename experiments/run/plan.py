@@ -12,34 +12,34 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.cells.cells import at_tier, learnt_with, model_identity, weights_name
+from experiments.cells.cells import alpha_apart, at_tier, learnt_with, model_identity, weights_name
+from experiments.run.work import (
+    PEAK,
+    PEOPLE,
+    STEP_FORWARDS,
+    UTILISATION,
+    evaluation_macs,
+    gpu_hours,
+    training_work,
+)
 from experiments.spec.catalog import Blocked, Catalog, brief, open_catalog
-from experiments.spec.spec import MEAN_POSE, LoadedSpec, Settings, load_specs
+from experiments.spec.spec import LoadedSpec, Settings, is_ours, load_specs
 from experiments.spec.tiers import SharedBudget
-from results.store import Store, canonical
+from results.store import Record, Store, canonical
 from sharpose.runtime.errors import InputError
-from sharpose.training.recipe import load_recipe, own_recipe
+from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 
-# people of a set that models learn from, and the crops that are looked at to judge one, by kind of boxes
-PEOPLE = {"coco-train": 149_813, "mpii-train": 22_246, "photos-train": 21_458}
-LOOK_AT = {
-    "coco-val": {"ground-truth": 6_352, "detections": 104_125},
-    "mpii-val": {"ground-truth": 2_958},
-    # with the people of the columns beside it
-    "photos-val": {"ground-truth": 398 + 73 + 80 + 500},
-}
-
-GPU_MACS_PER_S = 20e12
-"""Multiply-adds that a GPU is taken to sustain, in mixed precision; no stored throughput says so."""
-STEP_FORWARDS = 3
-"""A training step is taken to cost three forward passes: forward, and backward through inputs and weights."""
+PROCESSES, WORKERS, PRECISION = 4, 8, "bf16"
+"""Of the printed command: GPUs of one machine, processes that prepare crops for each, and the precision."""
+Rows = list[tuple[str, Settings]]
 
 
 @dataclass(frozen=True)
 class Need:
-    """What the rows that share weights need. Hours are None where nothing stored says how much a model costs.
+    """What the rows that share weights need. Amounts are None where nothing says how much a model costs.
 
-    device_hours: by the fastest stored throughput on the chosen kind of device, whose name is `device`.
+    crops, training_macs: of the training, if there is one to do. device_hours: by the fastest stored throughput on the
+    chosen kind of device, whose name is `device`.
     """
 
     weights: str
@@ -47,13 +47,20 @@ class Need:
     recipe: str | None
     starts_from: str | None
     epochs: float | None
-    gpu_hours: float | None
+    crops: float
+    training_macs: float | None
+    evaluation_macs: float | None
     device_hours: float | None
     device: str | None
-    evaluation_gpu_hours: float | None
     there: list[str]
+    data_missing: list[str]
     missing: list[str]
     command: str | None
+
+    @property
+    def gpu_hours(self) -> dict[str, float] | None:
+        """Hours of training by kind of GPU."""
+        return None if self.training_macs is None else gpu_hours(self.training_macs)
 
 
 def plan(
@@ -70,17 +77,27 @@ def plan(
         raise InputError(
             f"--plan: all of tier {tier} ships, and `sharpose run` measures it; give --tier photos, small or paper"
         )
-    groups: dict[tuple[str, str], list[tuple[str, Any]]] = {}
-    for loaded in load_specs(names, tier):
+    timed = [one for one in store.records("throughput") if one.provenance.get("device_kind") == device.split(":")[0]]
+    found = rows_by_weights(load_specs(names, tier), catalog)
+    return [need(weights, rows, catalog, store, timed) for weights, rows in found.items()]
+
+
+def rows_by_weights(specs: Iterable[LoadedSpec], catalog: Catalog) -> dict[str, Rows]:
+    """The rows of the specs by the name of their weights: a training stands here once, whatever it serves."""
+    found: dict[str, Rows] = {}
+    for loaded in specs:
         for label, named in accuracy_rows(loaded):
+            # at a tier of one kind of weights, those that a budget begins with are another tier's
+            if named.weights == "start":
+                continue
             try:
                 settings = stand_ins(named, catalog)
             # nothing to plan where the tier has no stand-in
             except Blocked:
                 continue
-            key = weights_name(settings.model, settings.options), settings.dataset
-            groups.setdefault(key, []).append((label, settings))
-    return [need(weights, rows, catalog, store, device) for (weights, _), rows in groups.items()]
+            name = weights_name(settings.model, settings.options, each_alpha=catalog.tier.each_alpha)
+            found.setdefault(name, []).append((label, settings))
+    return found
 
 
 def stand_ins(settings: Settings, catalog: Catalog) -> Settings:
@@ -89,61 +106,97 @@ def stand_ins(settings: Settings, catalog: Catalog) -> Settings:
     return replace(at_tier(settings, catalog), model=model, dataset=people)
 
 
-def accuracy_rows(loaded: LoadedSpec) -> list[tuple[str, Any]]:
-    """Label and settings of every row with an accuracy to be had from trained weights."""
-    rows = [(row, loaded.settings(row)) for row in loaded.spec.rows if "accuracy" in loaded.measures(row)]
-    return [(f"{loaded.id} {row.label}", settings) for row, settings in rows if settings.model != MEAN_POSE]
+def accuracy_rows(loaded: LoadedSpec) -> Rows:
+    """Label and settings of every row with an accuracy, or predictions, to be had from trained weights."""
+    rows = [(row, loaded.settings(row)) for row in loaded.spec.rows]
+    wanted = [pair for pair in rows if {"accuracy", "predictions"} & set(loaded.measures(pair[0]))]
+    return [(f"{loaded.id} {row.label}", settings) for row, settings in wanted if is_ours(settings.model)]
 
 
-def need(weights: str, rows: Sequence[tuple[str, Any]], catalog: Catalog, store: Store, device: str) -> Need:
-    """What one set of weights, and the rows that use it, need."""
+def need(weights: str, rows: Rows, catalog: Catalog, store: Store, timed: Sequence[Record] = ()) -> Need:
+    """What one set of weights, and the rows that use it, need. timed: the speeds to expect, of one kind of device."""
     first = rows[0][1]
     path = catalog.weights_path(weights, "best" if catalog.tier.folder is None else first.weights)
-    there, missing = data_paths(catalog, first.dataset, {settings.boxes for _, settings in rows})
-    learnt, shared = learnt_with(first.options), shared_budget(catalog)
-    own = own_recipe(first.model, learnt.get("codec", "")) if shared is None else shared.recipe
-    name = None if path.exists() else own
-    recipe = None if name is None else load_recipe(name)
+    there, absent = data_paths(catalog, rows)
+    missing: list[str] = []
     (there if path.exists() else missing).append(f"weights {brief(path)}")
-    macs, speed, where = stored_costs(store, [settings for _, settings in rows], device)
-    passes = (
-        0.0
-        if recipe is None
-        else recipe.epochs * PEOPLE.get(catalog.dataset(first.dataset).training or "", 0) * STEP_FORWARDS
-    )
-    if recipe is not None and shared is not None and shared.learning_rates is not None:
-        passes += shared.learning_rates.crops * len(shared.learning_rates.values) * STEP_FORWARDS
-    looks = sum(looked_at(settings) for _, settings in rows)
-    command = None
-    if recipe is not None and shared is not None:
-        if weights not in shared.trainings:
-            missing.append(f"{weights} is not among what the tier trains (add it to {catalog.places.tiers.name})")
-        elif shared.trainings[weights].start and not catalog.weights_path(shared.start or "", "shared").exists():
-            missing.append(f"start weights: {recipe.starts_from} (train-missing --start FILE)")
-        command = shlex.join(["sharpose", "train-missing", "--tier", catalog.name, "--only", weights])
-    elif recipe is not None and name is not None:
-        start = recipe.starts_from not in (None, "random weights")
-        if start:
-            missing.append(f"start weights: {recipe.starts_from} (sharpose import makes them safetensors)")
-        words = ["--recipe", name] if name != own_recipe(first.model) else []
-        if any(recipe.model_options.get(key) != value for key, value in learnt.items()):
-            words += ["--set", "model_options=" + json.dumps({**recipe.model_options, **learnt})]
-        words += ["--init", "START.safetensors"] if start else []
-        command = train_command(weights, first.model, catalog, first.dataset, words)
+    learnt, shared = learnt_options(first, catalog), shared_budget(catalog)
+    name = None if path.exists() else recipe_name(first, learnt, shared)
+    recipe = None if name is None else load_recipe(name)
+    if name is None and not path.exists():
+        missing.append("no recipe of this size trains a gate by gain")
+    crops, macs = 0.0, None if recipe is not None else 0.0
+    if recipe is not None:
+        people = max((PEOPLE.get(training, 0) for training in trainings(catalog, rows)), default=0)
+        work = training_work(first.model, {**catalog.tier.options, **learnt}, recipe, people, trials(shared), store)
+        crops, macs = work.crops, work.macs
+    told, command = how_to_train(weights, rows, name, recipe, catalog)
+    speed, where = stored_speed(timed, [settings for _, settings in rows])
     return Need(
         weights=weights,
         rows=[label for label, _ in rows],
         recipe=name,
         starts_from=None if recipe is None else recipe.starts_from or ("random weights" if shared else None),
         epochs=None if recipe is None else recipe.epochs,
-        gpu_hours=None if macs is None else passes * macs / GPU_MACS_PER_S / 3600,
-        device_hours=None if speed is None else passes / speed / 3600,
+        crops=crops,
+        training_macs=macs,
+        evaluation_macs=evaluation_macs([settings for _, settings in rows], store),
+        device_hours=None if speed is None else STEP_FORWARDS * crops / speed / 3600,
         device=where,
-        evaluation_gpu_hours=None if macs is None else looks * macs / GPU_MACS_PER_S / 3600,
         there=there,
-        missing=missing,
+        data_missing=absent,
+        missing=missing + told,
         command=command,
     )
+
+
+def learnt_options(settings: Settings, catalog: Catalog) -> dict[str, Any]:
+    """What a row's network must learn with, where that is not what its model has anyway."""
+    alpha = alpha_apart(settings.model, settings.options) if catalog.tier.each_alpha else None
+    return {**learnt_with(settings.options), **({} if alpha is None else {"alpha": alpha})}
+
+
+def recipe_name(settings: Settings, learnt: dict[str, Any], shared: SharedBudget | None) -> str | None:
+    """The recipe that trains a row's network; None for a gate by gain, which is added to trained weights."""
+    if learnt.get("gate") is not None:
+        return None
+    return own_recipe(settings.model, learnt.get("codec", "")) if shared is None else shared.recipe
+
+
+def trials(shared: SharedBudget | None) -> float:
+    """Crops that go into choosing a learning rate."""
+    rates = None if shared is None else shared.learning_rates
+    return 0.0 if rates is None else rates.crops * len(rates.values)
+
+
+def trainings(catalog: Catalog, rows: Rows) -> list[str]:
+    """The data sets that models of these rows learn from."""
+    names = [catalog.dataset(settings.dataset).training for _, settings in rows]
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def how_to_train(
+    weights: str, rows: Rows, name: str | None, recipe: Recipe | None, catalog: Catalog
+) -> tuple[list[str], str | None]:
+    """What a training lacks beside data, and its command; None where there is nothing to train, or no data for it."""
+    shared, model = shared_budget(catalog), rows[0][1].model
+    if recipe is None or name is None:
+        return [], None
+    if shared is not None:
+        lacking = []
+        if weights not in shared.trainings:
+            lacking.append(f"{weights} is not among what the tier trains (add it to {catalog.places.tiers.name})")
+        elif shared.trainings[weights].start and not catalog.weights_path(shared.start or "", "shared").exists():
+            lacking.append(f"start weights: {recipe.starts_from} (train-missing --start FILE)")
+        return lacking, shlex.join(["sharpose", "train-missing", "--tier", catalog.name, "--only", weights])
+    start, learnt = recipe.starts_from not in (None, "random weights"), learnt_options(rows[0][1], catalog)
+    lacking = [f"start weights: {recipe.starts_from} (sharpose import makes them safetensors)"] if start else []
+    words = ["--recipe", name] if name != own_recipe(model) else []
+    if any(recipe.model_options.get(key) != value for key, value in learnt.items()):
+        words += ["--set", "model_options=" + json.dumps({**recipe.model_options, **learnt})]
+    words += ["--init", "START.safetensors"] if start else []
+    training = next(iter(trainings(catalog, rows)), None)
+    return lacking, None if training is None else train_command(weights, model, catalog, training, words)
 
 
 def shared_budget(catalog: Catalog) -> SharedBudget | None:
@@ -151,92 +204,90 @@ def shared_budget(catalog: Catalog) -> SharedBudget | None:
     return None if catalog.tier.folder is None else catalog.tier.shared
 
 
-def data_paths(catalog: Catalog, name: str, boxes: set[str]) -> tuple[list[str], list[str]]:
-    """The files that evaluating on a data set and training for it take: those that are there, and the others."""
-    data = catalog.dataset(name)
-    withheld = [] if data.unavailable is None else [f"{name}: {data.unavailable}"]
-    wanted = [path for part, path in data.paths.items() if part != "detections" or "detections" in boxes]
-    if data.training is not None:
-        wanted += [path for part, path in catalog.dataset(data.training).paths.items() if part != "detections"]
-    root = catalog.folder(name)
-    paths = [path if root is None else str(root / path) for path in dict.fromkeys(wanted)]
-    sources = () if data.training is None else catalog.dataset(data.training).sources
-    around = catalog.places.photos
-    paths += [path if around is None else str(around / path) for path in sources]
-    there = [path for path in paths if Path(path).is_absolute() and Path(path).exists()]
-    return there, withheld + [path for path in paths if path not in there]
+def data_paths(catalog: Catalog, rows: Rows) -> tuple[list[str], list[str]]:
+    """The files that judging rows and training for them takes: those that are there, and the others."""
+    wanted: dict[str, None] = {}
+    withheld: dict[str, None] = {}
+    for name, boxes in dict.fromkeys((settings.dataset, settings.boxes) for _, settings in rows):
+        data, root, around = catalog.dataset(name), catalog.folder(name), catalog.places.photos
+        if data.unavailable is not None:
+            withheld[f"{name}: {data.unavailable}"] = None
+        paths = [path for part, path in data.paths.items() if part != "detections" or boxes == "detections"]
+        training = None if data.training is None else catalog.dataset(data.training)
+        if training is not None:
+            paths += [path for part, path in training.paths.items() if part != "detections"]
+            wanted |= dict.fromkeys(path if around is None else str(around / path) for path in training.sources)
+        wanted |= dict.fromkeys(path if root is None else str(root / path) for path in paths)
+    there = [path for path in wanted if Path(path).is_absolute() and Path(path).exists()]
+    return there, [*withheld, *(path for path in wanted if path not in there)]
 
 
-def stored_costs(store: Store, settings: Sequence[Any], device: str) -> tuple[float | None, float | None, str | None]:
-    """The dearest row's multiply-adds, the slowest row's best images/s on a kind of device, and that device."""
-    macs: list[float] = []
+def stored_speed(timed: Sequence[Record], settings: Sequence[Settings]) -> tuple[float | None, str | None]:
+    """The slowest row's best images/s among stored speeds, and the device."""
     speeds: list[tuple[float, str]] = []
     # as a record reads it back: tuples are lists there
-    identities = [canonical(model_identity(one.model, one.options)) for one in settings]
-    costs, throughputs = store.records("cost"), store.records("throughput")
-    for identity in identities:
-        macs += [float(r.metrics["macs_fvcore"]) for r in costs if canonical(r.identity.get("model")) == identity]
-        timed = [
+    for identity in [canonical(model_identity(one.model, one.options)) for one in settings]:
+        found = [
             (float(r.metrics["images_per_s"]), str(r.provenance.get("device")))
-            for r in throughputs
-            if canonical(r.identity.get("model")) == identity
-            and r.provenance.get("device_kind") == device.split(":")[0]
+            for r in timed
+            if r.identity.get("model") == identity
         ]
-        speeds += [max(timed)] if timed else []
-    speed, where = min(speeds, default=(None, None))
-    return max(macs, default=None), speed, where
+        speeds += [max(found)] if found else []
+    return min(speeds, default=(None, None))
 
 
-def looked_at(settings: Any) -> int:
-    """Crops that go through the model to judge a row; 0 where their number is not known here."""
-    return LOOK_AT.get(settings.dataset, {}).get(settings.boxes, 0) * (2 if settings.flip_test else 1)
-
-
-def train_command(weights: str, model: str, catalog: Catalog, dataset: str, words: Sequence[str]) -> str | None:
-    """How the weights are trained, with more `words`; None where the data set has no training set."""
-    training = catalog.dataset(dataset).training
-    if training is None:
-        return None
+def train_command(weights: str, model: str, catalog: Catalog, training: str, words: Sequence[str]) -> str:
+    """How the weights are trained on all GPUs of a machine, with more `words`."""
     paths, root = catalog.dataset(training).paths, catalog.folder(training)
     root = root or Path(catalog.dataset(training).folder.upper())
     data = ["--data", str(root / paths["annotations"]), "--images", str(root / paths["images"])]
-    return shlex.join(["sharpose", "train", "--model", model, *data, "--out", f"runs/{weights}", *words])
+    spread = ["torchrun", "--standalone", "--nproc-per-node", str(PROCESSES), "-m", "sharpose.cli", "train"]
+    fast = ["--workers", str(WORKERS), "--precision", PRECISION]
+    return shlex.join([*spread, "--model", model, *data, "--out", f"runs/{weights}", *fast, *words])
 
 
 def as_dict(needs: Sequence[Need]) -> dict[str, Any]:
     """For `--json`: the needs, and what was assumed."""
-    assumed = {"gpu_macs_per_s": GPU_MACS_PER_S, "forward_passes_per_step": STEP_FORWARDS}
-    return {"assumed": assumed, "needs": [asdict(one) for one in needs]}
+    assumed = {"peak_operations_per_s": PEAK, "utilisation": UTILISATION, "forward_passes_per_step": STEP_FORWARDS}
+    return {"assumed": assumed, "needs": [{**asdict(one), "gpu_hours": one.gpu_hours} for one in needs]}
 
 
 def lines(needs: Sequence[Need]) -> list[str]:
-    """For people: one paragraph for each set of weights, then the sums and the assumptions."""
-    text: list[str] = []
+    """For people: the data that is missing, a paragraph for each set of weights, then the sums and the assumptions."""
+    absent = dict.fromkeys(path for one in needs for path in one.data_missing)
+    said_first = ["DATA MISSING, before anything can be trained or judged:", *(f"  {path}" for path in absent), ""]
+    text = said_first if absent else []
     for one in needs:
         text += [f"{one.weights}: for {', '.join(one.rows)}"]
         if one.recipe is not None:
             text += [f"  train by recipe {one.recipe}, {one.epochs:g} epochs, from {one.starts_from}: {hours(one)}"]
-        text += (
-            [f"  evaluate all rows: {amount(one.evaluation_gpu_hours)} GPU hours"] if one.evaluation_gpu_hours else []
-        )
+        text += [f"  evaluate all rows: {said(one.evaluation_macs)}"] if one.evaluation_macs else []
         text += [f"  there:   {'; '.join(one.there)}"] if one.there else []
         text += [f"  MISSING: {'; '.join(one.missing)}"] if one.missing else []
         text += [f"  {one.command}"] if one.command else []
-    total = sum(one.gpu_hours or 0 for one in needs)
-    unknown = sum(one.gpu_hours is None for one in needs)
+    total = sum(one.training_macs or 0 for one in needs)
+    unknown = sum(one.training_macs is None for one in needs)
+    trained = sum(one.recipe is not None for one in needs)
     text += [
-        f"{len(needs)} sets of weights, {sum(bool(one.missing) for one in needs)} with something missing; "
-        f"{amount(total)} GPU hours of training" + (f", and {unknown} of unknown cost" if unknown else ""),
-        f"Assumed: a GPU sustains {GPU_MACS_PER_S:.0e} multiply-adds a second, a step costs {STEP_FORWARDS} forward "
-        "passes, crops are ready in time; multiply-adds and speeds are those stored. Nothing was started.",
+        f"{len(needs)} sets of weights, {trained} to be trained: {said(total)}"
+        + (f", and {unknown} of unknown cost" if unknown else ""),
+        f"Assumed: a GPU does {UTILISATION:.0%} of its data sheet's dense bf16 rate, a step costs {STEP_FORWARDS} "
+        "forward passes, crops are ready in time; multiply-adds by the closed forms. Nothing was started.",
     ]
     return text
 
 
 def hours(one: Need) -> str:
-    told = f"{amount(one.gpu_hours)} GPU hours"
+    told = said(one.training_macs)
     return told if one.device_hours is None else f"{told}, {amount(one.device_hours)} on {one.device}"
 
 
-def amount(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+def said(macs: float | None) -> str:
+    """Multiply-adds as hours of each kind of GPU."""
+    if macs is None:
+        return "unknown GPU hours"
+    return ", ".join(f"{amount(value)} {name}" for name, value in gpu_hours(macs).items()) + " GPU hours"
+
+
+def amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -166,6 +166,10 @@ def run_specs(
     plan = make_plan(names, tier=tier, device=device, coco=coco, measures=measures, again=again, store=store)
     jobs = groups([cell for cell in plan.missing if only is None or cell.name in only])
     measured, failures = 0, list[str]()
+    if jobs:
+        # before hours are spent on the rest
+        for reason, those in reasons(cell_status(cell, store) for cell in plan.every):
+            say(f"{len(those)} cell{'s' if len(those) > 1 else ''} cannot be measured here: {reason}")
     for number, job in enumerate(jobs, 1):
         runner = Runner(store, plan.catalog, plan.device, say, f"[{number}/{len(jobs)}]")
         try:

@@ -211,7 +211,8 @@ class Catalog:
         data = self.dataset(name)
         if data.people is not None:
             made = {"generator": "mannequin", "version": data.people.parameters.version, **asdict(data.people)}
-            return made | ({"layout": "mpii", "layout_version": MPII_VERSION} if data.is_mpii else {})
+            blind = {"withheld": True} if data.withheld else {}
+            return made | blind | ({"layout": "mpii", "layout_version": MPII_VERSION} if data.is_mpii else {})
         if data.unavailable is not None:
             raise Blocked(f"{name}: {data.unavailable}")
         by_name = {"by_name": data.by_name} if data.by_name else {}

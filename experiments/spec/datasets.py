@@ -25,6 +25,7 @@ class DataSet(Strict):
     `photos` names photographs of `sharpose.data.photos`, which says where their files are; sets of several sources are
     for training. `ground_truth` is MPII's file with head boxes; people in its layout are scored by PCKh.
     With `annotations_sha256` (of every source), what was measured elsewhere is found without the files.
+    With `withheld` a generated set is judged as a test split is: from a submission that was made without annotations.
     `unavailable` says why accuracy on a set cannot be measured anywhere.
     """
 
@@ -38,6 +39,7 @@ class DataSet(Strict):
     images: str | None = None
     detections: str | None = None
     ground_truth: str | None = None
+    withheld: bool = False
     by_name: Literal["coco", "mpii"] | None = Field(None, description="the layout onto which keypoints are matched")
     training: str | None = None
     unavailable: str | None = None
@@ -63,6 +65,8 @@ class DataSet(Strict):
         on_disk = (self.annotations is not None and self.images is not None) or len(self.sources) > 1
         if on_disk + (self.mannequin is not None) + (self.unavailable is not None) != 1:
             raise ValueError("give either mannequin, or annotations and images, or photos, or unavailable")
+        if self.withheld and (self.mannequin is None or self.layout == "mpii"):
+            raise ValueError("withheld goes with a mannequin set in COCO's layout")
         if self.mannequin is not None:
             named_set(self.mannequin)
         return self

@@ -259,7 +259,7 @@ def check_names(loaded: LoadedSpec) -> None:
         if name not in known:
             listed = ", ".join(known)
             raise loaded.file.error(
-                key, f"{dotted(key)} = {name!r} does not work{nearest(name, known)}: it must be one of {listed}"
+                key, f"{dotted(key)} = {name!r} does not work: it must be one of {listed}{nearest(name, known)}"
             )
 
 

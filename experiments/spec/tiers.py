@@ -147,6 +147,7 @@ class Tier(Strict):
 
     `without`: models and data sets that nothing stands for, and why. `shared`: the budget of `weights: shared`.
     `options`: of every model that stands in, as it was trained. `boxes`: in place of a spec's.
+    `each_alpha`: whether every α is a training of its own; else one network serves all.
     `folder`: where inside the folder of weights all of a tier's lie; left out, the best and the shared ones are apart.
     `title`: what titles say in place of "COCO val". `starts`: what the rows that are compared began with; others stand
     below a line. `also`: by a spec's data set, the further columns of a row's accuracy: people and score.
@@ -158,6 +159,7 @@ class Tier(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     boxes: Literal["ground-truth"] | None = None
     folder: str | None = Field(None, pattern="^[a-z][a-z0-9-]*$")
+    each_alpha: bool = False
     title: str | None = None
     starts: Start | None = None
     also: dict[str, dict[str, Literal["ap", "pck"]]] = Field(default_factory=dict)

@@ -17,7 +17,7 @@ GO_ON = ("train", "train-missing", "evaluate", "run", "fill")
 BY_CTRL_C = 130
 GROUPS = (
     *("predict", "models", "data", "training", "accuracy", "compare", "submission", "speed"),
-    *("gate", "tables", "export", "gpu"),
+    *("gate", "tables", "records", "export", "gpu"),
 )
 """The files of commands, in the order of `sharpose --help`."""
 

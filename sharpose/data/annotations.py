@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import json
 import os
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from sharpose.data.mpii import is_mpii, mpii_as_coco
+from sharpose.data.people import compacted
 from sharpose.pose.skeleton import COCO_CATEGORY, Skeleton, known_skeleton
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import read_text
@@ -38,7 +41,7 @@ APART = "people whose labelled keypoints all lie outside their box"
 CORNERS = "boxes reach beyond their image, as if they were corners (x1 y1 x2 y2); cut at its borders"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageEntry:
     """One row of `images`; height and width are 0 where the file does not give them."""
 
@@ -93,7 +96,8 @@ class PoseFile:
     """A checked keypoint annotation file: images by id, the rows of its keypoint category and their layout.
 
     Rows have integers as ids, `iscrowd` 0 or 1, and, but for crowds, `keypoints`, `num_keypoints` and `area` by the
-    rules above. notes: one line for each rule that was applied.
+    rules above; of a file, without polygons, and whole keypoints in an array. notes: one line for each rule that was
+    applied.
     """
 
     path: Path
@@ -106,11 +110,12 @@ class PoseFile:
     notes: tuple[str, ...] = ()
 
 
-def read_json(path: Path) -> Any:
-    """Parsed JSON. Raises InputError where the file is missing, not text or cut off."""
+def read_json(path: Path, change: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Parsed JSON, each object changed as soon as it is read. Raises InputError for a file that is missing, not text or
+    cut off."""
     text = read_text(path, MAX_JSON_BYTES, "the JSON file")
     try:
-        return json.loads(text)
+        return json.loads(text, object_hook=change)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}: not valid JSON at line {error.lineno} ({error.msg}); broken or cut off, fetch it again"
@@ -128,7 +133,7 @@ def load_pose_file(
     skeleton: replaces its category's layout (same number of keypoints). category: the name of the keypoint category,
     where there are several and none is `person`, or another is meant. findings: where faults are to be collected.
     """
-    content = read_json(path)
+    content = read_json(path, compacted)
     if is_mpii(content):
         if category is not None:
             raise InputError(f"{path}: --category {category}: only goes with annotations in COCO's layout")
@@ -435,7 +440,7 @@ class _RowReader:
         points = row.get("keypoints")
         if category_id not in self.categories:
             self.findings.loss("annotations of an unknown category left out", f"{place} of category {category_id}")
-        elif isinstance(points, list) and any(isinstance(v, int | float) and v > 0 for v in points[2::3]):
+        elif isinstance(points, list | array) and any(isinstance(v, int | float) and v > 0 for v in points[2::3]):
             kind = f"annotations with keypoints left out, as they are of category {self.categories[category_id]!r}"
             self.findings.loss(f"{kind} (choose with --category)", place)
 
@@ -512,11 +517,12 @@ def _category(value: object, wanted: int, kind: str, where: str) -> int:
 
 
 def _numbers(values: object, count: int, where: str, kind: str) -> None:
-    if not isinstance(values, list) or len(values) != count:
+    if not isinstance(values, list | array) or len(values) != count:
         raise _Fault(
             "wrong number of keypoints" if "keypoint" in kind else kind, f"{where} must be a list of {count} numbers"
         )
-    for value in values:
+    # which holds small whole numbers alone
+    for value in () if isinstance(values, array) else values:
         # a whole number of hundreds of digits is finite, and no number to calculate with
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
             raise _Fault(kind, f"{where} holds {value!r}; every value must be a finite number")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from sharpose.data.annotations import ImageEntry, PoseFile, clip_box, load_detec
 from sharpose.data.augment import Augmentation, Draw, change_pixels
 from sharpose.data.images import read_image
 from sharpose.data.labels import LabelRule
+from sharpose.data.people import Columns, Instance, Instances, image_ids_of
 from sharpose.pose.geometry import (
     BOX_PADDING,
     affine_warp_matrix,
@@ -35,23 +37,6 @@ TURNED = (
     "the EXIF orientation asks to turn the picture, which is not done: labels count stored pixels (`sharpose data "
     "doctor` counts such pictures)"
 )
-
-
-@dataclass(frozen=True)
-class Instance:
-    """One person to crop. bbox in pixels (x, y, w, h); keypoints (K, 2) and visible (K,) are zero for detections.
-
-    weights (K,): how much each label counts in training.
-    """
-
-    instance_id: int
-    image_id: int
-    bbox_xywh: np.ndarray
-    keypoints: np.ndarray
-    visible: np.ndarray
-    area: float
-    box_score: float
-    weights: np.ndarray
 
 
 class CocoTopDown(Dataset[Sample]):
@@ -108,7 +93,7 @@ class CocoTopDown(Dataset[Sample]):
         self.skeleton = pose_file.skeleton
         self.category_id = pose_file.category_id
         self.images = pose_file.images
-        self.instances = (
+        self.instances: Sequence[Instance] = (
             ground_truth_instances(pose_file, labels)
             if boxes == "ground-truth"
             else _detected_instances(Path(boxes), pose_file)
@@ -119,6 +104,9 @@ class CocoTopDown(Dataset[Sample]):
         self._check_images()
         for line in pose_file.notes:
             note(f"{self.annotations}: {line}")
+        if augmentation is not None:
+            # training reads no row again, and those of COCO would take more memory than its people
+            self.pose_file = replace(pose_file, annotations=[])
         # in memory that workers share, so that it is said once
         self._told_turned = torch.zeros(1, dtype=torch.uint8).share_memory_()
         self._decoded: dict[int, np.ndarray] = {}
@@ -132,7 +120,7 @@ class CocoTopDown(Dataset[Sample]):
     @property
     def image_ids(self) -> list[int]:
         """Ids of the images that hold at least one of the crops, ascending."""
-        return sorted({instance.image_id for instance in self.instances})
+        return image_ids_of(self.instances)
 
     @property
     def pictures(self) -> list[Path]:
@@ -247,9 +235,9 @@ class CocoTopDown(Dataset[Sample]):
             )
 
 
-def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule()) -> list[Instance]:
+def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule()) -> Instances:
     """The people to train and evaluate on: no crowd, a labelled keypoint, a box with positive area inside the image."""
-    instances = []
+    people = Columns(len(pose_file.annotations), pose_file.skeleton.num_keypoints)
     for row in pose_file.annotations:
         if row["iscrowd"] or any(row.get(flag) for flag in labels.without):
             continue
@@ -258,20 +246,18 @@ def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule())
         visible, weights = labels.judge(visible, row.get("keypoint_scores"))
         box = np.array(clip_box(row["bbox"], pose_file.images[row["image_id"]]), dtype=np.float64)
         if visible.any() and box[2] > 0 and box[3] > 0:
-            keypoints, area = points[:, :2].copy(), float(row["area"])
-            instances.append(Instance(row["id"], row["image_id"], box, keypoints, visible, area, 1.0, weights))
-    return instances
+            place = people.add((row["id"], row["image_id"]), box, float(row["area"]), 1.0)
+            people.keypoints[place], people.visible[place], people.weights[place] = points[:, :2], visible, weights
+    return people.people()
 
 
-def _detected_instances(path: Path, pose_file: PoseFile) -> list[Instance]:
-    nothing = np.zeros((pose_file.skeleton.num_keypoints, 2)), np.zeros(pose_file.skeleton.num_keypoints)
-    weights = np.ones(pose_file.skeleton.num_keypoints)
-    instances = []
-    for number, row in load_detections(path, pose_file):
+def _detected_instances(path: Path, pose_file: PoseFile) -> Instances:
+    detections = load_detections(path, pose_file)
+    people = Columns(len(detections), pose_file.skeleton.num_keypoints)
+    for number, row in detections:
         box = np.asarray(row["bbox"], dtype=np.float64)
         # every box is kept; one smaller than a pixel on both sides is looked at as a single pixel
         if box[2:].max() < 1:
             box[2:] = 1.0
-        area, score = float(box[2] * box[3]), float(row["score"])
-        instances.append(Instance(number, row["image_id"], box, *nothing, area, score, weights))
-    return instances
+        people.add((number, row["image_id"]), box, float(box[2] * box[3]), float(row["score"]))
+    return people.people()

@@ -38,7 +38,7 @@ def mean_pose_control(train_annotations: Path | str | Sequence[Path], dataset: C
     ]
 
 
-def people_of(annotations: Path, dataset: CocoTopDown) -> list[Instance]:
+def people_of(annotations: Path, dataset: CocoTopDown) -> Sequence[Instance]:
     """Return the labelled people of a training file, with the keypoints of `dataset`."""
     pose_file = load_pose_file(annotations, None)
     if dataset.by_name is not None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sharpose.data.annotations import PoseFile
+from sharpose.data.annotations import PoseFile, read_json
 from sharpose.runtime.errors import InputError
-from sharpose.runtime.files import sha256_of, write_atomically
+from sharpose.runtime.files import sha256_of, write_atomically, write_json
 
 # what the server counts per image; more are no mistake, but they are not looked at
 COUNTED_PER_IMAGE = 20
@@ -76,6 +76,28 @@ def write_submission(results: Sequence[dict[str, Any]], info: PoseFile, algorith
         counts[row["image_id"]] = counts.get(row["image_id"], 0) + 1
     beyond = sum(count > COUNTED_PER_IMAGE for count in counts.values())
     return Submission(path, sha256_of(path), len(results), len(info.images), len(info.images) - len(counts), beyond)
+
+
+def withhold(annotations: Path, split: str, folder: Path) -> Path:
+    """Write `image_info_<split>.json` in `folder`: what COCO gives of a test split, images and names of categories."""
+    content = read_json(annotations)
+    categories = [
+        {key: row[key] for key in ("id", "name", "supercategory") if key in row} for row in content["categories"]
+    ]
+    path = folder / f"image_info_{split}.json"
+    write_json(path, {"images": content["images"], "categories": categories})
+    return path
+
+
+def read_submission(path: Path) -> list[dict[str, Any]]:
+    """The results in a submission, as a server reads them. Raises InputError where it is not one JSON file in a zip."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (name,) = archive.namelist()
+            results: list[dict[str, Any]] = json.loads(archive.read(name))
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a submission, which is one JSON file in a zip ({error})") from None
+    return results
 
 
 def split_of(image_info: Path) -> str:

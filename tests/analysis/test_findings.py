@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.tables.findings import CLAIMS, FINDINGS, AllClaims, Reader, findings, judged
+from analysis.tables.findings import CLAIMS, FINDINGS, AllClaims, Reader, cost_ratio, findings, judged
 from analysis.tables.statistics import compare, percentile_interval
 from experiments.spec.spec import load_specs
 from experiments.spec.yamlfile import SpecError, YamlFile
@@ -41,6 +41,8 @@ def test_every_value_of_the_paper_that_rows_hold_is_claimed():
         for row in loaded.spec.rows:
             if row.paper.ap is not None or row.paper.pckh is not None or row.paper.images_per_s is not None:
                 assert row.label in compared, (loaded.id, row.label)
+            assert row.paper.gflops is None or row.label in named.cost, (loaded.id, row.label)
+            assert row.paper.params is None or row.label in named.params, (loaded.id, row.label)
 
 
 def test_a_row_that_is_not_there_is_named():
@@ -55,6 +57,16 @@ def test_the_committed_file_is_what_is_printed():
     # every link leads to a record or a file of raw numbers
     for target in set(re.findall(r"\]\(\.\./(results/[^)]+)\)", text)):
         assert (ROOT.parent / target).is_file(), target
+
+
+def test_fewer_multiply_adds_are_a_ratio():
+    lines = [line for line in Path(FINDINGS).read_text().splitlines() if "GFLOPs, SHaRPose-B 384x288 ÷" in line]
+    (said,) = lines
+    # the paper's quarter: 32.9 of 44.1
+    assert "| 0.75 × | 0.75 × |" in said and "| holds |" in said
+    reader = Reader(Store(published_only=True))
+    # a saving, and not the paper's
+    assert cost_ratio("table8", "Coarse-Sel-Fine", "None-Fine", reader).verdict == "in part"
 
 
 def test_speeds_that_do_not_hold_are_said_too():

@@ -7,10 +7,11 @@ import json
 
 import pytest
 
+from analysis.tables.footers import DASH
 from analysis.tables.render import FORMATS, SUFFIXES, blocks, render
 from analysis.tables.tables import build, superscript
 from experiments.cells.cells import cells
-from experiments.cells.provenance import local_device
+from experiments.cells.provenance import Device, local_device
 from experiments.spec.catalog import Catalog, Places
 from experiments.spec.spec import FOLDER, load_spec, load_specs
 from results.store import Record, Store
@@ -112,13 +113,17 @@ def test_the_papers_speeds_stand_apart_from_ours(catalog, store):
 def test_models_without_weights_are_one_line(catalog, store):
     said = [line for line in table("table7", catalog, store).footer if "no shared weights of" in line]
     lines = [
-        line for line in said if line.startswith("– accuracy of no reduction, DynamicViT, EViT, ToMe, SHaRPose-B: ")
+        line
+        for line in said
+        if line.startswith("– accuracy of no reduction, DynamicViT, EViT, ToMe, SHaRPose-S, SHaRPose-B: ")
     ]
     assert len(lines) == 1
     assert "keypoint-vit-nano-128x96, dynamicvit-nano-128x96, evit-nano-128x96" in lines[0]
     # and the same systems' trainings with other seeds
     assert [line.partition(":")[0] for line in said if line not in lines] == [
-        f"– training with seed {seed} of no reduction, DynamicViT, EViT, ToMe, SHaRPose-B" for seed in (1, 2)
+        f"– training with seed {seed} of {rows}"
+        for seed in (1, 2)
+        for rows in ("no reduction, DynamicViT, EViT, ToMe, SHaRPose-B", "SHaRPose-S")
     ]
 
 
@@ -225,3 +230,49 @@ def test_tables_are_exported_to_files(monkeypatch, capsys, tmp_path):
     names = [path.rpartition("/")[2] for path in json.loads(said.out)]
     assert code == 0 and names == [f"table6{part}.{suffix}" for part in "ab" for suffix in ("txt", "md", "csv", "tex")]
     assert run_cli(monkeypatch, capsys, "export", "--format", "html", "--out", str(tmp_path))[0] == 2
+
+
+PAPER_TABLES = ("table1", "table2", "table3", "table4", "table5", "table6a", "table6b", "table7", "table8")
+
+
+@pytest.mark.parametrize("tier", ["nano", "paper"])
+@pytest.mark.parametrize("name", PAPER_TABLES)
+def test_every_blank_cell_says_why(name, tier, tmp_path):
+    """With what is published, on a device that nobody has timed anything on."""
+    loaded, here = load_spec(FOLDER / f"{name}.yaml"), Device("cpu", "a processor that nobody has", 1)
+    catalog, published = Catalog(tier), Store(published_only=True)
+    built = build(loaded, catalog, here, published)
+    said = [line for line in built.footer if line.startswith(DASH)]
+    assert not any("add one to" in line for line in said)
+    rows = dict(zip(built.frame["label"], built.shown.to_dict("records"), strict=True))
+    blank = [(label, header) for label, texts in rows.items() for header, text in texts.items() if text == DASH]
+    assert blank
+    for label, header in blank:
+        if header.endswith("(paper)"):
+            assert any(line.startswith(f"{DASH} in a column of the paper") for line in said), (label, header)
+            continue
+        # a difference to the paper, or to another row, is blank where one side is
+        source = built.sources.get(header)
+        words = {"accuracy": "accuracy", "ap_seeds": "training", "throughput": "throughput", "cost": "cost"}
+        word = words[(source.measure if source else None) or "accuracy"]
+        own = [line for line in said if word in line.partition(":")[0] and label in line]
+        no_paper = source is not None and source.key.endswith("delta_percent")
+        # what a row's own accuracy lacks is said of the row, not of each of its trainings
+        own += [line for line in said if word == "training" and "accuracy of" in line and label in line]
+        assert own or no_paper, (label, header, said)
+
+
+def test_scores_without_an_interval_are_named():
+    (loaded,) = load_specs(["table3"])
+    built = build(loaded, Catalog("nano"), local_device("cpu"), Store(published_only=True))
+    (said,) = [line for line in built.footer if line.startswith("AP50, AP75, AP_L, AP_M, AR of ")]
+    named = said.removeprefix("AP50, AP75, AP_L, AP_M, AR of ").partition(": no interval")[0].split(", ")
+    rows = zip(built.frame["label"], built.shown["AP75 (nano tier)"], strict=True)
+    assert [label for label, text in rows if text != DASH and "[" not in text] == named
+    assert "SHaRPose-B 256x192" in named and "SHaRPose-B 256x192, best" not in said
+
+
+def test_rows_that_ask_for_one_measure_say_so(catalog, store):
+    said = table("table3", catalog, store).footer
+    rows = "SHaRPose-B 256x192, before the budget, SHaRPose-B 256x192, best"
+    assert f"– cost and throughput of {rows}: not asked for." in said

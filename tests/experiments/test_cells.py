@@ -163,7 +163,7 @@ def test_several_trainings_are_of_the_shared_budget_whatever_the_row_has(spec_pa
 
 
 def test_a_model_without_a_stand_in_blocks_accuracy(spec_path, catalog):
-    spec_path.write_text(spec_path.read_text().replace("sharpose-base-256x192", "sharpose-small-384x288"))
+    spec_path.write_text(spec_path.read_text().replace("sharpose-base-256x192", "sharpose-nano-192x144"))
     assert "tier nano has no model that stands for" in by_measure(spec_path, catalog)["0.3", "accuracy"].blocked
 
 
@@ -177,7 +177,8 @@ def test_another_version_of_a_measure_changes_its_records_alone(spec_path, catal
 
 
 def test_an_old_record_is_not_used_after_its_boxes_changed(spec_path, places, tmp_path, write_weights):
-    write_weights(places.weights, "sharpose-base-256x192")
+    # at the paper tier every α has weights of its own
+    write_weights(places.weights, "sharpose-base-256x192-alpha0.3")
     spec_path.write_text(spec_path.read_text().replace("dataset: coco-val}", "dataset: coco-val, boxes: detections}"))
     coco, store = tmp_path / "coco", Store(tmp_path / "results")
     boxes = coco / "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
@@ -206,6 +207,7 @@ def test_the_paper_tier_needs_the_coco_folder(spec_path, places, tmp_path, write
         path = coco / f"annotations/person_keypoints_{split}2017.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({"split": split}))
+    write_weights(places.weights, "sharpose-base-256x192-alpha0.3")
     found = by_measure(spec_path, Catalog("paper", replace(places, coco=coco)))
     assert (found["0.3", "accuracy"].model, found["0.3", "accuracy"].dataset) == ("sharpose-base-256x192", "coco-val")
     assert set(found["0.3", "accuracy"].identity["dataset"]) == {"annotations_sha256"}

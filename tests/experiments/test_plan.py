@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -9,13 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cells.cells import model_identity
-from experiments.cells.provenance import REPOSITORY
+from experiments.cells.cells import cells, model_identity, weights_name
+from experiments.cells.provenance import REPOSITORY, local_device
 from experiments.run import plan as planning
-from experiments.run.plan import GPU_MACS_PER_S, STEP_FORWARDS, lines, plan
+from experiments.run.plan import lines, plan
+from experiments.run.run import run_specs
+from experiments.run.scale import markdown, works
+from experiments.run.work import STEP_FORWARDS, training_work
+from experiments.spec.catalog import Catalog, Places
+from experiments.spec.spec import load_specs
 from results.store import Record, Store
 from sharpose.cli.app import parse_settings
+from sharpose.models.registry import closed_form, resolve_config
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
+from sharpose.training.recipe import load_recipe
 
 SPEC = """
 title: small
@@ -38,12 +47,9 @@ def spec(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """One stored cost of a million million multiply-adds, and speeds on two kinds of devices."""
+    """Stored speeds of a model on two kinds of devices."""
     store = Store(tmp_path / "results")
     model = model_identity("vitpose-base-256x192", {})
-    store.save(
-        Record({"measure": "cost", "version": 1, "model": model}, {"macs_fvcore": 1e12}, "t", "r", "paper-size", {})
-    )
     for kind, speed in (("cpu", 4.0), ("cpu", 5.0), ("cuda", 500.0)):
         identity = {"measure": "throughput", "version": 1, "model": model, "speed": speed}
         origin = {"device": f"the {kind}", "device_kind": kind}
@@ -51,16 +57,27 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def test_hours_follow_from_recipe_people_and_stored_costs(spec: Path, store: Store) -> None:
+def test_hours_follow_from_recipe_people_and_the_closed_form(spec: Path, store: Store) -> None:
     first, second = plan([spec], store=store)
-    passes = 210 * 149_813 * STEP_FORWARDS
-    assert (first.recipe, first.epochs, first.weights) == ("vitpose-base", 210, "vitpose-base-256x192")
-    assert first.gpu_hours == pytest.approx(passes * 1e12 / GPU_MACS_PER_S / 3600)
-    assert first.device_hours == pytest.approx(passes / 5.0 / 3600) and first.device == "the cpu"
-    assert first.evaluation_gpu_hours == pytest.approx(2 * 104_125 * 1e12 / GPU_MACS_PER_S / 3600)
-    assert plan([spec], store=store, device="cuda")[0].device_hours == pytest.approx(passes / 500.0 / 3600)
-    assert (second.gpu_hours, second.device_hours, second.recipe) == (None, None, "hrnet")
-    assert "unknown GPU hours" in "\n".join(lines([second]))
+    crops, macs = 210 * 149_813, closed_form(resolve_config("vitpose-base-256x192")).macs
+    assert (first.recipe, first.epochs, first.weights, first.crops) == (
+        "vitpose-base",
+        210,
+        "vitpose-base-256x192",
+        crops,
+    )
+    assert first.training_macs == pytest.approx(STEP_FORWARDS * crops * macs) and 18.4e9 < macs < 18.6e9
+    assert first.gpu_hours == {
+        name: pytest.approx(2 * first.training_macs / (peak * 0.2) / 3600)
+        for name, peak in (("H100", 989e12), ("A100", 312e12))
+    }
+    assert first.device_hours == pytest.approx(STEP_FORWARDS * crops / 5.0 / 3600) and first.device == "the cpu"
+    assert first.evaluation_macs == pytest.approx(2 * 104_125 * macs)
+    assert plan([spec], store=store, device="cuda")[0].device_hours == pytest.approx(
+        STEP_FORWARDS * crops / 500.0 / 3600
+    )
+    assert (second.device_hours, second.recipe) == (None, "hrnet")
+    assert second.evaluation_macs == pytest.approx(2 * 6_352 * closed_form(resolve_config("hrnet-w48-256x192")).macs)
 
 
 def test_what_is_missing_is_named(spec: Path, store: Store, tmp_path: Path) -> None:
@@ -69,25 +86,95 @@ def test_what_is_missing_is_named(spec: Path, store: Store, tmp_path: Path) -> N
     first, second = plan([spec], store=store, coco=coco)
     assert first.there == [str(coco / "val2017")]
     detections = str(coco / "person_detection_results" / "COCO_val2017_detections_AP_H_56_person.json")
-    assert detections in first.missing and detections not in second.missing
-    assert str(coco / "annotations" / "person_keypoints_train2017.json") in first.missing
+    assert detections in first.data_missing and detections not in second.data_missing
+    assert str(coco / "annotations" / "person_keypoints_train2017.json") in first.data_missing
     assert "weights results/weights/vitpose-base-256x192.safetensors" in first.missing
     assert any("MAE" in one for one in first.missing)
     assert first.command is not None and "--model vitpose-base-256x192" in first.command
 
 
-def test_rows_that_share_weights_are_one_need() -> None:
-    needs = plan(["table6a"])
-    assert [one.weights for one in needs] == ["sharpose-base-256x192"]
-    assert len(needs[0].rows) >= 5
-    # costs and speeds of the paper's models are published with this repository
-    assert needs[0].gpu_hours is not None and 5 < needs[0].gpu_hours < 200
-    assert needs[0].device_hours is not None and needs[0].device_hours > 1000
+def test_every_alpha_is_a_training_of_its_own_priced_by_that_alpha() -> None:
+    needs = {one.weights: one for one in plan(["table6a", "table8"])}
+    base = "sharpose-base-256x192"
+    assert set(needs) == {base, "keypoint-vit-base-256x192", f"{base}-coarse"} | {
+        f"{base}-alpha{alpha}" for alpha in ("0", "0.1", "0.2", "0.3", "0.5", "1")
+    }
+    # Table 8's rows of two stages are those of Table 6; controls and thresholds are trained by nobody
+    assert {"table6a 0.0", "table8 Coarse-Coarse"} == set(needs[f"{base}-alpha0"].rows)
+    assert {"table6a 1.0", "table8 Coarse-NoSel-Fine"} == set(needs[f"{base}-alpha1"].rows)
+    assert {"table6a constant map, 0.3", "table6a 0.3"} < set(needs[f"{base}-alpha0.3"].rows)
+    assert set(needs[base].rows) == {"table6a coarse only", "table6a 0.4", "table8 Coarse-Sel-Fine"}
+    for alpha, name in ((0.0, f"{base}-alpha0"), (0.4, base), (1.0, f"{base}-alpha1")):
+        macs = closed_form(resolve_config(base, alpha=alpha)).macs
+        assert needs[name].training_macs == pytest.approx(3 * 210 * 149_813 * macs)
+    words = shlex.split(needs[f"{base}-alpha0.3"].command or "")
+    assert words[:5] == ["torchrun", "--standalone", "--nproc-per-node", "4", "-m"]
+    assert words[words.index("--workers") + 1 :][:3] == ["8", "--precision", "bf16"]
+    assert parse_settings([words[words.index("--set") + 1]]) == {"model_options": {"alpha": 0.3}}
+    assert "--set" not in (needs[base].command or "")
+
+
+def test_weights_of_another_alpha_are_not_taken(tmp_path: Path) -> None:
+    (loaded,) = load_specs(["table6a"])
+    weights = tmp_path / "weights/sharpose-base-256x192.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    weights.with_suffix(".json").write_text(json.dumps({"sha256": sha256_of(weights)}))
+    coco = tmp_path / "coco"
+    (coco / "annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        (coco / f"annotations/person_keypoints_{split}2017.json").write_text("{}")
+    catalog = Catalog("paper", Places(weights=weights.parent, coco=coco))
+    found = {cell.row: cell for cell in cells(loaded, catalog, local_device("cpu")) if cell.measure == "accuracy"}
+    assert found["0.4"].weights == weights and found["0.4"].blocked is None
+    assert "no weights of sharpose-base-256x192-alpha0.3" in (found["0.3"].blocked or "")
+    # at the nano tier one network serves every α
+    assert weights_name("sharpose-base-256x192", {"alpha": 0.3}) == "sharpose-base-256x192"
+
+
+def test_an_elastic_training_costs_the_mean_of_what_it_draws(store: Store) -> None:
+    recipe = load_recipe("nano").model_copy(update={"alphas": (0.0, 1.0)})
+    macs = [closed_form(resolve_config("sharpose-nano-128x96", alpha=alpha)).macs for alpha in (0.0, 1.0)]
+    work = training_work("sharpose-nano-128x96", {}, recipe, 100, 50, store)
+    assert work.macs_per_crop == pytest.approx(sum(macs) / 2) and work.crops == 100 * recipe.epochs + 50
+
+
+def test_no_training_is_counted_twice_and_the_page_has_the_sums() -> None:
+    needs = plan()
+    assert len({one.weights for one in needs}) == len(needs)
+    each = works(load_specs(tier="paper"))
+    assert sum(one.trainings for one in each) == sum(one.recipe is not None for one in needs)
+    assert sum(one.macs for one in each) == pytest.approx(
+        sum((one.training_macs or 0) + (one.evaluation_macs or 0) for one in needs)
+    )
+    # tables of the paper come first, so that what they ask for stands with them
+    assert each[0].table == "table1" and next(one for one in each if one.table == "figure6").trainings == 0
+    assert markdown() in (REPOSITORY / "docs" / "scale.md").read_text()
+
+
+def test_missing_data_is_said_before_anything_else(spec: Path, store: Store, tmp_path: Path) -> None:
+    said = lines(plan([spec], store=store))
+    assert said[0].startswith("DATA MISSING") and "  annotations/person_keypoints_train2017.json" in said[1:6]
+    # and where other cells can be measured, before they are
+    spec.write_text(spec.read_text().replace("[accuracy, cost, throughput]", "[accuracy, cost]"))
+    heard: list[str] = []
+    run_specs([spec], tier="paper", store=Store(tmp_path / "other"), say=heard.append, measures=["accuracy"])
+    assert heard == []
+    stopped: list[str] = []
+
+    def stop(text: str) -> None:
+        stopped.append(text)
+        if "cost" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_specs([spec], tier="paper", store=Store(tmp_path / "other"), say=stop, measures=["accuracy", "cost"])
+    assert "cannot be measured here: no coco-val here" in stopped[0] and "cost" in stopped[-1]
 
 
 def test_withheld_annotations_are_said(spec: Path) -> None:
     needs = plan(["table4"])
-    assert all(any("not public" in one for one in need.missing) for need in needs)
+    assert all(any("not public" in one for one in need.data_missing) for need in needs)
 
 
 def test_a_codec_is_a_training_of_its_own() -> None:
@@ -114,16 +201,14 @@ def test_a_race_is_trained_by_its_budget(store: Store, tmp_path: Path, monkeypat
     monkeypatch.setenv("SHARPOSE_PHOTOS", str(tmp_path))
     (tmp_path / "people").mkdir()
     (tmp_path / "people/person_keypoints_train.json").write_text("{}")
-    model = model_identity("hrnet-nano-128x96", {})
-    identity = {"measure": "cost", "version": 1, "model": model}
-    store.save(Record(identity, {"macs_fvcore": 1e12}, "t", "r", "paper-size", {}))
     needs = {one.weights: one for one in plan(["table1", "table5"], tier="photos", store=store)}
     # one row of each has no stand-in, and MPII has none at all
     assert list(needs) == ["hrnet-nano-128x96", "vitpose-nano-128x96"]
     one = needs["hrnet-nano-128x96"]
     assert (one.recipe, one.starts_from) == ("photos-nano", "random weights")
     crops = 14.92 * 21_458 + 3 * 16_000
-    assert one.gpu_hours == pytest.approx(crops * STEP_FORWARDS * 1e12 / GPU_MACS_PER_S / 3600)
+    macs = closed_form(resolve_config("hrnet-nano-128x96")).macs
+    assert one.training_macs == pytest.approx(crops * STEP_FORWARDS * macs)
     assert one.there == [str(tmp_path / "people/person_keypoints_train.json")]
     assert str(tmp_path / "people/person_keypoints_train_faces.json") not in one.there
     assert one.command == "sharpose train-missing --tier photos --only hrnet-nano-128x96"
@@ -143,5 +228,5 @@ def test_nothing_is_started_and_torch_is_not_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Nothing was started" in done.stdout and "GPU hours of training" in done.stdout
+    assert "Nothing was started" in done.stdout and "A100 GPU hours" in done.stdout
     assert planning.as_dict([])["assumed"]["forward_passes_per_step"] == 3

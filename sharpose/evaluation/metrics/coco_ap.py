@@ -191,7 +191,7 @@ def _bootstrap(evaluation: Matched, resamples: int, seed: int, every_interval: b
 def _truth_row(row: Mapping[str, Any], pose_file: PoseFile) -> dict[str, Any]:
     keys = ("image_id", "category_id", "iscrowd", "bbox", "area")
     nothing = [0] * (3 * pose_file.skeleton.num_keypoints)
-    known = {"keypoints": row.get("keypoints") or nothing, "num_keypoints": row.get("num_keypoints") or 0}
+    known = {"keypoints": list(row.get("keypoints") or nothing), "num_keypoints": row.get("num_keypoints") or 0}
     return {**{key: row[key] for key in keys}, **known}
 
 

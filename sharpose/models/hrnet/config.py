@@ -39,7 +39,13 @@ def values(image: Size, widths: tuple[int, ...], **more: Any) -> dict[str, Any]:
 W32, W48 = (32, 64, 128, 256), (48, 96, 192, 384)
 
 # A narrow stand-in, at most as costly as sharpose-nano-128x96
-NANO = {"modules": (1, 2, 1), "blocks_per_branch": 2, "stage1_blocks": 2, "stage1_planes": 16, "stem_channels": 32}
+NANO: dict[str, Any] = {
+    "modules": (1, 2, 1),
+    "blocks_per_branch": 2,
+    "stage1_blocks": 2,
+    "stage1_planes": 16,
+    "stem_channels": 32,
+}
 
 # 256x256 is MPII's size, with its 16 keypoints
 SIZES: dict[str, dict[str, Any]] = {
@@ -48,6 +54,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "hrnet-w48-384x288": values((384, 288), W48),
     "hrnet-w48-256x256": values((256, 256), W48, num_keypoints=16),
     "hrnet-nano-128x96": values((128, 96), (16, 32, 64, 128), **NANO),
+    # without the last branch, as 144 is no multiple of its stride, 32
+    "hrnet-nano-192x144": values((192, 144), (16, 32, 64), **{**NANO, "modules": (1, 2)}),
     "hrnet-nano-128x128-mpii": values((128, 128), (16, 32, 64, 128), **NANO, num_keypoints=16),
 }
 

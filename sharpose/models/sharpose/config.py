@@ -190,6 +190,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "sharpose-nano-128x96": values((128, 96), 96, 0.4, 0.95, **NANO),
     "sharpose-nano-192x144": values((192, 144), 96, 0.3, 0.95, **NANO),
     "sharpose-nano-128x128-mpii": values((128, 128), 96, 0.4, 0.95, **NANO, **MPII),
+    # half as wide, as Small is half of Base
+    "sharpose-nano-small-128x96": values((128, 96), 48, 0.5, 0.95, **NANO),
+    "sharpose-nano-small-192x144": values((192, 144), 48, 0.5, 0.95, **NANO),
 }
 
 

@@ -97,6 +97,10 @@ STEM = {"stacks": 3, "stem_widths": (48, 96, 192)}
 D6 = {**STEM, "depth": 2, "num_heads": 8}
 D24 = {**STEM, "depth": 8, "num_heads": 12}
 MPII = {"num_keypoints": 16}
+NANO_STEM: dict[str, Any] = {
+    **{"stacks": 3, "num_heads": 6, "embed_dim": 96, "stem_widths": (16, 32, 64), "stem_modules": (1, 1)},
+    **{"stem_blocks_per_branch": 1, "stem_stage1_blocks": 1, "stem_stage1_planes": 16, "stem_channels": 32},
+}
 
 SIZES: dict[str, dict[str, Any]] = {
     "tokenpose-t-256x192": values((256, 192), (16, 12), **T),
@@ -108,6 +112,10 @@ SIZES: dict[str, dict[str, Any]] = {
     "tokenpose-l-d24-256x256": values((256, 256), (4, 4), **D24, **MPII),
     # a small stand-in, at most as costly as sharpose-nano-128x96
     "tokenpose-nano-128x96": values((128, 96), (8, 8), depth=4, num_heads=6, embed_dim=96),
+    # with a small convolutional stem: L/D6 with as many blocks, L/D24 with half of them
+    "tokenpose-nano-d6-128x96": values((128, 96), (2, 2), **NANO_STEM, depth=2),
+    "tokenpose-nano-d12-192x144": values((192, 144), (3, 2), **NANO_STEM, depth=4),
+    "tokenpose-nano-d12-128x128-mpii": values((128, 128), (2, 2), **NANO_STEM, depth=4, **MPII),
 }
 
 SYSTEM = System(

@@ -53,7 +53,7 @@ WIDTHS: dict[str, dict[str, Any]] = {
     "huge": {"embed_dim": 1280, "depth": 32, "num_heads": 16, "drop_path": 0.55},
 }
 
-# The token count of 256x192 at a small width; from the 16x12 grid, one doubling gives heatmaps of a quarter of the crop
+# The token counts of 256x192 and 384x288 at a small width; from patches of 8, one doubling gives heatmaps of a quarter
 NANO = {
     "patch_size": 8,
     "depth": 6,
@@ -76,6 +76,9 @@ SIZES: dict[str, dict[str, Any]] = {
     },
     "vitpose-base-simple-256x192": values((256, 192), head="simple", **WIDTHS["base"]),
     "vitpose-nano-128x96": values((128, 96), embed_dim=96, **NANO),
+    "vitpose-nano-192x144": values((192, 144), embed_dim=96, **NANO),
+    # half as wide, as Small is half of Base
+    "vitpose-nano-small-128x96": values((128, 96), embed_dim=48, **NANO),
 }
 
 SYSTEM = System(

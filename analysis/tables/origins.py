@@ -1,0 +1,161 @@
+"""Where a number comes from: its place in a table, what determines it, and the files, code and machine behind it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.tables.columns import AMOUNTS, SCORES, score_bounds, with_interval
+from analysis.tables.footers import DASH
+from analysis.tables.starts import read_start, seen_text
+from experiments.cells.cells import PAPER_SIZE, Cell
+from experiments.spec.catalog import EMBEDDED, brief
+from experiments.spec.spec import LoadedSpec
+from results.store import Record
+
+DIGESTS = ("annotations_sha256", "pictures_sha256", "boxes_sha256")
+PACKAGES = ("python", "torch", "numpy", "opencv-python-headless", "pycocotools")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric as tables print it, and the paper's value of that row."""
+
+    name: str
+    text: str
+    paper: float | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of one cell: `facts` are pairs of a word and what it says; without a record `values` are dashes."""
+
+    place: str
+    run_id: str | None
+    values: tuple[Value, ...]
+    facts: tuple[tuple[str, str], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        values = {one.name: {"text": one.text, "paper": one.paper} for one in self.values}
+        return {"place": self.place, "run_id": self.run_id, "values": values, **dict(self.facts)}
+
+
+def origin(
+    cell: Cell, record: Record | None, loaded: LoadedSpec, column: str | None = None, others: Sequence[Cell] = ()
+) -> Origin:
+    """The origin of a cell's number; of the metric that `column` names, or of all. others: further cells it fills."""
+    (row,) = (row for row in loaded.spec.rows if row.label == cell.row)
+    papers = row.paper.model_dump()
+    values = [Value(name, text, papers.get(name)) for name, text in texts(cell, record, column)]
+    facts = [("table", loaded.spec.title), ("asked for", asked_for(cell, loaded.settings(row).model))]
+    if record is None:
+        facts += [("not stored", cell.blocked or "not measured yet"), ("measure it", run_command(cell))]
+    else:
+        facts += [*determined_by(cell, record), *made_by(record)]
+        again = [f"sharpose verify {record.run_id}", run_command(cell) + " --again"]
+        facts += [("again", " (compares), ".join(again) + " (stores)")]
+        facts += [("stands also in", "; ".join(dict.fromkeys(one.name for one in others)))] if others else []
+    return Origin(cell.name, cell.run_id, tuple(values), tuple(facts))
+
+
+def unplaced(record: Record) -> Origin:
+    """The origin of a record that no table asks for now: a benchmark, or what specs or weights have left behind."""
+    metrics = {name: value for name, value in record.metrics.items() if isinstance(value, int | float)}
+    values = tuple(Value(name, f"{value:g}", None) for name, value in metrics.items())
+    facts = [("not in a table", "no cell of a table has this number now"), *made_by(record)]
+    return Origin(f"{record.spec} {record.row}: {record.measure}", record.run_id, values, tuple(facts))
+
+
+def texts(cell: Cell, record: Record | None, column: str | None) -> Iterator[tuple[str, str]]:
+    """The metrics that a column means, or all of a measure, as tables print them."""
+    if record is None:
+        yield column or cell.measure, DASH
+        return
+    metrics = record.metrics
+    # the mean over trainings is made of the AP of each
+    named = "ap" if column == "ap_seeds" else column
+    if cell.measure == "accuracy":
+        names = [named] if named in SCORES else [name for name in SCORES if metrics.get(name) is not None]
+        for name in names:
+            yield name, with_interval(metrics, name, score_bounds(metrics, name)) or DASH
+        if metrics.get("refine_rate") is not None:
+            yield "refined", f"{100 * metrics['refine_rate']:.1f} %"
+    elif cell.measure == "cost":
+        for name in [named] if named in AMOUNTS else AMOUNTS:
+            yield name, f"{metrics[AMOUNTS[name].metric] / AMOUNTS[name].scale:.3f}{AMOUNTS[name].unit}"
+    elif cell.measure == "throughput":
+        yield "images_per_s", f"{metrics['images_per_s']:#.4g} (rounds took {span(metrics['samples_ms'])} ms)"
+        if metrics.get("reference_images_per_s"):
+            reference = metrics["reference_run_id"]
+            yield "speed", f"{metrics['images_per_s'] / metrics['reference_images_per_s']:.3f} of run {reference}"
+    else:
+        yield "people", f"{metrics['people']:,}"
+
+
+def span(samples: Sequence[float]) -> str:
+    return f"{min(samples):.1f} to {max(samples):.1f}"
+
+
+def asked_for(cell: Cell, model: str) -> str:
+    """The measure and the model, and for which of the paper's it stands."""
+    where = "at every tier" if cell.tier == PAPER_SIZE else f"tier {cell.tier}"
+    stands = "" if model == cell.model else f", which stands for {model}"
+    options = ", ".join(f"{name} {value}" for name, value in cell.options.items())
+    return f"{cell.measure}, {where}, of {cell.model}{stands}" + (f" ({options})" if options else "")
+
+
+def determined_by(cell: Cell, record: Record) -> Iterator[tuple[str, str]]:
+    """Weights and their start, people, boxes and digests of the files; or how a speed is measured."""
+    identity, metrics = record.identity, record.metrics
+    if cell.weights is not None:
+        yield "weights", f"{brief(cell.weights)}, sha256 {identity['weights_sha256']}"
+        start = read_start(cell.weights)
+        yield "began with", "not noted" if start is None else start.text
+        if start is not None:
+            yield "crops seen", seen_text(start.crops, start.own)
+    if cell.dataset is not None:
+        size = f"{metrics.get('annotated_people', metrics.get('people')):,} people in {metrics['images']:,} images"
+        boxes = "annotated boxes" if cell.boxes == "ground-truth" else "detected boxes"
+        yield "people", f"{cell.dataset} ({size}), {boxes}, {'with' if cell.flip_test else 'without'} flip test"
+    for name in DIGESTS:
+        if metrics.get(name):
+            yield name.replace("_", " "), str(metrics[name])
+    if record.measure == "throughput":
+        keys = ("batch_size", "precision", "mode", "scope", "refine_rate")
+        yield "timed", ", ".join(f"{key} {identity[key]}" for key in keys if key in identity)
+
+
+def made_by(record: Record) -> Iterator[tuple[str, str]]:
+    """Code, machine and time."""
+    made = record.provenance
+    changed = made.get("git_dirty")
+    dirty = ", changes unknown" if changed is None else ", with changes that are in no commit" if changed else ""
+    yield "record", f"{record.run_id}, {'published' if record.published else 'of this machine'}"
+    yield "commit", f"{made.get('git_commit') or 'not noted'}{dirty}"
+    took = f", took {made['seconds']:,.0f} s" if "seconds" in made else ""
+    yield "measured", f"{made.get('utc', 'not noted')} on {made.get('device', 'a device not noted')}{took}"
+    versions = made.get("versions", {})
+    yield "versions", ", ".join(f"{name} {versions[name]}" for name in PACKAGES if name in versions)
+    yield "by", str(made.get("command", "not noted"))
+
+
+def run_command(cell: Cell) -> str:
+    """How the harness measures a cell."""
+    tier = [] if cell.tier in (EMBEDDED, PAPER_SIZE) else ["--tier", cell.tier]
+    return shlex.join(["sharpose", "run", cell.spec, "--measure", cell.measure, *tier])
+
+
+def lines(origins: Sequence[Origin]) -> list[str]:
+    """For people: a paragraph for each cell."""
+    text: list[str] = []
+    for one in origins:
+        text += [one.place]
+        room = max(len(word) for word, _ in one.facts)
+        for value in one.values:
+            paper = "" if value.paper is None else f"  (paper: {value.paper:g})"
+            text.append(f"  {value.name:{room}}  {value.text}{paper}")
+        text += [f"  {word:{room}}  {said}" for word, said in one.facts] + [""]
+    return text[:-1]

@@ -1,0 +1,126 @@
+"""A cell by what people call it: `table3:ViTPose-B 256x192:ap`, or the run id that its record is named after.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from experiments.cells.cells import PAPER_SIZE, Cell, cells
+from experiments.cells.provenance import Device
+from experiments.spec.catalog import EMBEDDED, Catalog
+from experiments.spec.spec import LoadedSpec, Measure, load_specs
+from experiments.spec.yamlfile import SpecError, nearest
+from results.store import RUN_ID_LENGTH, Record, Store
+from sharpose.runtime.errors import InputError
+
+RUN_ID = re.compile(rf"[0-9a-f]{{4,{RUN_ID_LENGTH}}}")
+MEASURES: dict[str, Measure] = {
+    "accuracy": "accuracy",
+    "predictions": "predictions",
+    **dict.fromkeys(("cost", "params", "gflops"), "cost"),
+    **dict.fromkeys(("throughput", "images_per_s", "speed", "batch_size", "refine_rate"), "throughput"),
+}
+"""The measure behind a column, or of that name; of every other column it is accuracy."""
+SEEDS = "ap_seeds"
+
+
+@dataclass(frozen=True)
+class Address:
+    """The cells of a table's row, and the column that was named, None where none was."""
+
+    cells: tuple[Cell, ...]
+    column: str | None
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a word is a run id or the beginning of one, not the name of a table."""
+    return RUN_ID.fullmatch(text) is not None
+
+
+def find_record(prefix: str, store: Store) -> Record:
+    """The stored record whose run id begins so. Raises InputError where none does, or more than one."""
+    found = [record for record in store.records() if record.run_id.startswith(prefix)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(f"no stored record has a run id that begins with {prefix}; the CSVs of tables name them")
+    several = ", ".join(sorted(record.run_id for record in found)[:5])
+    raise InputError(f"{len(found)} run ids begin with {prefix} ({several}); give more digits")
+
+
+def tier_of(record: Record) -> str:
+    """The tier at whose cells a record is found; costs and speeds are the same at all."""
+    return EMBEDDED if record.tier == PAPER_SIZE else record.tier
+
+
+def device_of(record: Record, here: Device) -> Device:
+    """The device that a speed was measured on; of other records any will do."""
+    if record.measure != "throughput":
+        return here
+    name, threads = record.identity["device"], record.identity["threads"]
+    return Device("cuda" if threads is None else "cpu", name, threads)
+
+
+def places_of(record: Record, catalog: Catalog, here: Device, specs: Iterable[LoadedSpec] | None = None) -> list[Cell]:
+    """Every cell of the specs (by default of all) that a record fills, that which asked for it first coming first."""
+    device = device_of(record, here)
+    found = [
+        cell
+        for loaded in (load_specs() if specs is None else specs)
+        if not loaded.spec.tiers or catalog.name in loaded.spec.tiers
+        for cell in cells(loaded, catalog, device)
+        if cell.run_id == record.run_id
+    ]
+    return sorted(found, key=lambda cell: (cell.spec, cell.row) != (record.spec, record.row))
+
+
+def find_cells(text: str, catalog: Catalog, device: Device) -> Address:
+    """The cells that `TABLE:ROW` or `TABLE:ROW:COLUMN` means; a row by its label or the beginning of one.
+
+    Raises SpecError, naming what is nearest, where there is no such table, row or column, or more than one row.
+    """
+    table, _, rest = text.partition(":")
+    specs = load_specs([table], catalog.name)
+    if not rest:
+        raise SpecError(f"{text!r} names no row; write {specs[0].id}:{specs[0].spec.rows[0].label}")
+    row, _, column = rest.rpartition(":")
+    found = [(loaded, label) for loaded in specs for label in rows_called(rest, loaded)]
+    named: str | None = None
+    if not found and row:
+        found, named = [(loaded, label) for loaded in specs for label in rows_called(row, loaded)], column.lower()
+    if not found:
+        labels = [one.label for loaded in specs for one in loaded.spec.rows]
+        # labels may hold colons, so what is no row with one may be one without
+        raise SpecError(f"{text!r}: no row of {table} is called {row or rest!r}{nearest(row or rest, labels)}")
+    if len(found) > 1:
+        several = "; ".join(f"{loaded.id}:{label}" for loaded, label in found[:6])
+        raise SpecError(f"{text!r} means {len(found)} rows: {several}")
+    loaded, label = found[0]
+    every = [cell for cell in cells(loaded, catalog, device) if cell.row == label]
+    if named is None:
+        return Address(tuple(cell for cell in every if cell.seed is None), None)
+    check_column(text, named, loaded)
+    measure = MEASURES.get(named, "accuracy")
+    chosen = [cell for cell in every if cell.measure == measure and (cell.seed is not None) == (named == SEEDS)]
+    if not chosen:
+        raise SpecError(f"{text!r}: the row has no {measure}")
+    return Address(tuple(chosen), named)
+
+
+def check_column(text: str, column: str, loaded: LoadedSpec) -> None:
+    """Raise SpecError unless the table has a column, or a measure, of that name."""
+    known = [*loaded.spec.columns, *loaded.spec.measure]
+    if column not in known:
+        raise SpecError(f"{text!r}: {loaded.id} has no column {column!r}{nearest(column, known)}")
+
+
+def rows_called(name: str, loaded: LoadedSpec) -> Sequence[str]:
+    """Labels equal to `name`, else those that begin with it, in any case."""
+    labels = [row.label for row in loaded.spec.rows]
+    if name in labels:
+        return [name]
+    return [label for label in labels if label.casefold().startswith(name.casefold())]

@@ -1,0 +1,327 @@
+"""How well could an early exit be decided? Coarse OKS and gain predicted, across folds of pictures, from what is there.
+
+    python -m experiments.tools.quality_study mannequin-test
+    python -m experiments.tools.quality_study --show
+
+Every group of inputs (quality token, heatmap peaks, heatmap entropy, flip disagreement, box) gets a linear ridge and a
+kernel ridge with a Gaussian kernel; nobody is predicted by a fit that saw a person of the same picture. A line per fit
+is added to docs/quality-study.jsonl; `--show` prints them as a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.cells.provenance import REPOSITORY, local_device, provenance
+from experiments.tools.module import run
+
+if TYPE_CHECKING:
+    from sharpose.data.coco import CocoTopDown
+    from sharpose.evaluation.metrics.evaluators import Evaluator
+
+LOG = REPOSITORY / "docs" / "quality-study.jsonl"
+FOLDS, RESAMPLES = 10, 1000
+PENALTIES = np.logspace(-4, 4, 17)
+LOSS = 0.003
+"""AP that leaving early may cost, as a fraction."""
+STEPS = 100
+"""Shares of people that are tried: hundredths."""
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class People:
+    """N people in the data set's order: inputs (N, values) by name, OKS of both stages (2, N), the model's own quality,
+    their pictures' ids and crops' areas (N,), and keypoints with scores (2, N, K, 3)."""
+
+    inputs: Mapping[str, Array]
+    oks: Array
+    quality: Array
+    pictures: Array
+    keypoints: Array
+    dataset: CocoTopDown
+    areas: Array
+
+    @property
+    def targets(self) -> dict[str, Array]:
+        """What is to be predicted: how good the coarse result is, and what the fine one adds."""
+        return {"coarse OKS": self.oks[0], "gain": self.oks[1] - self.oks[0]}
+
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "quality token": ("token",),
+    "peaks": ("peaks",),
+    "entropy": ("entropy",),
+    "flip disagreement": ("flip",),
+    "box": ("box",),
+    "peaks, entropy, box": ("peaks", "entropy", "box"),
+    "all but flip": ("token", "peaks", "entropy", "box"),
+    "all": ("token", "peaks", "entropy", "flip", "box"),
+}
+
+
+def folds_of(pictures: Array, folds: int = FOLDS, seed: int = 0) -> Array:
+    """The fold of every person (N,): people of one picture share it."""
+    known, place = np.unique(pictures, return_inverse=True)
+    return np.random.default_rng(seed).permutation(np.arange(len(known)) % folds)[place]
+
+
+def ridge(inputs: Array, target: Array, others: Array) -> Array:
+    """Predictions for `others` by linear ridge regression, its penalty chosen by the leave-one-out error."""
+    mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
+    spread[spread < 1e-9] = 1.0
+    known, new = (inputs - mean) / spread, (others - mean) / spread
+    return dual(known @ known.T, new @ known.T, target)
+
+
+def kernel_ridge(inputs: Array, target: Array, others: Array) -> Array:
+    """The same with a Gaussian kernel, as wide as the median distance between people."""
+    mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
+    spread[spread < 1e-9] = 1.0
+    known, new = (inputs - mean) / spread, (others - mean) / spread
+    apart, across = distances(known, known), distances(new, known)
+    width = np.median(apart[~np.eye(len(known), dtype=bool)])
+    return dual(np.exp(-apart / width), np.exp(-across / width), target)
+
+
+def distances(first: Array, second: Array) -> Array:
+    """Squared distances (len(first), len(second))."""
+    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None]
+    return np.maximum(squares - 2 * first @ second.T, 0.0)
+
+
+def dual(kernel: Array, across: Array, target: Array) -> Array:
+    """Kernel ridge around the mean of the target; of `PENALTIES` the one with the least leave-one-out error."""
+    values, vectors = np.linalg.eigh(kernel)
+    values = np.maximum(values, 0.0)
+    middle = target.mean()
+    turned = vectors.T @ (target - middle)
+    best: tuple[float, Array] | None = None
+    for penalty in PENALTIES * max(values.mean(), 1e-12):
+        shrunk = 1 / (values + penalty)
+        weights = vectors @ (shrunk * turned)
+        # the residual of a point that its own fit left out (Golub, Heath and Wahba 1979)
+        left_out = weights / ((vectors**2) @ shrunk)
+        error = float((left_out**2).mean())
+        if best is None or error < best[0]:
+            best = error, weights
+    assert best is not None
+    return middle + across @ best[1]
+
+
+FITS = {"ridge": ridge, "kernel ridge": kernel_ridge}
+
+
+def cross_fitted(inputs: Array, target: Array, pictures: Array, fit: str) -> Array:
+    """What everybody is predicted by a fit to people of other pictures."""
+    folds, predicted = folds_of(pictures), np.empty(len(target))
+    for fold in np.unique(folds):
+        own = folds == fold
+        predicted[own] = FITS[fit](inputs[~own], target[~own], inputs[own])
+    return predicted
+
+
+def r_squared(target: Array, predicted: Array) -> float:
+    return float(1 - ((target - predicted) ** 2).sum() / ((target - target.mean()) ** 2).sum())
+
+
+def r_squared_interval(target: Array, predicted: Array, pictures: Array, seed: int = 0) -> tuple[float, float]:
+    """The 95 % bootstrap interval of R², pictures resampled."""
+    _, place = np.unique(pictures, return_inverse=True)
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(RESAMPLES):
+        times = np.bincount(rng.integers(0, place.max() + 1, place.max() + 1), minlength=place.max() + 1)[place]
+        mean = np.average(target, weights=times)
+        found.append(1 - (times * (target - predicted) ** 2).sum() / (times * (target - mean) ** 2).sum())
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def ap_of(people: People, refined: Array) -> float:
+    """COCO's AP where `refined` (N,) people take the fine result and the others the coarse one, boxes annotated."""
+    from sharpose.evaluation.metrics.coco_ap import coco_ap
+    from sharpose.evaluation.metrics.postprocess import clean_detections
+
+    dataset = people.dataset
+    chosen = people.keypoints[refined.astype(int), np.arange(len(refined))]
+    ids = np.array([one.instance_id for one in dataset.instances])
+    kept, scores = clean_detections(
+        people.pictures, ids, chosen[..., :2], chosen[..., 2], np.ones(len(ids)), people.areas, dataset.skeleton.sigmas
+    )
+    results = [
+        {
+            "image_id": int(people.pictures[row]),
+            "category_id": dataset.category_id,
+            "keypoints": chosen[row].ravel().tolist(),
+            "score": float(scores[row]),
+        }
+        for row in kept
+    ]
+    return coco_ap(dataset.pose_file, results, resamples=0, evaluator=quickest()).ap or 0.0
+
+
+def quickest() -> Evaluator:
+    """The evaluator that gives the same numbers in less time, where it is installed."""
+    return "pycocotools" if find_spec("hotcoco") is None else "hotcoco"
+
+
+def share_leaving(people: People, stays: Array, loss: float = LOSS) -> float:
+    """The largest share that may leave, those with the highest `stays` first, for at most `loss` of AP.
+
+    Halved between what is known to cost less and more, to a hundredth, as AP falls nearly steadily with the share.
+    """
+    order, whole = np.argsort(-stays, kind="stable"), ap_of(people, np.ones(len(stays), dtype=bool))
+    within, beyond = 0, STEPS
+    while beyond - within > 1:
+        middle = (within + beyond) // 2
+        refined = np.ones(len(stays), dtype=bool)
+        refined[order[: round(len(stays) * middle / STEPS)]] = False
+        within, beyond = (middle, beyond) if whole - ap_of(people, refined) <= loss else (within, middle)
+    return within / STEPS
+
+
+def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> People:
+    """Run both stages, and the coarse one on mirrored crops too, and keep what is known before the fine stage."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    from sharpose.codecs.choice import codec_of
+    from sharpose.data.batches import sample_batches
+    from sharpose.data.coco import CocoTopDown
+    from sharpose.data.locate import find_data
+    from sharpose.inference.pipeline import place
+    from sharpose.inference.stages import oks
+    from sharpose.models import create_model
+    from sharpose.pose.flip import flip_back
+    from sharpose.pose.normalise import normalise
+    from sharpose.runtime.progress import Reporter
+    from sharpose.weights.files import load_weights
+
+    model: Any = create_model(model_name, quality_threshold=None).eval()
+    load_weights(model, weights)
+    codec, source = codec_of(model.config), find_data(data, None)
+    dataset = CocoTopDown(source.annotations, source.images, image_size=model.config.image_size, warp=codec.warp)
+    tokens: list[Any] = []
+    model.quality_predictor.register_forward_pre_hook(lambda module, inputs: tokens.append(inputs[0]))
+    parts: dict[str, list[Any]] = {}
+    with torch.inference_mode(), Reporter(f"{data} by {model_name}", len(dataset)) as report:
+        for batch in sample_batches(DataLoader(dataset, batch_size=batch_size)):
+            images = normalise(batch["image"])
+            output = model(images)
+            mirrored = model.head(model.coarse(images.flip(-1)).keypoint_tokens)
+            mirrored = flip_back(mirrored, dataset.skeleton.flip_pairs, shift=codec.flip_shift)
+            where = (batch["center"], batch["scale"], codec)
+            coarse, fine, other = (place(m, *where) for m in (output.coarse_heatmaps, output.heatmaps, mirrored))
+            sides = batch["scale"].prod(dim=1).sqrt()
+            rows = {
+                "token": tokens[0],
+                "peaks": coarse[1],
+                "entropy": entropy(output.coarse_heatmaps),
+                "flip": torch.log1p(100 * (coarse[0] - other[0]).norm(dim=2) / sides[:, None]),
+                "box": sides.log()[:, None],
+                "quality": output.quality,
+                "areas": batch["scale"].double().prod(dim=1),
+                "keypoints": torch.stack([torch.cat([p, s[..., None]], 2).double() for p, s in (coarse, fine)], dim=1),
+                "pictures": batch["image_id"],
+            }
+            tokens.clear()
+            for name, values in rows.items():
+                parts.setdefault(name, []).append(values.numpy())
+            report.at(sum(map(len, parts["pictures"])))
+    found = {name: np.concatenate(part) for name, part in parts.items()}
+    keypoints = found["keypoints"].transpose(1, 0, 2, 3)
+    inputs = {name: found[name].reshape(len(found[name]), -1).astype(np.float64) for name in GROUPS["all"]}
+    both = np.stack([oks(stage[..., :2], dataset) for stage in keypoints])
+    quality = found["quality"].astype(np.float64)
+    return People(inputs, both, quality, found["pictures"], keypoints, dataset, found["areas"])
+
+
+def entropy(heatmaps: Any) -> Any:
+    """Entropy (B, K), in nats, of heatmaps as distributions over pixels; negative values count nothing."""
+    mass = heatmaps.clamp(min=0).flatten(2).double()
+    shares = mass / mass.sum(dim=2, keepdim=True).clamp(min=1e-12)
+    return -(shares * shares.clamp(min=1e-12).log()).sum(dim=2)
+
+
+def study(people: People) -> list[dict[str, Any]]:
+    """Every fit, and beside them the model's own prediction and the truth."""
+    lines: list[dict[str, Any]] = []
+
+    def add(name: str, target: str, fit: str, predicted: Array) -> None:
+        truth = people.targets[target]
+        low, high = r_squared_interval(truth, predicted, people.pictures)
+        # who is good already, or gains least, leaves first
+        stays = predicted if target == "coarse OKS" else -predicted
+        share = share_leaving(people, stays)
+        values = {"r2": r_squared(truth, predicted), "r2_low": low, "r2_high": high, "share_leaving": share}
+        lines.append({"inputs": name, "target": target, "fit": fit, **values})
+
+    add("the model's own prediction", "coarse OKS", "as trained", people.quality)
+    for target, truth in people.targets.items():
+        for name, parts in GROUPS.items():
+            inputs = np.concatenate([people.inputs[part] for part in parts], axis=1)
+            for fit in FITS:
+                add(name, target, fit, cross_fitted(inputs, truth, people.pictures, fit))
+        add("the truth", target, "oracle", truth)
+    return lines
+
+
+def table(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The log as a Markdown table: a row per data set and inputs, R² and who may leave for each target and fit."""
+    columns = [(target, fit) for target in ("coarse OKS", "gain") for fit in FITS]
+    head = ["people", "inputs", *(f"{target}, {fit}" for target, fit in columns)]
+    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    found: dict[tuple[str, str], dict[tuple[str, str], Mapping[str, Any]]] = {}
+    for line in lines:
+        fits = FITS if line["fit"] not in FITS else (line["fit"],)
+        for fit in fits:
+            found.setdefault((line["data"], line["inputs"]), {})[line["target"], fit] = line
+    for (data, name), cells in found.items():
+        rows.append("| " + " | ".join([data, name, *(said(cells.get(column)) for column in columns)]) + " |")
+    return "\n".join(rows)
+
+
+def said(line: Mapping[str, Any] | None) -> str:
+    """R² with its interval, and who may leave, unless `LOSS` is much of the whole AP."""
+    if line is None:
+        return "–"
+    share = f", {100 * line['share_leaving']:.0f} %" if line["ap_fine"] > 20 * LOSS else ""
+    return f"{line['r2']:.2f} [{line['r2_low']:.2f}, {line['r2_high']:.2f}]{share}"
+
+
+def main() -> None:
+    from sharpose.runtime.files import sha256_of
+    from sharpose.weights.pretrained import CHECKOUT
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="*", help="named sets of people")
+    parser.add_argument("--model", default="sharpose-nano-128x96")
+    parser.add_argument("--weights", type=Path, help="default: the model's best that ship")
+    parser.add_argument("--show", action="store_true", help="print what was measured, and run nothing")
+    chosen = parser.parse_args()
+    if chosen.show or not chosen.data:
+        print(table([json.loads(line) for line in LOG.read_text().splitlines()]))
+        return
+    weights = chosen.weights or CHECKOUT / f"{chosen.model}.safetensors"
+    for data in chosen.data:
+        people = look(chosen.model, data, weights)
+        made = {"data": data, "people": len(people.quality), "model": chosen.model}
+        made |= {"weights_sha256": sha256_of(weights), "annotations_sha256": sha256_of(people.dataset.annotations)}
+        everybody = np.ones(len(people.quality), dtype=bool)
+        made |= {"ap_coarse": ap_of(people, ~everybody), "ap_fine": ap_of(people, everybody)}
+        lines = [{**made, **line, **provenance(local_device("cpu"))} for line in study(people)]
+        with LOG.open("a", encoding="utf-8") as log:
+            log.writelines(json.dumps(line) + "\n" for line in lines)
+        print(table(lines), flush=True)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,42 @@
+"""Where a number came from is told from the published records alone."""
+
+from __future__ import annotations
+
+import json
+
+from tests.command_line import call
+
+
+def test_a_cell_of_a_table_is_told_with_its_files(capsys):
+    code, out, _ = call(capsys, "show", "table3:ViTPose-B 256x192:ap", "--json")
+    (one,) = json.loads(out)
+    assert code == 0 and list(one["values"]) == ["ap"]
+    assert one["values"]["ap"]["paper"] == 75.8 and one["values"]["ap"]["text"].startswith("77.1 [75.7, 78.4]")
+    assert "stands for vitpose-base-256x192" in one["asked for"]
+    assert one["weights"].startswith("results/weights/shared/vitpose-nano-128x96.safetensors, sha256 6c358d60")
+    assert one["began with"] == "77 of its 85 tensors from start.safetensors, new: head"
+    assert one["crops seen"] == "376,896 (39,936 of them its own)"
+    assert one["people"] == "mannequin-val (1,076 people in 520 images), detected boxes, with flip test"
+    assert len(one["commit"]) == 40 and one["measured"].startswith("20") and "threads" in one["measured"]
+    assert one["again"].startswith(f"sharpose verify {one['run_id']}")
+    # and the same number by its run id, with the other table that it stands in
+    code, out, _ = call(capsys, "show", one["run_id"][:8], "--json")
+    (same,) = json.loads(out)
+    assert same["run_id"] == one["run_id"] and same["stands also in"] == "table1 ViTPose-B 256x192: accuracy"
+    assert {"ap50", "ap75", "ap_m", "ap_l", "ar"} < set(same["values"])
+
+
+def test_a_row_is_told_measure_by_measure_and_a_dash_with_its_reason(capsys):
+    code, out, _ = call(capsys, "show", "table4:SimpleBaseline-R152")
+    assert code == 0 and "table4 SimpleBaseline-R152: cost" in out and "28.678 (multiply-adds)  (paper: 28.7)" in out
+    code, out, _ = call(capsys, "show", "6a:0.3:ap_seeds", "--json")
+    assert [one["place"] for one in json.loads(out)] == [f"table6a 0.3 (seed {n}): accuracy" for n in (0, 1, 2)]
+    code, out, _ = call(capsys, "show", "table3:SHaRPose-B 256x192", "--tier", "paper")
+    assert code == 0 and "not stored" in out and "sharpose run table3 --measure accuracy --tier paper" in out
+
+
+def test_bad_names_are_one_line(capsys):
+    code, _, err = call(capsys, "show", "table3:ViTPose-B 256x192:app")
+    assert code == 2 and "did you mean 'ap'" in err
+    code, _, err = call(capsys, "show", "ffffffff")
+    assert code == 2 and "no stored record has a run id that begins with ffffffff" in err
