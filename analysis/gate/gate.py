@@ -1,5 +1,7 @@
-"""The quality threshold from stored predictions: accuracy, early exits and cost at every threshold (Figure 6), and
-whether the predicted quality is right."""
+"""The quality threshold from stored predictions.
+
+Accuracy, early exits and cost at every threshold (Figure 6), and whether the predicted quality is right.
+"""
 
 from __future__ import annotations
 
@@ -77,6 +79,7 @@ class Gate:
         )
 
     def ap(self, refined: Array) -> CocoMetrics:
+        """Return the metrics where `refined` people (bool, one per person) take the fine answer; evaluated once."""
         key = np.packbits(refined).tobytes()
         if key not in self.known:
             self.known[key] = self.predictions.ap(refined, self.resamples)
@@ -130,6 +133,7 @@ def first(order: Array, refine_rate: float) -> Array:
 
 
 def replicates_of(metrics: CocoMetrics) -> Array:
+    """Return AP of every bootstrap resample, as fractions; a single NaN where nothing was resampled."""
     return np.asarray(metrics.bootstrap.replicates if metrics.bootstrap else [np.nan], dtype=float)
 
 
@@ -186,13 +190,15 @@ def curve(gate: Gate, thresholds: Iterable[float], cost: Cost) -> pd.DataFrame:
 
 
 def percent(value: float | None) -> float | None:
+    """Return a fraction in percent; None stays None."""
     return None if value is None else 100 * value
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well the predicted quality tells the true one: the OKS of the coarse stage or, of a gate by gain, 1 minus
-    what the fine look gains.
+    """How well the predicted quality tells the true one.
+
+    The true one is the OKS of the coarse stage or, of a gate by gain, 1 minus what the fine look gains.
 
     `rank`: Spearman's correlation of both; `rank_gain`: of the predicted quality and what the fine look gains in OKS,
     which a useful gate makes negative; `error`: mean distance of bins of equal size from the diagonal; `explained`: R²,

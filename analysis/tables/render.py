@@ -146,8 +146,10 @@ def csv_folder(spec: Path, tier: str = EMBEDDED) -> Path:
 
 
 def write_csv(table: Table, folder: Path) -> Path:
-    """The raw numbers to `folder`/<table>.csv, whole or not at all. StoreError where that cannot be written, or is a
-    file of something else."""
+    """Write the raw numbers to `folder`/<table>.csv, whole or not at all.
+
+    Raises StoreError where that cannot be written, or is a file of something else.
+    """
     path, text = folder / f"{table.id}.csv", render(table, "csv")
     if path.is_file() and not starts_alike(path, text):
         raise StoreError(f"{path}: not written over, as it is no table of ours; move it, or rename the spec")
