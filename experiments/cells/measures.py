@@ -59,6 +59,7 @@ def run_cost(
 def run_accuracy(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
+    """Yield each cell with the metrics of its accuracy; `reference` is not used."""
     for cell in cells:
         yield cell, measure_accuracy(cell, catalog, device, progress)
 
@@ -66,6 +67,7 @@ def run_accuracy(
 def run_predictions(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
+    """Yield each cell with its predictions and their metrics; `reference` is not used."""
     for cell in cells:
         yield cell, measure_predictions(cell, catalog, device, progress)
 

@@ -35,9 +35,11 @@ class Case:
     weights: dict[str, Tensor]
 
     def inputs(self, name: str) -> Tensor:
+        """Return the input tensor of a name. Raises InputError where the case lacks it."""
         return self.tensor(f"in.{name}")
 
     def tensor(self, name: str) -> Tensor:
+        """Return a tensor by its full name (`in.…`, `out.…`). Raises InputError where the case lacks it."""
         if name not in self.tensors:
             raise InputError(f"{self.folder / 'tensors.safetensors'}: no tensor {name!r}; the case is incomplete")
         return self.tensors[name]
@@ -83,6 +85,7 @@ def load_case(folder: Path) -> Case:
 
 
 def load_optional(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file, empty where there is no file. Raises InputError for one that cannot be read."""
     if not path.exists():
         return {}
     try:

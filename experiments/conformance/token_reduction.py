@@ -175,6 +175,7 @@ def check_tome(case: Case) -> list[Comparison]:
 
 
 def compare_matching(case: Case, prefix: str, merges: int, protected: int) -> list[Comparison]:
+    """Return the comparisons of merged tokens and their sizes, after one matching with so many merges."""
     matching = match_tokens(case.inputs(f"{prefix}.metric"), merges, protected)
     merged, sizes = merge_tokens(case.inputs(f"{prefix}.x"), case.inputs(f"{prefix}.size")[..., 0], matching)
     return [case.compare(f"{prefix}.merged", merged), case.compare(f"{prefix}.merged_size", sizes[..., None])]

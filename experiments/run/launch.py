@@ -106,7 +106,10 @@ def launch(
 
 
 def make_executor(launcher: str, store: Store, at_once: int, options: Mapping[str, Any]) -> Any:
-    """submitit's executor. Raises InputError for an unknown launcher or option, or where submitit or SLURM is not."""
+    """Return submitit's executor.
+
+    Raises InputError for an unknown launcher or option, or where submitit or SLURM is not.
+    """
     if launcher not in LAUNCHERS:
         raise InputError(f"--launcher {launcher!r} does not work: it must be one of {', '.join(LAUNCHERS)}")
     if launcher == "local" and options:
@@ -159,6 +162,7 @@ def run_all(executor: Any, jobs: Sequence[Job], store: Store, at_once: int) -> I
 
 
 def failed(job: Job, handle: Any) -> str:
+    """Return what failed, by the names of a job's cells, and where its log is."""
     return f"{', '.join(job.cells)}: see {handle.paths.stderr}"
 
 

@@ -234,9 +234,11 @@ def lines(needs: Sequence[Need]) -> list[str]:
 
 
 def hours(one: Need) -> str:
+    """Return the hours of a training as text: of the assumed GPU and, where its speed is stored, of the device."""
     told = f"{amount(one.gpu_hours)} GPU hours"
     return told if one.device_hours is None else f"{told}, {amount(one.device_hours)} on {one.device}"
 
 
 def amount(value: float | None) -> str:
+    """Return a number in two digits, or as a whole number from 10 on; `unknown` for None."""
     return "unknown" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -47,6 +47,8 @@ class BenchRow(Strict):
 
 
 class DeployedRow(Strict):
+    """A back-end and its precision, on which a trained model is run."""
+
     backend: str
     precision: str
 
@@ -91,6 +93,7 @@ class Deployment:
 
     @property
     def label(self) -> str:
+        """Return what tables call the row."""
         return f"{self.row.backend} {self.row.precision}"
 
 

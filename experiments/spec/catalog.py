@@ -120,6 +120,7 @@ class Catalog:
         return [one for one in self.tier.also.get(name, {}) if one != self.people(name)]
 
     def dataset(self, name: str) -> DataSet:
+        """Return a data set by name, of a spec's own or of the tiers. Raises SpecError for an unknown name."""
         if name in self.own:
             return self.own[name][0]
         if name not in self.tiers.datasets:
@@ -141,8 +142,10 @@ class Catalog:
         return {"system": "peer", "package": "mediapipe", "version": mediapipe_version() or peer.mediapipe}
 
     def peer_file(self, model: str) -> Path:
-        """The file of a peer of heatmaps. Raises Blocked where its folder is not given, InputError where it is another
-        file."""
+        """Return the file of a peer of heatmaps.
+
+        Raises Blocked where its folder is not given, InputError where it is missing or another file.
+        """
         peer = self.peer(model)
         folder, variable = self.places.others.get(peer.folder), VARIABLE + peer.folder.upper()
         if folder is None:
@@ -306,8 +309,10 @@ def model_of(manifest: Path) -> str | None:
 
 
 def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
-    """The tier's stand-ins, with the COCO folder from `coco` or SHARPOSE_COCO and others from SHARPOSE_<FOLDER>, those
-    of photographs also inside SHARPOSE_PHOTOS.
+    """Return what a tier means on this machine.
+
+    The COCO folder is that of `coco` or SHARPOSE_COCO, others are those of SHARPOSE_<FOLDER>, those of photographs also
+    inside SHARPOSE_PHOTOS.
 
     Raises InputError when one is no folder.
     """

@@ -97,8 +97,11 @@ Amount = Annotated[float, Field(gt=0)]
 
 
 class Paper(Strict):
-    """Published values of a row, as printed: AP and PCKh@.5 in percent, `gflops` in 1e9 multiply-adds, `params` in
-    millions, `images_per_s` the paper's FPS, whose device it does not state."""
+    """Published values of a row, as printed.
+
+    AP and PCKh@.5 are in percent, `gflops` in 1e9 multiply-adds, `params` in millions, `images_per_s` is the paper's
+    FPS, whose device it does not state.
+    """
 
     ap: Score | None = None
     ap50: Score | None = None
@@ -215,9 +218,11 @@ class LoadedSpec:
         )
 
     def measures(self, row: Row) -> list[Measure]:
+        """Return what is measured of a row: its own list, else the spec's."""
         return self.spec.measure if row.measure is None else row.measure
 
     def seeds(self, row: Row) -> list[int]:
+        """Return the seeds of a row's further trainings: its own list, else the spec's."""
         return self.spec.seeds if row.seeds is None else row.seeds
 
     def row_error(self, row: Row, message: str) -> SpecError:
@@ -287,6 +292,7 @@ def check_kind(loaded: LoadedSpec) -> None:
 
 
 def check_labels(loaded: LoadedSpec) -> None:
+    """Raise SpecError where labels repeat, or rows to compare with are not named or not there."""
     labels = [row.label for row in loaded.spec.rows]
     for label, times in Counter(labels).items():
         if times > 1:
@@ -351,8 +357,10 @@ def blamed(message: str, spec: Spec, row: Row, index: int) -> tuple[str | int, .
 
 
 def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
-    """The spec files that `name` means: a path, a spec's name (`table6a`), a number (`6a`; `6` is 6a and 6b), the
-    beginning of names (`photos` is photos-coco and photos-lspet), or `all`.
+    """Return the spec files that `name` means.
+
+    A path, a spec's name (`table6a`), a number (`6a`; `6` is 6a and 6b), the beginning of names (`photos` is
+    photos-coco and photos-lspet), or `all`.
 
     Raises SpecError, listing what there is, when it means none.
     """

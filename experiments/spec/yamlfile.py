@@ -131,6 +131,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def inside(location: Location) -> str:
+    """Return ` in PLACE` for a message; empty at the top of the file."""
     return f" in {dotted(location)}" if location else ""
 
 
@@ -141,5 +142,6 @@ def dotted(location: Location) -> str:
 
 
 def shorten(value: object, length: int = 60) -> str:
+    """Return a value in one line of at most `length` characters, the last an ellipsis where it was cut."""
     text = " ".join(repr(value).split())
     return text if len(text) <= length else text[: length - 1] + "…"

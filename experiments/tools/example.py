@@ -96,6 +96,7 @@ def dataset_of(catalog: Catalog) -> str:
 
 
 def people_for(catalog: Catalog, model: PoseModel) -> CocoTopDown:
+    """Return the people of the catalog's data set, cropped for a model."""
     from sharpose.data.coco import CocoTopDown
 
     files = data_files(catalog, dataset_of(catalog), lambda done, total: None)
@@ -126,8 +127,10 @@ def choose(catalog: Catalog, people: CocoTopDown) -> dict[int, dict[str, str]]:
 
 
 def save_person(model: PoseModel, digest: str, shown: Shown, name: str, constant: list[int] | None) -> Path:
-    """Crop, relevance, kept patches and those of one map for everybody, quality, keypoints and OKS of both stages; the
-    crop as PNG beside it."""
+    """Write what the model sees of a person, and the crop as PNG beside it.
+
+    Relevance, kept patches and those of one map for everybody, quality, keypoints and OKS of both stages.
+    """
     import torch
 
     from sharpose.pose.normalise import normalise

@@ -167,6 +167,7 @@ class Work:
 
     @property
     def is_gpu(self) -> bool:
+        """Return whether the work is done on a CUDA device."""
         return self.device.kind == "cuda"
 
     @property
