@@ -56,8 +56,11 @@ class Busy(StoreError):
 
 @dataclass(frozen=True)
 class Record:
-    """One measurement. `identity` is all that determines the number and hashes to `run_id`; `spec` and `row` say who
-    asked for it first; `provenance` says how, when and where it was made."""
+    """One measurement, under the id that its identity hashes to.
+
+    `identity` is all that determines the number and hashes to `run_id`; `spec` and `row` say who asked for it first;
+    `provenance` says how, when and where it was made.
+    """
 
     identity: dict[str, Any]
     metrics: dict[str, Any]
@@ -69,10 +72,12 @@ class Record:
 
     @property
     def run_id(self) -> str:
+        """Return the hash of the identity, which names the record's file."""
         return run_id(self.identity)
 
     @property
     def measure(self) -> str:
+        """Return what was measured, a part of the identity."""
         return self.identity["measure"]
 
 
@@ -219,6 +224,7 @@ def encode(record: Record) -> bytes:
 
 
 def block(value: Any) -> str:
+    """Return JSON with one line per entry of an object, so that git shows and merges changes line by line."""
     if not isinstance(value, dict) or not value:
         return json.dumps(value, allow_nan=False)
     return "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in value.items()) + "\n }"
@@ -271,6 +277,7 @@ def format_of(raw: bytes) -> int:
 
 
 def refuse_constant(name: str) -> None:
+    """Raise ValueError for NaN and Infinity, which JSON does not have and Python would read."""
     raise ValueError(f"{name} is no number")
 
 
@@ -302,6 +309,7 @@ def is_amount(value: Any) -> bool:
 
 
 def is_share(value: Any) -> bool:
+    """Return whether a value is a number from 0 to 1, or None."""
     return is_amount(value) and (value is None or value <= 1)
 
 
@@ -327,6 +335,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to disk, so that a renamed file survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -419,6 +428,7 @@ def holds(path: Path, now: float) -> bool:
 
 
 def alive(pid: int) -> bool:
+    """Return whether a process of this machine is there, one of another user's included."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
