@@ -33,6 +33,7 @@ class Deployed(PoseModel):
         self.config, self.runs = model.config, runs
 
     def forward(self, images: Tensor) -> PoseOutput:
+        """Return the heatmaps of normalised images (B, 3, H, W)."""
         return PoseOutput(**self.runs["whole"]({"images": images}))
 
 
@@ -47,6 +48,7 @@ class DeployedSHaRPose(SHaRPose):
         self.config, self.runs, self.head = model.config, runs, copy.deepcopy(model.head)
 
     def coarse(self, images: Tensor) -> CoarseStage:
+        """Return the coarse stage of normalised images (B, 3, H, W), from its graph."""
         return coarse_stage(self.runs["coarse"]({"images": images}))
 
     def fine(self, images: Tensor, coarse: CoarseStage | None, alpha: float | None = None) -> FineStage:
@@ -67,8 +69,10 @@ def deploy(
     batch_size: int = 1,
     device: str = "cpu",
 ) -> PoseModel:
-    """`model` itself for `eager`, changed in place for `compiled` and `packed`; else its graphs, compiled by a runtime,
-    behind the model's own interface.
+    """Return `model` on another back-end, behind its own interface.
+
+    It is `model` itself for `eager`, changed in place for `compiled` and `packed`; else its graphs, compiled by a
+    runtime.
 
     threads: of the runtime; None for as many as torch uses. batch_size, device: of the batches that will come, which
     only `compiled` must know; smaller graphs, for one person and for the few an early exit leaves, are made when they

@@ -76,8 +76,10 @@ def check_folder(folder: Path) -> None:
 
 
 def described(graph: Graph, path: Path) -> dict[str, Any]:
-    """A graph's part of the manifest: names and shapes of what goes in (`batch` is any number) and comes out, and how
-    far it is from torch: the largest error over its outputs relative to their norm, None without ONNX Runtime.
+    """Return a graph's part of the manifest, after running it once.
+
+    Names and shapes of what goes in (`batch` is any number) and comes out, and how far it is from torch: the largest
+    error over its outputs relative to their norm, None without ONNX Runtime.
 
     Raises RunFailed where that is more than rounding.
     """

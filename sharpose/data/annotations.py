@@ -69,9 +69,11 @@ class Findings:
         self.faults.setdefault(kind, []).append(place)
 
     def loss(self, kind: str, place: str) -> None:
+        """Note a rule by which rows are left out or numbers not taken, and the place."""
         self.losses.setdefault(kind, []).append(place)
 
     def remark(self, kind: str, place: str) -> None:
+        """Note a rule that takes nothing away, and the place."""
         self.remarks.setdefault(kind, []).append(place)
 
     @property

@@ -11,8 +11,11 @@ from jaxtyping import UInt8
 
 @dataclass(frozen=True)
 class Occluder:
-    """A rectangle of the crop that is covered with another part of it: fractions (x, y, width, height) of the crop, and
-    the fractions (x, y) by which the part lies elsewhere (wrapping around)."""
+    """A rectangle of the crop that is covered with another part of it.
+
+    Fractions (x, y, width, height) of the crop, and the fractions (x, y) by which the part lies elsewhere (wrapping
+    around).
+    """
 
     box: tuple[float, float, float, float]
     offset: tuple[float, float]

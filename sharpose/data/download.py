@@ -35,6 +35,7 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
+        """Return the file's name, the last part of its address."""
         return self.url.rsplit("/", 1)[-1]
 
 

@@ -97,10 +97,12 @@ def find_truth(annotations: Path) -> Path:
 
 
 def numbers(values: Any, count: int, where: str) -> list[float]:
+    """Return a list of `count` finite numbers as it is. Raises InputError, naming `where`, for anything else."""
     if not isinstance(values, list) or len(values) != count or not all(is_number(value) for value in values):
         raise InputError(f"{where} must be {count} finite number{'s' if count > 1 else ''}")
     return values
 
 
 def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number, not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -156,6 +156,7 @@ PRODUCTS = ("mm", "matmul", "linear", "conv", "einsum", "attention")
 
 
 def is_product(operator: str) -> bool:
+    """Return whether an operator of fvcore's is a matrix product or a convolution, by its name."""
     return "upsample" not in operator and any(word in operator for word in PRODUCTS)
 
 

@@ -137,6 +137,7 @@ def protocol_effects(path: Path, annotations: Path, *, evaluator: Evaluator = "p
 
 
 def with_scores(results: Rows, scores: np.ndarray) -> list[dict[str, Any]]:
+    """Return copies of results with other scores, in the same order."""
     return [{**row, "score": float(score)} for row, score in zip(results, scores, strict=True)]
 
 

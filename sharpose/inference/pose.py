@@ -65,10 +65,12 @@ class Person:
 
     @property
     def points(self) -> Float[np.ndarray, "K 2"]:
+        """Return the keypoints (x, y) in pixels of the picture."""
         return self.keypoints[:, :2]
 
     @property
     def scores(self) -> Float[np.ndarray, " K"]:
+        """Return the score of each keypoint."""
         return self.keypoints[:, 2]
 
 

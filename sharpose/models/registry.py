@@ -238,5 +238,6 @@ def build_class(name: str) -> Any:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
+    """Return ` (did you mean …?)` with the closest of `words`; empty where none is close."""
     close = difflib.get_close_matches(word, list(words), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -64,6 +64,7 @@ class Skeleton:
 
     @property
     def num_keypoints(self) -> int:
+        """Return how many keypoints a person has."""
         return len(self.keypoint_names)
 
     @property

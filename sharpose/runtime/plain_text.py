@@ -22,7 +22,7 @@ HANDLER = "sharpose.spelled"
 
 
 def printable(text: str) -> str:
-    """The text with every control or format character, but line ends and tabs, as a visible escape (`\\x1b`)."""
+    r"""Return the text with every control or format character, but line ends and tabs, as a visible escape (`\x1b`)."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return "".join(map(seen, text))

@@ -108,6 +108,7 @@ class HeatmapObjective(nn.Module):
         return {"heatmaps": loss, **self.extra_losses(images, output)}
 
     def predict(self, images: Tensor, plan: StepPlan) -> Any:
+        """Return the model's output for normalised images (B, 3, H, W); a system with a schedule follows `plan`."""
         return self.model(images)
 
     def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
@@ -138,6 +139,7 @@ class EViTObjective(HeatmapObjective):
         self.schedule = recipe.keep_rate_schedule
 
     def predict(self, images: Tensor, plan: StepPlan) -> Any:
+        """Return the output for normalised images (B, 3, H, W), at the keep rate of the schedule at this epoch."""
         if self.schedule is None or plan.epoch >= sum(self.schedule):
             return self.model(images)
         return self.model(images, scheduled_keep_rate(self.model.config.keep_rate, plan.epoch, *self.schedule))
@@ -160,6 +162,7 @@ class DynamicViTObjective(HeatmapObjective):
         self.teacher = load_teacher(model, recipe.teacher) if recipe.teacher else None
 
     def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
+        """Return the loss of the kept share and, with a teacher, those of its heatmaps and patch tokens."""
         config = self.model.config
         losses = {"ratio": RATIO_WEIGHT * keep_ratio_loss(output.masks, config.ratios)}
         if self.teacher is None:

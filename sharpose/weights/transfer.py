@@ -29,6 +29,7 @@ class TransferReport:
 
     @property
     def line(self) -> str:
+        """Return how many parameters there are of each kind, as one line."""
         return ", ".join(f"{len(names)} {kind}" for kind, names in vars(self).items())
 
 

@@ -22,8 +22,10 @@ Cloths = dict[Colour, list[Array]]
 
 @dataclass(frozen=True)
 class Actor:
-    """Parts to be drawn for person `number` (0: things, labelled as nobody's); `cloths`: the tiles, with their halves,
-    of the parts that have a colour."""
+    """Parts to be drawn for person `number` (0: things, labelled as nobody's).
+
+    `cloths`: the tiles, with their halves, of the parts that have a colour.
+    """
 
     number: int
     parts: list[Part]

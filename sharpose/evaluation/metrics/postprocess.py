@@ -19,9 +19,12 @@ SOFT_MAX_KEPT = 20
 
 @dataclass(frozen=True)
 class Cleaning:
-    """The defaults are the protocol of the tables. nms: what becomes of rows whose OKS with a better one of the image
-    is above `oks_threshold`: removed ("hard"), moved down the order ("soft"), or nothing ("none"). keypoint_threshold:
-    keypoints score above it to count. Raises InputError."""
+    """How raw detections become what is scored; the defaults are the protocol of the tables.
+
+    nms: what becomes of rows whose OKS with a better one of the image is above `oks_threshold`: removed ("hard"), moved
+    down the order ("soft"), or nothing ("none"). keypoint_threshold: keypoints score above it to count. Raises
+    InputError for another word or a number out of range.
+    """
 
     nms: Suppression = "hard"
     oks_threshold: float = OKS_THRESHOLD

@@ -100,6 +100,7 @@ class SHaRPoseOutput(PoseOutput):
 
     @cached_property
     def coarse_heatmaps(self) -> Float[Tensor, "B K h w"] | None:
+        """Return the coarse stage's heatmaps of all instances, decoded when first wanted; None without the stage."""
         if self.coarse_tokens is None:
             return None
         # tokens made in inference mode can be used in no other
@@ -157,6 +158,7 @@ class SHaRPose(PoseModel):
 
     @property
     def stages(self) -> tuple[str, ...]:
+        """Return the names of the stages, in their order."""
         return tuple(self.config.stages.split("-"))
 
     def init_weights(self) -> None:
