@@ -67,7 +67,7 @@ class Gate:
         return self.choice(threshold, self.predictions.quality < threshold)
 
     def choice(self, threshold: float, refined: Array) -> Point:
-        """The same for any choice of people to refine."""
+        """The same for any choice of people to refine. `refined`: bool (N,)."""
         ours, everybody = self.ap(refined), self.ap(np.ones(len(refined), dtype=bool))
         replicates = replicates_of(ours)
         return Point(
@@ -120,13 +120,13 @@ class Gate:
         return self.ap_in_order(self.predictions.oks[0], refine_rate)
 
     def ap_in_order(self, first_to_refine: Array, refine_rate: float) -> float | None:
-        """AP where those with the lowest values are refined."""
+        """AP where those with the lowest values are refined. `first_to_refine`: a value per person, (N,)."""
         order = np.argsort(first_to_refine, kind="stable")
         return self.predictions.ap(first(order, refine_rate), resamples=0).ap
 
 
 def first(order: Array, refine_rate: float) -> Array:
-    """A choice of the first so many people of an order."""
+    """Return the choice, bool (N,), of the first so many people of an order, their indices (N,)."""
     refined = np.zeros(len(order), dtype=bool)
     refined[order[: round(refine_rate * len(order))]] = True
     return refined
@@ -138,7 +138,7 @@ def replicates_of(metrics: CocoMetrics) -> Array:
 
 
 def interval(value: float, replicates: Array) -> Interval:
-    """The bootstrap interval; open (NaN) where nothing was resampled."""
+    """The bootstrap interval; open (NaN) where nothing was resampled. `replicates`: (R,), in the unit of `value`."""
     if np.isnan(replicates).all():
         return Interval(value, float("nan"), float("nan"))
     return percentile_interval(value, replicates)
@@ -151,7 +151,7 @@ def minus_random(gate: Gate, point: Point) -> Interval:
 
 
 def candidates(quality: Array, steps: int = 40) -> list[float]:
-    """Thresholds that refine about 0, 1/steps … all of the people, ascending."""
+    """Thresholds that refine about 0, 1/steps … all of the people, ascending. `quality`: (N,)."""
     inner = np.quantile(quality, np.linspace(0, 1, steps + 1)[1:])
     # the highest quality itself must be below the last threshold for its person to be refined
     return sorted({float(quality.min()), *map(float, inner), float(np.nextafter(quality.max(), np.inf))})

@@ -87,7 +87,10 @@ class Column:
 
 
 def printed_columns(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device) -> Iterator[Column]:
-    """The columns a spec asks for, each with the paper's beside it; beside AP those on the tier's further people."""
+    """The columns a spec asks for, each with the paper's beside it; beside AP those on the tier's further people.
+
+    Raises SpecError for a column that nothing knows.
+    """
     spec, tier = loaded.spec, catalog.name
     dataset = spec.base.get("dataset", "")
     # where people of several kinds stand side by side, the header says whose score it is

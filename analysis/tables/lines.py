@@ -184,7 +184,10 @@ def timed_together(line: Line, reference: Line) -> bool:
 
 
 def pick_device(name: str, store: Store) -> Device:
-    """This machine's `cpu` or `cuda`, or the device of a stored speed whose name starts with `name`."""
+    """This machine's `cpu` or `cuda`, or the device of a stored speed whose name starts with `name`.
+
+    Raises SpecError where it is the beginning of no stored name, or of several.
+    """
     if name in ("cpu", "cuda"):
         return local_device(name)
     stored = stored_devices(store, "throughput", "bench")
