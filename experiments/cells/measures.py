@@ -39,7 +39,10 @@ Measured = Iterator[tuple[Cell, dict[str, Any]]]
 def measure(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
-    """Metrics of cells of one measure, each as soon as it is known. `reference` is what speeds are compared with."""
+    """Metrics of cells of one measure, each as soon as it is known. `reference` is what speeds are compared with.
+
+    Raises InputError for a measure that nothing here can make.
+    """
     kind = MEASURES.get(cells[0].measure)
     if kind is None:
         raise InputError(f"{cells[0].name}: no measurement is called {cells[0].measure!r}")

@@ -45,7 +45,10 @@ class Case:
         return self.tensors[name]
 
     def compare(self, name: str, ours: Tensor, *, relative: bool = True, bound: float | None = None) -> Comparison:
-        """`ours` against `out.<name>`: relative to the largest expected value, or absolute; whole numbers exactly."""
+        """`ours` against `out.<name>`: relative to the largest expected value, or absolute; whole numbers exactly.
+
+        Both have the same shape, whatever it is; another is an infinite error.
+        """
         expected = self.tensor(f"out.{name}")
         if ours.shape != expected.shape:
             return Comparison(f"{name} (shape {tuple(ours.shape)} for {tuple(expected.shape)})", float("inf"), 0.0)
@@ -58,7 +61,7 @@ class Case:
         return Comparison(name, error, bound or self.tolerance["absolute"])
 
     def compare_sets(self, name: str, ours: Tensor) -> Comparison:
-        """Rows of indices as sets: how many rows differ from `out.<name>`."""
+        """Rows of indices as sets: how many rows differ from `out.<name>`. `ours`: indices (B, n)."""
         expected = self.tensor(f"out.{name}")
         if ours.shape != expected.shape:
             return Comparison(f"{name} (shape {tuple(ours.shape)} for {tuple(expected.shape)})", float("inf"), 0.0)

@@ -40,7 +40,7 @@ class Job:
     launcher: str
 
     def __call__(self) -> int:
-        """Measure the cells; how many were."""
+        """Measure the cells; how many were. Raises RunFailed where one failed."""
         store, note = Store(self.results), self.note()
         write_note(store, here(note, "running"))
         try:
@@ -130,7 +130,10 @@ def make_executor(launcher: str, store: Store, at_once: int, options: Mapping[st
 
 
 def run_all(executor: Any, jobs: Sequence[Job], store: Store, at_once: int) -> Iterator[int]:
-    """Submit, wait, queue preempted local jobs again; yields how many cells each job measured."""
+    """Submit, wait, queue preempted local jobs again; yields how many cells each job measured.
+
+    Raises RunFailed at the end where some failed.
+    """
     waiting, requeues = list(jobs), dict.fromkeys(jobs, 0)
     running: list[tuple[Job, Any]] = []
     failures: list[str] = []

@@ -280,7 +280,7 @@ class Runner:
         return measured
 
     def measure(self, todo: Sequence[Cell], reference: Cell | None) -> None:
-        """Measure and store; RunFailed where metrics cannot be stored, after all others are."""
+        """Measure and store. Raises RunFailed where metrics cannot be stored, after all others are."""
         first, alone = todo[0], todo[0].measure == "throughput"
         title = first.name if len(todo) == 1 else f"{first.spec}: {first.measure} of {len(todo)} rows"
         self.say(f"{self.prefix} {title}")

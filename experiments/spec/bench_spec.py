@@ -136,7 +136,10 @@ def chain(row: BenchRow, rows: Sequence[BenchRow]) -> list[str]:
 
 
 def check_row(row: BenchRow) -> None:
-    """The model and its options, by asking its own configuration, and whether the back-end has the precision."""
+    """The model and its options, by asking its own configuration, and whether the back-end has the precision.
+
+    Raises InputError where they do not go together.
+    """
     check_backend(row.backend, row.precision, "cpu")
     if row.model not in PEERS:
         resolve_config(row.model, **row.options)

@@ -52,7 +52,10 @@ class Blocked(Exception):
 
 
 class Catalog:
-    """What a tier means on this machine: stand-ins, data sets and weights, each hashed once."""
+    """What a tier means on this machine: stand-ins, data sets and weights, each hashed once.
+
+    Raises SpecError for an unknown tier, or a name in tiers.yaml that stands for nothing.
+    """
 
     def __init__(self, tier: str, places: Places | None = None) -> None:
         self.places = places or Places()
@@ -67,7 +70,7 @@ class Catalog:
         self.check_references()
 
     def check_references(self) -> None:
-        """Every data set that something names must be there."""
+        """Every data set that something names must be there. Raises SpecError where one is not."""
         named: list[tuple[tuple[str, ...], str]] = [
             (("tiers", name, "datasets", key), to)
             for name, tier in self.tiers.tiers.items()
@@ -128,7 +131,7 @@ class Catalog:
         return self.tiers.datasets[name]
 
     def peer(self, model: str) -> Peer:
-        """The peer that a row's `peer:NAME` means."""
+        """The peer that a row's `peer:NAME` means. Raises SpecError for an unknown name."""
         name = model.removeprefix(PEER)
         if name not in self.tiers.peers:
             raise SpecError(f"{self.places.tiers}: no peer is called {name!r}{nearest(name, self.tiers.peers)}")
@@ -210,7 +213,10 @@ class Catalog:
         return path
 
     def data_identity(self, name: str) -> dict[str, Any]:
-        """What determines the people of a data set."""
+        """What determines the people of a data set.
+
+        Raises Blocked where they are not to be had, InputError where a file is another than the one meant.
+        """
         data = self.dataset(name)
         if data.people is not None:
             made = {"generator": "mannequin", "version": data.people.parameters.version, **asdict(data.people)}
@@ -239,7 +245,10 @@ class Catalog:
         return None
 
     def boxes_identity(self, name: str, boxes: str) -> Any:
-        """What determines the boxes: generated detections follow from the generated data set."""
+        """What determines the boxes: generated detections follow from the generated data set.
+
+        Raises Blocked where a set has none.
+        """
         data = self.dataset(name)
         if boxes == "ground-truth" or data.mannequin is not None:
             return boxes

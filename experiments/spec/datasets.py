@@ -45,7 +45,10 @@ class DataSet(Strict):
     @model_validator(mode="before")
     @classmethod
     def files_of_photos(cls, values: Any) -> Any:
-        """A set of one source is files inside the folder that its paths begin with."""
+        """A set of one source is files inside the folder that its paths begin with.
+
+        Raises ValueError for an unknown name.
+        """
         name = values.get("photos") if isinstance(values, dict) else None
         if name is None:
             return values

@@ -252,7 +252,7 @@ def load_spec(path: Path | str) -> LoadedSpec:
 
 
 def check_names(loaded: LoadedSpec) -> None:
-    """Measures and columns are known, here or by a plug-in."""
+    """Measures and columns are known, here or by a plug-in. Raises SpecError for one that is not."""
     columns = [*COLUMNS, *own_columns()]
     named: list[tuple[tuple[str | int, ...], str, list[str]]] = [
         (("columns", place), name, columns) for place, name in enumerate(loaded.spec.columns)
@@ -277,7 +277,7 @@ NEEDS: dict[Kind, tuple[Measure, ...]] = {
 
 
 def check_kind(loaded: LoadedSpec) -> None:
-    """What a kind of spec must have and cannot use."""
+    """What a kind of spec must have and cannot use. Raises SpecError where it lacks that, or has it."""
     spec, kind = loaded.spec, loaded.spec.kind
     for key, wanted in (("columns", kind == "rows"), ("thresholds", kind == "gate")):
         if bool(getattr(spec, key)) != wanted:
@@ -309,7 +309,10 @@ def check_labels(loaded: LoadedSpec) -> None:
 
 
 def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[str | int, ...]) -> None:
-    """The keys of `base` or a `set`, and the types of those that are no model option."""
+    """The keys of `base` or a `set`, and the types of those that are no model option.
+
+    Raises SpecError for one that does not work.
+    """
     for key, value in changes.items():
         here = (*location, key)
         if key.startswith(OPTION):
@@ -325,7 +328,10 @@ def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[s
 
 
 def check_model(loaded: LoadedSpec, row: Row, index: int) -> None:
-    """The row's model and its options, by asking the model's own configuration."""
+    """The row's model and its options, by asking the model's own configuration.
+
+    Raises SpecError, blaming the key that sets it.
+    """
     settings = loaded.settings(row)
     place: tuple[str | int, ...] = ("rows", index, "set") if row.set else ("base",)
     if not is_ours(settings.model):

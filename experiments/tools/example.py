@@ -106,7 +106,8 @@ def people_for(catalog: Catalog, model: PoseModel) -> CocoTopDown:
 def choose(catalog: Catalog, people: CocoTopDown) -> dict[int, dict[str, str]]:
     """Places of the people to show, with what has to be said of their photographs.
 
-    Of photographs, the first people of open licences with enough labelled keypoints are taken.
+    Of photographs, the first people of open licences with enough labelled keypoints are taken. Raises InputError where
+    there is nobody in a photograph of an open licence.
     """
     if catalog.dataset(dataset_of(catalog)).mannequin is not None:
         return {index: {} for index in PEOPLE}

@@ -117,7 +117,8 @@ def pooled(features: Float[Tensor, "B N D"], grid: Size, to: Size) -> Float[Tens
 def learn(student: VisionTransformer, shown: dict[str, Tensor], grid: Size, steps: int) -> list[dict[str, float]]:
     """Train the student on what the teacher saw, each feature in its own deviations; the log of mean squares.
 
-    Most steps are at half the resolution, against means of four patches; crops are mirrored at random.
+    Most steps are at half the resolution, against means of four patches; crops are mirrored at random. `shown` is what
+    `look` gives: images (M, 3, H, W) and features (M, 1 + tokens, D).
     """
     images, features = shown["images"], shown["features"]
     some = features[:512].float().flatten(0, 1)

@@ -71,7 +71,10 @@ def pack(out: Path, start: Path | None = None, packing: Packing = Packing()) -> 
 
 
 def small(folder: Path, source: PhotoSource, packing: Packing) -> Iterator[tuple[str, bytes]]:
-    """The pictures of a source, cut to their people and made small, then the annotations that fit them; by path."""
+    """The pictures of a source, cut to their people and made small, then the annotations that fit them; by path.
+
+    Raises InputError where one cannot be written as JPEG.
+    """
     file = read_json(folder / source.annotations)
     people: dict[int, list[dict[str, Any]]] = {}
     for row in file["annotations"]:
@@ -109,7 +112,10 @@ def around(boxes: np.ndarray, width: int, height: int, margin: float) -> tuple[i
 
 
 def move(person: dict[str, Any], corner: np.ndarray, factors: np.ndarray) -> None:
-    """Change a person's annotation to a piece that begins at `corner` and is resized; pixel centres go to centres."""
+    """Change a person's annotation to a piece that begins at `corner` and is resized; pixel centres go to centres.
+
+    `corner` and `factors` are (x, y), the former in pixels.
+    """
     x, y, *sides = person["bbox"]
     start = ((np.array([x, y]) - corner) * factors).round(2)
     person["bbox"] = [*start.tolist(), *(np.array(sides) * factors).round(2).tolist()]

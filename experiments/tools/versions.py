@@ -49,7 +49,10 @@ with torch.inference_mode():
 
 
 class Worker:
-    """A version's process: each `time` is one forward pass, in seconds."""
+    """A version's process: each `time` is one forward pass, in seconds.
+
+    Raises RunFailed where another checkout's package is imported.
+    """
 
     def __init__(self, checkout: Path, request: Sequence[Any]) -> None:
         environment = {**os.environ, "PYTHONPATH": str(checkout)}
