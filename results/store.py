@@ -84,7 +84,8 @@ class Record:
 def run_id(identity: Mapping[str, Any]) -> str:
     """16 hex digits of the sha256 of the canonical JSON of `identity`, which must name its `measure` and `version`.
 
-    Key order does not matter, and neither does 1 against 1.0 or a tuple against a list.
+    Key order does not matter, and neither does 1 against 1.0 or a tuple against a list. Raises StoreError where it does
+    not name these.
     """
     for key in ("measure", "version"):
         if key not in identity:
@@ -130,7 +131,10 @@ class Store:
         return None
 
     def records(self, measure: str = "*") -> list[Record]:
-        """Every record of a measure, or of all; a local one hides the published. StoreError names an unusable file."""
+        """Return every record of a measure, or of all; a local one hides the published.
+
+        Raises StoreError, naming the file, where one is unusable.
+        """
         found: dict[str, Record] = {}
         for folder in reversed(self.read_from):
             for path in sorted(folder.glob(f"{measure}/*.json")):
@@ -142,14 +146,14 @@ class Store:
     def save(self, record: Record) -> Path:
         """Write `record` to the local folder, replacing an older one, and return its path.
 
-        BadMetrics where a metric is no finite number, or of another type or range than its name means.
+        Raises BadMetrics where a metric is no finite number, or of another type or range than its name means.
         """
         if (fault := fault_of(record.metrics)) is not None:
             raise BadMetrics(f"{record.spec} {record.row}: {record.measure}: {fault}; nothing is stored")
         return write(self.local / record.measure / f"{record.run_id}.json", encode(record))
 
     def publish(self, run_id: str) -> Path:
-        """Copy a local record to the published folder, checked first; StoreError when there is none."""
+        """Copy a local record to the published folder, checked first. Raises StoreError when there is none."""
         paths = list(self.local.glob(f"*/{checked_id(run_id)}.json"))
         if not paths:
             raise StoreError(f"{self.local}: no record {run_id} to publish; `sharpose status` lists what is stored")
@@ -199,7 +203,10 @@ class Store:
         os.close(handle)
 
     def quiet(self, *, alone: bool, within_s: float | None = None) -> contextlib.AbstractContextManager[None]:
-        """Wait for a turn on this machine: timings run `alone`, anything else may share it. Busy after `within_s`."""
+        """Wait for a turn on this machine: timings run `alone`, anything else may share it.
+
+        Raises Busy after `within_s`.
+        """
         # machines that share the folder do not disturb each other
         lock = self.local / f"machine-{socket.gethostname()}.lock"
         return locked(lock, shared=not alone, within_s=within_s)
@@ -231,7 +238,10 @@ def block(value: Any) -> str:
 
 
 def read(path: Path, *, published: bool = False) -> Record:
-    """The record in `path`. FileNotFoundError when absent; StoreError when it is not exactly what was written."""
+    """Return the record in `path`.
+
+    Raises FileNotFoundError when it is absent, StoreError when it is not exactly what was written.
+    """
     way_out = "git checkout it" if published else "delete it to measure again"
     try:
         raw = path.read_bytes()
@@ -314,7 +324,10 @@ def is_share(value: Any) -> bool:
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Put `content` at `path` as a whole or not at all, also across a power cut."""
+    """Put `content` at `path` as a whole or not at all, also across a power cut.
+
+    Raises StoreError where that is not possible.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent)
@@ -345,7 +358,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, *, shared: bool = False, within_s: float | None = None) -> Iterator[None]:
-    """Hold an advisory lock on `path`; it ends with the process, however that ends. Busy after `within_s`, if given."""
+    """Hold an advisory lock on `path`; it ends with the process, however that ends.
+
+    Raises Busy after `within_s`, if given, and StoreError where the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a", encoding="utf-8")
@@ -447,7 +463,7 @@ def process_start(pid: int) -> str | None:
 
 
 def checked_id(name: str) -> str:
-    """`name` when it can be a record's name; StoreError otherwise, so that no path leaves the store."""
+    """Return `name` when it can be a record's name. Raises StoreError otherwise, so that no path leaves the store."""
     if not re.fullmatch(rf"[0-9a-f]{{{RUN_ID_LENGTH}}}", name):
         raise StoreError(f"{name!r} is not a run id ({RUN_ID_LENGTH} hex digits); `sharpose status` lists them")
     return name
