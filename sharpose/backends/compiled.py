@@ -33,7 +33,10 @@ class Bucketed:
         self.compiled = torch.compile(function, dynamic=False, mode="reduce-overhead" if cuda else None)
 
     def __call__(self, *inputs: Tensor) -> Tensors:
-        """Call the compiled function in parts of at most the largest batch size, and join what comes back."""
+        """Call the compiled function in parts of at most the largest batch size, and join what comes back.
+
+        All have the batch as their first dimension (B, ...).
+        """
         largest = self.buckets[-1]
         if len(inputs[0]) <= largest:
             return self.run(inputs)
@@ -49,7 +52,7 @@ class Bucketed:
 
 
 def pad_rows(value: Tensor, size: int) -> Tensor:
-    """`size` rows: those there are, then the last one again and again."""
+    """`size` rows: those there are, then the last one again and again. (B, ...) to (size, ...)."""
     missing = size - len(value)
     if missing:
         return torch.cat([value, value[-1:].expand(missing, *value.shape[1:])])

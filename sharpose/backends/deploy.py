@@ -52,7 +52,10 @@ class DeployedSHaRPose(SHaRPose):
         return coarse_stage(self.runs["coarse"]({"images": images}))
 
     def fine(self, images: Tensor, coarse: CoarseStage | None, alpha: float | None = None) -> FineStage:
-        """Raises InputError for an `alpha` other than the exported one."""
+        """Return the fine stage of normalised images (R, 3, H, W), from its graph.
+
+        Raises InputError for an `alpha` other than the exported one.
+        """
         if alpha is not None and alpha != self.config.alpha:
             raise InputError(f"alpha = {alpha}: the graphs were exported for {self.config.alpha}; deploy another model")
         given = {} if coarse is None else {COARSE + name: value for name, value in present(coarse).items()}

@@ -74,7 +74,10 @@ class Fine(Part):
         self.names = list(names)
 
     def forward(self, images: Tensor, *stage: Tensor) -> tuple[Tensor, ...]:
-        """Return the tensors of the stage, those that are None left out; without `stage` there was no coarse one."""
+        """Return the tensors of the stage, those that are None left out; without `stage` there was no coarse one.
+
+        `images` are (R, 3, H, W).
+        """
         coarse = coarse_stage(dict(zip(self.names, stage, strict=True))) if stage else None
         return tuple(present(self.model.fine(images, coarse)).values())
 
@@ -108,7 +111,10 @@ def coarse_tensors(model: SHaRPose, images: Tensor) -> dict[str, Tensor]:
 
 
 def coarse_stage(tensors: Mapping[str, Tensor]) -> CoarseStage:
-    """A coarse stage from its tensors; what it does not hold is left out."""
+    """A coarse stage from its tensors; what it does not hold is left out.
+
+    All have the batch as their first dimension (B, ...).
+    """
     return CoarseStage(**{name: tensors[name] for name in STAGE if name in tensors})
 
 

@@ -184,7 +184,8 @@ def variants(
 ) -> dict[str, Variant]:
     """Return all combinations by label, `places` being scope and batch.
 
-    Peers are eager, and backbones without heatmaps are timed as models alone.
+    Peers are eager, and backbones without heatmaps are timed as models alone. Raises InputError where peers are asked
+    for and there are none of the size.
     """
     from sharpose.efficiency.peers import find_peer, peers_of
     from sharpose.efficiency.variants import Variant

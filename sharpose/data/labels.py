@@ -25,7 +25,10 @@ class LabelRule:
     without: tuple[str, ...] = ()
 
     def judge(self, visible: np.ndarray, scores: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Visibility and weight (K,) of one person's keypoints. Raises InputError where scores do not fit them."""
+        """Visibility and weight (K,) of one person's keypoints. Raises InputError where scores do not fit them.
+
+        `visible`: (K,).
+        """
         if scores is None:
             return visible, np.ones(len(visible))
         values = np.asarray(scores, dtype=np.float64)

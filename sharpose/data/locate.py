@@ -76,7 +76,7 @@ def find_all(data: Sequence[str], images: Sequence[Path]) -> list[Source]:
 
 
 def photographs(name: str) -> list[Source]:
-    """The sources of a named set of photographs."""
+    """The sources of a named set of photographs. Raises InputError where one is missing."""
     folder, found = photos_folder(), []
     for source in PHOTO_SETS[name]:
         annotations = folder / source.annotations

@@ -67,7 +67,10 @@ def mpii_as_coco(rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
 
 
 def keypoints(row: dict[str, Any], where: str) -> list[float]:
-    """x, y and v of the 16 joints; those that are not labelled (`joints_vis` above 0 is) are zeros."""
+    """x, y and v of the 16 joints; those that are not labelled (`joints_vis` above 0 is) are zeros.
+
+    Raises InputError where there are not 16.
+    """
     joints, labelled = row.get("joints"), row.get("joints_vis")
     if not isinstance(joints, list) or not isinstance(labelled, list) or len(joints) != 16 or len(labelled) != 16:
         raise InputError(f"{where}: joints and joints_vis must be lists of 16")

@@ -39,7 +39,10 @@ def mean_pose_control(train_annotations: Path | str | Sequence[Path], dataset: C
 
 
 def people_of(annotations: Path, dataset: CocoTopDown) -> list[Instance]:
-    """Return the labelled people of a training file, with the keypoints of `dataset`."""
+    """Return the labelled people of a training file, with the keypoints of `dataset`.
+
+    Raises InputError for other keypoints, or where nobody can be used.
+    """
     pose_file = load_pose_file(annotations, None)
     if dataset.by_name is not None:
         pose_file = onto(pose_file, dataset.by_name)

@@ -97,7 +97,10 @@ def predict_blazepose(
 def looked_at(
     find: Callable[[np.ndarray], np.ndarray | None], picture: np.ndarray, flip_test: bool, dataset: CocoTopDown
 ) -> Float[np.ndarray, "17 3"]:
-    """What it finds in a crop, and with the flip test the mean with what it finds in the mirrored one."""
+    """What it finds in a crop, and with the flip test the mean with what it finds in the mirrored one.
+
+    `picture` is RGB (H, W, 3).
+    """
     height, width = picture.shape[:2]
     answers = [find(picture)]
     mirrored = find(np.ascontiguousarray(picture[:, ::-1])) if flip_test else None

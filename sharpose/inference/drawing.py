@@ -27,7 +27,10 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 @dataclass(frozen=True)
 class Style:
-    """What is drawn: keypoints scored above `threshold`, and of `SHOW` what is in `show`. InputError for others."""
+    """What is drawn: keypoints scored above `threshold`, and what `show` names of `SHOW`.
+
+    Raises InputError for another name.
+    """
 
     threshold: float = THRESHOLD
     show: Collection[str] = ()

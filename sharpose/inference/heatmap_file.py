@@ -107,7 +107,10 @@ class HeatmapFile(nn.Module):
         self.index = self.find_heatmaps(np.zeros((self.batch or 1, 3, *size), dtype=np.float32))
 
     def find_heatmaps(self, images: np.ndarray) -> int:
-        """Which output holds the heatmaps, by trying; sets `config`. Raises InputError where that is not clear."""
+        """Which output holds the heatmaps, by trying; sets `config`. Raises InputError where that is not clear.
+
+        `images` are (B, 3, H, W).
+        """
         outputs, names, wanted = self.graph.run(images), self.graph.outputs, self.reading.output
         said = ", ".join(f"{name} {list(value.shape)}" for name, value in zip(names, outputs, strict=True))
         if wanted is not None and wanted not in names:

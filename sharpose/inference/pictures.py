@@ -209,7 +209,7 @@ def predict_pictures(
 
 
 def keep_usable(boxes: Boxes, pixels: np.ndarray, picture: Path | str, skipped: list[str]) -> Boxes:
-    """Boxes with area that touch the picture; the others are noted."""
+    """Boxes with area that touch the picture; the others are noted. `pixels` is the picture (H, W, 3)."""
     usable, (height, width) = [], pixels.shape[:2]
     for box, score in boxes:
         x, y, w, h = box

@@ -49,7 +49,10 @@ def prepare_streams() -> None:
 
 
 def spelled(error: UnicodeError) -> tuple[str, int]:
-    """What to write instead of characters that an encoding lacks: a spelling, the bare letter, or an escape."""
+    """What to write instead of characters that an encoding lacks: a spelling, the bare letter, or an escape.
+
+    Raises `error` again where it is not of encoding.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]

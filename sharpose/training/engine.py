@@ -178,7 +178,10 @@ def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> Da
 
 
 def resume(run: Run, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Load the newest sound checkpoint, if there is one, after checking that it belongs to the same run."""
+    """Load the newest sound checkpoint, if there is one, after checking that it belongs to the same run.
+
+    Raises InputError where it does not.
+    """
     checkpoint = latest_checkpoint(run.folder)
     if checkpoint is None:
         return TrainingState()

@@ -218,7 +218,10 @@ class Loop:
         report.at(self.state.step, f"{parts} lr {rate:.1e} {speed:.0f} images/s")
 
     def take_turn(self, asked: bool) -> None:
-        """Between two steps: save where it is time to, and stop where a signal asked for it."""
+        """Between two steps: save where it is time to, and stop where a signal asked for it.
+
+        Raises OutOfTime at the deadline, Interrupted after the signal.
+        """
         late = time.monotonic() - self.saved > self.checkpoint_every_s
         over = self.deadline is not None and time.monotonic() > self.deadline and self.state.step < self.stop
         turn = any_of({"asked": asked, "over": over, "late": late}, self.accelerator.device)

@@ -129,7 +129,10 @@ def check_manifest_place(path: Path) -> None:
 
 
 def recorded_digest(manifest: Path) -> str | None:
-    """The sha256 that a manifest gives its weights; None where it is another file. InputError when it is damaged."""
+    """Return the sha256 that a manifest gives its weights; None where it is another file.
+
+    Raises InputError when it is damaged.
+    """
     text = read_text(manifest, MAX_MANIFEST_BYTES, "the weights' manifest")
     try:
         content = json.loads(text)

@@ -98,7 +98,10 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_pickled(path: Path) -> Any:
-    """The content of a PyTorch file, by the reader that builds tensors and plain values alone."""
+    """The content of a PyTorch file, by the reader that builds tensors and plain values alone.
+
+    Raises InputError where it holds more, or is damaged.
+    """
     try:
         # a bag of settings that MAE and DeiT store beside the weights
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():

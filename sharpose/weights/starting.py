@@ -37,7 +37,10 @@ def find_start(name: str) -> Path:
 
 
 def read_start(path: Path) -> dict[str, Tensor]:
-    """The tensors of weights of ours, or of a checkpoint that others made."""
+    """The tensors of weights of ours, or of a checkpoint that others made.
+
+    Raises InputError where there is no such file, or it cannot be read.
+    """
     if path.suffix == ".safetensors":
         return read_weights(path)
     if not path.exists():

@@ -80,6 +80,7 @@ def check_evaluator(evaluator: str) -> None:
 
 
 def _classes(evaluator: str) -> tuple[Any, Any]:
+    """Return the index and the evaluator of a package. Raises InputError where it is unknown or not installed."""
     if evaluator not in _CLASSES:
         raise InputError(f"there is no evaluator {evaluator!r}; there are {', '.join(EVALUATORS)}")
     try:

@@ -113,13 +113,13 @@ def clean_detections(
     return np.asarray(kept, dtype=np.int64), scores
 
 
-def _rows_by_image(image_ids: np.ndarray) -> list[np.ndarray]:
+def _rows_by_image(image_ids: Int[np.ndarray, " N"]) -> list[Int[np.ndarray, " n"]]:
     _, first, inverse = np.unique(image_ids, return_index=True, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(inverse))[:-1]) if len(image_ids) else []
     return [groups[i] for i in np.argsort(first)]
 
 
-def _descending(scores: np.ndarray) -> np.ndarray:
+def _descending(scores: Float[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
     # of equal scores the later row comes first, which is what reversing an ascending sort does in the reference
     return np.argsort(scores, kind="stable")[::-1]

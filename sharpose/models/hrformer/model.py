@@ -87,7 +87,7 @@ def split_windows(maps: Float[Tensor, "B H W D"], size: int) -> Float[Tensor, "w
     return maps.unflatten(2, (-1, size)).unflatten(1, (-1, size)).transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
 
-def join_windows(windows: Tensor, size: int, height: int, width: int) -> Float[Tensor, "B H W D"]:
+def join_windows(windows: Float[Tensor, "windows N D"], size: int, height: int, width: int) -> Float[Tensor, "B H W D"]:
     """The inverse of `split_windows`."""
     grid = windows.unflatten(1, (size, size)).unflatten(0, (-1, height // size, width // size))
     return grid.transpose(2, 3).flatten(3, 4).flatten(1, 2)

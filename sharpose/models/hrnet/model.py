@@ -54,12 +54,15 @@ class ParallelModule(nn.Module):
         )
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Return maps of as many resolutions as there are outputs, finest first: branches alone, then the exchange."""
+        """Return maps of as many resolutions as there are outputs, finest first: branches alone, then the exchange.
+
+        Maps are (B, C, h, w), each with sizes of its own.
+        """
         maps = [branch(one) for branch, one in zip(self.branches, maps, strict=True)]
         return [self.fuse(target, maps) for target in range(len(self.fuse_layers))]
 
     def fuse(self, target: int, maps: list[Tensor]) -> Float[Tensor, "B C h w"]:
-        """The sum of all branches at the size of branch `target`."""
+        """The sum of all branches at the size of branch `target`. Maps are (B, C, h, w), each with sizes of its own."""
         like = maps[target]
         layers = self.fuse_layers[target].children()
         parts = [layer(one) for layer, one in zip(layers, maps, strict=True)]

@@ -149,6 +149,7 @@ class Block(nn.Module):
         """What `forward` gives for `tokens`, some of those that `memory` was made of; `rows` are positions among them.
 
         Stochastic depth draws anew at each call, so only calls for all that is wanted equal `forward` in training.
+        `memory`: keys and values, (B, heads, N, d).
         """
         mixed, picked = self.attn.answer(self.attn.queries(self.norm1(tokens)), *memory, rows)
         return self.feed(tokens + self.drop_path(mixed)), picked

@@ -242,7 +242,10 @@ class SHaRPose(PoseModel):
         )
 
     def relevance(self, attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor, "B Nc"]:
-        """Return how relevant each patch is: by attention, or by the control that stands in for it."""
+        """Return how relevant each patch is: by attention, or by the control that stands in for it.
+
+        Raises InputError where a control has not been given.
+        """
         found = patch_relevance(attention)[:, -self.config.num_coarse :]
         if self.config.selection == "attention":
             return found
