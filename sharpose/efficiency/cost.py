@@ -51,7 +51,7 @@ class FinePart(Part):
     model: SHaRPose
 
     def forward(self, images: Tensor, *stage: Tensor) -> tuple[Tensor, ...]:
-        """Return the heatmaps of images (B, 3, H, W); in full, the coarse stage's are the last of its tensors."""
+        """Return the heatmaps of images (B, 3, H, W); in full, the coarse ones are the last of `stage`."""
         given = stage[:-1] if self.model.in_full else stage
         return (self.model.fine(images, CoarseStage(*given) if given else None).heatmaps,)
 
