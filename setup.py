@@ -13,6 +13,7 @@ class WithWeights(build_py):
     """Put the weights that ship, and their manifests, into sharpose/weights/shipped."""
 
     def run(self) -> None:
+        """Build the modules, then copy the shipped weights and their manifests beside them."""
         super().run()
         # an editable installation reads those of the checkout
         for name in () if self.editable_mode else SHIPPED:

@@ -56,8 +56,11 @@ class Busy(StoreError):
 
 @dataclass(frozen=True)
 class Record:
-    """One measurement. `identity` is all that determines the number and hashes to `run_id`; `spec` and `row` say who
-    asked for it first; `provenance` says how, when and where it was made."""
+    """One measurement, under the id that its identity hashes to.
+
+    `identity` is all that determines the number and hashes to `run_id`; `spec` and `row` say who asked for it first;
+    `provenance` says how, when and where it was made.
+    """
 
     identity: dict[str, Any]
     metrics: dict[str, Any]
@@ -69,17 +72,20 @@ class Record:
 
     @property
     def run_id(self) -> str:
+        """Return the hash of the identity, which names the record's file."""
         return run_id(self.identity)
 
     @property
     def measure(self) -> str:
+        """Return what was measured, a part of the identity."""
         return self.identity["measure"]
 
 
 def run_id(identity: Mapping[str, Any]) -> str:
     """16 hex digits of the sha256 of the canonical JSON of `identity`, which must name its `measure` and `version`.
 
-    Key order does not matter, and neither does 1 against 1.0 or a tuple against a list.
+    Key order does not matter, and neither does 1 against 1.0 or a tuple against a list. Raises StoreError where it does
+    not name these.
     """
     for key in ("measure", "version"):
         if key not in identity:
@@ -125,7 +131,10 @@ class Store:
         return None
 
     def records(self, measure: str = "*") -> list[Record]:
-        """Every record of a measure, or of all; a local one hides the published. StoreError names an unusable file."""
+        """Return every record of a measure, or of all; a local one hides the published.
+
+        Raises StoreError, naming the file, where one is unusable.
+        """
         found: dict[str, Record] = {}
         for folder in reversed(self.read_from):
             for path in sorted(folder.glob(f"{measure}/*.json")):
@@ -137,14 +146,14 @@ class Store:
     def save(self, record: Record) -> Path:
         """Write `record` to the local folder, replacing an older one, and return its path.
 
-        BadMetrics where a metric is no finite number, or of another type or range than its name means.
+        Raises BadMetrics where a metric is no finite number, or of another type or range than its name means.
         """
         if (fault := fault_of(record.metrics)) is not None:
             raise BadMetrics(f"{record.spec} {record.row}: {record.measure}: {fault}; nothing is stored")
         return write(self.local / record.measure / f"{record.run_id}.json", encode(record))
 
     def publish(self, run_id: str) -> Path:
-        """Copy a local record to the published folder, checked first; StoreError when there is none."""
+        """Copy a local record to the published folder, checked first. Raises StoreError when there is none."""
         paths = list(self.local.glob(f"*/{checked_id(run_id)}.json"))
         if not paths:
             raise StoreError(f"{self.local}: no record {run_id} to publish; `sharpose status` lists what is stored")
@@ -194,7 +203,10 @@ class Store:
         os.close(handle)
 
     def quiet(self, *, alone: bool, within_s: float | None = None) -> contextlib.AbstractContextManager[None]:
-        """Wait for a turn on this machine: timings run `alone`, anything else may share it. Busy after `within_s`."""
+        """Wait for a turn on this machine: timings run `alone`, anything else may share it.
+
+        Raises Busy after `within_s`.
+        """
         # machines that share the folder do not disturb each other
         lock = self.local / f"machine-{socket.gethostname()}.lock"
         return locked(lock, shared=not alone, within_s=within_s)
@@ -219,13 +231,17 @@ def encode(record: Record) -> bytes:
 
 
 def block(value: Any) -> str:
+    """Return JSON with one line per entry of an object, so that git shows and merges changes line by line."""
     if not isinstance(value, dict) or not value:
         return json.dumps(value, allow_nan=False)
     return "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in value.items()) + "\n }"
 
 
 def read(path: Path, *, published: bool = False) -> Record:
-    """The record in `path`. FileNotFoundError when absent; StoreError when it is not exactly what was written."""
+    """Return the record in `path`.
+
+    Raises FileNotFoundError when it is absent, StoreError when it is not exactly what was written.
+    """
     way_out = "git checkout it" if published else "delete it to measure again"
     try:
         raw = path.read_bytes()
@@ -271,6 +287,7 @@ def format_of(raw: bytes) -> int:
 
 
 def refuse_constant(name: str) -> None:
+    """Raise ValueError for NaN and Infinity, which JSON does not have and Python would read."""
     raise ValueError(f"{name} is no number")
 
 
@@ -302,11 +319,15 @@ def is_amount(value: Any) -> bool:
 
 
 def is_share(value: Any) -> bool:
+    """Return whether a value is a number from 0 to 1, or None."""
     return is_amount(value) and (value is None or value <= 1)
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Put `content` at `path` as a whole or not at all, also across a power cut."""
+    """Put `content` at `path` as a whole or not at all, also across a power cut.
+
+    Raises StoreError where that is not possible.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent)
@@ -327,6 +348,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to disk, so that a renamed file survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -336,7 +358,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, *, shared: bool = False, within_s: float | None = None) -> Iterator[None]:
-    """Hold an advisory lock on `path`; it ends with the process, however that ends. Busy after `within_s`, if given."""
+    """Hold an advisory lock on `path`; it ends with the process, however that ends.
+
+    Raises Busy after `within_s`, if given, and StoreError where the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a", encoding="utf-8")
@@ -419,6 +444,7 @@ def holds(path: Path, now: float) -> bool:
 
 
 def alive(pid: int) -> bool:
+    """Return whether a process of this machine is there, one of another user's included."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -437,7 +463,7 @@ def process_start(pid: int) -> str | None:
 
 
 def checked_id(name: str) -> str:
-    """`name` when it can be a record's name; StoreError otherwise, so that no path leaves the store."""
+    """Return `name` when it can be a record's name. Raises StoreError otherwise, so that no path leaves the store."""
     if not re.fullmatch(rf"[0-9a-f]{{{RUN_ID_LENGTH}}}", name):
         raise StoreError(f"{name!r} is not a run id ({RUN_ID_LENGTH} hex digits); `sharpose status` lists them")
     return name

@@ -24,6 +24,7 @@ def cost_by_stage(records: Iterable[Record] | None = None) -> pd.DataFrame:
 
 
 def lines(record: Record) -> list[dict[str, object]]:
+    """Return a line per stage and counter of a cost record, in 1e9 multiply-adds; none for a system without stages."""
     model = record.identity["model"]
     cost = recorded_cost(model)
     if cost is None or not set(STAGES) <= set(cost.parts):

@@ -39,6 +39,7 @@ def counter_frame(lines: list[Line]) -> pd.DataFrame:
 
 
 def counted(line: Line) -> Iterator[dict[str, object]]:
+    """Yield the multiply-adds of a row by stage, by every counter; stages that its cost record lacks are left out."""
     record = line.records["cost"]
     model, metrics = record.identity["model"], record.metrics
     formulas = formula(model)

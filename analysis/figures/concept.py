@@ -48,10 +48,12 @@ def concept(example: Example) -> Figure:
 
 
 def extent(picture: np.ndarray) -> tuple[float, float, float, float]:
+    """Return left, right, bottom and top of a picture (H, W, 3) for `imshow`: pixel edges lie on whole numbers."""
     return 0, picture.shape[1], picture.shape[0], 0
 
 
 def draw_grid(axis: Axes, picture: np.ndarray, rows: int, columns: int) -> None:
+    """Draw the borders of `rows` x `columns` patches over a picture (H, W, 3)."""
     axis.vlines(np.linspace(0, picture.shape[1], columns + 1), 0, picture.shape[0], color="white", lw=0.5, alpha=0.7)
     axis.hlines(np.linspace(0, picture.shape[0], rows + 1), 0, picture.shape[1], color="white", lw=0.5, alpha=0.7)
 
@@ -72,6 +74,7 @@ def draw_kept(axis: Axes, example: Example) -> None:
 
 
 def draw_pose(axis: Axes, keypoints: list[list[float]], limbs: list[list[int]]) -> None:
+    """Draw `keypoints`, (x, y) in pixels of the picture, and `limbs`, pairs of their indices."""
     points = np.array(keypoints)
     for a, b in limbs:
         axis.plot(*points[[a, b]].T, color=BLUE, lw=1.6, solid_capstyle="round")
@@ -79,6 +82,7 @@ def draw_pose(axis: Axes, keypoints: list[list[float]], limbs: list[list[int]]) 
 
 
 def draw_arrow(figure: Figure, left: Axes, right: Axes) -> None:
+    """Draw an arrow across the gap between two neighbouring axes, at half the height of the left one."""
     start, end = left.get_position().x1 + 0.006, right.get_position().x0 - 0.006
     middle = left.get_position().y0 + left.get_position().height / 2
     arrow = FancyArrowPatch((start, middle), (end, middle), transform=figure.transFigure, arrowstyle="-|>", color=GREY)

@@ -81,8 +81,11 @@ def heatmap(axis: Axes, example: Example, index: int) -> Axes:
 
 
 def people(examples: Sequence[Example]) -> Figure:
-    """Figure 5: for every person the input, the accumulated attention of the keypoints, the patches that it selects,
-    and those that one map for everybody selects."""
+    """Draw Figure 5: where the model looks, person by person.
+
+    For each the input, the accumulated attention of the keypoints, the patches that it selects, and those that one map
+    for everybody selects.
+    """
     figure, axes = plt.subplots(
         4,
         len(examples),

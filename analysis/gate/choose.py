@@ -39,6 +39,7 @@ class Choice:
 
 
 def point_facts(point: Point, cost: Cost) -> dict[str, float | None]:
+    """Return what a threshold gives as plain numbers: AP and shares as fractions, `macs` per person."""
     return {
         "ap": point.metrics.ap,
         "ap_low": point.interval.low,

@@ -1,5 +1,7 @@
-"""The quality threshold from stored predictions: accuracy, early exits and cost at every threshold (Figure 6), and
-whether the predicted quality is right."""
+"""The quality threshold from stored predictions.
+
+Accuracy, early exits and cost at every threshold (Figure 6), and whether the predicted quality is right.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,7 @@ class Gate:
         return self.choice(threshold, self.predictions.quality < threshold)
 
     def choice(self, threshold: float, refined: Array) -> Point:
-        """The same for any choice of people to refine."""
+        """The same for any choice of people to refine. `refined`: bool (N,)."""
         ours, everybody = self.ap(refined), self.ap(np.ones(len(refined), dtype=bool))
         replicates = replicates_of(ours)
         return Point(
@@ -77,6 +79,7 @@ class Gate:
         )
 
     def ap(self, refined: Array) -> CocoMetrics:
+        """Return the metrics where `refined` people (bool, one per person) take the fine answer; evaluated once."""
         key = np.packbits(refined).tobytes()
         if key not in self.known:
             self.known[key] = self.predictions.ap(refined, self.resamples)
@@ -117,24 +120,25 @@ class Gate:
         return self.ap_in_order(self.predictions.oks[0], refine_rate)
 
     def ap_in_order(self, first_to_refine: Array, refine_rate: float) -> float | None:
-        """AP where those with the lowest values are refined."""
+        """AP where those with the lowest values are refined. `first_to_refine`: a value per person, (N,)."""
         order = np.argsort(first_to_refine, kind="stable")
         return self.predictions.ap(first(order, refine_rate), resamples=0).ap
 
 
 def first(order: Array, refine_rate: float) -> Array:
-    """A choice of the first so many people of an order."""
+    """Return the choice, bool (N,), of the first so many people of an order, their indices (N,)."""
     refined = np.zeros(len(order), dtype=bool)
     refined[order[: round(refine_rate * len(order))]] = True
     return refined
 
 
 def replicates_of(metrics: CocoMetrics) -> Array:
+    """Return AP of every bootstrap resample, as fractions; a single NaN where nothing was resampled."""
     return np.asarray(metrics.bootstrap.replicates if metrics.bootstrap else [np.nan], dtype=float)
 
 
 def interval(value: float, replicates: Array) -> Interval:
-    """The bootstrap interval; open (NaN) where nothing was resampled."""
+    """The bootstrap interval; open (NaN) where nothing was resampled. `replicates`: (R,), in the unit of `value`."""
     if np.isnan(replicates).all():
         return Interval(value, float("nan"), float("nan"))
     return percentile_interval(value, replicates)
@@ -147,7 +151,7 @@ def minus_random(gate: Gate, point: Point) -> Interval:
 
 
 def candidates(quality: Array, steps: int = 40) -> list[float]:
-    """Thresholds that refine about 0, 1/steps … all of the people, ascending."""
+    """Thresholds that refine about 0, 1/steps … all of the people, ascending. `quality`: (N,)."""
     inner = np.quantile(quality, np.linspace(0, 1, steps + 1)[1:])
     # the highest quality itself must be below the last threshold for its person to be refined
     return sorted({float(quality.min()), *map(float, inner), float(np.nextafter(quality.max(), np.inf))})
@@ -186,13 +190,15 @@ def curve(gate: Gate, thresholds: Iterable[float], cost: Cost) -> pd.DataFrame:
 
 
 def percent(value: float | None) -> float | None:
+    """Return a fraction in percent; None stays None."""
     return None if value is None else 100 * value
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well the predicted quality tells the true one: the OKS of the coarse stage or, of a gate by gain, 1 minus
-    what the fine look gains.
+    """How well the predicted quality tells the true one.
+
+    The true one is the OKS of the coarse stage or, of a gate by gain, 1 minus what the fine look gains.
 
     `rank`: Spearman's correlation of both; `rank_gain`: of the predicted quality and what the fine look gains in OKS,
     which a useful gate makes negative; `error`: mean distance of bins of equal size from the diagonal; `explained`: R²,

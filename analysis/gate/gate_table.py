@@ -28,8 +28,10 @@ SMALL_LOSS = 0.3
 
 @dataclass(frozen=True)
 class GateCurve:
-    """What a table and its figure show of one row; `runs`: ids of the records behind it, by measure; `by_gain`: its
-    gate asks what the fine look gains."""
+    """What a table and its figure show of one row.
+
+    `runs`: ids of the records behind it, by measure; `by_gain`: its gate asks what the fine look gains.
+    """
 
     label: str
     frame: pd.DataFrame
@@ -148,12 +150,15 @@ def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
 
 
 def spread(value: float, low: float, high: float) -> str:
+    """Return a difference with its interval as text, signed, in the unit that it is given in."""
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def leaving(frame: pd.DataFrame, key: str, loss: float = SMALL_LOSS) -> float:
-    """The largest share of people, in percent, that may leave while `key` falls by no more than `loss` below refining
-    everybody; between two thresholds, on a line."""
+    """Return the largest share of people, in percent, that may leave for a small loss.
+
+    `key` may fall by no more than `loss` below refining everybody; between two thresholds, on a line.
+    """
     shares, values = frame["exited_percent"].to_numpy()[::-1], frame[key].to_numpy()[::-1]
     lost = values[0] - values
     beyond = np.flatnonzero(lost > loss)

@@ -29,6 +29,7 @@ class OperatingPoint:
     dataset: str
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, for `--json`."""
         return asdict(self)
 
 

@@ -38,7 +38,10 @@ class Predictions:
         return self.chosen(refined)[0]
 
     def chosen(self, refined: Array) -> tuple[list[dict[str, Any]], Array]:
-        """The same, and whose each result is: near-duplicates are removed, so some people may have none."""
+        """The same, and whose each result is: near-duplicates are removed, so some people may have none.
+
+        `refined`: bool (N,).
+        """
         stage, people = refined.astype(int), np.arange(len(refined))
         keypoints, scores = self.keypoints[stage, people], self.scores[stage, people]
         kept, final = clean_detections(
@@ -63,13 +66,16 @@ class Predictions:
         return results, np.asarray(kept)
 
     def matches(self, refined: Array) -> tuple[Matches, Array]:
-        """Which results of a choice found which person, and whose each prediction is."""
+        """Which results of a choice found which person, and whose each prediction is. `refined`: bool (N,)."""
         results, people = self.chosen(refined)
         found = keypoint_matches(self.truth, results)
         return found, people[found.prediction]
 
     def ap(self, refined: Array, resamples: int) -> CocoMetrics:
-        """COCO's figures of a choice; the same seed and images every time, so that choices pair."""
+        """COCO's figures of a choice; the same seed and images every time, so that choices pair.
+
+        `refined`: bool (N,).
+        """
         return coco_ap(self.truth, self.choose(refined), resamples=resamples)
 
 
@@ -99,7 +105,10 @@ def read_predictions(record: Record) -> Predictions:
 
 
 def annotation_file(arrays: Mapping[str, Array], category: Mapping[str, Any], per_pixel: float) -> dict[str, Any]:
-    """The annotation file that the arrays stand for, as far as COCO's protocol reads it."""
+    """The annotation file that the arrays stand for, as far as COCO's protocol reads it.
+
+    Per person A: points (A, K, 2), boxes (A, 4), everything else (A,) or, of keypoints, (A, K).
+    """
     points, seen = arrays["truth_keypoints"] / per_pixel, arrays["truth_visibility"]
     rows: list[dict[str, Any]] = []
     for number, labelled in enumerate(arrays["truth_num_keypoints"].tolist()):

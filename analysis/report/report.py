@@ -114,8 +114,10 @@ def table_context(table: Table) -> dict[str, Any]:
 
 
 def cell(table: Table, header: str, index: int) -> dict[str, Any]:
-    """One printed number with what is behind it; a dash has neither number nor run.
-    Several runs are separated by spaces."""
+    """Return one printed number with what is behind it; a dash has neither number nor run.
+
+    Several runs are separated by spaces.
+    """
     text = str(table.shown.loc[index, header])
     if table.computed:
         return {"text": text, "value": None, "run": computed_id(table, index)}
@@ -206,6 +208,7 @@ def figures(titles: Mapping[str, str], folder: Path = FIGURES) -> list[dict[str,
 
 
 def data_address(path: Path, kind: str) -> str:
+    """Return a file as a `data:` address of a MIME type, `kind`, so that the page needs no second file."""
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 

@@ -53,12 +53,15 @@ class Timed:
     lacking: str | None
 
     def metric(self, key: str) -> Any:
+        """Return a metric of the record; None where there is no record, or it lacks the metric."""
         return None if self.record is None else self.record.metrics.get(key)
 
 
 def bench_tables(*, device: str = "cpu", store: Store | None = None) -> list[Table]:
-    """The tables of speeds on a device (this machine's `cpu` or `cuda`, or a stored name), of where the time goes, and
-    of what back-ends do to accuracy. Nothing is measured."""
+    """Return the tables of speeds on a device, of where the time goes, and of what back-ends do to accuracy.
+
+    device: this machine's `cpu` or `cuda`, or a stored name. Nothing is measured.
+    """
     store = store or Store()
     bench, chosen = load_bench(), pick_device(device, store)
     timed = read_timed(bench, chosen, store)
@@ -66,8 +69,10 @@ def bench_tables(*, device: str = "cpu", store: Store | None = None) -> list[Tab
 
 
 def for_files(tables: list[Table], store: Store | None = None) -> list[Table]:
-    """The tables with the raw numbers of every device that was timed, so that nothing published is lost where they are
-    written on another machine."""
+    """Return the tables with the raw numbers of every device that was timed.
+
+    So nothing published is lost where they are written on another machine.
+    """
     store = store or Store()
     everywhere = [bench_tables(device=str(device), store=store) for device in stored_devices(store, BENCH)]
     if not everywhere:
@@ -77,14 +82,17 @@ def for_files(tables: list[Table], store: Store | None = None) -> list[Table]:
 
 
 def timed_rows(tables: Sequence[Table]) -> pd.DataFrame:
+    """Return the raw numbers of rows that have a record, of the same table on several devices, one below the other."""
     return pd.concat([table.frame.dropna(subset="bench_run_id") for table in tables], ignore_index=True)
 
 
 def read_timed(bench: Bench, device: Device, store: Store) -> list[Timed]:
+    """Return every row of the spec with its stored record on `device`, if there is one."""
     return [Timed(one.row, store.find(one.identity), one.lacking) for one in timings(bench, open_catalog(), device)]
 
 
 def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
+    """Return the table of speeds, with the column of energy only where some row has it."""
     by_label = {one.row.label: one for one in timed}
     frame = pd.DataFrame([raw_numbers(one, by_label) for one in timed]).assign(device=str(device))
     shown = pd.DataFrame(
@@ -110,10 +118,12 @@ def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
 
 
 def sources(keys: Mapping[str, str], measure: str) -> dict[str, Source]:
+    """Return where printed columns come from, by header: all from records of one measure."""
     return {header: Source(key, measure) for header, key in keys.items()}
 
 
 def raw_numbers(one: Timed, others: Mapping[str, Timed]) -> dict[str, Any]:
+    """Return a row's facts and metrics under the names of the CSV; None for what was not measured."""
     row = one.row
     facts = {
         name: getattr(row, name) for name in ("label", "model", "backend", "precision", "scope", "against", "wanted")
@@ -123,8 +133,11 @@ def raw_numbers(one: Timed, others: Mapping[str, Timed]) -> dict[str, Any]:
 
 
 def ratio(one: Timed, others: Mapping[str, Timed]) -> float | None:
-    """How many times as fast per image as the row it is set against: the median over rounds where both were timed in
-    one session, as neighbours in time are loaded alike; else from both medians."""
+    """Return how many times as fast per image a row is as the one it is set against.
+
+    The median over rounds where both were timed in one session, as neighbours in time are loaded alike; else from both
+    medians.
+    """
     if one.row.against is None:
         return None
     other = others[one.row.against]
@@ -143,15 +156,18 @@ def images_of(one: Timed) -> int:
 
 
 def together(one: Timed, other: Timed) -> bool:
+    """Return whether two rows were timed in one session."""
     return one.metric("session") == other.metric("session")
 
 
 def speed_text(one: Timed) -> str:
+    """Return images per second in three digits, marked where the machine was busy; a dash where it was not timed."""
     value = one.metric("images_per_s")
     return DASH if value is None or one.record is None else marked(f"{value:#.3g}", one.record.metrics)
 
 
 def ratio_text(one: Timed, others: Mapping[str, Timed]) -> str:
+    """Return how many times as fast a row is as the one it is set against, or a dash; marked if timed apart."""
     value = ratio(one, others)
     if value is None or one.row.against is None:
         return DASH
@@ -159,6 +175,7 @@ def ratio_text(one: Timed, others: Mapping[str, Timed]) -> str:
 
 
 def latency_text(one: Timed) -> str:
+    """Return the percentiles of a batch's latency in milliseconds; a dash if it was not timed, or batches stream."""
     # several batches that are streamed have no latency of one
     if one.record is None or one.row.refine_rate is not None:
         return DASH
@@ -166,10 +183,12 @@ def latency_text(one: Timed) -> str:
 
 
 def number_text(value: float | None, form: str) -> str:
+    """Return a number in a format such as `{:.0f}`; a dash for None."""
     return DASH if value is None else form.format(value)
 
 
 def percent_text(value: float | None) -> str:
+    """Return a fraction in whole percent; a dash for None."""
     return number_text(None if value is None else 100 * value, "{:.0f}")
 
 

@@ -67,8 +67,10 @@ AMOUNTS = {
 
 
 class Source(NamedTuple):
-    """Where a printed column comes from: its column in `frame`, and what names the column with the run ids behind it (a
-    measure, as a rule); None for the paper's values."""
+    """Where a printed column comes from: its column in `frame`, and what its numbers were measured as.
+
+    `measure` names the column with the run ids behind it (a measure, as a rule); None for the paper's values.
+    """
 
     key: str
     measure: str | None = None
@@ -85,7 +87,10 @@ class Column:
 
 
 def printed_columns(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device) -> Iterator[Column]:
-    """The columns a spec asks for, each with the paper's beside it; beside AP those on the tier's further people."""
+    """The columns a spec asks for, each with the paper's beside it; beside AP those on the tier's further people.
+
+    Raises SpecError for a column that nothing knows.
+    """
     spec, tier = loaded.spec, catalog.name
     dataset = spec.base.get("dataset", "")
     # where people of several kinds stand side by side, the header says whose score it is
@@ -155,11 +160,13 @@ def record_on(line: Line, people: str) -> Record | None:
 
 
 def further_text(line: Line, people: str, score: str) -> str | None:
+    """Return a score on further people in percent with its interval; None where it was not measured."""
     record = record_on(line, people)
     return None if record is None else with_interval(record.metrics, score, score_bounds(record.metrics, score))
 
 
 def score_text(line: Line, key: str) -> str | None:
+    """Return a score of the row's accuracy in percent with its interval; None where it was not measured."""
     if "accuracy" not in line.records:
         return None
     metrics = line.records["accuracy"].metrics
@@ -206,6 +213,7 @@ def seeds_score_text(line: Line) -> str | None:
 
 
 def refined_text(line: Line) -> str | None:
+    """Return the refine rate in percent; None where it was not measured, or the model has no fine stage."""
     rate = line.metric("accuracy", "refine_rate")
     return None if rate is None else f"{100 * rate:.1f} %"
 
@@ -219,6 +227,7 @@ def kept_text(line: Line) -> str | None:
 
 
 def expected_text(loaded: LoadedSpec, line: Line) -> str | None:
+    """Return the expected cost per person in 1e9 multiply-adds, at the measured refine rate; None where not known."""
     macs = expected_macs(loaded, line)
     return None if macs is None else f"{macs / 1e9:#.3g}"
 
@@ -238,6 +247,7 @@ def own_text(line: Line, measure: str, key: str) -> str | None:
 
 
 def paper_text(line: Line, key: str) -> str | None:
+    """Return the paper's value of a column as it is printed there; None where it gives none."""
     value = getattr(line.row.paper, key)
     # the paper gives some speeds as whole numbers
     return None if value is None else f"{value:g}" if key == "images_per_s" else f"{value:.1f}"
@@ -250,6 +260,7 @@ def amount(line: Line, key: str) -> float | None:
 
 
 def amount_text(line: Line, key: str) -> str | None:
+    """Return a cost in the paper's unit; None where it was not counted."""
     value = amount(line, key)
     return None if value is None else f"{value:.2f}"
 
@@ -261,16 +272,19 @@ def delta_percent(line: Line, key: str) -> float | None:
 
 
 def delta_text(line: Line, key: str) -> str | None:
+    """Return how far our cost is from the paper's, signed, in percent; None where one of them is not known."""
     value = delta_percent(line, key)
     return None if value is None else f"{value:+.1f}"
 
 
 def speed_per_second_text(line: Line) -> str | None:
+    """Return images per second in three digits, marked where the machine was busy; None where it was not timed."""
     value = line.metric("throughput", "images_per_s")
     return None if value is None else marked(f"{value:#.3g}", line.records["throughput"].metrics)
 
 
 def relative_text(line: Line, reference: Line) -> str | None:
+    """Return a row's speed as a multiple of the reference's, marked where they were timed apart; None without both."""
     value = relative_speed(line, reference)
     return None if value is None else f"{value:.2f}" + ("" if timed_together(line, reference) else f" {APART}")
 
@@ -282,6 +296,7 @@ def paper_relative(line: Line, reference: Line) -> float | None:
 
 
 def paper_relative_text(line: Line, reference: Line) -> str | None:
+    """Return the paper's speed of a row as a multiple of the reference's; None where it gives not both."""
     value = paper_relative(line, reference)
     return None if value is None else f"{value:.2f}"
 

@@ -226,6 +226,7 @@ def judged(tested: Comparison, theirs: float | None) -> str:
 
 
 def shown(difference: Interval) -> str:
+    """Return a difference of fractions with its interval as text, signed, in percent."""
     return f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
 
 

@@ -158,6 +158,7 @@ def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 
 def p_text(p: float) -> str:
+    """Return a p value in two digits, without the leading zero; `< .01` below that."""
     return "< .01" if p < 0.01 else f"{p:.2f}".lstrip("0")
 
 

@@ -16,9 +16,11 @@ RUNS = ["accuracy_run_id", "cost_run_id", "throughput_run_id"]
 
 
 def points(tables: Iterable[Table]) -> pd.DataFrame:
-    """One line per row with a cost, or per quality threshold of a row, of tables that have AP: `table`, `label`,
-    `device` of its speed, AP with its interval in percent, GFLOPs, images/s, the paper's values, run ids; NaN or None
-    where nothing was measured."""
+    """Return one line per row with a cost, or per quality threshold of a row, of tables that have AP.
+
+    Columns: `table`, `label`, `device` of its speed, AP with its interval in percent, GFLOPs, images/s, the paper's
+    values, run ids; NaN or None where nothing was measured.
+    """
     rows = []
     for table in (one for one in tables if {"label", "ap"} <= set(one.frame.columns)):
         for row in table.frame.to_dict("records"):

@@ -36,8 +36,11 @@ def held_out_text(loaded: LoadedSpec, lines: list[Line], tier: str, coco: Path |
 
 
 def held_out(loaded: LoadedSpec, line: Line, source: Line, store: Store) -> dict[str, Any] | None:
-    """Return what two choices give on other people: the cheapest threshold within `SMALL_LOSS` AP, and that which is
-    most above random exits; AP in percent. None where no threshold fits."""
+    """Return what two choices of a threshold give on other people; AP in percent.
+
+    They are the cheapest within `SMALL_LOSS` AP, and that which is most above random exits. None where no threshold
+    fits.
+    """
     first, second = source.records["predictions"], line.records["predictions"]
     thresholds = loaded.spec.thresholds
 
@@ -80,4 +83,5 @@ def row_text(label: str, facts: dict[str, Any]) -> str:
 
 
 def shown(facts: dict[str, float], key: str) -> str:
+    """Return a difference in AP with its interval as text, signed; `facts` are in percent."""
     return f"{facts[key]:+.2f} [{facts[f'{key}_low']:+.2f}, {facts[f'{key}_high']:+.2f}] AP"

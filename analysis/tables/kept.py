@@ -51,8 +51,10 @@ def expected_macs(loaded: LoadedSpec, line: Line) -> float | None:
 
 
 def expected_macs_of(config: Any, kept: Mapping[int, int], people: int) -> float:
-    """Multiply-adds per person of whom so many (`kept`: people by their number of patches) are refined, as published,
-    by fvcore's convention; everybody else leaves after the coarse stage."""
+    """Return multiply-adds per person, as published, by fvcore's convention.
+
+    kept: people who are refined, by their number of patches; everybody else leaves after the coarse stage.
+    """
     fine = sum(number * parts(config, patches)["fine"].fvcore for patches, number in kept.items())
     return parts(config)["coarse"].fvcore + fine / people
 

@@ -51,6 +51,7 @@ def escape(text: str) -> str:
 
 
 def symbol(character: str) -> str:
+    """Return a character as LaTeX in ASCII; one that is not known as its code point in brackets, `[U+1F600]`."""
     if character in SYMBOLS:
         return SYMBOLS[character]
     return character if " " <= character <= "~" else f"[U+{ord(character):04X}]"

@@ -23,8 +23,10 @@ SAME_IN_A_COLUMN = {
 
 @dataclass(frozen=True)
 class Seed:
-    """The accuracy of one of a row's trainings with the shared budget, or on further people; None where there is none
-    yet."""
+    """The accuracy of one of a row's trainings with the shared budget, or on further people.
+
+    `record` is None where there is none yet.
+    """
 
     cell: Cell
     record: Record | None
@@ -32,8 +34,10 @@ class Seed:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a spec with its cells and the records found for them, by measure; its further trainings, and its
-    accuracy on further people, by data set."""
+    """A row of a spec with its cells and the records found for them, by measure.
+
+    With its further trainings, and its accuracy on further people, by data set.
+    """
 
     row: Row
     cells: Mapping[str, Cell]
@@ -48,6 +52,7 @@ class Line:
 
 
 def read_lines(loaded: LoadedSpec, found: list[Cell], store: Store) -> list[Line]:
+    """Return the rows of a spec in its order, each with what the store has of its cells."""
     lines = []
     for row in loaded.spec.rows:
         cells = [cell for cell in found if cell.row == row.label]
@@ -61,6 +66,7 @@ def read_lines(loaded: LoadedSpec, found: list[Cell], store: Store) -> list[Line
 
 
 def stored_record(cell: Cell, store: Store) -> Record | None:
+    """Return the record of a cell; None where it is not stored, or what determines the cell is not known here."""
     return None if cell.identity is None else store.find(cell.identity)
 
 
@@ -83,6 +89,7 @@ def refuse_mixtures(loaded: LoadedSpec, lines: list[Line]) -> None:
 
 
 def identity(line: Line, measure: str) -> dict[str, Any]:
+    """Return what determines a row's cell of a measure; empty where that is not known here."""
     return line.cells[measure].identity or {}
 
 
@@ -106,8 +113,10 @@ def weights_of(record: Record) -> Any:
 
 @dataclass(frozen=True)
 class Pair:
-    """A comparison that a spec names; `tested` is None where a score is missing or the rows do not pair. `p` is that of
-    the comparison after Holm's correction over all of the spec's that could be made."""
+    """A comparison that a spec names; `tested` is None where a score is missing or the rows do not pair.
+
+    `p` is that of the comparison after Holm's correction over all of the spec's that could be made.
+    """
 
     first: str
     second: str
@@ -175,7 +184,10 @@ def timed_together(line: Line, reference: Line) -> bool:
 
 
 def pick_device(name: str, store: Store) -> Device:
-    """This machine's `cpu` or `cuda`, or the device of a stored speed whose name starts with `name`."""
+    """This machine's `cpu` or `cuda`, or the device of a stored speed whose name starts with `name`.
+
+    Raises SpecError where it is the beginning of no stored name, or of several.
+    """
     if name in ("cpu", "cuda"):
         return local_device(name)
     stored = stored_devices(store, "throughput", "bench")

@@ -96,6 +96,7 @@ def texts(cell: Cell, record: Record | None, column: str | None) -> Iterator[tup
 
 
 def span(samples: Sequence[float]) -> str:
+    """Return the range of samples as text."""
     return f"{min(samples):.1f} to {max(samples):.1f}"
 
 

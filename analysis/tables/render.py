@@ -35,7 +35,10 @@ LOCAL_CSV = ROOT / "local" / "csv"
 
 
 def render(table: Table, form: Format = "text", width: int | None = None) -> str:
-    """A table as text for a terminal, Markdown, CSV of the raw numbers, or LaTeX (booktabs)."""
+    """A table as text for a terminal, Markdown, CSV of the raw numbers, or LaTeX (booktabs).
+
+    Raises SpecError for another format.
+    """
     if form == "csv":
         return table.frame.map(no_formula).to_csv(index=False, float_format="%.10g", lineterminator="\n")
     if form == "markdown":
@@ -146,8 +149,10 @@ def csv_folder(spec: Path, tier: str = EMBEDDED) -> Path:
 
 
 def write_csv(table: Table, folder: Path) -> Path:
-    """The raw numbers to `folder`/<table>.csv, whole or not at all. StoreError where that cannot be written, or is a
-    file of something else."""
+    """Write the raw numbers to `folder`/<table>.csv, whole or not at all.
+
+    Raises StoreError where that cannot be written, or is a file of something else.
+    """
     path, text = folder / f"{table.id}.csv", render(table, "csv")
     if path.is_file() and not starts_alike(path, text):
         raise StoreError(f"{path}: not written over, as it is no table of ours; move it, or rename the spec")
@@ -155,7 +160,7 @@ def write_csv(table: Table, folder: Path) -> Path:
 
 
 def starts_alike(path: Path, text: str) -> bool:
-    """Whether a file begins with the same column as a table."""
+    """Whether a file begins with the same column as a table. Raises StoreError where it cannot be read."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return file.readline(1000).strip().split(",")[0] == text.split("\n")[0].split(",")[0]

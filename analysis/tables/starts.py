@@ -127,4 +127,5 @@ def rows_text(labels: list[str], compared: list[str]) -> str:
 
 
 def seen_text(crops: int, own: int) -> str:
+    """Return the crops seen in all and, where they are fewer, those of its own training."""
     return f"{crops:,}" + (f" ({own:,} of them its own)" if own < crops else "")

@@ -74,6 +74,10 @@ def system_row(
     published: Mapping[str, tuple[float, ...]],
     checked: Mapping[str, str],
 ) -> SystemRow:
+    """Return what is known of a model; None where its closed form or the store has no number.
+
+    published: the paper's GFLOPs, by a cost cell's identity as text. checked: words on conformance, by system.
+    """
     cost = model.cost
     identity = cost_identity(model.name, {})
     record = store.find(identity)

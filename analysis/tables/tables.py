@@ -48,10 +48,13 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Table:
-    """`frame`: raw numbers, one row per spec row, for CSV and notebooks. `shown`: as text under printed headers.
-    `footer`: what has to be known to read it. `curves`: of kind gate, what its figure shows of every row. `sources`:
-    what stands behind a printed column, by its header. `computed`: of a kind that measures nothing, what each
-    printed row follows from. `below`: so many rows, the last, stand below a line, as they cannot be compared."""
+    """A table as raw numbers and as it is printed.
+
+    `frame`: raw numbers, one row per spec row, for CSV and notebooks. `shown`: as text under printed headers. `footer`:
+    what has to be known to read it. `curves`: of kind gate, what its figure shows of every row. `sources`: what stands
+    behind a printed column, by its header. `computed`: of a kind that measures nothing, what each printed row follows
+    from. `below`: so many rows, the last, stand below a line, as they cannot be compared.
+    """
 
     id: str
     title: str

@@ -89,6 +89,7 @@ def crops_of(made: Mapping[str, Any]) -> int:
 
 
 def own_crops(made: Mapping[str, Any]) -> int:
+    """Return the crops that a training itself has seen, without those of its start; 0 if its manifest does not say."""
     return int(made.get("steps", 0) * (made.get("recipe") or {}).get("batch_size", 0))
 
 
@@ -204,13 +205,17 @@ def rate_text(made: Training) -> str:
 
 
 def gain_text(made: Training, data: str) -> str:
+    """Return what the last doubling of the crops gained on a data set, in AP in percent."""
     gain = made.last_doubling(data)
     return "not known, no curve" if gain is None else f"{gain:+.1f} AP"
 
 
 def seeds_interval(line: Line) -> tuple[float, float | None, int] | None:
-    """Mean in percent, half of its t-interval (None below three), and how many: of those of a row's trainings that had
-    an initialisation of their own. None where fewer than two have a score."""
+    """Return mean and half of the t-interval over a row's trainings, in percent, and how many these are.
+
+    They are those that had an initialisation of their own; the half is None below three, everything where fewer than
+    two have a score.
+    """
     own = [
         seed
         for seed in line.seeds

@@ -45,8 +45,10 @@ LEARNT = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One number to measure. `blocked` says why it cannot be measured on this machine; `identity` is None where it is
-    not even known what would be.
+    """One number to measure.
+
+    `blocked` says why it cannot be measured on this machine; `identity` is None where it is not even known what would
+    be.
 
     `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy and
     predictions. `seed` is that of a training with the shared budget, of which a table says mean and deviation.
@@ -71,10 +73,12 @@ class Cell:
 
     @property
     def run_id(self) -> str | None:
+        """Return the id of the record that would hold the number; None where it is not known what determines it."""
         return None if self.identity is None else run_id(self.identity)
 
     @property
     def name(self) -> str:
+        """Return what messages call the cell: spec, row, seed, people and measure."""
         seed = "" if self.seed is None else f" (seed {self.seed})"
         people = "" if self.test_set is None else f" on {self.test_set}"
         return f"{self.spec} {self.row}{seed}{people}: {self.measure}"
@@ -87,6 +91,7 @@ def cells(loaded: LoadedSpec, catalog: Catalog, device: Device) -> list[Cell]:
 
 
 def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    """Yield the cells of a row, for every measure that the row or its spec asks for."""
     for measure in loaded.measures(row):
         yield from load(MEASURES[measure].cells)(measure, loaded, row, catalog, device)
 
@@ -104,6 +109,7 @@ def accuracy_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog,
 
 
 def predictions_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    """Yield the one cell of a row's predictions."""
     yield predictions_cell(loaded, row, loaded.settings(row), catalog)
 
 
@@ -163,8 +169,10 @@ def accuracy_cell(
     seed: int | None = None,
     test_set: str | None = None,
 ) -> Cell:
-    """The accuracy of a row at the catalog's tier; with `seed`, of one of several trainings of the same model; with
-    `test_set`, on people beside those of the row."""
+    """Return the accuracy of a row at the catalog's tier, or why it cannot be measured.
+
+    seed: of one of several trainings of the same model. test_set: on people beside those of the row.
+    """
     settings = at_tier(settings, catalog)
     cell = Cell(
         loaded.id, row.label, "accuracy", catalog.name, settings.model, settings.options, seed=seed, test_set=test_set
@@ -247,9 +255,12 @@ def at_tier(settings: Settings, catalog: Catalog) -> Settings:
 
 
 def weights_name(model: str, options: dict[str, Any], seed: int | None = None, *, each_alpha: bool = False) -> str:
-    """The name of a row's weights: a network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one
-    that learnt with another choice of patches (`…-quality`), codec (`…-udp`), gate (`…-gain`) or seed (`…-seed1`); at a
-    tier that trains `each_alpha`, also with another α than the model's own (`…-alpha0.3`)."""
+    """Return the name of a row's weights.
+
+    A network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one that learnt with another choice
+    of patches (`…-quality`), codec (`…-udp`), gate (`…-gain`) or seed (`…-seed1`); at a tier that trains `each_alpha`,
+    also with another α than the model's own (`…-alpha0.3`).
+    """
     seeds = [f"seed{seed}"] if seed else []
     alpha = alpha_apart(model, options) if each_alpha else None
     alphas = [] if alpha is None else [f"alpha{alpha:g}"]

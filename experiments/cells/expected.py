@@ -59,10 +59,12 @@ def exactly(names: Iterable[str], stored: Mapping[str, Any], now: Mapping[str, A
 
 
 def cost(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Comparison]:
+    """Compare parameters and multiply-adds, which must be the same."""
     yield from exactly((name for name in stored if name == "params" or name.startswith("macs_")), stored, now)
 
 
 def accuracy(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Comparison]:
+    """Compare scores, which may move by one step of the curves they are made of, and counts, which may not."""
     yield from exactly((*COUNTS, *FILES), stored, now)
     step = max(1 / RECALLS, 1 / max(stored.get("annotated_people") or stored.get("people") or 1, 1))
     allowed = {name: step / THRESHOLDS for name in MEANS} | {name: step for name in ONE_THRESHOLD}

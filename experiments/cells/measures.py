@@ -40,7 +40,10 @@ Measured = Iterator[tuple[Cell, dict[str, Any]]]
 def measure(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
-    """Metrics of cells of one measure, each as soon as it is known. `reference` is what speeds are compared with."""
+    """Metrics of cells of one measure, each as soon as it is known. `reference` is what speeds are compared with.
+
+    Raises InputError for a measure that nothing here can make.
+    """
     kind = MEASURES.get(cells[0].measure)
     if kind is None:
         raise InputError(f"{cells[0].name}: no measurement is called {cells[0].measure!r}")
@@ -60,6 +63,7 @@ def run_cost(
 def run_accuracy(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
+    """Yield each cell with the metrics of its accuracy; `reference` is not used."""
     for cell in cells:
         yield cell, measure_accuracy(cell, catalog, device, progress)
 
@@ -67,6 +71,7 @@ def run_accuracy(
 def run_predictions(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
+    """Yield each cell with its predictions and their metrics; `reference` is not used."""
     for cell in cells:
         yield cell, measure_predictions(cell, catalog, device, progress)
 

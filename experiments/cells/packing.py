@@ -69,11 +69,11 @@ def category(dataset: CocoTopDown) -> dict[str, Any]:
 
 
 def fixed(values: np.ndarray, per_unit: int) -> np.ndarray:
-    """Numbers in fixed point."""
+    """Numbers in fixed point. Arrays of any shape, which stays."""
     return np.rint(values * per_unit).astype(np.int64)
 
 
 def smallest(values: np.ndarray) -> np.ndarray:
-    """Whole numbers in the fewest bits."""
+    """Whole numbers in the fewest bits. Arrays of any shape, which stays."""
     low, high = (values.min(), values.max()) if values.size else (0, 0)
     return values.astype(np.result_type(np.min_scalar_type(low), np.min_scalar_type(high)))

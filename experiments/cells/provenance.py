@@ -89,6 +89,7 @@ def usable_cores() -> int:
 
 @cache
 def gpu_name() -> str:
+    """Return the name of the first GPU that nvidia-smi lists. Raises InputError where it lists none."""
     names = (output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]) or "").splitlines()
     if not names:
         raise InputError("device cuda: no GPU here (nvidia-smi lists none); use --device cpu")
@@ -122,6 +123,7 @@ def command(words: list[str]) -> str:
 
 @cache
 def versions() -> tuple[tuple[str, str], ...]:
+    """Return name and version of the packages that numbers may depend on; those that are not installed are left out."""
     found = []
     for package in (*PACKAGES, *OPTIONAL_PACKAGES):
         try:

@@ -35,15 +35,20 @@ class Case:
     weights: dict[str, Tensor]
 
     def inputs(self, name: str) -> Tensor:
+        """Return the input tensor of a name. Raises InputError where the case lacks it."""
         return self.tensor(f"in.{name}")
 
     def tensor(self, name: str) -> Tensor:
+        """Return a tensor by its full name (`in.…`, `out.…`). Raises InputError where the case lacks it."""
         if name not in self.tensors:
             raise InputError(f"{self.folder / 'tensors.safetensors'}: no tensor {name!r}; the case is incomplete")
         return self.tensors[name]
 
     def compare(self, name: str, ours: Tensor, *, relative: bool = True, bound: float | None = None) -> Comparison:
-        """`ours` against `out.<name>`: relative to the largest expected value, or absolute; whole numbers exactly."""
+        """`ours` against `out.<name>`: relative to the largest expected value, or absolute; whole numbers exactly.
+
+        Both have the same shape, whatever it is; another is an infinite error.
+        """
         expected = self.tensor(f"out.{name}")
         if ours.shape != expected.shape:
             return Comparison(f"{name} (shape {tuple(ours.shape)} for {tuple(expected.shape)})", float("inf"), 0.0)
@@ -56,7 +61,7 @@ class Case:
         return Comparison(name, error, bound or self.tolerance["absolute"])
 
     def compare_sets(self, name: str, ours: Tensor) -> Comparison:
-        """Rows of indices as sets: how many rows differ from `out.<name>`."""
+        """Rows of indices as sets: how many rows differ from `out.<name>`. `ours`: indices (B, n)."""
         expected = self.tensor(f"out.{name}")
         if ours.shape != expected.shape:
             return Comparison(f"{name} (shape {tuple(ours.shape)} for {tuple(expected.shape)})", float("inf"), 0.0)
@@ -83,6 +88,7 @@ def load_case(folder: Path) -> Case:
 
 
 def load_optional(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file, empty where there is no file. Raises InputError for one that cannot be read."""
     if not path.exists():
         return {}
     try:

@@ -97,6 +97,7 @@ def check_codec_flip_loss(case: Case) -> list[Comparison]:
 
 
 def _codec(variant: dict[str, Any], image_size: tuple[int, int], heatmap_size: tuple[int, int]) -> Codec:
+    """Return the codec that a case's variant describes. Raises InputError for an unknown kind."""
     sigma, kernel = float(variant.get("sigma", 2)), variant.get("kernel", 11)
     codecs: dict[str, Codec] = {
         "udp": UdpCodec(image_size, heatmap_size, sigma, kernel),
@@ -111,6 +112,7 @@ def _codec(variant: dict[str, Any], image_size: tuple[int, int], heatmap_size: t
 
 
 def _matrices(case: Case, center: np.ndarray, scale: np.ndarray, image_size: tuple[int, int]) -> list[Comparison]:
+    """Compare warp matrices and moved joints; `center` and `scale` are (N, 2), in pixels."""
     rotations, visible = _array(case, "rotation"), _array(case, "visible")[..., None] > 0
     udp, plain = (
         np.stack([warp(c, s, r, image_size) for c, s, r in zip(center, scale, rotations, strict=True)])

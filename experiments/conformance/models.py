@@ -62,6 +62,7 @@ def check_sharpose(case: Case) -> list[Comparison]:
 
 
 def compare_variant(case: Case, prefix: str, output: SHaRPoseOutput) -> list[Comparison]:
+    """Return the comparisons of heatmaps, refined people and, where the case names them, kept patches."""
     comparisons = [
         case.compare(f"{prefix}.final_heatmaps", output.heatmaps),
         case.compare(f"{prefix}.refine_mask", output.needs_refinement),

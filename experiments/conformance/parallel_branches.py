@@ -14,6 +14,7 @@ from sharpose.weights.importing import from_layout
 
 
 def hrnet_config(case: Case) -> HRNetConfig:
+    """Return the configuration that a case describes."""
     facts = case.config
     return HRNetConfig(
         image_size=tuple(facts["image_size"]),
@@ -57,6 +58,7 @@ def check_hrformer(case: Case) -> list[Comparison]:
 
 @torch.inference_mode()
 def check_trunk(case: Case, model: HRNet | HRFormer, system: str, layout: str) -> list[Comparison]:
+    """Return the comparisons of features and heatmaps, with the case's weights read by a `layout` of the system."""
     eval_mode(model, from_layout(case.weights, system, layout))
     images = case.inputs("image")
     return [case.compare("features", model.backbone(images)), case.compare("heatmaps", model(images).heatmaps)]

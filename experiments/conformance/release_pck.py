@@ -34,7 +34,7 @@ def release_instance_pck(
     return ((-_distances(heatmaps, targets)).exp() * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
 
 
-def _distances(heatmaps: Tensor, targets: Tensor) -> Tensor:
+def _distances(heatmaps: Float[Tensor, "B K h w"], targets: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K"]:
     height, width = heatmaps.shape[2:]
     offsets = (peaks(heatmaps)[0] - peaks(targets)[0]) / heatmaps.new_tensor([height, width])
     return offsets.norm(dim=-1)

@@ -60,6 +60,7 @@ class Verdict:
 
     @property
     def line(self) -> str:
+        """Return the verdict as one line: status, case, system, and the worst comparison or the problem."""
         text = f"{self.status:7} {self.case:28} {self.system}"
         if self.worst:
             text += f": {self.comparisons} comparisons, worst {self.worst.name} {self.worst.error:.2e}"

@@ -49,7 +49,10 @@ def sizes(case: Case) -> dict[str, Any]:
 
 
 def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
-    """`model` with the case's weights, and the linear layer from its tokens to logits."""
+    """`model` with the case's weights, and the linear layer from its tokens to logits.
+
+    Raises InputError where the weights do not fit.
+    """
     weights, head = from_classifier(case.weights)
     missing, unexpected = model.load_state_dict(weights, strict=False)
     wrong = [name for name in missing if not name.startswith("head.")] + unexpected
@@ -91,7 +94,10 @@ def check_dynamicvit(case: Case) -> list[Comparison]:
 
 
 def compare_by_patch(case: Case, stage: int, ours: Sequence[Tensor], log_probs: Tensor) -> Comparison:
-    """Predictions of a stage, patch by patch: both sides list the patches in their own order of the stage before."""
+    """Predictions of a stage, patch by patch: both sides list the patches in their own order of the stage before.
+
+    `ours`: the patches kept after each stage (B, n); `log_probs` are (B, n, 2).
+    """
     name = f"eval.predictor{stage}.log_probs"
     if stage == 0:
         return case.compare(name, log_probs)
@@ -175,6 +181,7 @@ def check_tome(case: Case) -> list[Comparison]:
 
 
 def compare_matching(case: Case, prefix: str, merges: int, protected: int) -> list[Comparison]:
+    """Return the comparisons of merged tokens and their sizes, after one matching with so many merges."""
     matching = match_tokens(case.inputs(f"{prefix}.metric"), merges, protected)
     merged, sizes = merge_tokens(case.inputs(f"{prefix}.x"), case.inputs(f"{prefix}.size")[..., 0], matching)
     return [case.compare(f"{prefix}.merged", merged), case.compare(f"{prefix}.merged_size", sizes[..., None])]

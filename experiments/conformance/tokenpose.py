@@ -15,6 +15,7 @@ HEADS = {"single": "single", "two_layer": "two-layer"}
 
 
 def tokenpose_config(facts: dict[str, Any]) -> TokenPoseConfig:
+    """Return the configuration that a case's `facts` describe; without `widths` it has no stem."""
     stem = {}
     if "widths" in facts:
         stem = {

@@ -65,11 +65,13 @@ class Durations:
         return self.stored_macs((cell.identity or {})["model"]) or UNKNOWN_MACS
 
     def stored_macs(self, model: dict[str, Any]) -> float | None:
+        """Return torch's count of multiply-adds of one image through a model; None where its cost is not stored."""
         record = self.store.find({"measure": "cost", "version": VERSIONS["cost"], "model": model})
         return None if record is None else record.metrics.get("macs_torch")
 
     @cached_property
     def records(self) -> list[Record]:
+        """Return all records of the store, read once."""
         return self.store.records()
 
     @cached_property

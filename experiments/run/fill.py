@@ -50,8 +50,11 @@ class Watch:
 
 @contextmanager
 def ended_after(seconds: float) -> Iterator[None]:
-    """Raise OutOfTime inside the block after so many seconds, also where nothing calls `tick`: a model that is built or
-    warmed up. Only the main thread can be told; elsewhere, and off Unix, `tick` is all there is."""
+    """Raise OutOfTime inside the block after so many seconds.
+
+    Also where nothing calls `tick`: a model that is built or warmed up. Only the main thread can be told; elsewhere,
+    and off Unix, `tick` is all there is.
+    """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
         yield
         return
@@ -71,8 +74,10 @@ def ended_after(seconds: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Job:
-    """Cells that are measured in one go, the seconds that should take, how many cells of tables they fill (a number may
-    stand in several), and why it was not done."""
+    """Cells that are measured in one go, and the seconds that should take.
+
+    `shows`: how many cells of tables they fill (a number may stand in several); `reason`: why it was not done.
+    """
 
     cells: list[Cell]
     expected_s: float
@@ -81,6 +86,7 @@ class Job:
 
     @property
     def name(self) -> str:
+        """Return the cell's name or, of several cells, their spec, measure and number."""
         first = self.cells[0]
         return first.name if len(self.cells) == 1 else f"{first.spec}: {first.measure} of {len(self.cells)} rows"
 
@@ -102,6 +108,7 @@ class Filled:
 
     @property
     def blocked(self) -> list[CellStatus]:
+        """Return the cells that cannot be measured on this machine."""
         return [status for status in self.statuses if status.state == "blocked"]
 
 
@@ -179,4 +186,5 @@ class Queue:
         return best
 
     def reference(self, group: list[Cell]) -> Cell | None:
+        """Return the row that a group's speeds are compared with, timed beside them; None for other measures."""
         return alongside(group, self.specs, self.every)

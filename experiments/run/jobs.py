@@ -47,7 +47,7 @@ def jobs_folder(store: Store) -> Path:
 
 
 def write_note(store: Store, note: JobNote) -> None:
-    """Put a note on disk, dated now; InputError where that is not possible.
+    """Put a note on disk, dated now. Raises InputError where that is not possible.
 
     That a job was submitted is noted only where the job, which may be faster, has noted nothing yet.
     """

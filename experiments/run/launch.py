@@ -40,7 +40,7 @@ class Job:
     launcher: str
 
     def __call__(self) -> int:
-        """Measure the cells; how many were."""
+        """Measure the cells; how many were. Raises RunFailed where one failed."""
         store, note = Store(self.results), self.note()
         write_note(store, here(note, "running"))
         try:
@@ -106,7 +106,10 @@ def launch(
 
 
 def make_executor(launcher: str, store: Store, at_once: int, options: Mapping[str, Any]) -> Any:
-    """submitit's executor. Raises InputError for an unknown launcher or option, or where submitit or SLURM is not."""
+    """Return submitit's executor.
+
+    Raises InputError for an unknown launcher or option, or where submitit or SLURM is not.
+    """
     if launcher not in LAUNCHERS:
         raise InputError(f"--launcher {launcher!r} does not work: it must be one of {', '.join(LAUNCHERS)}")
     if launcher == "local" and options:
@@ -127,7 +130,10 @@ def make_executor(launcher: str, store: Store, at_once: int, options: Mapping[st
 
 
 def run_all(executor: Any, jobs: Sequence[Job], store: Store, at_once: int) -> Iterator[int]:
-    """Submit, wait, queue preempted local jobs again; yields how many cells each job measured."""
+    """Submit, wait, queue preempted local jobs again; yields how many cells each job measured.
+
+    Raises RunFailed at the end where some failed.
+    """
     waiting, requeues = list(jobs), dict.fromkeys(jobs, 0)
     running: list[tuple[Job, Any]] = []
     failures: list[str] = []
@@ -159,6 +165,7 @@ def run_all(executor: Any, jobs: Sequence[Job], store: Store, at_once: int) -> I
 
 
 def failed(job: Job, handle: Any) -> str:
+    """Return what failed, by the names of a job's cells, and where its log is."""
     return f"{', '.join(job.cells)}: see {handle.paths.stderr}"
 
 

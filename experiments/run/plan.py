@@ -278,16 +278,18 @@ def lines(needs: Sequence[Need]) -> list[str]:
 
 
 def hours(one: Need) -> str:
+    """Return the hours of a training as text: of each kind of GPU and, where its speed is stored, of the device."""
     told = said(one.training_macs)
     return told if one.device_hours is None else f"{told}, {amount(one.device_hours)} on {one.device}"
 
 
 def said(macs: float | None) -> str:
-    """Multiply-adds as hours of each kind of GPU."""
+    """Return multiply-adds as hours of each kind of GPU."""
     if macs is None:
         return "unknown GPU hours"
     return ", ".join(f"{amount(value)} {name}" for name, value in gpu_hours(macs).items()) + " GPU hours"
 
 
 def amount(value: float) -> str:
+    """Return a number in two digits, or as a whole number from 10 on."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -105,6 +105,7 @@ class Summary:
 
     @property
     def blocked(self) -> list[CellStatus]:
+        """Return the cells that cannot be measured on this machine."""
         return [status for status in self.statuses if status.state == "blocked"]
 
 
@@ -214,8 +215,10 @@ def make_plan(
 
 
 def groups(missing: Sequence[Cell]) -> list[list[Cell]]:
-    """What is measured in one go: the speeds of a spec together, everything else alone; cheap measures first, so that
-    an interrupted run has most to show."""
+    """Return what is measured in one go: the speeds of a spec together, everything else alone.
+
+    Cheap measures come first, so that an interrupted run has most to show.
+    """
     jobs: list[list[Cell]] = []
     for kind in MEASURES.values():
         found = [cell for cell in missing if cell.measure == kind.name]
@@ -281,7 +284,7 @@ class Runner:
         return measured
 
     def measure(self, todo: Sequence[Cell], reference: Cell | None) -> None:
-        """Measure and store; RunFailed where metrics cannot be stored, after all others are."""
+        """Measure and store. Raises RunFailed where metrics cannot be stored, after all others are."""
         first, alone = todo[0], todo[0].measure == "throughput"
         title = first.name if len(todo) == 1 else f"{first.spec}: {first.measure} of {len(todo)} rows"
         self.say(f"{self.prefix} {title}")

@@ -43,10 +43,12 @@ def works(specs: Sequence[LoadedSpec], store: Store | None = None) -> list[Work]
 
 
 def training(one: Need) -> float:
+    """Return the multiply-adds of a training, 0 where none is needed."""
     return one.training_macs or 0.0
 
 
 def evaluation(one: Need) -> float:
+    """Return the multiply-adds of an evaluation, 0 where none is needed."""
     return one.evaluation_macs or 0.0
 
 

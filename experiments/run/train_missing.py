@@ -26,8 +26,11 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a system stands after a call: weights `there` before or `trained` now, `stopped` by the budget, `failed`,
-    or `waiting` for its turn; `note` says what is behind the last three."""
+    """Where a system stands after a call.
+
+    Its weights were `there` before or are `trained` now, or the training was `stopped` by the budget, `failed`, or is
+    `waiting` for its turn; `note` says what is behind the last three.
+    """
 
     name: str
     state: State
@@ -35,13 +38,17 @@ class Outcome:
 
     @property
     def line(self) -> str:
+        """Return the outcome as a line of a list, its columns aligned."""
         return f"{self.name:32} {self.state:8} {self.note}".rstrip()
 
 
 @dataclass(frozen=True)
 class Training:
-    """How `train_missing` trains: run folders in `out` (None: runs/shared, or the tier's), what `sharpose train` has
-    the same options for, and `start`: weights in place of those that the budget starts from."""
+    """How `train_missing` trains.
+
+    Run folders lie in `out` (None: runs/shared, or the tier's); `device`, `workers` and `preload` are options of
+    `sharpose train`; `start` names weights in place of those that the budget starts from.
+    """
 
     out: Path | None = None
     device: str | None = None

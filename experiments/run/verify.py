@@ -111,6 +111,7 @@ def find_target(name: str, tier: str, here: Device, coco: Path | None, store: St
 
 
 def every_cell(specs: Iterable[LoadedSpec], catalog: Catalog, device: Device) -> list[Cell]:
+    """Return all cells of the specs."""
     return [cell for loaded in specs for cell in cells(loaded, catalog, device)]
 
 
@@ -158,4 +159,5 @@ def line(one: Comparison) -> str:
 
 
 def number(value: Any) -> str:
+    """Return a value as text: fractions in four digits."""
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -47,6 +47,8 @@ class BenchRow(Strict):
 
 
 class DeployedRow(Strict):
+    """A back-end and its precision, on which a trained model is run."""
+
     backend: str
     precision: str
 
@@ -91,6 +93,7 @@ class Deployment:
 
     @property
     def label(self) -> str:
+        """Return what tables call the row."""
         return f"{self.row.backend} {self.row.precision}"
 
 
@@ -133,7 +136,10 @@ def chain(row: BenchRow, rows: Sequence[BenchRow]) -> list[str]:
 
 
 def check_row(row: BenchRow) -> None:
-    """The model and its options, by asking its own configuration, and whether the back-end has the precision."""
+    """The model and its options, by asking its own configuration, and whether the back-end has the precision.
+
+    Raises InputError where they do not go together.
+    """
     check_backend(row.backend, row.precision, "cpu")
     if row.model not in PEERS:
         resolve_config(row.model, **row.options)

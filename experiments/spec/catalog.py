@@ -52,7 +52,10 @@ class Blocked(Exception):
 
 
 class Catalog:
-    """What a tier means on this machine: stand-ins, data sets and weights, each hashed once."""
+    """What a tier means on this machine: stand-ins, data sets and weights, each hashed once.
+
+    Raises SpecError for an unknown tier, or a name in tiers.yaml that stands for nothing.
+    """
 
     def __init__(self, tier: str, places: Places | None = None) -> None:
         self.places = places or Places()
@@ -67,7 +70,7 @@ class Catalog:
         self.check_references()
 
     def check_references(self) -> None:
-        """Every data set that something names must be there."""
+        """Every data set that something names must be there. Raises SpecError where one is not."""
         named: list[tuple[tuple[str, ...], str]] = [
             (("tiers", name, "datasets", key), to)
             for name, tier in self.tiers.tiers.items()
@@ -120,6 +123,7 @@ class Catalog:
         return [one for one in self.tier.also.get(name, {}) if one != self.people(name)]
 
     def dataset(self, name: str) -> DataSet:
+        """Return a data set by name, of a spec's own or of the tiers. Raises SpecError for an unknown name."""
         if name in self.own:
             return self.own[name][0]
         if name not in self.tiers.datasets:
@@ -127,7 +131,7 @@ class Catalog:
         return self.tiers.datasets[name]
 
     def peer(self, model: str) -> Peer:
-        """The peer that a row's `peer:NAME` means."""
+        """The peer that a row's `peer:NAME` means. Raises SpecError for an unknown name."""
         name = model.removeprefix(PEER)
         if name not in self.tiers.peers:
             raise SpecError(f"{self.places.tiers}: no peer is called {name!r}{nearest(name, self.tiers.peers)}")
@@ -141,8 +145,10 @@ class Catalog:
         return {"system": "peer", "package": "mediapipe", "version": mediapipe_version() or peer.mediapipe}
 
     def peer_file(self, model: str) -> Path:
-        """The file of a peer of heatmaps. Raises Blocked where its folder is not given, InputError where it is another
-        file."""
+        """Return the file of a peer of heatmaps.
+
+        Raises Blocked where its folder is not given, InputError where it is missing or another file.
+        """
         peer = self.peer(model)
         folder, variable = self.places.others.get(peer.folder), VARIABLE + peer.folder.upper()
         if folder is None:
@@ -207,7 +213,10 @@ class Catalog:
         return path
 
     def data_identity(self, name: str) -> dict[str, Any]:
-        """What determines the people of a data set."""
+        """What determines the people of a data set.
+
+        Raises Blocked where they are not to be had, InputError where a file is another than the one meant.
+        """
         data = self.dataset(name)
         if data.people is not None:
             made = {"generator": "mannequin", "version": data.people.parameters.version, **asdict(data.people)}
@@ -237,7 +246,10 @@ class Catalog:
         return None
 
     def boxes_identity(self, name: str, boxes: str) -> Any:
-        """What determines the boxes: generated detections follow from the generated data set."""
+        """What determines the boxes: generated detections follow from the generated data set.
+
+        Raises Blocked where a set has none.
+        """
         data = self.dataset(name)
         if boxes == "ground-truth" or data.mannequin is not None:
             return boxes
@@ -307,8 +319,10 @@ def model_of(manifest: Path) -> str | None:
 
 
 def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
-    """The tier's stand-ins, with the COCO folder from `coco` or SHARPOSE_COCO and others from SHARPOSE_<FOLDER>, those
-    of photographs also inside SHARPOSE_PHOTOS.
+    """Return what a tier means on this machine.
+
+    The COCO folder is that of `coco` or SHARPOSE_COCO, others are those of SHARPOSE_<FOLDER>, those of photographs also
+    inside SHARPOSE_PHOTOS.
 
     Raises InputError when one is no folder.
     """

@@ -47,7 +47,10 @@ class DataSet(Strict):
     @model_validator(mode="before")
     @classmethod
     def files_of_photos(cls, values: Any) -> Any:
-        """A set of one source is files inside the folder that its paths begin with."""
+        """A set of one source is files inside the folder that its paths begin with.
+
+        Raises ValueError for an unknown name.
+        """
         name = values.get("photos") if isinstance(values, dict) else None
         if name is None:
             return values
@@ -62,6 +65,10 @@ class DataSet(Strict):
 
     @model_validator(mode="after")
     def one_source(self) -> DataSet:
+        """Check that a set comes from one place: generated, files or photographs, or is said to be unavailable.
+
+        Raises ValueError where it names none or several.
+        """
         on_disk = (self.annotations is not None and self.images is not None) or len(self.sources) > 1
         if on_disk + (self.mannequin is not None) + (self.unavailable is not None) != 1:
             raise ValueError("give either mannequin, or annotations and images, or photos, or unavailable")

@@ -33,6 +33,7 @@ class MeasureKind:
 
 
 def built_in(name: str, **more: Any) -> MeasureKind:
+    """Return a measure of the harness, by the names of its functions: `NAME_cells` and `run_NAME`."""
     return MeasureKind(name, f"experiments.cells.cells:{name}_cells", f"experiments.cells.measures:run_{name}", **more)
 
 

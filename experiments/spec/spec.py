@@ -97,8 +97,11 @@ Amount = Annotated[float, Field(gt=0)]
 
 
 class Paper(Strict):
-    """Published values of a row, as printed: AP and PCKh@.5 in percent, `gflops` in 1e9 multiply-adds, `params` in
-    millions, `images_per_s` the paper's FPS, whose device it does not state."""
+    """Published values of a row, as printed.
+
+    AP and PCKh@.5 are in percent, `gflops` in 1e9 multiply-adds, `params` in millions, `images_per_s` is the paper's
+    FPS, whose device it does not state.
+    """
 
     ap: Score | None = None
     ap50: Score | None = None
@@ -215,9 +218,11 @@ class LoadedSpec:
         )
 
     def measures(self, row: Row) -> list[Measure]:
+        """Return what is measured of a row: its own list, else the spec's."""
         return self.spec.measure if row.measure is None else row.measure
 
     def seeds(self, row: Row) -> list[int]:
+        """Return the seeds of a row's further trainings: its own list, else the spec's."""
         return self.spec.seeds if row.seeds is None else row.seeds
 
     def row_error(self, row: Row, message: str) -> SpecError:
@@ -247,7 +252,7 @@ def load_spec(path: Path | str) -> LoadedSpec:
 
 
 def check_names(loaded: LoadedSpec) -> None:
-    """Measures and columns are known, here or by a plug-in."""
+    """Measures and columns are known, here or by a plug-in. Raises SpecError for one that is not."""
     columns = [*COLUMNS, *own_columns()]
     named: list[tuple[tuple[str | int, ...], str, list[str]]] = [
         (("columns", place), name, columns) for place, name in enumerate(loaded.spec.columns)
@@ -272,7 +277,7 @@ NEEDS: dict[Kind, tuple[Measure, ...]] = {
 
 
 def check_kind(loaded: LoadedSpec) -> None:
-    """What a kind of spec must have and cannot use."""
+    """What a kind of spec must have and cannot use. Raises SpecError where it lacks that, or has it."""
     spec, kind = loaded.spec, loaded.spec.kind
     for key, wanted in (("columns", kind == "rows"), ("thresholds", kind == "gate")):
         if bool(getattr(spec, key)) != wanted:
@@ -287,6 +292,7 @@ def check_kind(loaded: LoadedSpec) -> None:
 
 
 def check_labels(loaded: LoadedSpec) -> None:
+    """Raise SpecError where labels repeat, or rows to compare with are not named or not there."""
     labels = [row.label for row in loaded.spec.rows]
     for label, times in Counter(labels).items():
         if times > 1:
@@ -303,7 +309,10 @@ def check_labels(loaded: LoadedSpec) -> None:
 
 
 def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[str | int, ...]) -> None:
-    """The keys of `base` or a `set`, and the types of those that are no model option."""
+    """The keys of `base` or a `set`, and the types of those that are no model option.
+
+    Raises SpecError for one that does not work.
+    """
     for key, value in changes.items():
         here = (*location, key)
         if key.startswith(OPTION):
@@ -319,7 +328,10 @@ def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[s
 
 
 def check_model(loaded: LoadedSpec, row: Row, index: int) -> None:
-    """The row's model and its options, by asking the model's own configuration."""
+    """The row's model and its options, by asking the model's own configuration.
+
+    Raises SpecError, blaming the key that sets it.
+    """
     settings = loaded.settings(row)
     place: tuple[str | int, ...] = ("rows", index, "set") if row.set else ("base",)
     if not is_ours(settings.model):
@@ -351,8 +363,10 @@ def blamed(message: str, spec: Spec, row: Row, index: int) -> tuple[str | int, .
 
 
 def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
-    """The spec files that `name` means: a path, a spec's name (`table6a`), a number (`6a`; `6` is 6a and 6b), the
-    beginning of names (`photos` is photos-coco and photos-lspet), or `all`.
+    """Return the spec files that `name` means.
+
+    A path, a spec's name (`table6a`), a number (`6a`; `6` is 6a and 6b), the beginning of names (`photos` is
+    photos-coco and photos-lspet), or `all`.
 
     Raises SpecError, listing what there is, when it means none.
     """

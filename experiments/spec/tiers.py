@@ -32,6 +32,7 @@ class Peer(Strict):
 
     @model_validator(mode="after")
     def one_kind(self) -> Peer:
+        """Check that a peer is a file with its sha256, or a version of mediapipe. Raises ValueError where it is not."""
         if (self.file is None) == (self.mediapipe is None) or (self.file is None) != (self.weights_sha256 is None):
             raise ValueError("give either file and weights_sha256, or mediapipe")
         return self
@@ -44,9 +45,11 @@ class Peer(Strict):
 
 
 class SharedSystem(Strict):
-    """How a system differs from the others that share a budget: its model (default: the name of its weights), its data
-    (other labels of the same people), changes to the recipe, the seed, whether it begins with the tier's `start`, and
-    whose shared weights teach it."""
+    """How a system differs from the others that share a budget.
+
+    Its model (default: the name of its weights), its data (other labels of the same people), changes to the recipe, the
+    seed, whether it begins with the tier's `start`, and whose shared weights teach it.
+    """
 
     model: str | None = None
     data: str | None = None
@@ -64,8 +67,11 @@ class Repeated(Strict):
 
 
 class RateTrials(Strict):
-    """The short list from which every system gets its learning rate: each is tried in a training in small, of so many
-    `crops`, and the one with the best `score` on the people `judged_on` is taken."""
+    """The short list from which every system gets its learning rate.
+
+    Each rate is tried in a training in small, of so many `crops`, and the one with the best `score` on the people
+    `judged_on` is taken.
+    """
 
     values: list[Annotated[float, Field(gt=0)]] = Field(min_length=2)
     crops: int = Field(ge=1)
@@ -74,9 +80,10 @@ class RateTrials(Strict):
 
 
 class SharedBudget(Strict):
-    """One recipe and data set for all `systems` (names of weights), the most valuable first; `start`: where those that
-    can begin with trained blocks do, a name in the folder of shared weights; `repeated`: what comes after all others,
-    as NAME-seedN, and `afterwards` what comes last.
+    """One recipe and data set for all `systems` (names of weights), the most valuable first.
+
+    `start`: where those that can begin with trained blocks do, a name in the folder of shared weights; `repeated`: what
+    comes after all others, as NAME-seedN, and `afterwards` what comes last.
 
     `validate_on`: sets on which AP and PCK are followed, `points` times, at halves of the way. `learning_rates`: left
     out, the recipe's is everybody's. `precision` and `preload` are those of `sharpose train`.
@@ -119,6 +126,7 @@ class SharedBudget(Strict):
 
     @model_validator(mode="after")
     def known_names(self) -> SharedBudget:
+        """Check that all models, starts, teachers and data that systems name are there. Raises ValueError."""
         listed = {**self.systems, **self.afterwards}
         for name, system in listed.items():
             model = system.model or name
@@ -168,6 +176,8 @@ class Tier(Strict):
 
 
 class Tiers(Strict):
+    """All of `tiers.yaml`: tiers, data sets, and peers that run from a file or a package, by name."""
+
     tiers: dict[str, Tier]
     datasets: dict[str, DataSet]
     peers: dict[str, Peer] = Field(default_factory=dict)

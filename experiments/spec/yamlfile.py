@@ -25,7 +25,10 @@ class SpecError(InputError):
 
 
 class YamlFile:
-    """A parsed file: `content`, and `error(location, message)` for complaints about a place in it."""
+    """A parsed file: `content`, and `error(location, message)` for complaints about a place in it.
+
+    Raises SpecError where the file cannot be read, is too large or deep, or is no YAML.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,7 +58,10 @@ class YamlFile:
             raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
     def note_lines(self, node: yaml.Node | None, location: Location) -> None:
-        """Remember where every value stands; refuse keys that are repeated or no text."""
+        """Remember where every value stands; refuse keys that are repeated or no text.
+
+        Raises SpecError at such a key.
+        """
         if node is None:
             return
         self.lines.setdefault(location, node.start_mark.line + 1)
@@ -84,7 +90,7 @@ class YamlFile:
         return SpecError(f"{self.path}:{self.lines.get(around, 1)}: {message}")
 
     def validate(self, model: type[Model]) -> Model:
-        """The content as `model`; SpecError for the first thing that does not fit."""
+        """Return the content as `model`. Raises SpecError for the first thing that does not fit."""
         try:
             return model.model_validate(self.content)
         except ValidationError as error:
@@ -131,6 +137,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def inside(location: Location) -> str:
+    """Return ` in PLACE` for a message; empty at the top of the file."""
     return f" in {dotted(location)}" if location else ""
 
 
@@ -141,5 +148,6 @@ def dotted(location: Location) -> str:
 
 
 def shorten(value: object, length: int = 60) -> str:
+    """Return a value in one line of at most `length` characters, the last an ellipsis where it was cut."""
     text = " ".join(repr(value).split())
     return text if len(text) <= length else text[: length - 1] + "…"

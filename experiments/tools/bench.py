@@ -76,6 +76,7 @@ def record(
 
 
 def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dict[str, dict[str, Any]]:
+    """Time all rows interleaved in one session; metrics by label of the row."""
     from sharpose.efficiency.bench import measure_bench
     from sharpose.efficiency.variants import People, Variant
 

@@ -27,6 +27,7 @@ def faults(paths: Sequence[Path], notebooks: bool, large: bool) -> list[str]:
 
 
 def main() -> None:
+    """Print what is wrong with the files named; exit code 1 where something is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--notebooks", action="store_true", help="no outputs")
     parser.add_argument("--large", action="store_true", help="no file above 1 MiB")

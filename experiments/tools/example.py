@@ -96,6 +96,7 @@ def dataset_of(catalog: Catalog) -> str:
 
 
 def people_for(catalog: Catalog, model: PoseModel) -> CocoTopDown:
+    """Return the people of the catalog's data set, cropped for a model."""
     from sharpose.data.coco import CocoTopDown
 
     files = data_files(catalog, dataset_of(catalog), lambda done, total: None)
@@ -105,7 +106,8 @@ def people_for(catalog: Catalog, model: PoseModel) -> CocoTopDown:
 def choose(catalog: Catalog, people: CocoTopDown) -> dict[int, dict[str, str]]:
     """Places of the people to show, with what has to be said of their photographs.
 
-    Of photographs, the first people of open licences with enough labelled keypoints are taken.
+    Of photographs, the first people of open licences with enough labelled keypoints are taken. Raises InputError where
+    there is nobody in a photograph of an open licence.
     """
     if catalog.dataset(dataset_of(catalog)).mannequin is not None:
         return {index: {} for index in PEOPLE}
@@ -126,8 +128,10 @@ def choose(catalog: Catalog, people: CocoTopDown) -> dict[int, dict[str, str]]:
 
 
 def save_person(model: PoseModel, digest: str, shown: Shown, name: str, constant: list[int] | None) -> Path:
-    """Crop, relevance, kept patches and those of one map for everybody, quality, keypoints and OKS of both stages; the
-    crop as PNG beside it."""
+    """Write what the model sees of a person, and the crop as PNG beside it.
+
+    Relevance, kept patches and those of one map for everybody, quality, keypoints and OKS of both stages.
+    """
     import torch
 
     from sharpose.pose.normalise import normalise

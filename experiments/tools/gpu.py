@@ -167,6 +167,7 @@ class Work:
 
     @property
     def is_gpu(self) -> bool:
+        """Return whether the work is done on a CUDA device."""
         return self.device.kind == "cuda"
 
     @property
@@ -268,7 +269,10 @@ def weights_of(work: Work, name: str) -> Path | None:
 
 
 def choose_length(system: System, work: Work, deadline: float, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """How many crops fit before the deadline, by the speed of the first steps; and whether blocks are compiled."""
+    """How many crops fit before the deadline, by the speed of the first steps; and whether blocks are compiled.
+
+    Raises OutOfTime where they are too few to learn from.
+    """
     probe = work.folder / "probe" / system.name
     compiled, began = work.compiled, work.clock()
     try:

@@ -87,13 +87,16 @@ def make_student(config: Any) -> VisionTransformer:
 
 
 def resized(images: UInt8[Tensor, "B 3 H W"], size: Size) -> UInt8[Tensor, "B 3 h w"]:
+    """Return images of another size (height, width), bilinear with antialiasing."""
     return F.interpolate(images.float(), size, mode="bilinear", antialias=True).round().clamp(0, 255).to(torch.uint8)
 
 
 @torch.inference_mode()
 def look(teacher: VisionTransformer, people: Mixture, crops: int, size: Size) -> dict[str, Tensor]:
-    """Crops of people evenly over all sources, uint8 (M, 3, *size), and what the teacher sees in each: half floats
-    (M, 1 + tokens, D), its class token first."""
+    """Return crops of people, evenly over all sources, and what the teacher sees in each.
+
+    Crops are uint8 (M, 3, *size); what is seen are half floats (M, 1 + tokens, D), the class token first.
+    """
     chosen = [number * len(people) // crops for number in range(crops)]
     images, seen = [], []
     with Reporter("Looking", crops) as report:
@@ -114,7 +117,8 @@ def pooled(features: Float[Tensor, "B N D"], grid: Size, to: Size) -> Float[Tens
 def learn(student: VisionTransformer, shown: dict[str, Tensor], grid: Size, steps: int) -> list[dict[str, float]]:
     """Train the student on what the teacher saw, each feature in its own deviations; the log of mean squares.
 
-    Most steps are at half the resolution, against means of four patches; crops are mirrored at random.
+    Most steps are at half the resolution, against means of four patches; crops are mirrored at random. `shown` is what
+    `look` gives: images (M, 3, H, W) and features (M, 1 + tokens, D).
     """
     images, features = shown["images"], shown["features"]
     some = features[:512].float().flatten(0, 1)
@@ -150,6 +154,7 @@ def learn(student: VisionTransformer, shown: dict[str, Tensor], grid: Size, step
 
 
 def main() -> None:
+    """Look with the teacher where that is not done yet, train the student, and write its weights and manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--teacher", type=Path, required=True, help="ViT-S/14 in timm's names, safetensors")
     parser.add_argument("--crops", type=int, default=10_000, help="crops that the teacher looks at")

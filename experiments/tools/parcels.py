@@ -1,5 +1,7 @@
-"""What travels to a machine and back: photographs made small on the way there, what was made on the way back, each as
-numbered parts that fit a transfer."""
+"""What travels to a machine and back, as numbered parts that fit a transfer.
+
+Photographs made small on the way there, what was made on the way back.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ LIST = "parcel.json"
 
 @dataclass(frozen=True)
 class Packing:
-    """How photographs to learn from are made small: a piece of `margin` times each person's box, its longer side at
-    most `longest` pixels, as JPEG of a `quality`; parts of at most `part_mb` MiB. most: so many
-    pictures of a source; None: all."""
+    """How photographs to learn from are made small.
+
+    A piece of `margin` times each person's box, its longer side at most `longest` pixels, as JPEG of a `quality`; parts
+    of at most `part_mb` MiB. most: so many pictures of a source; None: all.
+    """
 
     margin: float = 1.8
     longest: int = 288
@@ -67,7 +71,10 @@ def pack(out: Path, start: Path | None = None, packing: Packing = Packing()) -> 
 
 
 def small(folder: Path, source: PhotoSource, packing: Packing) -> Iterator[tuple[str, bytes]]:
-    """The pictures of a source, cut to their people and made small, then the annotations that fit them; by path."""
+    """The pictures of a source, cut to their people and made small, then the annotations that fit them; by path.
+
+    Raises InputError where one cannot be written as JPEG.
+    """
     file = read_json(folder / source.annotations)
     people: dict[int, list[dict[str, Any]]] = {}
     for row in file["annotations"]:
@@ -105,7 +112,10 @@ def around(boxes: np.ndarray, width: int, height: int, margin: float) -> tuple[i
 
 
 def move(person: dict[str, Any], corner: np.ndarray, factors: np.ndarray) -> None:
-    """Change a person's annotation to a piece that begins at `corner` and is resized; pixel centres go to centres."""
+    """Change a person's annotation to a piece that begins at `corner` and is resized; pixel centres go to centres.
+
+    `corner` and `factors` are (x, y), the former in pixels.
+    """
     x, y, *sides = person["bbox"]
     start = ((np.array([x, y]) - corner) * factors).round(2)
     person["bbox"] = [*start.tolist(), *(np.array(sides) * factors).round(2).tolist()]
@@ -179,8 +189,11 @@ def collect(made: Path, out: Path, limit_mb: float = 60, part_mb: float = 15) ->
 
 
 def worth_sending(made: Path) -> list[Path]:
-    """The log, records and manifests, weights in the order in which they were made, then the newest checkpoints of
-    races, whose small models go on from them on another machine."""
+    """Return the files of a folder that are sent back, in the order of their worth.
+
+    The log, records and manifests, weights in the order in which they were made, then the newest checkpoints of races,
+    whose small models go on from them on another machine.
+    """
     files = [path for path in sorted(made.rglob("*")) if path.is_file() and path.name != SENT]
     own = [path for path in files if "step-" not in path.parent.name]
     told = [path for path in own if path.suffix in (".log", ".json")]
@@ -230,6 +243,7 @@ class Joined(io.RawIOBase):
         return content
 
     def close(self) -> None:
+        """Close the file that is being read, too."""
         self.file.close()
         super().close()
 

@@ -39,8 +39,11 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class People:
-    """N people in the data set's order: inputs (N, values) by name, OKS of both stages (2, N), the model's own quality,
-    their pictures' ids and crops' areas (N,), and keypoints with scores (2, N, K, 3)."""
+    """N people in the data set's order.
+
+    inputs (N, values) by name, OKS of both stages (2, N), the model's own quality (N,), their pictures' ids (N,), and
+    keypoints with scores (2, N, K, 3).
+    """
 
     inputs: Mapping[str, Array]
     oks: Array
@@ -130,6 +133,7 @@ def cross_fitted(inputs: Array, target: Array, pictures: Array, fit: str) -> Arr
 
 
 def r_squared(target: Array, predicted: Array) -> float:
+    """Return the coefficient of determination of predictions (N,) of a target (N,)."""
     return float(1 - ((target - predicted) ** 2).sum() / ((target - target.mean()) ** 2).sum())
 
 
@@ -298,6 +302,7 @@ def said(line: Mapping[str, Any] | None) -> str:
 
 
 def main() -> None:
+    """Run the study on the sets named on the command line, and add its lines to the log."""
     from sharpose.runtime.files import sha256_of
     from sharpose.weights.pretrained import CHECKOUT
 

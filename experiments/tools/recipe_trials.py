@@ -31,8 +31,11 @@ COARSE_CROPS, BOTH_CROPS = 190.0, 60.0
 
 @dataclass(frozen=True)
 class Trial:
-    """A recipe as its difference from nano's; `coarse` and `decay` are shares of all crops: those of the coarse stage
-    alone at first, and those at the end over which the learning rate falls to zero."""
+    """A recipe as its difference from nano's.
+
+    `coarse` and `decay` are shares of all crops: those of the coarse stage alone at first, and those at the end over
+    which the learning rate falls to zero.
+    """
 
     coarse: float = 4 / 5.5
     decay: float = 1 / 5.5
@@ -138,6 +141,7 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main() -> None:
+    """Run the variants asked for and log a line each, or print the log. Raises InputError for an unknown variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cpu-minutes", type=float, default=10, help="about so much for each training")
     parser.add_argument("--only", action="append", default=[], help="a variant; may be repeated; default: all")

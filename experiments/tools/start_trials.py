@@ -122,6 +122,7 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main() -> None:
+    """Run the trials of a study and log a line each, or print the log."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=STUDIES, nargs="?")
     parser.add_argument("--init", help="weights to start from")

@@ -49,7 +49,10 @@ with torch.inference_mode():
 
 
 class Worker:
-    """A version's process: each `time` is one forward pass, in seconds."""
+    """A version's process: each `time` is one forward pass, in seconds.
+
+    Raises RunFailed where another checkout's package is imported.
+    """
 
     def __init__(self, checkout: Path, request: Sequence[Any]) -> None:
         environment = {**os.environ, "PYTHONPATH": str(checkout)}
@@ -61,12 +64,14 @@ class Worker:
             raise RunFailed(f"{loaded} was imported in place of {checkout}'s own package")
 
     def time(self) -> float:
+        """Return the seconds of one forward pass. Raises RunFailed where the process ended."""
         assert self.process.stdin is not None
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
         return float(self.answer())
 
     def answer(self) -> str:
+        """Wait for a line of the process. Raises RunFailed where it ended instead."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -74,14 +79,17 @@ class Worker:
         return line
 
     def close(self) -> None:
+        """End the process by closing its input, and wait for it."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
 
 
 def compare(since: str, model: str, options: dict[str, Any], batch_size: int, rounds: int) -> dict[str, Any]:
-    """Milliseconds of a batch by version, `before`, `now` and `now_packed`, and how many times as fast the last two are
-    (median over rounds). Raises InputError for a commit that is not there."""
+    """Return the milliseconds of a batch by version, `before`, `now` and `now_packed`, and the speed-ups.
+
+    How many times as fast the last two are is a median over rounds. Raises InputError for a commit that is not there.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "before"
         git("worktree", "add", "--detach", str(folder), since)
@@ -119,6 +127,7 @@ def compare(since: str, model: str, options: dict[str, Any], batch_size: int, ro
 
 
 def git(*arguments: str) -> str:
+    """Return what git prints, run in the checkout. Raises InputError with git's last line where it fails."""
     done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"git {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1]}")
@@ -126,6 +135,7 @@ def git(*arguments: str) -> str:
 
 
 def main() -> None:
+    """Time both versions, append a line to the log, and print it without its samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--since", required=True, help="the earlier commit")
     parser.add_argument("--model", default="sharpose-base-256x192")

@@ -33,6 +33,10 @@ class Bucketed:
         self.compiled = torch.compile(function, dynamic=False, mode="reduce-overhead" if cuda else None)
 
     def __call__(self, *inputs: Tensor) -> Tensors:
+        """Call the compiled function in parts of at most the largest batch size, and join what comes back.
+
+        All have the batch as their first dimension (B, ...).
+        """
         largest = self.buckets[-1]
         if len(inputs[0]) <= largest:
             return self.run(inputs)
@@ -40,6 +44,7 @@ class Bucketed:
         return tuple(torch.cat(pieces) for pieces in zip(*parts, strict=True))
 
     def run(self, inputs: Tensors) -> Tensors:
+        """Fill inputs of at most the largest batch size up to the next one, and return the rows that were asked for."""
         count = len(inputs[0])
         bucket = next(size for size in self.buckets if size >= count)
         outputs = self.compiled(*(pad_rows(value, bucket) for value in inputs))
@@ -47,7 +52,7 @@ class Bucketed:
 
 
 def pad_rows(value: Tensor, size: int) -> Tensor:
-    """`size` rows: those there are, then the last one again and again."""
+    """`size` rows: those there are, then the last one again and again. (B, ...) to (size, ...)."""
     missing = size - len(value)
     if missing:
         return torch.cat([value, value[-1:].expand(missing, *value.shape[1:])])

@@ -33,6 +33,7 @@ class Deployed(PoseModel):
         self.config, self.runs = model.config, runs
 
     def forward(self, images: Tensor) -> PoseOutput:
+        """Return the heatmaps of normalised images (B, 3, H, W)."""
         return PoseOutput(**self.runs["whole"]({"images": images}))
 
 
@@ -47,10 +48,14 @@ class DeployedSHaRPose(SHaRPose):
         self.config, self.runs, self.head = model.config, runs, copy.deepcopy(model.head)
 
     def coarse(self, images: Tensor) -> CoarseStage:
+        """Return the coarse stage of normalised images (B, 3, H, W), from its graph."""
         return coarse_stage(self.runs["coarse"]({"images": images}))
 
     def fine(self, images: Tensor, coarse: CoarseStage | None, alpha: float | None = None) -> FineStage:
-        """Raises InputError for an `alpha` other than the exported one."""
+        """Return the fine stage of normalised images (R, 3, H, W), from its graph.
+
+        Raises InputError for an `alpha` other than the exported one.
+        """
         if alpha is not None and alpha != self.config.alpha:
             raise InputError(f"alpha = {alpha}: the graphs were exported for {self.config.alpha}; deploy another model")
         given = {} if coarse is None else {COARSE + name: value for name, value in present(coarse).items()}
@@ -67,8 +72,10 @@ def deploy(
     batch_size: int = 1,
     device: str = "cpu",
 ) -> PoseModel:
-    """`model` itself for `eager`, changed in place for `compiled` and `packed`; else its graphs, compiled by a runtime,
-    behind the model's own interface.
+    """Return `model` on another back-end, behind its own interface.
+
+    It is `model` itself for `eager`, changed in place for `compiled` and `packed`; else its graphs, compiled by a
+    runtime.
 
     threads: of the runtime; None for as many as torch uses. batch_size, device: of the batches that will come, which
     only `compiled` must know; smaller graphs, for one person and for the few an early exit leaves, are made when they

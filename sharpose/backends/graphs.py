@@ -47,14 +47,20 @@ class Part(nn.Module):
 
 
 class Whole(Part):
+    """A system of one piece: images to heatmaps."""
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the heatmaps (B, K, h, w) of normalised images (B, 3, H, W), alone in a tuple."""
         return (self.model(images).heatmaps,)
 
 
 class Coarse(Part):
+    """The coarse stage: images to its tensors."""
+
     model: SHaRPose
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors of the stage for normalised images (B, 3, H, W), those that are None left out."""
         return tuple(coarse_tensors(self.model, images).values())
 
 
@@ -68,6 +74,10 @@ class Fine(Part):
         self.names = list(names)
 
     def forward(self, images: Tensor, *stage: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors of the stage, those that are None left out; without `stage` there was no coarse one.
+
+        `images` are (R, 3, H, W).
+        """
         coarse = coarse_stage(dict(zip(self.names, stage, strict=True))) if stage else None
         return tuple(present(self.model.fine(images, coarse)).values())
 
@@ -101,7 +111,10 @@ def coarse_tensors(model: SHaRPose, images: Tensor) -> dict[str, Tensor]:
 
 
 def coarse_stage(tensors: Mapping[str, Tensor]) -> CoarseStage:
-    """A coarse stage from its tensors; what it does not hold is left out."""
+    """A coarse stage from its tensors; what it does not hold is left out.
+
+    All have the batch as their first dimension (B, ...).
+    """
     return CoarseStage(**{name: tensors[name] for name in STAGE if name in tensors})
 
 

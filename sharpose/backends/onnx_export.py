@@ -76,8 +76,10 @@ def check_folder(folder: Path) -> None:
 
 
 def described(graph: Graph, path: Path) -> dict[str, Any]:
-    """A graph's part of the manifest: names and shapes of what goes in (`batch` is any number) and comes out, and how
-    far it is from torch: the largest error over its outputs relative to their norm, None without ONNX Runtime.
+    """Return a graph's part of the manifest, after running it once.
+
+    Names and shapes of what goes in (`batch` is any number) and comes out, and how far it is from torch: the largest
+    error over its outputs relative to their norm, None without ONNX Runtime.
 
     Raises RunFailed where that is more than rounding.
     """
@@ -111,7 +113,10 @@ def parity(graph: Graph, path: Path) -> float | None:
 
 
 def write_graph(graph: Graph, folder: Path) -> Path:
-    """`folder`/NAME.onnx; weights beyond what one file may hold (2 GiB) go beside it."""
+    """`folder`/NAME.onnx; weights beyond what one file may hold (2 GiB) go beside it.
+
+    Raises RunFailed where ONNX cannot express it.
+    """
     need("onnx", "onnxscript")
     path = folder / f"{graph.name}.onnx"
     values = tuple(graph.inputs.values())
@@ -146,7 +151,10 @@ def name_batch(graph: Any) -> None:
 
 
 def traced(graph: Graph, values: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
-    """The graph as one program for every batch. Strict, so that `len(images)` is followed and not taken for 2."""
+    """The graph as one program for every batch. Strict, so that `len(images)` is followed and not taken for 2.
+
+    Of the example `values` (B, ...) the first dimension is free.
+    """
     batch = {0: torch.export.Dim.DYNAMIC}
     # a second parameter takes all further inputs
     shapes = (batch,) if len(values) == 1 else (batch, tuple(batch for _ in values[1:]))

@@ -28,6 +28,7 @@ class PackedLinear(nn.Linear):
         self.shift = None if linear.bias is None else linear.bias.detach().to(kind)
 
     def forward(self, rows: Tensor) -> Tensor:
+        """Return the products (..., out) of `rows` (..., in), in the weights' precision unless `narrow`."""
         found = torch.ops.mkldnn._linear_pointwise(rows.to(self.kind), self.packed, self.shift, self.then, [], "none")
         return found if self.narrow else found.to(self.weight.dtype)
 

@@ -21,6 +21,10 @@ def largest_difference(graph: Graph, run: Run) -> float:
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
+    """Return the norm of the error relative to that of what is expected; of whole numbers, infinity unless equal.
+
+    Both have the same shape (B, ...).
+    """
     if not expected.is_floating_point():
         return 0.0 if torch.equal(found, expected) else float("inf")
     return float((found - expected).norm() / expected.norm())

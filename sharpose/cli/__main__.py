@@ -1,3 +1,5 @@
+"""The command line as `python -m sharpose.cli`."""
+
 from sharpose.cli import main
 
 # a process that is spawned imports this module again

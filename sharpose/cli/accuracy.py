@@ -144,6 +144,7 @@ def kept_text(result: dict[str, Any]) -> str:
 
 
 def percent(value: float | None) -> str:
+    """Return a fraction in percent with one digit; a dash for None."""
     return "–" if value is None else f"{100 * value:.1f}"
 
 
@@ -206,4 +207,5 @@ def number(value: float) -> float | None:
 
 
 def column(value: float | None) -> str:
+    """Return a score with three digits behind the point; a dash for None."""
     return "–" if value is None else f"{value:.3f}"

@@ -49,6 +49,7 @@ def main(
         typer.Option("--plugin", help="A module, or file.py, that registers systems of your own; may be repeated."),
     ] = None,
 ) -> None:
+    """Load plug-ins before a command runs, so that it knows their systems."""
     if plugins:
         from sharpose.models.registry import load_plugins
 

@@ -71,6 +71,7 @@ def protocol(
 
 
 def percent(value: float | None) -> str:
+    """Return a fraction in percent with one digit; a dash for None."""
     return "–" if value is None else f"{100 * value:.1f}"
 
 
@@ -124,6 +125,7 @@ def keypoints(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str
 
 
 def as_text(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table for a terminal, columns aligned to the left."""
     widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -132,11 +134,14 @@ def as_text(header: list[str], rows: list[list[str]]) -> str:
 
 
 def as_markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown, with vertical bars in cells escaped."""
     lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def as_latex(header: list[str], rows: list[list[str]]) -> str:
+    """Return a `tabular` with booktabs rules; the first column is aligned to the left, all others to the right."""
+
     def line(cells: list[str]) -> str:
         plain = [cell.replace("_", r"\_").replace("%", r"\%").replace("−", "$-$").replace("–", "--") for cell in cells]
         return " & ".join(plain) + r" \\"

@@ -130,7 +130,7 @@ def doctor(
       weights that are not finite   refused, and the tensor is named
 
     Example: sharpose data doctor person_keypoints_val2017.json --images val2017
-    """
+    """  # noqa: D301, as click takes the backspace itself for a paragraph not to be wrapped
     from sharpose.data.doctor import examine
     from sharpose.runtime.progress import Reporter
 

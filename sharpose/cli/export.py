@@ -46,6 +46,7 @@ def export(
 
 
 def export_tables(name: str, format: str, out: Path | None, tier: str, device: str, as_json: bool) -> None:
+    """Write tables in their formats, or print them without `out`. Raises InputError where several meet one file."""
     tables, rendering = harness("analysis.tables.tables"), harness("analysis.tables.render")
     formats = list(rendering.FORMATS) if format == "all" else [format]
     bench = harness("analysis.tables.bench")
@@ -76,6 +77,7 @@ def export_tables(name: str, format: str, out: Path | None, tier: str, device: s
 
 
 def export_graphs(name: str, folder: Path, weights: str | None, settings: list[str] | None, as_json: bool) -> None:
+    """Write a model's graphs and manifest into `folder`; print each graph's file, tensors and error against torch."""
     options = parse_settings(settings)
     from sharpose.backends.onnx_export import check_folder, export_model
     from sharpose.evaluation.evaluate import load_chosen

@@ -62,8 +62,10 @@ def pack(
     most: Annotated[int | None, typer.Option(min=1, help="So many pictures of each source; default: all.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make parts of a size that fits a transfer from the photographs to learn from, cut to their people and made small,
-    from those to judge by as they are, and from the start.
+    """Make the parts of a parcel, each of a size that fits a transfer.
+
+    From the photographs to learn from, cut to their people and made small, from those to judge by as they are, and from
+    the start.
 
     Example: sharpose gpu pack --init vit_small_start.safetensors --out parcel
     """

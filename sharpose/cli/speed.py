@@ -142,6 +142,7 @@ def accuracy_key(variant: Variant) -> tuple[Any, ...]:
 
 
 def record_bench(device: str, again: bool, as_json: bool) -> None:
+    """Measure the speeds of bench.yaml that are not stored, or all `again`; print tables, save CSV and figure."""
     harness("experiments.tools.bench").run_bench(device=device, again=again)
     rendering = harness("analysis.tables.render")
     bench = harness("analysis.tables.bench")
@@ -163,6 +164,7 @@ def supported(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_people(data: str, images: Path | None) -> Any:
+    """Return annotations and images that end-to-end timing reads. Raises InputError for data that is not there."""
     from sharpose.data.locate import find_data
     from sharpose.efficiency.variants import People
 
@@ -180,8 +182,11 @@ def variants(
     people: Any,
     refine_rate: float | None,
 ) -> dict[str, Variant]:
-    """All combinations by label, `places` being scope and batch; peers are eager, and backbones without heatmaps are
-    timed as models alone."""
+    """Return all combinations by label, `places` being scope and batch.
+
+    Peers are eager, and backbones without heatmaps are timed as models alone. Raises InputError where peers are asked
+    for and there are none of the size.
+    """
     from sharpose.efficiency.peers import find_peer, peers_of
     from sharpose.efficiency.variants import Variant
 
@@ -208,6 +213,7 @@ def label(variant: Variant) -> str:
 
 
 def line(name: str, row: dict[str, Any], first: float, width: int) -> str:
+    """Return a line of a variant's results; `first`: images/s of the first variant, `width`: that of the names."""
     parts = [
         f"{name:{width}} {row['images_per_s']:8.2f} images/s  {row['images_per_s'] / first:5.2f}×",
         f"p50 {row['latency_ms_p50']:.1f} ms  p90 {row['latency_ms_p90']:.1f} ms",

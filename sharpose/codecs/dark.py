@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sharpose.codecs.heatmaps import blur, gaussians, neighbour, peaks, window_inside, without_autocast
@@ -53,7 +53,7 @@ class DarkCodec:
         return affine_heatmap_to_image(points, center, scale, self.heatmap_size)
 
 
-def _taylor_step(smooth: Tensor, points: Tensor) -> Tensor:
+def _taylor_step(smooth: Float[Tensor, "B K h w"], points: Int[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
     def at(dx: int, dy: int) -> Tensor:
         return neighbour(smooth, points, dx, dy).clamp(min=1e-10).log()
 

@@ -14,8 +14,10 @@ from sharpose.codecs.udp import UdpCodec, newton_step
 
 @dataclass(frozen=True)
 class DrawnCodec(UdpCodec):
-    """As UDP, but decoded without blur: the logarithm of a drawn Gaussian is a parabola, so one Newton step finds its
-    middle from any pixel nearby, and the blur would pull points away from the border.
+    """As UDP, but decoded without blur.
+
+    The logarithm of a drawn Gaussian is a parabola, so one Newton step finds its middle from any pixel nearby, and the
+    blur would pull points away from the border.
     """
 
     def decode(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:

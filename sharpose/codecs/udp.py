@@ -130,5 +130,5 @@ def newton_step(values: Float[Tensor, "B K 3 3"]) -> Float[Tensor, "B K 2"]:
     return torch.where(solvable, -step / torch.where(solvable, determinant[..., None], 1.0), 0.0)
 
 
-def _stride(image_size: tuple[int, int], heatmap_size: tuple[int, int], like: Tensor) -> Tensor:
+def _stride(image_size: tuple[int, int], heatmap_size: tuple[int, int], like: Tensor) -> Float[Tensor, " 2"]:
     return like.new_tensor([(image_size[1] - 1) / (heatmap_size[1] - 1), (image_size[0] - 1) / (heatmap_size[0] - 1)])

@@ -72,9 +72,11 @@ class Findings:
         self.faults.setdefault(kind, []).append(place)
 
     def loss(self, kind: str, place: str) -> None:
+        """Note a rule by which rows are left out or numbers not taken, and the place."""
         self.losses.setdefault(kind, []).append(place)
 
     def remark(self, kind: str, place: str) -> None:
+        """Note a rule that takes nothing away, and the place."""
         self.remarks.setdefault(kind, []).append(place)
 
     @property
@@ -111,8 +113,10 @@ class PoseFile:
 
 
 def read_json(path: Path, change: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """Parsed JSON, each object changed as soon as it is read. Raises InputError for a file that is missing, not text or
-    cut off."""
+    """Return parsed JSON, each object changed as soon as it is read.
+
+    Raises InputError for a file that is missing, not text or cut off.
+    """
     text = read_text(path, MAX_JSON_BYTES, "the JSON file")
     try:
         return json.loads(text, object_hook=change)
@@ -132,6 +136,7 @@ def load_pose_file(
 
     skeleton: replaces its category's layout (same number of keypoints). category: the name of the keypoint category,
     where there are several and none is `person`, or another is meant. findings: where faults are to be collected.
+    Raises InputError at the first fault, unless they are collected.
     """
     content = read_json(path, compacted)
     if is_mpii(content):
@@ -152,6 +157,7 @@ def parse_pose_file(
     """Check the content of a COCO keypoint file; errors name `path`.
 
     A file of image information (COCO's test splits) has no annotations: nobody is annotated, and the layout is COCO's.
+    Raises InputError at the first fault, unless they are collected.
     """
     if not isinstance(data, dict):
         raise InputError(
@@ -262,6 +268,7 @@ def load_detections(
 
 
 def _detection(row: dict[str, Any], where: str, pose_file: PoseFile) -> dict[str, Any] | None:
+    """Check a detection; None for one of another category. Raises _Fault for one that does not work."""
     if row.get("category_id") is None:
         line = f"{where}.category_id is missing; give every detection one, {pose_file.category_id} for people"
         raise _Fault("detection without category_id", line)
@@ -291,6 +298,7 @@ def _names_people(categories: object) -> bool:
 
 
 def _keypoint_category(path: Path, categories: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
+    """Return the category with keypoints that is meant. Raises InputError where there is not exactly one."""
     with_keypoints = [category for category in categories if category.get("keypoints")]
     names = [str(category.get("name")) for category in with_keypoints]
     wanted = name or ("person" if len(with_keypoints) > 1 else None)
@@ -307,6 +315,7 @@ def _keypoint_category(path: Path, categories: list[dict[str, Any]], name: str |
 
 
 def _layout(path: Path, category: dict[str, Any], skeleton: Skeleton | None) -> Skeleton:
+    """Return the keypoint layout. Raises InputError where it cannot be used, or `skeleton` has another number."""
     try:
         own = Skeleton.from_category(category)
     except InputError as error:
@@ -376,6 +385,7 @@ class _RowReader:
             return None
 
     def _read(self, row: dict[str, Any], place: str, where: str) -> dict[str, Any] | None:
+        """Check an annotation; None for one of another category. Raises _Fault at the first field that is wrong."""
         category_id = self.category_id
         if row.get("category_id") is not None:
             category_id = _category(
@@ -421,6 +431,7 @@ class _RowReader:
         return read
 
     def _area(self, row: dict[str, Any], read: dict[str, Any], place: str, where: str) -> float:
+        """Return the area in square pixels, the box's where people have none. Raises _Fault for one that is no area."""
         area, labelled = row.get("area"), not read["iscrowd"] and read["num_keypoints"]
         if area is not None:
             _numbers([area], 1, f"{where}: area", "area that is no finite number")
@@ -472,6 +483,7 @@ class _RowReader:
 
 
 def _check_unit(path: Path, boxes: list[list[float]], whose: str) -> None:
+    """Raise InputError where all boxes (x, y, width, height) look like shares of the picture."""
     if boxes and all(min(x, y) >= 0 and x + w <= 1.001 and y + h <= 1.001 for x, y, w, h in boxes):
         raise InputError(
             f"{path}: all {len(boxes)} boxes of {whose} lie within 1 x 1 pixel, so its coordinates seem to be shares "
@@ -510,6 +522,7 @@ def _is_whole(value: object) -> TypeGuard[int | float]:
 
 
 def _category(value: object, wanted: int, kind: str, where: str) -> int:
+    """Return a category id as a whole number. Raises _Fault for anything else."""
     if not _is_whole(value):
         text = ", not text" if isinstance(value, str) else ""
         raise _Fault(kind, f"{where} {value!r} must be a whole number{text}; the keypoint category is {wanted}")
@@ -517,6 +530,7 @@ def _category(value: object, wanted: int, kind: str, where: str) -> int:
 
 
 def _numbers(values: object, count: int, where: str, kind: str) -> None:
+    """Raise _Fault for anything but a list of `count` finite numbers."""
     if not isinstance(values, list | array) or len(values) != count:
         raise _Fault(
             "wrong number of keypoints" if "keypoint" in kind else kind, f"{where} must be a list of {count} numbers"

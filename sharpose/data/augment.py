@@ -11,8 +11,11 @@ from jaxtyping import UInt8
 
 @dataclass(frozen=True)
 class Occluder:
-    """A rectangle of the crop that is covered with another part of it: fractions (x, y, width, height) of the crop, and
-    the fractions (x, y) by which the part lies elsewhere (wrapping around)."""
+    """A rectangle of the crop that is covered with another part of it.
+
+    Fractions (x, y, width, height) of the crop, and the fractions (x, y) by which the part lies elsewhere (wrapping
+    around).
+    """
 
     box: tuple[float, float, float, float]
     offset: tuple[float, float]
@@ -77,10 +80,12 @@ class Augmentation:
         )
 
     def _gains(self, tints: np.ndarray) -> tuple[float, float, float]:
+        """Return the gains of red, green and blue from normal draws (4,): one for all, and one for each."""
         red, green, blue = np.exp(self.color * (tints[0] + tints[1:] / 2))
         return float(red), float(green), float(blue)
 
     def _occluder(self, uniform: np.ndarray) -> Occluder:
+        """Return the occluder of uniform draws (6,) in [0, 1)."""
         x, y, width, height, dx, dy = (float(value) for value in uniform)
         # a corner may lie outside of the crop, so that its border is covered as often as its middle
         sides = (0.1 + width * (self.occluder_side - 0.1), 0.1 + height * (self.occluder_side - 0.1))

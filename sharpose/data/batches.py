@@ -27,8 +27,11 @@ class WorkerDied(RunFailed):
 
 
 def sample_batches(loader: DataLoader[Any]) -> Iterator[dict[str, torch.Tensor]]:
-    """The loader's batches. Raises WorkerDied where a worker was killed, always between two batches, and an InputError
-    of a worker with its one line instead of the worker's traceback."""
+    """Yield the loader's batches.
+
+    Raises WorkerDied where a worker was killed, always between two batches, and an InputError of a worker with its one
+    line instead of the worker's traceback.
+    """
     iterator, workers = started(loader)
     try:
         for batch in iterator:
@@ -63,6 +66,7 @@ def started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[Any]]:
 
 
 def end(workers: Iterable[Any], parent: int) -> None:
+    """Kill the workers that still run, if this process is their parent."""
     # a forked child inherits what it may not end
     for worker in workers if os.getpid() == parent else ():
         if worker.is_alive():

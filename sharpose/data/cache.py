@@ -98,7 +98,7 @@ def cache_dir() -> Path:
 
 
 def named_set(name: str) -> MannequinSet:
-    """The request behind a name; InputError lists the valid ones."""
+    """Return the request behind a name. Raises InputError, listing the valid ones, for another."""
     if name not in NAMED_SETS:
         raise InputError(f"no generated data set is called {name!r}; there are {', '.join(NAMED_SETS)}")
     return NAMED_SETS[name]

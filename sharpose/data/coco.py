@@ -224,6 +224,7 @@ class CocoTopDown(Dataset[Sample]):
                 self._decoded[image_id] = picture
 
     def _check_images(self) -> None:
+        """Raise InputError where the folder or one of the images is missing."""
         if not self.folder.is_dir():
             raise InputError(f"{self.folder}: no such images folder")
         names = [self.images[image_id].file_name for image_id in self.image_ids]

@@ -106,6 +106,7 @@ def fetch_part(
 
 
 def known_part(name: str) -> Part:
+    """Return a part of COCO by its name. Raises InputError, listing the names, for another."""
     if name not in PARTS:
         raise InputError(f"there is no part {name!r}; there are {', '.join(PARTS)}")
     return PARTS[name]

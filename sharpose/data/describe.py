@@ -75,7 +75,10 @@ def describe(path: Path) -> Description:
 
 
 def describe_people(pose_file: PoseFile) -> Description:
-    """Measure the people of a file that has been read and checked."""
+    """Measure the people of a file that has been read and checked.
+
+    Raises InputError where nobody has a labelled keypoint and a box.
+    """
     rows = [row for row in pose_file.annotations if not row.get("iscrowd") and min(row["bbox"][2:]) > 0]
     chosen = [at for at, row in enumerate(rows) if any(visible > 0 for visible in row["keypoints"][2::3])]
     if not chosen:
@@ -101,6 +104,7 @@ def describe_people(pose_file: PoseFile) -> Description:
 
 
 def _mean(values: Array) -> float:
+    """Return the mean of values (N,), NaN without any."""
     return float(values.mean()) if len(values) else float("nan")
 
 
@@ -114,11 +118,13 @@ def _pair(points: Array, names: tuple[str, ...], part: str) -> tuple[Array, Arra
 
 
 def _frontal(points: Array, names: tuple[str, ...]) -> float:
+    """Return the share of people, points (N, K, 3), whose left shoulder is to the right in the picture."""
     left, right, both = _pair(points, names, "shoulder")
     return _mean((left[:, 0] > right[:, 0])[both])
 
 
 def _tilt_p90(points: Array, names: tuple[str, ...]) -> float:
+    """Return the 90th percentile of how far trunks lean, in degrees; points are (N, K, 3)."""
     *shoulders, have_shoulders = _pair(points, names, "shoulder")
     *hips, have_hips = _pair(points, names, "hip")
     up = (np.mean(shoulders, axis=0) - np.mean(hips, axis=0))[have_shoulders & have_hips]
@@ -141,6 +147,7 @@ def _covered(image_ids: list[Any], boxes: Array) -> Array:
 
 
 def _spread(points: Array, boxes: Array) -> float:
+    """Return how far keypoints (N, K, 3) vary inside their boxes (N, 4), in shares of the sides."""
     inside = (points[:, :, :2] - boxes[:, None, :2]) / boxes[:, None, 2:]
     inside[points[:, :, 2] == 0] = np.nan
     often = np.isfinite(inside[:, :, 0]).sum(axis=0) > 1

@@ -35,6 +35,7 @@ class Examination:
 
     @property
     def healthy(self) -> bool:
+        """Return whether nothing was found that a command would not accept."""
         return not self.faults
 
     def blame(self, kind: str, places: Iterable[object]) -> None:
@@ -44,6 +45,7 @@ class Examination:
 
     @property
     def lines(self) -> list[str]:
+        """Return counts, faults and notes as lines of text, a verdict last."""
         facts = [f"{count:8}  {name}" for name, count in self.counts.items()]
         named = [("WRONG", *item) for item in self.faults.items()] + [("note", *item) for item in self.remarks.items()]
         found = []

@@ -35,6 +35,7 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
+        """Return the file's name, the last part of its address."""
         return self.url.rsplit("/", 1)[-1]
 
 
@@ -75,7 +76,10 @@ def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None, *, p
 
 
 def _receive(file: RemoteFile, partial: Path, progress: Progress | None) -> None:
-    """Append what the server sends to `partial`, or start it anew where the server cannot go on in the middle."""
+    """Append what the server sends to `partial`, or start it anew where the server cannot go on in the middle.
+
+    Raises InputError for an address that is none, WrongFile for a file of another size.
+    """
     start = _length(partial)
     try:
         request = urllib.request.Request(file.url, headers={"Range": f"bytes={start}-"} if start else {})
@@ -98,6 +102,7 @@ def _receive(file: RemoteFile, partial: Path, progress: Progress | None) -> None
 def _copy(
     response: HTTPResponse, write: Callable[[bytes], object], done: int, file: RemoteFile, progress: Progress | None
 ) -> None:
+    """Write what is sent from byte `done` on. Raises WrongFile where it is more than expected."""
     # one byte beyond is enough to see that the file is another
     while block := response.read(min(_CHUNK, file.size - done + 1)):
         done += len(block)
@@ -109,6 +114,7 @@ def _copy(
 
 
 def _accept(file: RemoteFile, partial: Path, path: Path) -> None:
+    """Give what arrived its name. Raises WrongFile, and removes it, where its sha256 is another."""
     with partial.open("rb") as arrived:
         os.fsync(arrived.fileno())
     found = sha256_of(partial)
@@ -135,6 +141,7 @@ def _length(path: Path) -> int:
 
 
 def _check_room(folder: Path, needed: int, name: str) -> None:
+    """Raise InputError where the disk has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(f"{folder}: {name} needs {needed / 1e9:.1f} GB more and {free / 1e9:.1f} GB are free")

@@ -40,7 +40,9 @@ def read_image(
     upright: bool = False,
     on_turned: Callable[[int], object] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture as RGB. InputError names the file: missing, no file, broken, huge, or not of `size` (height, width).
+    """Return the picture as RGB. Raises InputError for one that cannot be used.
+
+    That is one that is missing, no file, broken, huge, or not of `size` (height, width); the message names it.
 
     upright: turn it as its EXIF orientation says, for pictures that no annotation counts pixels in. on_turned: is told
     an orientation (2 to 8) that is not applied.
@@ -109,6 +111,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _check_size(path: Path, image: Image.Image, expected: tuple[int, int] | None) -> None:
+    """Raise InputError for too many pixels, or another size (height, width) than expected."""
     found = image.height, image.width
     if found[0] * found[1] > MAX_PIXELS:
         raise InputError(f"{path}: {found[1]}x{found[0]} pixels, more than {MAX_PIXELS:,}; shrink the image")

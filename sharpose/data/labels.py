@@ -12,7 +12,9 @@ from sharpose.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class LabelRule:
-    """least_score: keypoints whose `keypoint_scores` lie below it are as unlabelled. by_score: others count as much as
+    """Which labels count, and how much.
+
+    least_score: keypoints whose `keypoint_scores` lie below it are as unlabelled. by_score: others count as much as
     their score. without: people whose annotation has one of these flags set are left out.
 
     Keypoints of people without `keypoint_scores` (labelled by hand) all count 1.
@@ -23,7 +25,10 @@ class LabelRule:
     without: tuple[str, ...] = ()
 
     def judge(self, visible: np.ndarray, scores: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Visibility and weight (K,) of one person's keypoints. Raises InputError where scores do not fit them."""
+        """Visibility and weight (K,) of one person's keypoints. Raises InputError where scores do not fit them.
+
+        `visible`: (K,).
+        """
         if scores is None:
             return visible, np.ones(len(visible))
         values = np.asarray(scores, dtype=np.float64)

@@ -17,8 +17,10 @@ from sharpose.runtime.progress import Reporter
 
 @dataclass(frozen=True)
 class Source:
-    """Annotations, their images folder and identifying digests; how often an epoch shows each person, and what labels
-    count."""
+    """Annotations, their images folder and identifying digests.
+
+    With how often an epoch shows each person, and what labels count.
+    """
 
     name: str
     annotations: Path
@@ -74,7 +76,7 @@ def find_all(data: Sequence[str], images: Sequence[Path]) -> list[Source]:
 
 
 def photographs(name: str) -> list[Source]:
-    """The sources of a named set of photographs."""
+    """The sources of a named set of photographs. Raises InputError where one is missing."""
     folder, found = photos_folder(), []
     for source in PHOTO_SETS[name]:
         annotations = folder / source.annotations
@@ -94,4 +96,5 @@ def generated(name: str) -> tuple[MannequinSet, dict[str, str]]:
 
 
 def named(sha256: dict[str, str]) -> dict[str, str]:
+    """Return digests under the names that identities have for them, `PART_sha256`."""
     return {f"{part}_sha256": value for part, value in sha256.items()}

@@ -28,14 +28,17 @@ class Mixture:
 
     @property
     def skeleton(self) -> Skeleton:
+        """Return the keypoint layout that all sources share."""
         return self.sources[0].skeleton
 
     def __len__(self) -> int:
         return sum(times * len(source) for source, times in zip(self.sources, self.repeats, strict=True))
 
     def sample(self, index: int, epoch: int) -> Sample:
-        """One crop of a person counted over all sources, with the random draws of an epoch; who comes again draws
-        anew."""
+        """Return one crop of a person counted over all sources, with the random draws of an epoch.
+
+        Who comes again draws anew.
+        """
         for source, times in zip(self.sources, self.repeats, strict=True):
             turn, own = divmod(index, len(source))
             if turn < times:

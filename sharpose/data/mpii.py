@@ -67,7 +67,10 @@ def mpii_as_coco(rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
 
 
 def keypoints(row: dict[str, Any], where: str) -> list[float]:
-    """x, y and v of the 16 joints; those that are not labelled (`joints_vis` above 0 is) are zeros."""
+    """x, y and v of the 16 joints; those that are not labelled (`joints_vis` above 0 is) are zeros.
+
+    Raises InputError where there are not 16.
+    """
     joints, labelled = row.get("joints"), row.get("joints_vis")
     if not isinstance(joints, list) or not isinstance(labelled, list) or len(joints) != 16 or len(labelled) != 16:
         raise InputError(f"{where}: joints and joints_vis must be lists of 16")
@@ -97,10 +100,12 @@ def find_truth(annotations: Path) -> Path:
 
 
 def numbers(values: Any, count: int, where: str) -> list[float]:
+    """Return a list of `count` finite numbers as it is. Raises InputError, naming `where`, for anything else."""
     if not isinstance(values, list) or len(values) != count or not all(is_number(value) for value in values):
         raise InputError(f"{where} must be {count} finite number{'s' if count > 1 else ''}")
     return values
 
 
 def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number, not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -14,8 +14,10 @@ VARIABLE = "SHARPOSE_PHOTOS"
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """Annotations in COCO's format and their images, as paths inside the folder; `repeat`: how often an epoch shows
-    each person; `labels`: what their labels count."""
+    """Annotations in COCO's format and their images, as paths inside the folder.
+
+    `repeat`: how often an epoch shows each person; `labels`: what their labels count.
+    """
 
     annotations: str
     images: str

@@ -37,8 +37,9 @@ def measure_bench(
     memory: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Metrics]:
-    """Metrics by label: speed and latencies of a batch, place under the roofline, peak memory, energy, kinds of
-    operators; every sample.
+    """Return metrics by label, with every sample.
+
+    Speed and latencies of a batch, place under the roofline, peak memory, energy, kinds of operators.
 
     A variant's samples are in the order of the rounds, so that those of two variants in one `session` can be paired.
     Multiply-adds are those of one image that goes through every stage, products alone, as executed; over the scope

@@ -83,7 +83,10 @@ def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: s
 
 
 def streaming_call(model: SHaRPose, images: Tensor, batch_size: int, refine_rate: float) -> Callable[[], None]:
-    """Stream the batches with the threshold below which that share of these images' predicted qualities lies."""
+    """Stream the batches with the threshold below which that share of these images' predicted qualities lies.
+
+    `images` are normalised, (N, 3, H, W), all batches in a row.
+    """
     with torch.inference_mode():
         quality = torch.cat([model.coarse(batch).quality for batch in images.split(batch_size)]).sort().values
     edge = round(refine_rate * len(quality))

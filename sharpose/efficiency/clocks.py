@@ -47,6 +47,7 @@ def read_clocks(device: str = "cpu") -> dict[str, Any]:
 
 
 def read(path: Path) -> str | None:
+    """Return a file's text without blanks around it; None where it cannot be read, as on most machines."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError:

@@ -38,7 +38,7 @@ class CoarsePart(Part):
     model: SHaRPose
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The tensors of the stage, and heatmaps where it is the only one or as published."""
+        """Return the stage's tensors for images (B, 3, H, W), and heatmaps where it is the only one or as published."""
         stage = self.model.coarse(images)
         wanted = self.model.in_full or not self.model.config.has_fine
         heatmaps = (self.model.head(stage.keypoint_tokens),) if wanted else ()
@@ -51,7 +51,7 @@ class FinePart(Part):
     model: SHaRPose
 
     def forward(self, images: Tensor, *stage: Tensor) -> tuple[Tensor, ...]:
-        """Heatmaps; in full, the coarse stage's are its last tensor."""
+        """Return the heatmaps of images (B, 3, H, W); in full, the coarse ones are the last of `stage`."""
         given = stage[:-1] if self.model.in_full else stage
         return (self.model.fine(images, CoarseStage(*given) if given else None).heatmaps,)
 
@@ -116,7 +116,10 @@ Parts = dict[str, tuple[nn.Module, tuple[Tensor, ...]]]
 
 
 def stages(model: PoseModel, images: Tensor) -> Parts:
-    """The parts of a model that run one after the other, with example inputs; `head` is also inside the others."""
+    """The parts of a model that run one after the other, with example inputs; `head` is also inside the others.
+
+    `images` are normalised, (B, 3, H, W).
+    """
     parts: Parts = {}
     stage: tuple[Tensor, ...] = ()
     if not model.stages:
@@ -156,11 +159,15 @@ PRODUCTS = ("mm", "matmul", "linear", "conv", "einsum", "attention")
 
 
 def is_product(operator: str) -> bool:
+    """Return whether an operator of fvcore's is a matrix product or a convolution, by its name."""
     return "upsample" not in operator and any(word in operator for word in PRODUCTS)
 
 
 def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
-    """All that fvcore counts, and the matrix products and convolutions among it. A product it misses is an error."""
+    """Return all that fvcore counts, and the matrix products and convolutions among it.
+
+    Raises RunFailed where it misses a product.
+    """
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     analysis = FlopCountAnalysis(module, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.tracer_warnings("none")

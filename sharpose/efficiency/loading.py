@@ -41,6 +41,7 @@ def measure_loading(people: CocoTopDown, crops: int, *, seed: int = 0) -> dict[s
 
 
 def cpu_ms(call: Callable[[], object]) -> float:
+    """Return the CPU time of a call in milliseconds, that of all threads of this process."""
     began = time.process_time()
     call()
     return (time.process_time() - began) * 1e3

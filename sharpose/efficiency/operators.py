@@ -42,5 +42,6 @@ def operator_shares(call: Callable[[], Any]) -> dict[str, float]:
 
 
 def kind_of(operator: str) -> str:
+    """Return the kind of an operator by its name, `other` for one that no kind knows."""
     name = operator.rpartition("::")[2]
     return next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "other")

@@ -31,10 +31,12 @@ class Peer:
 
     @property
     def like(self) -> str:
+        """Return the name of our model of the same system and size."""
         return f"vitpose-{self.size}-{self.image_size[0]}x{self.image_size[1]}"
 
     @property
     def gives_heatmaps(self) -> bool:
+        """Return whether it is a whole pose model; timm's are backbones alone."""
         return self.library == "transformers"
 
 
@@ -47,6 +49,7 @@ PEERS = {
 
 
 def find_peer(name: str) -> Peer:
+    """Return a peer by its name. Raises InputError, listing the names, for another."""
     if name not in PEERS:
         raise InputError(f"no peer is called {name!r}{nearest(name, PEERS)}; peers: {', '.join(PEERS)}")
     return PEERS[name]

@@ -49,6 +49,7 @@ def interleave(
 
 
 def timed(call: Callable[[], None], device: str) -> Sample:
+    """Time one call, with the device idle before it and done after it."""
     synchronise(device)
     wall, cpu = time.perf_counter(), time.process_time()
     call()
@@ -57,6 +58,7 @@ def timed(call: Callable[[], None], device: str) -> Sample:
 
 
 def synchronise(device: str) -> None:
+    """Wait until a CUDA device has done its work; nothing on a CPU."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 

@@ -71,6 +71,7 @@ class Variant:
 
     @property
     def images_per_call(self) -> int:
+        """Return how many images one timed call works on."""
         return self.batch_size * (1 if self.refine_rate is None else self.streamed)
 
 

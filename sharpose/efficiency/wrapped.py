@@ -17,6 +17,7 @@ class HeatmapsOnly(PoseModel):
         self.network = network
 
     def forward(self, images: Tensor) -> PoseOutput:
+        """Return the heatmaps (B, K, h, w) of normalised images (B, 3, H, W)."""
         return PoseOutput(self.network(images).heatmaps)
 
 
@@ -28,4 +29,5 @@ class FeaturesOnly(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the tokens of normalised images (B, 3, H, W) after the final norm."""
         return self.network.forward_features(images)

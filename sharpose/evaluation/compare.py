@@ -113,7 +113,10 @@ def only(row: Mapping[str, Any], place: int) -> dict[str, Any]:
 
 
 def protocol_effects(path: Path, annotations: Path, *, evaluator: Evaluator = "pycocotools") -> dict[str, CocoMetrics]:
-    """How far one results file moves by choices that papers seldom name: the score of a row, OKS-NMS, the area rule."""
+    """How far one results file moves by choices that papers seldom name: the score of a row, OKS-NMS, the area rule.
+
+    Raises InputError for a file without a result.
+    """
     pose_file, results = load_pose_file(annotations), load_results(path)
     if not results:
         raise InputError(f"{path}: holds no result")
@@ -137,6 +140,7 @@ def protocol_effects(path: Path, annotations: Path, *, evaluator: Evaluator = "p
 
 
 def with_scores(results: Rows, scores: np.ndarray) -> list[dict[str, Any]]:
+    """Return copies of results with other scores, in the same order. `scores`: (N,)."""
     return [{**row, "score": float(score)} for row, score in zip(results, scores, strict=True)]
 
 

@@ -98,6 +98,7 @@ def people_by_image(pose_file: PoseFile) -> dict[int, tuple[np.ndarray, np.ndarr
 
 
 def rows_by_image(results: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
+    """Return results grouped by image id, in their order."""
     grouped: dict[int, list[Mapping[str, Any]]] = {}
     for row in results:
         grouped.setdefault(row["image_id"], []).append(row)

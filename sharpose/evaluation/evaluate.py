@@ -177,7 +177,10 @@ def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:
 
 
 def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) -> str | None:
-    """Load the given weights, or those that ship; returns their sha256, None for random ones."""
+    """Load the given weights, or those that ship; returns their sha256, None for random ones.
+
+    Raises InputError where none ship, or where there is no such file.
+    """
     path = chosen_weights(model_name, getattr(model, "config", None), weights)
     return None if path is None else load_weights(model, path)
 
@@ -203,7 +206,10 @@ def chosen_weights(model_name: str, config: Any, weights: str | None) -> Path | 
 
 
 def write_results(evaluation: Scored, path: Path) -> None:
-    """COCO's results format, or for MPII the points that `sharpose pckh` reads."""
+    """COCO's results format, or for MPII the points that `sharpose pckh` reads.
+
+    Raises InputError where the file cannot be written.
+    """
     try:
         if isinstance(evaluation, PckhEvaluation):
             write_json(path, {"preds": evaluation.points.tolist()})

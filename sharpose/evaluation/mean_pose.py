@@ -14,10 +14,10 @@ from sharpose.runtime.errors import InputError
 
 
 def mean_pose_control(train_annotations: Path | str | Sequence[Path], dataset: CocoTopDown) -> list[dict[str, Any]]:
-    """Return results of a predictor without a model: the mean pose of the training boxes (of one file or several), put
-    into every box of `dataset`.
+    """Return results of a predictor without a model: the mean pose of the training boxes in every box of `dataset`.
 
-    What a model must beat to have learnt anything from pixels. Raises InputError where keypoints do not fit.
+    The training boxes are of one file or several. What a model must beat to have learnt anything from pixels. Raises
+    InputError where keypoints do not fit.
     """
     files = [Path(train_annotations)] if isinstance(train_annotations, Path | str) else train_annotations
     people = [person for file in files for person in people_of(file, dataset)]
@@ -39,7 +39,10 @@ def mean_pose_control(train_annotations: Path | str | Sequence[Path], dataset: C
 
 
 def people_of(annotations: Path, dataset: CocoTopDown) -> Sequence[Instance]:
-    """Return the labelled people of a training file, with the keypoints of `dataset`."""
+    """Return the labelled people of a training file, with the keypoints of `dataset`.
+
+    Raises InputError for other keypoints, or where nobody can be used.
+    """
     pose_file = load_pose_file(annotations, None)
     if dataset.by_name is not None:
         pose_file = onto(pose_file, dataset.by_name)

@@ -58,6 +58,7 @@ class Chance:
         self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, relevance: Float[Tensor, "B Nc"]) -> Float[Tensor, "B Nc"]:
+        """Return random numbers in the shape and precision of `relevance`."""
         return torch.rand(relevance.shape, generator=self.generator).to(relevance)
 
 
@@ -74,6 +75,7 @@ class InOrder:
     again: bool = False
 
     def __call__(self, relevance: Float[Tensor, "B Nc"]) -> Float[Tensor, "B Nc"]:
+        """Return the relevance of the next B people; of the same, mirrored, at every second call where `mirrored`."""
         maps = self.maps[self.first : self.first + len(relevance)]
         maps = maps.flip(2) if self.again else maps
         self.again = self.mirrored and not self.again

@@ -39,8 +39,11 @@ def version() -> str | None:
 
 @contextmanager
 def landmarker() -> Iterator[Callable[[UInt8[np.ndarray, "H W 3"]], Float[np.ndarray, "17 3"] | None]]:
-    """A function from an RGB picture to 17 rows (x, y, visibility), in pixels of the picture; None where it sees
-    nobody. Raises InputError without the package, or with a version that has these solutions no more."""
+    """Return a function from an RGB picture to 17 rows (x, y, visibility), in pixels of the picture.
+
+    It gives None where it sees nobody. Raises InputError without the package, or with a version that has these
+    solutions no more.
+    """
     package = need("mediapipe", "mediapipe")
     if not hasattr(package, "solutions"):
         raise InputError(f"mediapipe {version()}: has no solutions.pose any more; pip install 'sharpose[mediapipe]'")
@@ -94,7 +97,10 @@ def predict_blazepose(
 def looked_at(
     find: Callable[[np.ndarray], np.ndarray | None], picture: np.ndarray, flip_test: bool, dataset: CocoTopDown
 ) -> Float[np.ndarray, "17 3"]:
-    """What it finds in a crop, and with the flip test the mean with what it finds in the mirrored one."""
+    """What it finds in a crop, and with the flip test the mean with what it finds in the mirrored one.
+
+    `picture` is RGB (H, W, 3).
+    """
     height, width = picture.shape[:2]
     answers = [find(picture)]
     mirrored = find(np.ascontiguousarray(picture[:, ::-1])) if flip_test else None

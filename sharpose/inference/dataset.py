@@ -132,7 +132,10 @@ def share(people: int, rank: int, world: int) -> range:
 
 
 def merged(parts: list[dict[str, np.ndarray]]) -> Predictions:
-    """The predictions of every process, in the order of the data set; a process without people has none."""
+    """The predictions of every process, in the order of the data set; a process without people has none.
+
+    Every array has the people as its first dimension, (N, ...).
+    """
     some = [part for part in parts if part]
     return Predictions(**{name: np.concatenate([part[name] for part in some]) for name in some[0]})
 
@@ -164,7 +167,10 @@ SAID = ("needs_refinement", "num_kept")
 
 
 def _collect(parts: dict[str, list[np.ndarray]], batch: dict[str, Tensor], found: Found) -> None:
-    """Add a batch's rows, and what the model says of who was refined and how."""
+    """Add a batch's rows, and what the model says of who was refined and how.
+
+    Everything has the people of the batch as its first dimension, (B, ...).
+    """
     said = {name: getattr(found.output, name, None) for name in SAID}
     rows = {
         "keypoints": found.keypoints.double(),

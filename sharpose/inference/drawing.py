@@ -27,7 +27,10 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 @dataclass(frozen=True)
 class Style:
-    """What is drawn: keypoints scored above `threshold`, and of `SHOW` what is in `show`. InputError for others."""
+    """What is drawn: keypoints scored above `threshold`, and what `show` names of `SHOW`.
+
+    Raises InputError for another name.
+    """
 
     threshold: float = THRESHOLD
     show: Collection[str] = ()
@@ -54,10 +57,12 @@ class Canvas:
     labels: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     def line(self, start: tuple[int, int], end: tuple[int, int], colour: tuple[int, int, int], width: int) -> None:
+        """Draw a line with a dark edge, `width` pixels wide without it; points are (x, y) in pixels, colours RGB."""
         cv2.line(self.pixels, start, end, EDGE, width + 2, cv2.LINE_AA)
         cv2.line(self.pixels, start, end, colour, width, cv2.LINE_AA)
 
     def dot(self, at: tuple[int, int], colour: tuple[int, int, int], radius: int) -> None:
+        """Draw a disc with a dark edge, of `radius` pixels without it; `at` is (x, y) in pixels, the colour RGB."""
         cv2.circle(self.pixels, at, radius + 1, EDGE, -1, cv2.LINE_AA)
         cv2.circle(self.pixels, at, radius, colour, -1, cv2.LINE_AA)
 

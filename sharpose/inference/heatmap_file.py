@@ -1,5 +1,7 @@
-"""Another project's network in a file, ONNX or OpenVINO's IR, that predicts like a model of ours: measured by the same
-crops, flip test, decoding and scores."""
+"""Another project's network in a file, ONNX or OpenVINO's IR, that predicts like a model of ours.
+
+It is measured by the same crops, flip test, decoding and scores.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,10 @@ class HeatmapFile(nn.Module):
         self.index = self.find_heatmaps(np.zeros((self.batch or 1, 3, *size), dtype=np.float32))
 
     def find_heatmaps(self, images: np.ndarray) -> int:
-        """Which output holds the heatmaps, by trying; sets `config`. Raises InputError where that is not clear."""
+        """Which output holds the heatmaps, by trying; sets `config`. Raises InputError where that is not clear.
+
+        `images` are (B, 3, H, W).
+        """
         outputs, names, wanted = self.graph.run(images), self.graph.outputs, self.reading.output
         said = ", ".join(f"{name} {list(value.shape)}" for name, value in zip(names, outputs, strict=True))
         if wanted is not None and wanted not in names:
@@ -166,6 +171,7 @@ def open_graph(path: Path) -> Graph:
 
 
 def open_onnx(path: Path) -> Graph:
+    """Open an ONNX file on the CPU, with as many threads as torch uses. Raises InputError without the runtime."""
     runtime = need("onnx", "onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
@@ -177,6 +183,7 @@ def open_onnx(path: Path) -> Graph:
 
 
 def open_ir(path: Path) -> Graph:
+    """Open OpenVINO's IR on the CPU, in single precision. Raises InputError without the runtime or its weights."""
     if not path.with_suffix(".bin").is_file():
         raise InputError(f"{path}: its weights {path.with_suffix('.bin').name} are missing beside it")
     core = need("openvino", "openvino").Core()
@@ -236,4 +243,5 @@ def digests_of(path: Path) -> dict[str, str]:
 
 
 def one_of(names: Any) -> str:
+    """Return names as `a, b or c`."""
     return " or ".join(", ".join(names).rsplit(", ", 1))

@@ -65,8 +65,10 @@ class Summary:
 
 
 def find_inputs(inputs: Sequence[str | Path]) -> tuple[list[Path], list[Source]]:
-    """Pictures and videos named, and those directly in folders named, in order; numbers are cameras. Pictures at
-    addresses are fetched. Names that begin with a dot are none of a folder's. Raises InputError for anything else.
+    """Return pictures and videos named, and those directly in folders named, in order.
+
+    Numbers are cameras. Pictures at addresses are fetched. Names that begin with a dot are none of a folder's. Raises
+    InputError for anything else.
     """
     pictures, videos = list[Path](), list[Source]()
     for given in inputs:
@@ -94,7 +96,7 @@ def find_inputs(inputs: Sequence[str | Path]) -> tuple[list[Path], list[Source]]
 
 
 def image_ids(pictures: Sequence[Path]) -> list[int]:
-    """The numbers in the files' names where all have their own, as in COCO; else 1, 2, 3 …"""
+    """Return the numbers in the files' names where all have their own, as in COCO; else 1, 2, 3 and so on."""
     return own_ids(pictures) or list(range(1, len(pictures) + 1))
 
 
@@ -207,7 +209,7 @@ def predict_pictures(
 
 
 def keep_usable(boxes: Boxes, pixels: np.ndarray, picture: Path | str, skipped: list[str]) -> Boxes:
-    """Boxes with area that touch the picture; the others are noted."""
+    """Boxes with area that touch the picture; the others are noted. `pixels` is the picture (H, W, 3)."""
     usable, (height, width) = [], pixels.shape[:2]
     for box, score in boxes:
         x, y, w, h = box

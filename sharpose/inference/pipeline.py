@@ -24,9 +24,11 @@ class Codec(Protocol):
     flip_shift: ClassVar[bool]
     maps_per_keypoint: ClassVar[int]
 
-    def decode(self, heatmaps: Tensor, /) -> tuple[Tensor, Tensor]: ...
+    def decode(self, heatmaps: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Return points (x, y), (B, K, 2) in pixels of the heatmaps (B, K·maps, h, w), and scores (B, K)."""
 
-    def to_image(self, points: Tensor, center: Tensor, scale: Tensor, /) -> Tensor: ...
+    def to_image(self, points: Tensor, center: Tensor, scale: Tensor, /) -> Tensor:
+        """Return heatmap points (B, K, 2) in pixels of the pictures; `center` and `scale` (B, 2) are the crops'."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,10 @@ def forward(
     flip_pairs: Sequence[tuple[int, int]] | None = None,
     output: str = "heatmaps",
 ) -> tuple[Float[Tensor, "B C h w"], Any]:
-    """Return heatmaps in single precision, averaged with the mirrored images' where `flip_pairs` are given, and the
-    model's output for the images as they are."""
+    """Return heatmaps in single precision, and the model's output for the images as they are.
+
+    Heatmaps are averaged with the mirrored images' where `flip_pairs` are given.
+    """
     result = model(images)
     heatmaps = getattr(result, output).float()
     if flip_pairs is not None:

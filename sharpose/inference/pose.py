@@ -65,10 +65,12 @@ class Person:
 
     @property
     def points(self) -> Float[np.ndarray, "K 2"]:
+        """Return the keypoints (x, y) in pixels of the picture."""
         return self.keypoints[:, :2]
 
     @property
     def scores(self) -> Float[np.ndarray, " K"]:
+        """Return the score of each keypoint."""
         return self.keypoints[:, 2]
 
 
@@ -147,6 +149,8 @@ class Pose:
         (N, H, W, 3). They are turned upright by their EXIF orientation, unless boxes are given, which count in stored
         pixels.
         boxes: n × (x, y, width, height) in pixels for one picture, or a list of such for several.
+
+        Raises InputError for a picture that cannot be read, or boxes for another number of pictures.
         """
         single = isinstance(pictures, str | PathLike | Image.Image) or getattr(pictures, "ndim", 4) == 3
         several = [pictures] if single else list(pictures)
@@ -171,7 +175,7 @@ class Pose:
         return found
 
     def people(self, pictures: Sequence[tuple[np.ndarray, Boxes]]) -> list[list[Person]]:
-        """Return one person per box of every picture."""
+        """Return one person per box of every picture. Pictures are RGB (H, W, 3)."""
         began = time.perf_counter()
         found = predict_several(self.model, pictures, self.device)
         self.spent.posing_s += time.perf_counter() - began
@@ -244,7 +248,10 @@ def predict_people(model: PoseModel, pixels: UInt8[np.ndarray, "H W 3"], boxes: 
 
 
 def predict_several(model: PoseModel, pictures: Sequence[tuple[np.ndarray, Boxes]], device: str) -> list[list[Person]]:
-    """One person per box of every picture, without flip test; batches are filled across pictures."""
+    """One person per box of every picture, without flip test; batches are filled across pictures.
+
+    Pictures are RGB (H, W, 3).
+    """
     tasks = [(pixels, box, score) for pixels, boxes in pictures for box, score in boxes]
     people = iter([one for start in range(0, len(tasks), BATCH) for one in batch(model, tasks[start:][:BATCH], device)])
     return [[next(people) for _ in boxes] for _, boxes in pictures]
@@ -252,7 +259,10 @@ def predict_several(model: PoseModel, pictures: Sequence[tuple[np.ndarray, Boxes
 
 @torch.inference_mode()
 def batch(model: PoseModel, tasks: Sequence[tuple[np.ndarray, list[float], float]], device: str) -> Iterator[Person]:
-    """The people of some boxes of some pictures. Raises RunFailed where the model says what is not finite."""
+    """The people of some boxes of some pictures. Raises RunFailed where the model says what is not finite.
+
+    Pictures are RGB (H, W, 3), boxes (x, y, width, height).
+    """
     config, codec = model.config, codec_of(model.config)
     warp = udp_warp_matrix if codec.warp == "udp" else affine_warp_matrix
     framed = [box_to_center_scale(np.asarray(box), config.image_size) for _, box, _ in tasks]
@@ -280,7 +290,10 @@ def batch(model: PoseModel, tasks: Sequence[tuple[np.ndarray, list[float], float
 
 
 def selected_patches(output: Any, config: Any, matrices: Sequence[np.ndarray]) -> Mapping[int, np.ndarray]:
-    """Corners, in picture pixels, of the coarse patches that were looked at finely, by row of the batch."""
+    """Corners, in picture pixels, of the coarse patches that were looked at finely, by row of the batch.
+
+    `matrices`: from picture to crop, (2, 3); corners are (n, 4, 2).
+    """
     keep = getattr(output, "keep_indices", None)
     if not isinstance(keep, torch.Tensor) or not hasattr(config, "coarse_grid"):
         return {}

@@ -1,11 +1,10 @@
-"""Keypoints on videos, cameras and streams: a JSON file in COCO's results format, one image id per frame, and a drawn
-video.
+"""Keypoints on videos, cameras and streams: a JSON file in COCO's results format, and a drawn video.
 
-Rules. Every frame that the file plays is predicted once, and drawn once, at its own time: nothing is made up where the
-rate varies, nothing repeated or dropped. Times are the file's own, in seconds, also where a trimmed file does not begin
-at 0; those of cameras and addresses begin at 0. Frames are turned as the file says. What cannot be decoded is a failure
-that is listed, after the rest is done; how many frames a container promises is not. The results are complete JSON after
-every frame; the drawn video gets its name when it is complete and was read back.
+Rules. There is one image id per frame. Every frame that the file plays is predicted once, and drawn once, at its own
+time: nothing is made up where the rate varies, nothing repeated or dropped. Times are the file's own, in seconds, also
+where a trimmed file does not begin at 0; those of cameras and addresses begin at 0. Frames are turned as the file says.
+What cannot be decoded is a failure that is listed, after the rest is done; how many frames a container promises is not.
+The results are complete JSON after every frame; the drawn video gets its name when it is complete and was read back.
 """
 
 from __future__ import annotations
@@ -52,8 +51,10 @@ class Frame:
 
 
 class Video:
-    """A video file or the address of a stream, which is `live`: a signal may end it. `length`: how many frames the file
-    promises, 0 where it does not. `damage` says, after the last frame, what could not be decoded.
+    """A video file or the address of a stream, which is `live`: a signal may end it.
+
+    `length`: how many frames the file promises, 0 where it does not. `damage` says, after the last frame, what could
+    not be decoded.
 
     Raises InputError where it cannot be read.
     """
@@ -119,6 +120,7 @@ class Video:
         return float(1 / rate) if rate else LAST_FRAME_S
 
     def note(self, what: str) -> None:
+        """Note what could not be decoded; the first of it stays."""
         self.damage = self.damage or what
 
     def note_complaints(self, said: list[tuple[int, str, str]]) -> None:
@@ -180,9 +182,10 @@ def predict_video(
     summary: Summary | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Predict every frame; write `out/NAME.keypoints.json` (image ids are frame numbers from 1, `time` in seconds) and
-    `NAME.pose.mp4`. name: default is the source's, without its ending. track: give people identities; smooth: filter
-    their keypoints, too.
+    """Predict every frame; write `out/NAME.keypoints.json` and `NAME.pose.mp4`.
+
+    Image ids are frame numbers from 1, `time` is in seconds. name: default is the source's, without its ending. track:
+    give people identities; smooth: filter their keypoints, too.
 
     `summary` is filled as the work goes. What cannot be decoded is noted there. A signal ends a camera or a stream
     well, and a file without its drawn video. Raises InputError where no frame can be read.

@@ -95,4 +95,5 @@ LARGEST = 1e30
 
 
 def is_number(value: object) -> bool:
+    """Return whether a value is a number, not a truth value, NaN or beyond `LARGEST`."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST

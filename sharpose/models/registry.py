@@ -99,7 +99,7 @@ def load_plugins(names: Iterable[str], folder: Path | None = None) -> None:
 
 
 def import_file(path: Path) -> None:
-    """Import a module from its file, once."""
+    """Import a module from its file, once. Raises InputError where it is missing, or another module has its name."""
     if not path.is_file():
         raise InputError(f"plug-in {path}: no such file")
     if path.stem in sys.modules:
@@ -121,7 +121,10 @@ def import_file(path: Path) -> None:
 
 @cache
 def load_installed() -> None:
-    """Register the systems of installed packages, which name a module or a `System` under `sharpose.systems`."""
+    """Register the systems of installed packages, which name a module or a `System` under `sharpose.systems`.
+
+    Raises InputError where one cannot be loaded.
+    """
     for point in entry_points(group=GROUP):
         try:
             found = point.load()
@@ -238,5 +241,6 @@ def build_class(name: str) -> Any:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
+    """Return ` (did you mean …?)` with the closest of `words`; empty where none is close."""
     close = difflib.get_close_matches(word, list(words), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -158,6 +158,11 @@ def affine_heatmap_to_image(
     return _rescale(points, center, scale, (heatmap_size[1], heatmap_size[0]))
 
 
-def _rescale(points: Tensor, center: Tensor, scale: Tensor, steps_xy: tuple[int, int]) -> Tensor:
+def _rescale(
+    points: Float[Tensor, "B K 2"],
+    center: Float[Tensor, "B 2"],
+    scale: Float[Tensor, "B 2"],
+    steps_xy: tuple[int, int],
+) -> Float[Tensor, "B K 2"]:
     center, scale = center.to(points)[:, None], scale.to(points)[:, None]
     return points * (scale / torch.tensor(steps_xy).to(points)) + center - 0.5 * scale

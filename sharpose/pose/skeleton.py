@@ -64,6 +64,7 @@ class Skeleton:
 
     @property
     def num_keypoints(self) -> int:
+        """Return how many keypoints a person has."""
         return len(self.keypoint_names)
 
     @property
@@ -191,6 +192,7 @@ def _pairs(names: Sequence[str], spelled: Sequence[str], notes: list[str]) -> tu
 
 
 def _given_pairs(names: Sequence[str], given: Any) -> tuple[tuple[int, int], ...]:
+    """Return pairs of names as pairs of indices. Raises InputError for unknown or repeated names."""
     pairs = given if isinstance(given, list) else [given]
     if not all(isinstance(pair, list) and len(pair) == 2 and all(name in names for name in pair) for pair in pairs):
         raise InputError("categories[].flip_pairs must be a list of pairs of keypoint names")

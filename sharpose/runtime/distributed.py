@@ -38,7 +38,7 @@ def any_of(flags: Mapping[str, bool], device: torch.device | str = "cpu") -> dic
 
 
 def mean_of(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Each value averaged over the processes."""
+    """Each value, a scalar, averaged over the processes."""
     world = rank_and_world()[1]
     stacked = torch.stack([value.detach().float() for value in values.values()])
     if world > 1:

@@ -181,8 +181,10 @@ class JsonList:
 
 
 def distinct_names(paths: Sequence[Path], longest: int = 120) -> list[str]:
-    """Return a name for each path: its stem, with its folder before it where several share that, a number after it
-    where they still do; cut to `longest` bytes, so that endings fit a file system's limit.
+    """Return a name for each path: its stem, or more where several share that.
+
+    With its folder before it, and a number after it where that is not enough; cut to `longest` bytes, so that endings
+    fit a file system's limit.
     """
     stems = Counter(path.stem.casefold() for path in paths)
     used, names = set[str](), list[str]()

@@ -22,7 +22,7 @@ HANDLER = "sharpose.spelled"
 
 
 def printable(text: str) -> str:
-    """The text with every control or format character, but line ends and tabs, as a visible escape (`\\x1b`)."""
+    r"""Return the text with every control or format character, but line ends and tabs, as a visible escape (`\x1b`)."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return "".join(map(seen, text))
@@ -49,7 +49,10 @@ def prepare_streams() -> None:
 
 
 def spelled(error: UnicodeError) -> tuple[str, int]:
-    """What to write instead of characters that an encoding lacks: a spelling, the bare letter, or an escape."""
+    """What to write instead of characters that an encoding lacks: a spelling, the bare letter, or an escape.
+
+    Raises `error` again where it is not of encoding.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]

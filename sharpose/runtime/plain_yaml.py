@@ -16,6 +16,7 @@ class PlainLoader(yaml.SafeLoader):
     """YAML of plain values: no anchors, so a small file stays small in memory; 3e-1 is a number."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """Read a node as YAML does. Raises MarkedYAMLError at an anchor or alias, which make small files huge."""
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise yaml.MarkedYAMLError(

@@ -36,4 +36,5 @@ class Watch:
 
     @property
     def diverged(self) -> bool:
+        """Return whether `steps` losses on end were too high."""
         return self.suspicious and self.above >= self.steps

@@ -68,6 +68,10 @@ def train(run: Run) -> tuple[torch.nn.Module, TrainingState]:
 
 
 def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
+    """Train in this process, which may be one of several; the model and its state where the training ends.
+
+    Raises InputError for a device, batch or start that does not work, and what `Loop.run` raises.
+    """
     if run.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device = 'cuda' does not work: there is no CUDA device here; leave it out, or use cpu")
     if run.deterministic:
@@ -174,7 +178,10 @@ def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> Da
 
 
 def resume(run: Run, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Load the newest sound checkpoint, if there is one, after checking that it belongs to the same run."""
+    """Load the newest sound checkpoint, if there is one, after checking that it belongs to the same run.
+
+    Raises InputError where it does not.
+    """
     checkpoint = latest_checkpoint(run.folder)
     if checkpoint is None:
         return TrainingState()

@@ -33,7 +33,8 @@ LOG_EVERY = 100
 class Judge(Protocol):
     """Says how good a model is now, by figures with names."""
 
-    def __call__(self, model: torch.nn.Module, /) -> dict[str, float | None]: ...
+    def __call__(self, model: torch.nn.Module, /) -> dict[str, float | None]:
+        """Return figures of the model by name; None for one that cannot be had."""
 
 
 @dataclass
@@ -104,10 +105,11 @@ class Loop:
     """Whether the weights are those of no step: the optimiser is at work."""
 
     def run(self, loader: DataLoader[Any]) -> None:
-        """Train; raises InputError at a picture that cannot be read, RunFailed at a bad loss or where a loader's worker
-        was killed, Interrupted after a signal and OutOfTime at the deadline.
+        """Train to the end, or to the first thing that stops it.
 
-        The last good checkpoint is kept in each case, and one written where steps have been made since.
+        Raises InputError at a picture that cannot be read, RunFailed at a bad loss or where a loader's worker was
+        killed, Interrupted after a signal and OutOfTime at the deadline. The last good checkpoint is kept in each case,
+        and one written where steps have been made since.
         """
         state = self.state
         self.first, self.saved_at = state.step, state.step
@@ -206,6 +208,7 @@ class Loop:
             )
 
     def log(self, means: Mapping[str, float], rate: float, report: Reporter) -> None:
+        """Note and print means of the losses since the last line, the learning rate, and images per second."""
         now = time.monotonic()
         steps = LOG_EVERY if self.state.step > self.first else 1
         speed = steps * self.recipe.batch_size / (now - self.logged)
@@ -215,7 +218,10 @@ class Loop:
         report.at(self.state.step, f"{parts} lr {rate:.1e} {speed:.0f} images/s")
 
     def take_turn(self, asked: bool) -> None:
-        """Between two steps: save where it is time to, and stop where a signal asked for it."""
+        """Between two steps: save where it is time to, and stop where a signal asked for it.
+
+        Raises OutOfTime at the deadline, Interrupted after the signal.
+        """
         late = time.monotonic() - self.saved > self.checkpoint_every_s
         over = self.deadline is not None and time.monotonic() > self.deadline and self.state.step < self.stop
         turn = any_of({"asked": asked, "over": over, "late": late}, self.accelerator.device)

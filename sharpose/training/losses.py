@@ -47,7 +47,9 @@ def encode_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tuple[Te
     return targets, weights * batch.get("label_weight", 1.0)
 
 
-def heatmap_loss(heatmaps: Tensor, targets: Tensor, weights: Tensor, plan: StepPlan) -> Tensor:
+def heatmap_loss(
+    heatmaps: Float[Tensor, "B K h w"], targets: Float[Tensor, "B K h w"], weights: Float[Tensor, "B K"], plan: StepPlan
+) -> Float[Tensor, ""]:
     """Squared error and, while its weight has not faded, the cross-entropy beside it."""
     loss = joint_mse(heatmaps, targets, weights)
     if plan.cross_entropy:

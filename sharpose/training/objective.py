@@ -78,7 +78,10 @@ class SHaRPoseObjective(nn.Module):
     def true_quality(
         self, heatmaps: Tensor, targets: Tensor, weights: Tensor, batch: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The OKS of a decoded prediction (eq. 11), and which instances have a labelled keypoint."""
+        """The OKS of a decoded prediction (eq. 11), and which instances have a labelled keypoint.
+
+        Maps are (B, K, h, w), `weights` (B, K); both results are (B,).
+        """
         if self.model.config.oks_target == "release":
             return release_instance_oks(heatmaps, targets, weights, batch["scale"], self.sigmas)
         predicted, _ = self.codec.decode(heatmaps)
@@ -108,10 +111,11 @@ class HeatmapObjective(nn.Module):
         return {"heatmaps": loss, **self.extra_losses(images, output)}
 
     def predict(self, images: Tensor, plan: StepPlan) -> Any:
+        """Return the model's output for normalised images (B, 3, H, W); a system with a schedule follows `plan`."""
         return self.model(images)
 
     def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
-        """What the system learns beside its heatmaps."""
+        """What the system learns beside its heatmaps. `images` are normalised, (B, 3, H, W)."""
         return {}
 
 
@@ -138,6 +142,7 @@ class EViTObjective(HeatmapObjective):
         self.schedule = recipe.keep_rate_schedule
 
     def predict(self, images: Tensor, plan: StepPlan) -> Any:
+        """Return the output for normalised images (B, 3, H, W), at the keep rate of the schedule at this epoch."""
         if self.schedule is None or plan.epoch >= sum(self.schedule):
             return self.model(images)
         return self.model(images, scheduled_keep_rate(self.model.config.keep_rate, plan.epoch, *self.schedule))
@@ -160,6 +165,10 @@ class DynamicViTObjective(HeatmapObjective):
         self.teacher = load_teacher(model, recipe.teacher) if recipe.teacher else None
 
     def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
+        """Return the loss of the kept share and, with a teacher, those of its heatmaps and patch tokens.
+
+        `images` are normalised, (B, 3, H, W).
+        """
         config = self.model.config
         losses = {"ratio": RATIO_WEIGHT * keep_ratio_loss(output.masks, config.ratios)}
         if self.teacher is None:

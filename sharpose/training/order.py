@@ -13,7 +13,8 @@ class EpochDataset(Protocol):
     """A data set whose augmentation depends on (its seed, epoch, instance) alone."""
 
     def __len__(self) -> int: ...
-    def sample(self, index: int, epoch: int) -> Mapping[str, Any]: ...
+    def sample(self, index: int, epoch: int) -> Mapping[str, Any]:
+        """Return a person's crop and labels, with the random draws of an epoch."""
 
 
 class ByEpoch(Dataset):  # type: ignore[type-arg]

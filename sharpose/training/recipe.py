@@ -72,6 +72,7 @@ class Recipe(BaseModel):
     @field_validator("augment")
     @classmethod
     def known_strengths(cls, augment: bool | dict[str, float | str]) -> bool | dict[str, float | str]:
+        """Check the names and values of strengths of augmentation. Raises ValueError for one that does not work."""
         for name, value in augment.items() if isinstance(augment, dict) else ():
             known = [field.name for field in fields(Augmentation)]
             if name not in known:
@@ -84,6 +85,7 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def adam_without_decay(self) -> Recipe:
+        """Check that weight decay has an optimiser that knows it. Raises ValueError where it has not."""
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError("optimizer adam knows no weight decay here; set weight_decay: 0, or take adamw")
         return self

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What differs between steps: alpha (None: the model's own), whether only the coarse stage learns, lambda, for
-    schedules of a system's own the epoch with its fraction, and the weight of the heatmaps' cross-entropy."""
+    """What differs between steps.
+
+    Alpha (None: the model's own), whether only the coarse stage learns, lambda, for schedules of a system's own the
+    epoch with its fraction, and the weight of the heatmaps' cross-entropy.
+    """
 
     alpha: float | None
     coarse_only: bool

@@ -69,7 +69,10 @@ def encoder_start(
 
 
 def learned_tokens(state: Mapping[str, Tensor], rows: Tensor, model: PoseModel) -> dict[str, Tensor]:
-    """The model's learned tokens around the encoder's class token, whose row of the table is the first of `rows`."""
+    """The model's learned tokens around the encoder's class token, whose row of the table is the first of `rows`.
+
+    `rows` are (1, rows, D).
+    """
     if "cls_token" not in state:
         return {}
     token = state["cls_token"] + (rows[:, :1] if rows.shape[1] else 0)

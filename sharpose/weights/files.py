@@ -26,8 +26,9 @@ SCALE = ".int8_scale"
 
 
 def save_weights(model: nn.Module, path: Path, facts: Mapping[str, Any], bits: Bits = 16) -> None:
-    """Write `path` (.safetensors, floats in half precision or, with `bits` = 8, in 8 bits), then its manifest: `facts`
-    and the sha256 of the weights. Raises RunFailed when they cannot be written.
+    """Write `path` (.safetensors), then its manifest: `facts` and the sha256 of the weights.
+
+    Floats are in half precision or, with `bits` = 8, in 8 bits. Raises RunFailed when they cannot be written.
     """
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
     if bits == 8:
@@ -128,7 +129,10 @@ def check_manifest_place(path: Path) -> None:
 
 
 def recorded_digest(manifest: Path) -> str | None:
-    """The sha256 that a manifest gives its weights; None where it is another file. InputError when it is damaged."""
+    """Return the sha256 that a manifest gives its weights; None where it is another file.
+
+    Raises InputError when it is damaged.
+    """
     text = read_text(manifest, MAX_MANIFEST_BYTES, "the weights' manifest")
     try:
         content = json.loads(text)

@@ -47,8 +47,10 @@ class Converted:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of every parameter; `untrained` ones are missing by the layout's definition, `allowed` by the user's
-    word."""
+    """What became of every parameter.
+
+    `untrained` ones are missing by the layout's definition, `allowed` by the user's word.
+    """
 
     layout: str
     start: bool
@@ -62,6 +64,7 @@ class ImportReport:
 
     @property
     def line(self) -> str:
+        """Return the layout, and how many parameters there are of each kind, as one line."""
         kinds = ("matched", "resized", "missing", "unexpected", "untrained", "left_out", "allowed")
         return f"{self.layout}: " + ", ".join(f"{len(getattr(self, kind))} {kind.replace('_', ' ')}" for kind in kinds)
 
@@ -107,6 +110,7 @@ def import_weights(
 
 
 def single_precision(state: State) -> dict[str, Tensor]:
+    """Return a copy whose floats are in single precision."""
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
@@ -187,6 +191,7 @@ def from_layout(state: State, system: str, layout: str) -> dict[str, Tensor]:
 
 
 def transfer_or_explain(model: PoseModel, converted: Converted, source: str, model_name: str) -> TransferReport:
+    """Copy converted weights into `model`. Raises InputError, naming file and model, where nothing fits."""
     try:
         return transfer(model, converted.state)
     except InputError as error:
@@ -216,6 +221,7 @@ def judge(kinds: TransferReport, converted: Converted, allow: Sequence[str]) -> 
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether a name matches one of the patterns, in which `*` stands for anything."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -240,6 +246,7 @@ def check_surprises(report: ImportReport, model: PoseModel, converted: Converted
 
 
 def with_shapes(name: str, state: State, own: State) -> str:
+    """Return a name for a message, with its shapes where both file and model have it."""
     if name in state and name in own:
         return f"{name} ({tuple(state[name].shape)} in the file, {tuple(own[name].shape)} in the model)"
     return name

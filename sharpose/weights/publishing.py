@@ -57,7 +57,10 @@ def push_weights(
 
 @contextlib.contextmanager
 def new_folder(folder: Path | None) -> Iterator[Path]:
-    """Yield a folder that gets its name when it is complete, or a temporary one. InputError where it has something."""
+    """Yield a folder that gets its name when it is complete, or a temporary one.
+
+    Raises InputError where it has something.
+    """
     if folder is None:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)

@@ -89,6 +89,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file. Raises InputError where it is damaged or another kind of file."""
     try:
         return load_file(path)
     # safetensors raises its own error class, which is a plain Exception
@@ -97,7 +98,10 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_pickled(path: Path) -> Any:
-    """The content of a PyTorch file, by the reader that builds tensors and plain values alone."""
+    """The content of a PyTorch file, by the reader that builds tensors and plain values alone.
+
+    Raises InputError where it holds more, or is damaged.
+    """
     try:
         # a bag of settings that MAE and DeiT store beside the weights
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
@@ -144,11 +148,10 @@ def choose(path: Path, content: Any, key: str | None) -> Checkpoint:
 
 
 def state_dicts(content: Any) -> tuple[dict[str, dict[str, Tensor]], list[Mapping[Any, Any]]]:
-    """Every mapping of names to tensors in a checkpoint, by where it lies (keys with dots between); and the mappings
-    that hold other things beside tensors.
+    """Return every mapping of names to tensors in a checkpoint, and the mappings that hold other things beside tensors.
 
-    One that contains itself is looked at once; what is deeper than DEEPEST, or under keys that are no text (as in the
-    states of optimisers), is not looked at.
+    The former by where they lie (keys with dots between). One that contains itself is looked at once; what is deeper
+    than DEEPEST, or under keys that are no text (as in the states of optimisers), is not looked at.
     """
     found: dict[str, dict[str, Tensor]] = {}
     mixed: list[Mapping[Any, Any]] = []
@@ -170,10 +173,12 @@ def state_dicts(content: Any) -> tuple[dict[str, dict[str, Tensor]], list[Mappin
 
 
 def tensors_in(content: Mapping[Any, Any]) -> int:
+    """Return how many values of a mapping are tensors."""
     return sum(isinstance(value, Tensor) for value in content.values())
 
 
 def beginning_with(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix` and a dot, under the rest of their names."""
     return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}
 
 

@@ -37,7 +37,10 @@ def find_start(name: str) -> Path:
 
 
 def read_start(path: Path) -> dict[str, Tensor]:
-    """The tensors of weights of ours, or of a checkpoint that others made."""
+    """The tensors of weights of ours, or of a checkpoint that others made.
+
+    Raises InputError where there is no such file, or it cannot be read.
+    """
     if path.suffix == ".safetensors":
         return read_weights(path)
     if not path.exists():
@@ -58,8 +61,10 @@ class StartReport(TransferReport):
 
 
 def start_from(model: PoseModel, source: Mapping[str, Tensor]) -> StartReport:
-    """Copy `source` into `model`, of the same width: weights of any system here, or of an image encoder (a ViT in the
-    layout of timm, MAE or DINOv2, which has seen no keypoint). InputError where nothing fits.
+    """Copy `source` into `model`, of the same width, and report what was taken.
+
+    It holds weights of any system here, or of an image encoder (a ViT in the layout of timm, MAE or DINOv2, which has
+    seen no keypoint). Raises InputError where nothing fits.
     """
     own = set(model.state_dict())
     # what a wrapper put before all names (`model.`, `_orig_mod.`)

@@ -23,7 +23,10 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def timm_checkpoint(name: str, allow: Sequence[str], max_bytes: int) -> tuple[Path | None, dict[str, Tensor]]:
-    """The cached file of a timm model and its state dict; no file where random weights were allowed."""
+    """The cached file of a timm model and its state dict; no file where random weights were allowed.
+
+    Raises InputError for an unknown name, or weights that are not on this machine.
+    """
     if not timm.is_model(name):
         similar = ", ".join(timm.list_models(f"*{name.split('.')[0][:9]}*")[:5])
         raise InputError(f"{PREFIX}{name}: timm has no such model{'; similar: ' + similar if similar else ''}")

@@ -29,6 +29,7 @@ class TransferReport:
 
     @property
     def line(self) -> str:
+        """Return how many parameters there are of each kind, as one line."""
         return ", ".join(f"{len(names)} {kind}" for kind, names in vars(self).items())
 
 
@@ -83,7 +84,10 @@ def tokens_by_name(value: Float[Tensor, "1 K D"], own: Float[Tensor, "1 k D"]) -
 
 
 def position_grid(rows: int, config: Any) -> tuple[tuple[int, int], int]:
-    """The patch grid that a table of `rows` rows is for, and how many rows before it belong to no patch."""
+    """The patch grid that a table of `rows` rows is for, and how many rows before it belong to no patch.
+
+    Raises InputError where it is for none of the model's.
+    """
     grids = (getattr(config, name, None) for name in ("coarse_grid", "fine_grid", "grid"))
     for grid in grids:
         if grid is not None and rows - math.prod(grid) in (0, 1):

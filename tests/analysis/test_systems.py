@@ -90,10 +90,9 @@ def test_the_command_writes_between_the_markers(tmp_path, capsys, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text(f"before\n\n{BEGIN}\nold\n{END}\nafter\n")
     monkeypatch.setattr("sys.argv", ["sharpose", "models", "--into", str(page)])
-    try:
+    with pytest.raises(SystemExit) as ended:
         cli.main()
-    except SystemExit as exit_:
-        assert not exit_.code
+    assert not ended.value.code
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith(f"{END}\nafter\n")
     assert "| `hrnet-w48-256x192` | 256x192 | 63.60 | 15.746 |" in text and "old" not in text
@@ -106,10 +105,9 @@ def test_the_command_writes_between_the_markers(tmp_path, capsys, monkeypatch):
 
 def test_json_of_every_model_has_its_counts(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["sharpose", "models", "--json"])
-    try:
+    with pytest.raises(SystemExit) as ended:
         cli.main()
-    except SystemExit as exit_:
-        assert not exit_.code
+    assert not ended.value.code
     rows = json.loads(capsys.readouterr().out)
     assert list(rows) == list_models()
     row = rows["evit-base-256x192"]

@@ -31,7 +31,11 @@ def test_summary_follows_from_the_samples() -> None:
 
 def test_threads_are_put_back() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), torch_threads(before + 1):
+
+    def fail() -> None:
         assert torch.get_num_threads() == before + 1
         raise RuntimeError
+
+    with pytest.raises(RuntimeError), torch_threads(before + 1):
+        fail()
     assert torch.get_num_threads() == before

@@ -97,15 +97,16 @@ def command(*arguments: str) -> Callable[[Path], None]:
 
     def run(path: Path) -> None:
         before, sys.argv = sys.argv, ["sharpose", *(text.replace("FILE", str(path)) for text in arguments)]
-        said = io.StringIO()
+        said, code = io.StringIO(), None
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
                 cli.main()
         except SystemExit as end:
-            assert end.code in (None, 0, 1, 2), end.code
-            assert end.code != 2 or len(said.getvalue().strip().splitlines()) == 1, said.getvalue()
+            code = end.code
         finally:
             sys.argv = before
+        assert code in (None, 0, 1, 2), code
+        assert code != 2 or len(said.getvalue().strip().splitlines()) == 1, said.getvalue()
 
     return run
 
@@ -208,18 +209,18 @@ def attempt(target: Target, folder: Path, content: bytes) -> str:
     path = folder / target.name
     path.write_bytes(content)
     set_bells(SECONDS)
+    complaint = None
     try:
         target.read(path)
-        outcome = "accepted"
     except ERRORS as error:
-        assert "\n" not in str(error).strip() and str(error).strip(), repr(error)
-        outcome = "refused"
+        complaint = str(error).strip()
     finally:
         set_bells(0)
+    assert complaint is None or (complaint and "\n" not in complaint), complaint
     assert not os.path.lexists(cases.CANARY), "code from a file was run"
     left = sorted(entry.name for entry in folder.iterdir())
     assert left == [target.name], f"files appeared: {left}"
-    return outcome
+    return "accepted" if complaint is None else "refused"
 
 
 def try_cases(target: Target, folder: Path, examples: int, number: int) -> dict[str, int]:

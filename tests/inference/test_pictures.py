@@ -264,7 +264,7 @@ def test_a_full_disk_keeps_what_was_complete(model: Pose, tmp_path: Path) -> Non
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
     try:
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(OSError, match="File too large") as caught:
             predict_pictures(model, pictures, tmp_path / "out", drawings=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -33,7 +33,7 @@ def test_the_run_id_is_of_the_content_alone():
 def test_the_run_id_refuses_what_has_no_canonical_form():
     with pytest.raises(TypeError):
         run_id({**IDENTITY, "path": Path("x")})
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="JSON compliant"):
         run_id({**IDENTITY, "alpha": float("nan")})
     with pytest.raises(StoreError):
         run_id({"measure": "cost"})

@@ -25,6 +25,7 @@ def draw_background(rng: np.random.Generator, height: int, width: int, parameter
 
 
 def _draw_shape(rng: np.random.Generator, image: Array, wall: Array, contrast: float) -> None:
+    """Draw an ellipse, box or line on an image (H, W, 3) whose wall has the colour `wall` (3,)."""
     height, width = image.shape[:2]
     colour = np.clip(wall + rng.normal(0, contrast, 3), 5, 250).tolist()
     centre = rng.uniform((0, 0), (width, height)).astype(int).tolist()
@@ -59,7 +60,10 @@ def draw_occluder(rng: np.random.Generator, image: Array, labels: Array, box: Ar
 
 
 def draw_shadow(image: Array, box: Array) -> None:
-    """A soft dark patch on the floor under a person in `box`."""
+    """A soft dark patch on the floor under a person in `box`.
+
+    `image` is (H, W, 3); `box` is left, top, right and bottom, (4,) in pixels.
+    """
     left, top, right, bottom = box
     centre = (int((left + right) / 2), int(bottom - 0.01 * (bottom - top)))
     axes = (max(2, int(0.45 * (right - left))), max(2, int(0.035 * (bottom - top))))
@@ -72,7 +76,7 @@ def draw_shadow(image: Array, box: Array) -> None:
 
 
 def photograph(rng: np.random.Generator, image: Array, parameters: MannequinParameters) -> Array:
-    """Exposure, blur and noise of a camera, growing with the difficulty."""
+    """Exposure, blur and noise of a camera, growing with the difficulty. `image` is uint8 (H, W, 3)."""
     difficulty = parameters.difficulty
     gain, lift = 1.0 - 0.45 * difficulty * rng.random(), 30.0 * difficulty * rng.random()
     blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)) if rng.random() < 0.5 * difficulty else image

@@ -148,6 +148,7 @@ def dress(build: Build, body: Body, outfit: Outfit, mode: str) -> list[Part]:
 
 
 def _balls(*balls: tuple[Array, float]) -> Array:
+    """Return balls (N, 4), x, y, z and radius, from centres (3,) and radii."""
     return np.array([[*centre, radius] for centre, radius in balls])
 
 
@@ -250,7 +251,10 @@ def _limb(
     labels: tuple[int, int],
     bias: float,
 ) -> list[Part]:
-    """Both halves of a limb in skin, and cloth over the first `cover` of it (1: to the elbow or knee, 2: all)."""
+    """Both halves of a limb in skin, and cloth over the first `cover` of it (1: to the elbow or knee, 2: all).
+
+    `joints`: three points (3,), from shoulder or hip outwards.
+    """
     skin, cloth = colours
     parts = []
     for half in range(2):

@@ -89,7 +89,10 @@ def write_mpii(
 
 
 def image_rows(job: Job) -> list[tuple[dict[str, Any], Array]]:
-    """The annotated people of one image in MPII's layout, each with its head box (corners (2, 2), from 1)."""
+    """The annotated people of one image in MPII's layout, each with its head box (corners (2, 2), from 1).
+
+    Raises RunFailed where the image has other people than its annotations.
+    """
     split, seed, parameters, number, entries = job
     stage = set_stage(image_generator(split, seed, parameters, number), parameters)
     size = stage.canvas.labels.shape
@@ -151,7 +154,10 @@ def mpii_row(person: Person, entry: dict[str, Any], image: str, size: tuple[int,
 
 
 def truth_bytes(rows: list[dict[str, Any]], boxes: list[Array]) -> bytes:
-    """MPII's ground truth as a MATLAB file (people last), the same bytes whenever it is written."""
+    """MPII's ground truth as a MATLAB file (people last), the same bytes whenever it is written.
+
+    `boxes`: head boxes (2, 2), corners by (x, y).
+    """
     names = np.empty((1, 16), dtype=object)
     names[0] = list(MPII.keypoint_names)
     content = {

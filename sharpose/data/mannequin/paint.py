@@ -22,8 +22,10 @@ Cloths = dict[Colour, list[Array]]
 
 @dataclass(frozen=True)
 class Actor:
-    """Parts to be drawn for person `number` (0: things, labelled as nobody's); `cloths`: the tiles, with their halves,
-    of the parts that have a colour."""
+    """Parts to be drawn for person `number` (0: things, labelled as nobody's).
+
+    `cloths`: the tiles, with their halves, of the parts that have a colour.
+    """
 
     number: int
     parts: list[Part]
@@ -49,6 +51,7 @@ def draw_actors(canvas: Canvas, actors: Sequence[Actor], light: float) -> None:
 
 
 def _draw(canvas: Canvas, actor: Actor, part: Part, pixels: Array, radii: Array, scale: float, light: float) -> None:
+    """Draw a part as the hull of discs, centres `pixels` (n, 2) and `radii` (n,), both in pixels."""
     height, width = canvas.labels.shape
     low = np.maximum(np.floor((pixels - radii[:, None]).min(axis=0)) - 1, 0).astype(int)
     high = np.minimum(np.ceil((pixels + radii[:, None]).max(axis=0)) + 2, (width, height)).astype(int)
@@ -94,7 +97,10 @@ def _surface(actor: Actor, part: Part, pixels: Array, scale: float, size: tuple[
 
 
 def draw_shadows(image: Array, actors: Sequence[Actor], lens: Lens, light: float, strength: float) -> None:
-    """Darken the floor where actors stand between it and the light; the softer, the weaker."""
+    """Darken the floor where actors stand between it and the light; the softer, the weaker.
+
+    `image` is uint8 (H, W, 3).
+    """
     height, width = image.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     ring = np.array([[1, 0], [0.7, 0.7], [0, 1], [-0.7, 0.7], [-1, 0], [-0.7, -0.7], [0, -1], [0.7, -0.7]])
@@ -119,7 +125,10 @@ def draw_shadows(image: Array, actors: Sequence[Actor], lens: Lens, light: float
 
 
 def photograph(rng: np.random.Generator, image: Array, parameters: MannequinParameters) -> Array:
-    """Light that falls off, a tint, exposure, blur of focus or motion, and a sensor's noise."""
+    """Light that falls off, a tint, exposure, blur of focus or motion, and a sensor's noise.
+
+    `image` is uint8 (H, W, 3).
+    """
     difficulty, (height, width) = parameters.difficulty, image.shape[:2]
     field_of_light = rng.normal(1.0, 0.1 + 0.2 * difficulty, (3, 3)).clip(0.4, 1.5).astype(np.float32)
     glow = cv2.resize((160 * field_of_light).clip(0, 255).astype(np.uint8), (width, height))

@@ -47,6 +47,7 @@ class MannequinParameters:
         self._require("jpeg_quality", 30 <= self.jpeg_quality <= 100, "must be within [30, 100]")
 
     def _require(self, field: str, holds: bool, rule: str) -> None:
+        """Raise InputError, quoting the rule, unless it `holds`."""
         if not holds:
             raise InputError(f"mannequin parameters: {field}={getattr(self, field)!r} {rule}")
 

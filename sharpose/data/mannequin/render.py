@@ -43,8 +43,11 @@ class Camera:
 
 @dataclass(frozen=True)
 class Lens:
-    """The one camera of a room: `focal` in pixels, `centre` of the picture in pixels, `turned` (3, 3) from the room's
-    axes (x right, y up, z towards the viewer) to its own, `position` (3,) in metres above the middle of the floor."""
+    """The one camera of a room.
+
+    `focal` in pixels, `centre` of the picture in pixels, `turned` (3, 3) from the room's axes (x right, y up, z towards
+    the viewer) to its own, `position` (3,) in metres above the middle of the floor.
+    """
 
     focal: float
     centre: tuple[float, float]

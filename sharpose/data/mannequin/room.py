@@ -141,7 +141,10 @@ def _place_people(
     wall: Colour,
     parameters: MannequinParameters,
 ) -> tuple[list[Person], list[Actor], list[Array]]:
-    """People from far to near, what they lie on, and the points of the room that all of it takes."""
+    """People from far to near, what they lie on, and the points of the room that all of it takes.
+
+    `start`: where the first one stands, (x, z) in metres.
+    """
     spare = parameters.max_people - parameters.min_people + 1
     shares = np.array([PEOPLE[min(at, len(PEOPLE) - 1)] for at in range(spare)])
     wanted = parameters.min_people + int(rng.choice(spare, p=shares / shares.sum()))
@@ -167,7 +170,7 @@ def _sample_place(
     placed: list[tuple[Person, list[Actor], Array]],
     parameters: MannequinParameters,
 ) -> Array:
-    """Beside or behind somebody who is there, or anywhere in the picture, near or far."""
+    """Beside or behind somebody who is there, or anywhere in the picture, near or far. Return (x, z) in metres."""
     if placed and rng.random() < 0.72:
         beside = placed[int(rng.integers(len(placed)))][2][0]
         angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.15)
@@ -201,7 +204,10 @@ def _put(rng: np.random.Generator, figure: Figure, lens: Lens, at: Array) -> tup
 def _fits(
     found: tuple[Person, list[Actor], Array], placed: list[tuple[Person, list[Actor], Array]], size: tuple[int, int]
 ) -> bool:
-    """Whether enough of a person is in the picture, nobody stands in anybody, and nobody is covered altogether."""
+    """Whether enough of a person is in the picture, nobody stands in anybody, and nobody is covered altogether.
+
+    A box is (4,) in pixels, points of the room are (n, 3) in metres.
+    """
     box, taken = _clipped(found[0].box, size), found[2]
     shown = (box[2:] - box[:2]).clip(0).prod() / (found[0].box[2:] - found[0].box[:2]).prod()
     if shown < 0.55 and ((box[2:] - box[:2]) < 0.45 * np.array(size)).any():
@@ -214,6 +220,7 @@ def _fits(
 
 
 def _clipped(box: Array, size: tuple[int, int]) -> Array:
+    """Return a box (4,), left, top, right and bottom, cut at the borders of a picture (width, height)."""
     return np.concatenate([box[:2].clip(0, size), box[2:].clip(0, size)])
 
 
@@ -237,7 +244,10 @@ def _place_things(
     taken: list[Array],
     parameters: MannequinParameters,
 ) -> list[Actor]:
-    """Things in front of some of the people, and others that stand about."""
+    """Things in front of some of the people, and others that stand about.
+
+    `taken`: points of the room (n, 3) in metres, for each person.
+    """
     places = []
     for points in taken:
         if rng.random() < parameters.occluder_probability:
@@ -276,7 +286,10 @@ def _draw_backdrop(
     wall_colour: Colour,
     parameters: MannequinParameters,
 ) -> None:
-    """A textured floor, and a wall at `distance` metres; outdoors the wall ends and there is sky above it."""
+    """A textured floor, and a wall at `distance` metres; outdoors the wall ends and there is sky above it.
+
+    `image` is uint8 (H, W, 3).
+    """
     yaw = np.radians(rng.uniform(-20, 20)) if rng.random() < 0.5 else 0.0
     right, down = np.array([np.cos(yaw), 0.0, np.sin(yaw)]), np.array([0.0, -1.0, 0.0])
     # far enough that the turned wall stays behind everybody whom the picture shows
@@ -299,7 +312,7 @@ def _draw_backdrop(
 def _surface(
     rng: np.random.Generator, kinds: tuple[tuple[str, int], ...], colour: Array, parameters: MannequinParameters
 ) -> list[Array]:
-    """The tile of a wall or floor, with its halves."""
+    """The tile of a wall or floor, with its halves. `colour` is RGB (3,)."""
     difficulty = parameters.difficulty
     other = np.clip(colour * np.exp(rng.normal(0, 0.15 + 0.5 * difficulty)) + rng.normal(0, 12, 3), 5, 250)
     return smaller(tile(rng, choose(rng, kinds), colour, other, rng.uniform(2, 6 + 20 * difficulty)))
@@ -329,7 +342,10 @@ def _side(lens: Lens, image: Array, foot: Array, right: Array) -> Array:
 def _hang(
     rng: np.random.Generator, image: Array, lens: Lens, foot: Array, right: Array, distance: float, top: float
 ) -> None:
-    """A picture, window, door or sign on a wall that ends at `top`; the larger, the farther away the wall is."""
+    """A picture, window, door or sign on a wall that ends at `top`; the larger, the farther away the wall is.
+
+    `image` is uint8 (H, W, 3); `foot` and `right` are (3,) in metres.
+    """
     size = max(1.0, distance / 7)
     half = 0.5 * image.shape[1] * distance / lens.focal
     x, y = rng.uniform(-half, half), rng.uniform(0.2, 2.6) * size

@@ -118,7 +118,10 @@ def _sample_person(
 def _sample_shift(
     rng: np.random.Generator, box: Array, size: tuple[int, int], parameters: MannequinParameters
 ) -> tuple[float, float]:
-    """Where to move a box: wholly inside if it fits, else centred; or cut by a side or the bottom by up to a third."""
+    """Where to move a box: wholly inside if it fits, else centred; or cut by a side or the bottom by up to a third.
+
+    `box` is (4,), left, top, right and bottom; the shift is (x, y), all in pixels.
+    """
     height, width = size
     extents, limits = (box[2] - box[0], box[3] - box[1]), (width, height)
     shift = [
@@ -144,7 +147,7 @@ def _covered(first: Array, second: Array) -> float:
 
 
 def _annotate(rng: np.random.Generator, labels: Array, person: Person, number: int) -> dict[str, Any] | None:
-    """The annotation of one drawn person, from what of them is seen; None if nothing much is."""
+    """The annotation of one drawn person, from what of them is seen; None if nothing much is. `labels` is (H, W)."""
     mask = (labels // LABELS_PER_PERSON == number).astype(np.uint8)
     area = int(mask.sum())
     if area < 100:
@@ -199,6 +202,7 @@ def _own_labels(name: str, number: int) -> set[int]:
 
 
 def _polygons(mask: Array) -> list[list[float]]:
+    """Return the outlines of a mask (H, W) as flat lists x, y, x, y and so on; its box where none is large enough."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     simple = [cv2.approxPolyDP(contour, 0.7, True).reshape(-1) for contour in contours]
     kept = [polygon.tolist() for polygon in simple if len(polygon) >= 6]

@@ -95,6 +95,7 @@ def pose_body(build: Build, pose: Pose) -> Body:
 
 
 def _place_arm(joints: dict[str, Array], build: Build, angles: dict[str, float], chest: Array, side: str) -> None:
+    """Add an arm's joints (3,) in metres, turned by `chest` (3, 3); `angles` are in degrees."""
     sign = 1.0 if side == "left" else -1.0
     # A raised arm lifts its shoulder a little.
     lift = 0.03 * max(0.0, max(angles["shoulder_abd"], angles["shoulder_flex"]) - 60.0) / 100.0
@@ -112,6 +113,7 @@ def _place_arm(joints: dict[str, Array], build: Build, angles: dict[str, float],
 def _place_leg(
     joints: dict[str, Array], build: Build, angles: dict[str, float], pelvis: Array, root: Array, side: str
 ) -> None:
+    """Add a leg's joints (3,) in metres, turned by `root` (3, 3), from the `pelvis` (3, 3)."""
     sign = 1.0 if side == "left" else -1.0
     hip = pelvis @ np.array([sign * build.hip_half_width, 0.0, 0.0])
     upper = root @ rotation(2, sign * angles["hip_abd"]) @ rotation(0, -angles["hip_flex"])

@@ -63,7 +63,7 @@ class Stage:
 
 
 def crowd_annotation(labels: Array) -> dict[str, Any]:
-    """The annotation, without ids, of everybody in a label image who is part of the crowd."""
+    """The annotation, without ids, of everybody in a label image who is part of the crowd. `labels` is (H, W)."""
     mask = (labels // LABELS_PER_PERSON == CROWD).astype(np.uint8)
     return {
         "segmentation": {"counts": _run_lengths(mask), "size": list(labels.shape)},
@@ -76,7 +76,7 @@ def crowd_annotation(labels: Array) -> dict[str, Any]:
 
 
 def _run_lengths(mask: Array) -> list[int]:
-    """COCO's uncompressed run lengths: column by column, starting with zeros."""
+    """COCO's uncompressed run lengths: column by column, starting with zeros. `mask` is (H, W), 0 or 1."""
     flat = mask.T.reshape(-1)
     edges = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()

@@ -70,7 +70,7 @@ def _smooth(rng: np.random.Generator, cells: int) -> Array:
 
 
 def smaller(texture: Array) -> list[Array]:
-    """A tile and its halves, for surfaces that are far away."""
+    """A tile and its halves, for surfaces that are far away. `texture` is (H, W, 3)."""
     levels = [texture]
     for _ in range(3):
         levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))

@@ -20,6 +20,7 @@ def colour_of(rng: np.random.Generator) -> Colour:
 
 
 def _colour(rgb: Array) -> Colour:
+    """Return a colour (3,), its channels cut to 5 to 250, as a tuple."""
     red, green, blue = np.clip(rgb, 5, 250).tolist()
     return red, green, blue
 
@@ -30,13 +31,17 @@ def shaded(colour: Colour, factor: float) -> Colour:
 
 
 def _balls(*balls: tuple[Array, float]) -> Array:
+    """Return balls (N, 4), x, y, z and radius, from centres (3,) and radii."""
     return np.array([[*centre, radius] for centre, radius in balls])
 
 
 def slab(
     centre: Array, size: Array, turned: Array, colour: Colour, bias: float = 0.0, cell: float = 0.45
 ) -> list[Part]:
-    """A box of `size` (3,) around `centre` (3,): its faces in cells no longer than `cell`, each at its own depth."""
+    """A box of `size` (3,) around `centre` (3,): its faces in cells no longer than `cell`, each at its own depth.
+
+    `turned` is (3, 3).
+    """
     parts = []
     half = size / 2
     for axis in range(3):

@@ -142,6 +142,7 @@ def annotations_of(annotations: Path | str | Mapping[str, Any] | PoseFile) -> Po
 
 
 def _check_results(results: Sequence[Mapping[str, Any]], pose_file: PoseFile) -> None:
+    """Raise InputError, naming row and field, for a result that cannot be scored."""
     length = 3 * pose_file.skeleton.num_keypoints
     for number, row in enumerate(results):
         if not isinstance(row.get("image_id"), int) or row["image_id"] not in pose_file.images:
@@ -195,7 +196,7 @@ def _truth_row(row: Mapping[str, Any], pose_file: PoseFile) -> dict[str, Any]:
     return {**{key: row[key] for key in keys}, **known}
 
 
-def _percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
+def _percentiles(values: Float[np.ndarray, " R"], confidence: float) -> tuple[float, float]:
     tail = 50 * (1 - confidence)
     low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)

@@ -34,11 +34,14 @@ class Matched(Protocol):
     stats: Any
     params: Any
 
-    def evaluate(self) -> None: ...
+    def evaluate(self) -> None:
+        """Match results to people, image by image."""
 
-    def accumulate(self) -> None: ...
+    def accumulate(self) -> None:
+        """Make precision and recall of the matches of all images."""
 
-    def summarize(self) -> None: ...
+    def summarize(self) -> None:
+        """Fill `stats`, COCO's summary numbers, and print them."""
 
 
 def match(
@@ -77,6 +80,7 @@ def check_evaluator(evaluator: str) -> None:
 
 
 def _classes(evaluator: str) -> tuple[Any, Any]:
+    """Return the index and the evaluator of a package. Raises InputError where it is unknown or not installed."""
     if evaluator not in _CLASSES:
         raise InputError(f"there is no evaluator {evaluator!r}; there are {', '.join(EVALUATORS)}")
     try:

@@ -109,7 +109,11 @@ class Matches:
         return {name: np.where(people > 0, value, np.nan) for name, value in values.items()}
 
     def _precision(
-        self, level: int, weights: np.ndarray, reported: np.ndarray, people: np.ndarray
+        self,
+        level: int,
+        weights: Float[np.ndarray, "R D"],
+        reported: Float[np.ndarray, "R D"],
+        people: Float[np.ndarray, " R"],
     ) -> tuple[Float[np.ndarray, "R Q"], Float[np.ndarray, " R"]]:
         """Interpolated precision at every recall threshold, and the final recall, for one OKS threshold.
 

@@ -72,7 +72,10 @@ def load_mpii_truth(path: Path | str) -> MpiiTruth:
 def mpii_truth(
     keypoints: Float[np.ndarray, "16 2 N"], missing: np.ndarray, head_boxes: Float[np.ndarray, "2 2 N"]
 ) -> MpiiTruth:
-    """Ground truth from arrays in the official file's layout, people last."""
+    """Ground truth from arrays in the official file's layout, people last.
+
+    `missing` is (16, N), not 0 where a joint is missing.
+    """
     return MpiiTruth(
         keypoints=np.moveaxis(keypoints.astype(np.float64), -1, 0),
         missing=np.moveaxis(missing, -1, 0) != 0,
@@ -81,7 +84,10 @@ def mpii_truth(
 
 
 def pckh(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: float = 0.5) -> Pckh:
-    """Score points that count from 1, as the official truth does (add 1 to pixel positions that count from 0)."""
+    """Score points that count from 1, as the official truth does (add 1 to pixel positions that count from 0).
+
+    Raises InputError where their shape is not that of the truth.
+    """
     if predicted.shape != truth.keypoints.shape:
         raise InputError(
             f"predictions have shape {predicted.shape}, the ground truth {truth.keypoints.shape}; "

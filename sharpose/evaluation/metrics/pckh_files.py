@@ -46,7 +46,7 @@ def read_predictions(path: Path, zero_based: bool = False) -> Float[np.ndarray, 
 
 
 def named(path: Path, content: Any) -> Any:
-    """The predictions among the variables of a file."""
+    """The predictions among the variables of a file. Raises InputError where there are none."""
     for name in NAMES:
         if name in content:
             return content[name]
@@ -54,11 +54,13 @@ def named(path: Path, content: Any) -> Any:
 
 
 def read_json_file(path: Path) -> Any:
+    """Return the predictions of a JSON file: the document itself, or one of its variables."""
     content = read_json(path)
     return named(path, content) if isinstance(content, dict) else content
 
 
 def read_mat(path: Path) -> Any:
+    """Return the predictions of a MATLAB file. Raises InputError where it cannot be read or holds none."""
     try:
         content = scipy.io.loadmat(str(path))
     # a broken file raises whatever scipy's reader trips over
@@ -68,6 +70,7 @@ def read_mat(path: Path) -> Any:
 
 
 def read_h5(path: Path) -> Any:
+    """Return an HDF5 file's predictions. Raises InputError where it cannot be read or holds none, or without h5py."""
     try:
         import h5py
     except ModuleNotFoundError:

@@ -19,9 +19,12 @@ SOFT_MAX_KEPT = 20
 
 @dataclass(frozen=True)
 class Cleaning:
-    """The defaults are the protocol of the tables. nms: what becomes of rows whose OKS with a better one of the image
-    is above `oks_threshold`: removed ("hard"), moved down the order ("soft"), or nothing ("none"). keypoint_threshold:
-    keypoints score above it to count. Raises InputError."""
+    """How raw detections become what is scored; the defaults are the protocol of the tables.
+
+    nms: what becomes of rows whose OKS with a better one of the image is above `oks_threshold`: removed ("hard"), moved
+    down the order ("soft"), or nothing ("none"). keypoint_threshold: keypoints score above it to count. Raises
+    InputError for another word or a number out of range.
+    """
 
     nms: Suppression = "hard"
     oks_threshold: float = OKS_THRESHOLD
@@ -110,13 +113,13 @@ def clean_detections(
     return np.asarray(kept, dtype=np.int64), scores
 
 
-def _rows_by_image(image_ids: np.ndarray) -> list[np.ndarray]:
+def _rows_by_image(image_ids: Int[np.ndarray, " N"]) -> list[Int[np.ndarray, " n"]]:
     _, first, inverse = np.unique(image_ids, return_index=True, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(inverse))[:-1]) if len(image_ids) else []
     return [groups[i] for i in np.argsort(first)]
 
 
-def _descending(scores: np.ndarray) -> np.ndarray:
+def _descending(scores: Float[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
     # of equal scores the later row comes first, which is what reversing an ascending sort does in the reference
     return np.argsort(scores, kind="stable")[::-1]

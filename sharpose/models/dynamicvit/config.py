@@ -37,6 +37,7 @@ class DynamicViTConfig(KeypointViTConfig):
 
     @property
     def ratios(self) -> tuple[float, ...]:
+        """Return the shares of the original patches left after each reduction."""
         if self.token_ratios is not None:
             return self.token_ratios
         return tuple(self.keep_rate ** (stage + 1) for stage in range(len(self.reduction_blocks)))

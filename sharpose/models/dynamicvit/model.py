@@ -23,9 +23,11 @@ from sharpose.models.output import PoseOutput
 
 @dataclass(frozen=True)
 class DynamicViTOutput(PoseOutput):
-    """One entry per reduction. `keep_indices` (inference) are patches of the image, best first; `masks` (training) are
-    1 where a patch is kept. `log_probs` are the predictors' (index 0: keep) for the patches then present.
-    `tokens` are those after the final norm: keypoints first, and alone at inference but `in_full`.
+    """One entry per reduction.
+
+    `keep_indices` (inference) are patches of the image, best first; `masks` (training) are 1 where a patch is kept.
+    `log_probs` are the predictors' (index 0: keep) for the patches then present. `tokens` are those after the final
+    norm: keypoints first, and alone at inference but `in_full`.
     """
 
     tokens: Float[Tensor, "B N D"]
@@ -45,6 +47,7 @@ class KeepPredictor(nn.Module):
         )
 
     def forward(self, patches: Float[Tensor, "B n D"], kept: Float[Tensor, "B n"]) -> Float[Tensor, "B n 2"]:
+        """Return log-probabilities that each patch is kept (0) or dropped (1), by itself and the mean of the `kept`."""
         local, others = self.in_conv(patches).chunk(2, dim=-1)
         weights = kept[..., None]
         overall = (others * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)
@@ -87,6 +90,7 @@ class DynamicViT(KeypointViT):
         self.predictors.apply(init_linear)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> DynamicViTOutput:
+        """Return the result of masking, in training, or of removing patches, at inference."""
         return self.masked(images) if self.training else self.pruned(images)
 
     def pruned(self, images: Float[Tensor, "B 3 H W"]) -> DynamicViTOutput:

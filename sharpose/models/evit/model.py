@@ -16,8 +16,10 @@ from sharpose.models.output import PoseOutput
 
 @dataclass(frozen=True)
 class EViTOutput(PoseOutput):
-    """One entry per block that reduced: `attention` that each patch then present got from the keypoints (mean over
-    heads and keypoints), and `keep_indices` among those patches, best first.
+    """One entry per block that reduced.
+
+    `attention` that each patch then present got from the keypoints (mean over heads and keypoints), and `keep_indices`
+    among those patches, best first.
 
     `tokens` are those after the final norm, keypoints first; `block_tokens` those after every block. The last block
     gives keypoints alone, and reduces nothing, but `in_full`.

@@ -46,6 +46,7 @@ class HRFormerConfig(CnnConfig):
 
 
 def values(image: Size, **more: Any) -> dict[str, Any]:
+    """Return the options of a size; heatmaps are a quarter of the image (height, width)."""
     sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4)}
     return {**sizes, **more}
 

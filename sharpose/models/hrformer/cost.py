@@ -10,6 +10,8 @@ from sharpose.models.layers.cost import BILINEAR, Cost, Size, convolution, layer
 
 
 def hrformer(config: HRFormerConfig) -> Cost:
+    """Return the cost of a forward pass of one image."""
+
     def branch(index: int, size: Size) -> Cost:
         block = window_block(config.widths[index], config.num_heads[index], size, config)
         return block * config.blocks_per_branch

@@ -47,6 +47,7 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, maps: Float[Tensor, "B h w D"]) -> Float[Tensor, "B h w D"]:
+        """Attend within windows of maps padded to whole windows, on both sides; the padding is cut off again."""
         height, width, size = maps.shape[1], maps.shape[2], self.window_size
         extra_rows, extra_columns = -height % size, -width % size
         top, left = extra_rows // 2, extra_columns // 2
@@ -86,7 +87,7 @@ def split_windows(maps: Float[Tensor, "B H W D"], size: int) -> Float[Tensor, "w
     return maps.unflatten(2, (-1, size)).unflatten(1, (-1, size)).transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
 
-def join_windows(windows: Tensor, size: int, height: int, width: int) -> Float[Tensor, "B H W D"]:
+def join_windows(windows: Float[Tensor, "windows N D"], size: int, height: int, width: int) -> Float[Tensor, "B H W D"]:
     """The inverse of `split_windows`."""
     grid = windows.unflatten(1, (size, size)).unflatten(0, (-1, height // size, width // size))
     return grid.transpose(2, 3).flatten(3, 4).flatten(1, 2)
@@ -105,6 +106,7 @@ class ConvolutionalMlp(nn.Module):
         self.norm3 = nn.BatchNorm2d(dim)
 
     def forward(self, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
+        """Apply 1x1, depthwise 3x3 and 1x1 convolutions, each with BatchNorm and GELU."""
         maps = F.gelu(self.norm1(self.fc1(maps)))
         maps = F.gelu(self.norm2(self.dw3x3(maps)))
         return F.gelu(self.norm3(self.fc2(maps)))
@@ -122,6 +124,7 @@ class WindowBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
+        """Add attention in windows, then the convolutional MLP, each behind its norm."""
         maps = maps.permute(0, 2, 3, 1)
         maps = maps + self.drop_path(self.attn(self.norm1(maps)))
         fed = self.mlp(self.norm2(maps).permute(0, 3, 1, 2))
@@ -175,4 +178,5 @@ class HRFormer(PoseModel):
         return ParallelModule(branches, widths, outputs, up, down)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
+        """Return the heatmaps of normalised images."""
         return PoseOutput(heatmaps=self.head(self.backbone(images)))

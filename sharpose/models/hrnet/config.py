@@ -32,6 +32,7 @@ class HRNetConfig(CnnConfig):
 
 
 def values(image: Size, widths: tuple[int, ...], **more: Any) -> dict[str, Any]:
+    """Return the options of a size; heatmaps are a quarter of the image (height, width)."""
     sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "widths": widths}
     return {**sizes, **more}
 

@@ -82,11 +82,13 @@ def convolutional_layers(widths: Sequence[int], blocks_per_branch: int) -> Layer
 
 
 def hrnet(config: Any) -> Cost:
+    """Return the cost of a forward pass of one image."""
     layers = convolutional_layers(config.widths, config.blocks_per_branch)
     return parallel_net(config, layers)
 
 
 def parallel_net(config: Any, layers: Layers) -> Cost:
+    """Return the cost of a trunk of parallel branches and the heatmaps of its finest one, a quarter of the image."""
     image, widths = config.image_size, config.widths
     sizes = (config.stem_channels, config.stage1_blocks, config.stage1_planes)
     body = trunk(image, *sizes, widths, config.modules, layers)

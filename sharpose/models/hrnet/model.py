@@ -54,11 +54,15 @@ class ParallelModule(nn.Module):
         )
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Return maps of as many resolutions as there are outputs, finest first: branches alone, then the exchange.
+
+        Maps are (B, C, h, w), each with sizes of its own.
+        """
         maps = [branch(one) for branch, one in zip(self.branches, maps, strict=True)]
         return [self.fuse(target, maps) for target in range(len(self.fuse_layers))]
 
     def fuse(self, target: int, maps: list[Tensor]) -> Float[Tensor, "B C h w"]:
-        """The sum of all branches at the size of branch `target`."""
+        """The sum of all branches at the size of branch `target`. Maps are (B, C, h, w), each with sizes of its own."""
         like = maps[target]
         layers = self.fuse_layers[target].children()
         parts = [layer(one) for layer, one in zip(layers, maps, strict=True)]
@@ -107,6 +111,7 @@ class HighResolutionTrunk(nn.Module):
             previous = current
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Return the finest branch's features, at a quarter of the images' size."""
         stem = F.relu(self.bn1(self.conv1(images)))
         stem = F.relu(self.bn2(self.conv2(stem)))
         maps = [self.layer1(stem)]
@@ -131,6 +136,7 @@ def transition(previous: Sequence[int], current: Sequence[int]) -> nn.ModuleList
 
 
 def conv_norm_relu(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    """Return a 3x3 convolution without bias, BatchNorm and ReLU."""
     return [convolution(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
@@ -189,4 +195,5 @@ class HRNet(PoseModel):
         init_heatmap_layer(self.head)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
+        """Return the heatmaps of normalised images."""
         return PoseOutput(heatmaps=self.head(self.backbone(images)))

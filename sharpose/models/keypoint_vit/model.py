@@ -43,6 +43,7 @@ class KeypointViT(PoseModel):
                 self.pos_embed.copy_(sincos_positions(config.grid, dim))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
+        """Return the heatmaps of normalised images; the last block gives keypoint tokens alone, unless `in_full`."""
         first = None if self.in_full else self.config.num_keypoints
         return PoseOutput(self.heatmaps(self.norm(self.blocks(self.embed(images), first))))
 

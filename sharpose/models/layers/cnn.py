@@ -21,6 +21,7 @@ class BasicBlock(nn.Module):
         self.downsample = shortcut(inputs, planes, stride)
 
     def forward(self, maps: Float[Tensor, "B _ _ _"]) -> Float[Tensor, "B _ _ _"]:
+        """Return the block's maps: two 3x3 convolutions, added to what came in."""
         deep = F.relu(self.bn1(self.conv1(maps)))
         return F.relu(self.bn2(self.conv2(deep)) + self.downsample(maps))
 
@@ -42,6 +43,7 @@ class Bottleneck(nn.Module):
         self.downsample = shortcut(inputs, outputs, stride)
 
     def forward(self, maps: Float[Tensor, "B _ _ _"]) -> Float[Tensor, "B _ _ _"]:
+        """Return the block's maps: 1x1, 3x3 and 1x1 convolutions, added to what came in."""
         deep = F.relu(self.bn1(self.conv1(maps)))
         deep = F.relu(self.bn2(self.conv2(deep)))
         return F.relu(self.bn3(self.conv3(deep)) + self.downsample(maps))

@@ -20,8 +20,10 @@ CHANNELS = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """`macs`: multiply-adds of every convolution and matrix product, attention's included (as torch counts);
-    `elements`: what fvcore adds to them for norms and resizing; `params`: learned numbers.
+    """What a forward pass of one image costs.
+
+    `macs`: multiply-adds of every convolution and matrix product, attention's included (as torch counts); `elements`:
+    what fvcore adds to them for norms and resizing; `params`: learned numbers.
 
     `parts`: of a system with stages, those of each stage with its head, and of one head alone.
     """
@@ -39,6 +41,7 @@ class Cost:
 
     @property
     def fvcore(self) -> int:
+        """Return the multiply-adds by fvcore's convention."""
         return self.macs + self.elements
 
     def disagreement(self, metrics: Mapping[str, Any]) -> float:
@@ -52,6 +55,7 @@ class Cost:
 
 
 def total(parts: Sequence[Cost]) -> Cost:
+    """Return the sum of costs, without their parts."""
     return sum(parts, start=Cost())
 
 
@@ -68,18 +72,22 @@ def convolution(
 
 
 def batch_norm(channels: int, size: Size) -> Cost:
+    """Return the cost of a BatchNorm over maps of `channels`."""
     return Cost(0, BATCH_NORM * channels * math.prod(size), 2 * channels)
 
 
 def layer_norm(dim: int, count: int) -> Cost:
+    """Return the cost of a LayerNorm over `count` tokens of width `dim`."""
     return Cost(0, LAYER_NORM * dim * count, 2 * dim)
 
 
 def linear(inputs: int, outputs: int, count: int, bias: bool = True) -> Cost:
+    """Return the cost of a linear layer on `count` tokens."""
     return Cost(inputs * outputs * count, 0, inputs * outputs + bias * outputs)
 
 
 def resize(channels: int, size: Size, per_element: int) -> Cost:
+    """Return the cost of resizing maps, at fvcore's price per element of the output."""
     return Cost(0, per_element * channels * math.prod(size))
 
 
@@ -89,6 +97,7 @@ def half(size: Size) -> Size:
 
 
 def basic_block(inputs: int, planes: int, size: Size, changes: bool) -> Cost:
+    """Return the cost of a basic block; where it `changes` width or size, its shortcut is a 1x1 convolution."""
     cost = convolution(inputs, planes, 3, size) + convolution(planes, planes, 3, size)
     return cost + convolution(inputs, planes, 1, size) if changes else cost
 
@@ -102,6 +111,7 @@ def bottleneck(inputs: int, planes: int, size: Size, entry_size: Size) -> Cost:
 
 
 def heatmaps(inputs: int, keypoints: int, size: Size) -> Cost:
+    """Return the cost of the 1x1 convolution, with bias, that gives heatmaps."""
     return convolution(inputs, keypoints, 1, size, bias=True, norm=False)
 
 
@@ -152,10 +162,12 @@ def grid(config: Any) -> Size:
 
 
 def patch_embed(config: Any) -> Cost:
+    """Return the cost of embedding an image in patches."""
     return linear(CHANNELS * config.patch_size**2, config.embed_dim, math.prod(grid(config)))
 
 
 def with_keypoints(config: Any, patches: Sequence[int]) -> list[int]:
+    """Return the numbers of tokens for numbers of patches: one more per keypoint."""
     return [config.num_keypoints + count for count in patches]
 
 

@@ -31,6 +31,7 @@ class KeypointTokenHead(nn.Module):
         self.layers = nn.Sequential(nn.LayerNorm(dim), *layers)
 
     def forward(self, tokens: Float[Tensor, "B K D"]) -> Float[Tensor, "B K h w"]:
+        """Return the heatmap of each keypoint's token."""
         return self.layers(tokens).unflatten(-1, self.heatmap_size)
 
 
@@ -49,4 +50,5 @@ class DeconvHead(nn.Module):
         init_heatmap_layer(self.final_layer)
 
     def forward(self, features: Float[Tensor, "B D rows columns"]) -> Float[Tensor, "B K h w"]:
+        """Return the heatmaps of a map of features, twice as large after each transposed convolution."""
         return self.final_layer(self.deconv_layers(features))

@@ -1,5 +1,7 @@
-"""Bipartite soft matching as pure functions: which tokens are alike, what they become together, and blocks that merge
-as they go (ToMe)."""
+"""Bipartite soft matching as pure functions (ToMe).
+
+Which tokens are alike, what they become together, and blocks that merge as they go.
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(3, embed_dim, kernel_size=patch_size, stride=patch_size, padding=padding)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
+        """Return the tokens of all patches, row by row, without positions."""
         return self.proj(images).flatten(2).transpose(1, 2)
 
     def some(self, images: Float[Tensor, "B 3 H W"], indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
@@ -51,6 +52,7 @@ class Attention(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+        """Return the tokens after attention, and the attention of those in `rows`; None without `rows`."""
         return self.answer(*self.split(tokens), rows)
 
     def answer(
@@ -133,6 +135,7 @@ class Block(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+        """Return the tokens after the block, and the attention of those in `rows`; None without `rows`."""
         tokens, picked = self.attend(tokens, rows)
         return self.feed(tokens), picked
 
@@ -146,6 +149,7 @@ class Block(nn.Module):
         """What `forward` gives for `tokens`, some of those that `memory` was made of; `rows` are positions among them.
 
         Stochastic depth draws anew at each call, so only calls for all that is wanted equal `forward` in training.
+        `memory`: keys and values, (B, heads, N, d).
         """
         mixed, picked = self.attn.answer(self.attn.queries(self.norm1(tokens)), *memory, rows)
         return self.feed(tokens + self.drop_path(mixed)), picked

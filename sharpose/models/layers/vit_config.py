@@ -45,8 +45,10 @@ class ViTConfig:
 
     @property
     def grid(self) -> Size:
+        """Return rows and columns of patches."""
         return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
 
     @property
     def num_patches(self) -> int:
+        """Return how many patches an image has."""
         return math.prod(self.grid)

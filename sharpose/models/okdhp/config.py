@@ -38,6 +38,7 @@ class OkdhpConfig(CnnConfig):
 
 
 def values(image: Size, stacks: int, **more: Any) -> dict[str, Any]:
+    """Return the options of a size; heatmaps are a quarter of the image (height, width)."""
     sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "stacks": stacks}
     return {**sizes, **more}
 

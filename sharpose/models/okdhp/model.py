@@ -44,6 +44,7 @@ class PreActivation(nn.Module):
         self.downsample = nn.Sequential(nn.Conv2d(inputs, 2 * planes, kernel_size=1)) if widens else nn.Identity()
 
     def forward(self, maps: Float[Tensor, "B _ h w"]) -> Float[Tensor, "B _ h w"]:
+        """Return the block's maps: norm and ReLU before each of three convolutions, added to what came in."""
         deep = self.conv1(F.relu(self.bn1(maps)))
         deep = self.conv2(F.relu(self.bn2(deep)))
         return self.conv3(F.relu(self.bn3(deep))) + self.downsample(maps)
@@ -66,9 +67,11 @@ class Hourglass(nn.Module):
         )
 
     def forward(self, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
+        """Return maps of the same size that have seen all levels."""
         return self.at(len(self.hg) - 1, maps)
 
     def at(self, level: int, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
+        """Return the maps of a level (0: smallest): half as large through those below and back, added to its own."""
         layers = self.hg[level]
         low = layers[1](F.max_pool2d(maps, 2))  # type: ignore[index]
         low = self.at(level - 1, low) if level else layers[3](low)  # type: ignore[index]
@@ -117,6 +120,7 @@ class BranchWeights(nn.Module):
         self.branches = nn.ModuleList(nn.Linear(hidden, num_keypoints) for _ in range(branches))
 
     def forward(self, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "branches B K"]:
+        """Return the weight of each branch per person and keypoint; they sum to 1 over the branches."""
         pooled = sum(layer(maps) for layer in self.ranges).mean(dim=(2, 3))  # type: ignore[union-attr]
         squeezed = self.squeeze(pooled)
         return torch.stack([layer(squeezed) for layer in self.branches]).softmax(dim=0)
@@ -152,9 +156,11 @@ class Okdhp(PoseModel):
 
     @property
     def heatmap_layers(self) -> list[nn.Conv2d]:
+        """Return the 1x1 convolutions that give the heatmaps of every stack of every branch."""
         return [layer for stacks in (self.shared, *self.branches) for layer in stacks.score]
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> OkdhpOutput:
+        """Return the heatmaps of the last stack or the ensemble, those of every stack, and each branch's last ones."""
         stem = self.layer1(F.relu(self.bn1(self.conv1(images))))
         stem = self.layer3(self.layer2(F.max_pool2d(stem, 2)))
         maps, heatmaps = self.shared(stem)

@@ -38,6 +38,7 @@ class CoordinateHead(nn.Module):
         )
 
     def forward(self, tokens: Float[Tensor, "B K D"]) -> Float[Tensor, "B K 2"]:
+        """Return the point (x, y) of each keypoint's token, as shares of the crop."""
         return self.layers(tokens).sigmoid()
 
 
@@ -63,8 +64,10 @@ class RegressionViT(KeypointViT):
 
     @property
     def heatmap_layers(self) -> list[nn.Linear]:
+        """Return none: heatmaps are drawn, not learnt."""
         return []
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> RegressionOutput:
+        """Return coordinates of normalised images, and heatmaps drawn from them."""
         coordinates = self.head(self.encode(images)[:, : self.config.num_keypoints])
         return RegressionOutput(draw(coordinates, self.config.heatmap_size, self.config.drawn_sigma), coordinates)

@@ -91,27 +91,33 @@ class SHaRPoseConfig:
 
     @property
     def coarse_image_size(self) -> Size:
+        """Return height and width of the coarse stage's picture, in pixels."""
         return self.image_size[0] // self.refine_ratio, self.image_size[1] // self.refine_ratio
 
     @property
     def coarse_grid(self) -> Size:
+        """Return rows and columns of coarse patches."""
         height, width = self.coarse_image_size
         return height // self.patch_size, width // self.patch_size
 
     @property
     def fine_grid(self) -> Size:
+        """Return rows and columns of fine patches, of the picture in full size."""
         return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
 
     @property
     def num_coarse(self) -> int:
+        """Return how many coarse patches there are."""
         return math.prod(self.coarse_grid)
 
     @property
     def num_fine(self) -> int:
+        """Return how many fine patches there are."""
         return math.prod(self.fine_grid)
 
     @property
     def first_relevance_block(self) -> int:
+        """Return the index of the first block whose attention counts for relevance."""
         return self.depth // 4 if self.relevance_blocks == "late" else 0
 
     @property
@@ -126,10 +132,12 @@ class SHaRPoseConfig:
 
     @property
     def has_coarse(self) -> bool:
+        """Return whether there is a coarse stage."""
         return self.stages != "fine"
 
     @property
     def has_fine(self) -> bool:
+        """Return whether there is a fine stage."""
         return self.stages != "coarse"
 
     def num_keep(self, alpha: float | None = None) -> int:
@@ -139,8 +147,10 @@ class SHaRPoseConfig:
 
     @property
     def keep_sizes(self) -> tuple[int, ...]:
-        """Numbers of refined patches that `alpha_mass` chooses from: none to all in sixteenths, so that images with
-        about as many share a batch."""
+        """Return the numbers of refined patches that `alpha_mass` chooses from: none to all in sixteenths.
+
+        So images with about as many share a batch.
+        """
         return tuple(sorted({math.ceil(self.num_coarse * part / KEEP_PARTS) for part in range(KEEP_PARTS + 1)}))
 
     @property
@@ -170,6 +180,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def values(image: Size, embed_dim: int, alpha: float, threshold: float, **more: Any) -> dict[str, Any]:
+    """Return the options of a size; heatmaps are a quarter of the image (height, width)."""
     sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "embed_dim": embed_dim}
     return {**sizes, "alpha": alpha, "quality_threshold": threshold, **more}
 

@@ -45,8 +45,11 @@ def coarse_stage(config: SHaRPoseConfig) -> Cost:
 
 
 def fine_stage(config: SHaRPoseConfig, keep: int) -> Cost:
-    """Embed the full picture, then all blocks: over the mixed sequence, with the coarse outputs reused (Section 3.4),
-    or over all fine patches where there is no coarse stage."""
+    """Return the cost of the fine stage: embed the full picture, then all blocks.
+
+    These are over the mixed sequence, with the coarse outputs reused (Section 3.4), or over all fine patches where
+    there is no coarse stage.
+    """
     fine, schedule = math.prod(grid(config)), [config.fine_merge] * config.depth
     if config.stages == "fine":
         return embed(config, fine) + merging_blocks(config, fine, schedule)
@@ -81,6 +84,7 @@ def kept(config: SHaRPoseConfig) -> int:
 
 
 def embed(config: SHaRPoseConfig, patches: int) -> Cost:
+    """Return the cost of embedding so many patches."""
     return linear(CHANNELS * config.patch_size**2, config.embed_dim, patches)
 
 

@@ -100,6 +100,7 @@ class SHaRPoseOutput(PoseOutput):
 
     @cached_property
     def coarse_heatmaps(self) -> Float[Tensor, "B K h w"] | None:
+        """Return the coarse stage's heatmaps of all instances, decoded when first wanted; None without the stage."""
         if self.coarse_tokens is None:
             return None
         # tokens made in inference mode can be used in no other
@@ -157,6 +158,7 @@ class SHaRPose(PoseModel):
 
     @property
     def stages(self) -> tuple[str, ...]:
+        """Return the names of the stages, in their order."""
         return tuple(self.config.stages.split("-"))
 
     def init_weights(self) -> None:
@@ -240,7 +242,10 @@ class SHaRPose(PoseModel):
         )
 
     def relevance(self, attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor, "B Nc"]:
-        """Return how relevant each patch is: by attention, or by the control that stands in for it."""
+        """Return how relevant each patch is: by attention, or by the control that stands in for it.
+
+        Raises InputError where a control has not been given.
+        """
         found = patch_relevance(attention)[:, -self.config.num_coarse :]
         if self.config.selection == "attention":
             return found

@@ -15,6 +15,7 @@ class QualityPredictor(nn.Module):
         self.mlp = nn.Sequential(*layers(dim), nn.GELU())
 
     def forward(self, token: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
+        """Return the expected OKS from the quality token after the coarse stage."""
         return self.mlp(self.norm(token)).squeeze(1)
 
 
@@ -30,6 +31,7 @@ class GainPredictor(nn.Module):
         self.mlp = nn.Sequential(*layers(dim))
 
     def forward(self, tokens: Float[Tensor, "B K D"]) -> Float[Tensor, " B"]:
+        """Return 1 minus the expected gain in OKS, from the keypoint tokens after the coarse stage."""
         return 1 - self.mlp(self.norm(tokens)).mean(dim=(1, 2))
 
 

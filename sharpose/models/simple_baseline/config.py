@@ -41,6 +41,7 @@ class SimpleBaselineConfig(CnnConfig):
 
 
 def values(image: Size, depth: int, **more: Any) -> dict[str, Any]:
+    """Return the options of a size; heatmaps are a quarter of the image (height, width)."""
     sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "resnet_depth": depth}
     return {**sizes, **more}
 

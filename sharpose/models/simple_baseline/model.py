@@ -42,6 +42,7 @@ class ResNet(nn.Module):
         self.num_features = inputs
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Return the last stage's features, at 1/32 of the images' size."""
         maps = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), kernel_size=3, stride=2, padding=1)
         for stage in range(1, 5):
             maps = self.get_submodule(f"layer{stage}")(maps)
@@ -63,6 +64,7 @@ class SimpleBaseline(PoseModel):
         init_heatmap_layer(self.head)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
+        """Return the heatmaps of normalised images."""
         return PoseOutput(heatmaps=self.head(self.deconv_layers(self.backbone(images))))
 
 

@@ -53,6 +53,7 @@ class TokenPoseConfig(CnnConfig):
 
     @property
     def has_stem(self) -> bool:
+        """Return whether patches are cut from an HRNet's features (L), not from pixels (T)."""
         return bool(self.stem_widths)
 
     @property
@@ -63,10 +64,12 @@ class TokenPoseConfig(CnnConfig):
 
     @property
     def patch_channels(self) -> int:
+        """Return the channels of what patches are cut from."""
         return self.stem_widths[0] if self.has_stem else 3
 
     @property
     def patch_grid(self) -> Size:
+        """Return rows and columns of patches."""
         return self.map_size[0] // self.patch_size[0], self.map_size[1] // self.patch_size[1]
 
     @property
@@ -82,6 +85,7 @@ class TokenPoseConfig(CnnConfig):
 
 
 def values(image: Size, patch: Size, **more: Any) -> dict[str, Any]:
+    """Return the options of a size; heatmaps are a quarter of the image, `patch` is rows and columns of a patch."""
     sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "patch_size": patch}
     return {**sizes, **more}
 

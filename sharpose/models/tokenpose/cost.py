@@ -28,6 +28,7 @@ def tokenpose(config: TokenPoseConfig) -> Cost:
 
 
 def token_head(config: TokenPoseConfig) -> Cost:
+    """Return the cost of the head, of one linear layer or two, from the keypoint tokens of all stacks."""
     keypoints, pixels = config.num_keypoints, math.prod(config.heatmap_size)
     dim, hidden = config.stacks * config.embed_dim, pixels // 8
     cost = layer_norm(dim, keypoints)

@@ -62,6 +62,7 @@ class TokenPose(PoseModel):
         nn.init.trunc_normal_(self.keypoint_tokens, std=0.02)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> TokenPoseOutput:
+        """Return the heatmaps of normalised images, and the keypoint tokens after each stack."""
         config = self.config
         visual = self.patch_embed(flatten_patches(self.stem(images), config.patch_size)) + self.pos_embed
         tokens = torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), visual], dim=1)
@@ -78,6 +79,7 @@ class TokenPose(PoseModel):
 
 
 def init_weights(module: nn.Module) -> None:
+    """Initialise a linear or convolutional layer in place; other modules stay as they are."""
     init_linear(module)
     init_convolution(module)
 

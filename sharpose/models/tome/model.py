@@ -31,6 +31,7 @@ class ToMe(KeypointViT):
     config: ToMeConfig
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> ToMeOutput:
+        """Return the heatmaps of normalised images, the tokens that are left, and what they stand for."""
         config = self.config
         tokens, sizes, matchings = merging_blocks(
             self.blocks,

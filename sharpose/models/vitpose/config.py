@@ -37,6 +37,7 @@ class ViTPoseConfig(ViTConfig):
 
     @property
     def heatmap_size(self) -> Size:
+        """Return rows and columns of the heatmaps, which follow from the patches and the head."""
         scale = self.upsample if self.head == "simple" else 2 ** len(self.deconv_filters)
         return self.grid[0] * scale, self.grid[1] * scale
 
@@ -65,6 +66,7 @@ NANO = {
 
 
 def values(image: Size, **more: Any) -> dict[str, Any]:
+    """Return the options of a size (height, width)."""
     return {"image_size": image, **more}
 
 

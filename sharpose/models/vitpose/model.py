@@ -33,6 +33,7 @@ class SimpleHead(nn.Module):
         init_heatmap_layer(self.final_layer)
 
     def forward(self, features: Float[Tensor, "B D rows columns"]) -> Float[Tensor, "B K h w"]:
+        """Return the heatmaps of a map of features, `upsample` times as large."""
         resized = F.interpolate(features.relu(), scale_factor=self.upsample, mode="bilinear", align_corners=False)
         return self.final_layer(resized)
 
@@ -65,6 +66,7 @@ class ViTPose(PoseModel):
                 self.pos_embed.copy_(F.pad(sincos_positions(config.grid, dim), (0, 0, 1, 0)))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> ViTPoseOutput:
+        """Return the heatmaps of normalised images, and the features that they were made from."""
         tokens = self.embed(images)
         for block in self.blocks:
             tokens, _ = block(tokens)
