@@ -29,6 +29,7 @@ from sharpose.models.simple_baseline.config import SYSTEM as SIMPLE_BASELINE
 from sharpose.models.system import System, load
 from sharpose.models.tokenpose.config import SYSTEM as TOKENPOSE
 from sharpose.models.tome.config import SYSTEM as TOME
+from sharpose.models.transpose.config import SYSTEM as TRANSPOSE
 from sharpose.models.vitpose.config import SYSTEM as VITPOSE
 from sharpose.runtime.errors import InputError, first_line
 
@@ -47,6 +48,7 @@ SYSTEMS: dict[str, System] = {
         HRFORMER,
         TOKENPOSE,
         OKDHP,
+        TRANSPOSE,
     )
 }
 BUILT_IN = frozenset(SYSTEMS)

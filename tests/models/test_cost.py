@@ -108,6 +108,8 @@ def test_counts_equal_the_measured_ones(
         ("sharpose-nano-128x96", {"stages": "coarse"}),
         ("sharpose-nano-128x96", {"stages": "fine"}),
         ("simple-baseline-nano-128x96", {}),
+        ("transpose-r-nano-128x96", {"num_keypoints": 5, "depth": 2}),
+        ("transpose-h-nano-128x96", {"hidden_dim": 20, "num_heads": 2}),
         ("simple-baseline-nano-128x96", {"resnet_depth": 50, "base_channels": 8, "deconv_filters": (24, 16, 8)}),
         # stage 1 keeps its width, so there is no shortcut to count
         ("hrnet-nano-128x96", {"stem_channels": 64, "stage1_planes": 16}),

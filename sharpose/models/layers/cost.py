@@ -130,6 +130,17 @@ def blocks(config: Any, entering: Sequence[int], leaving: Sequence[int]) -> Cost
     return total(passed) + layer_norm(config.embed_dim, leaving[-1])
 
 
+def attention(dim: int, queries: int, keys: int) -> Cost:
+    """Queries look at keys, each from inputs of its own; four projections."""
+    return linear(dim, dim, queries) * 2 + linear(dim, dim, keys) * 2 + Cost(2 * queries * keys * dim)
+
+
+def encoder_layer(dim: int, hidden: int, tokens: int) -> Cost:
+    """Of DETR's encoder, with the norms behind attention and MLP."""
+    mlp = linear(dim, hidden, tokens) + linear(hidden, dim, tokens)
+    return attention(dim, tokens, tokens) + mlp + layer_norm(dim, tokens) * 2
+
+
 def merging_blocks(config: Any, patches: int, schedule: Sequence[int]) -> Cost:
     """Blocks that merge pairs of patches between attention and MLP.
 
