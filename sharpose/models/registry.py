@@ -26,6 +26,7 @@ from sharpose.models.okdhp.config import SYSTEM as OKDHP
 from sharpose.models.regression_vit.config import SYSTEM as REGRESSION_VIT
 from sharpose.models.sharpose.config import SYSTEM as SHARPOSE
 from sharpose.models.simple_baseline.config import SYSTEM as SIMPLE_BASELINE
+from sharpose.models.stacked_hourglass.config import SYSTEM as STACKED_HOURGLASS
 from sharpose.models.system import System, load
 from sharpose.models.tokenpose.config import SYSTEM as TOKENPOSE
 from sharpose.models.tome.config import SYSTEM as TOME
@@ -49,6 +50,7 @@ SYSTEMS: dict[str, System] = {
         TOKENPOSE,
         OKDHP,
         TRANSPOSE,
+        STACKED_HOURGLASS,
     )
 }
 BUILT_IN = frozenset(SYSTEMS)

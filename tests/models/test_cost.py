@@ -122,6 +122,7 @@ def test_counts_equal_the_measured_ones(
             {"patch_size": (4, 3), "stem_widths": (8, 12, 20), "stem_modules": (1, 1), "stem_stage1_planes": 16},
         ),
         ("okdhp-hourglass-nano-128x96", {}),
+        ("hourglass-nano-128x96", {"stacks": 3, "features": 32, "num_keypoints": 5}),
         ("okdhp-hourglass-nano-128x96", {"branches": 3, "stacks": 4, "depth": 2, "features": 32}),
     ],
 )

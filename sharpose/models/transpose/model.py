@@ -36,7 +36,7 @@ class Explanation:
 
 
 class TransPose(PoseModel):
-    """Normalised images (B, 3, H, W) to heatmaps of a quarter of the size; tokens are at a quarter (H) or eighth (R)."""
+    """Normalised images (B, 3, H, W) to heatmaps of a quarter of the size; tokens are at a quarter (H), or eighth."""
 
     def __init__(self, config: TransPoseConfig) -> None:
         super().__init__()
