@@ -23,11 +23,13 @@ from sharpose.models.hrnet.config import SYSTEM as HRNET
 from sharpose.models.keypoint_vit.config import SYSTEM as KEYPOINT_VIT
 from sharpose.models.layers.cost import Cost
 from sharpose.models.okdhp.config import SYSTEM as OKDHP
+from sharpose.models.prtr.config import SYSTEM as PRTR
 from sharpose.models.regression_vit.config import SYSTEM as REGRESSION_VIT
 from sharpose.models.sharpose.config import SYSTEM as SHARPOSE
 from sharpose.models.simple_baseline.config import SYSTEM as SIMPLE_BASELINE
 from sharpose.models.stacked_hourglass.config import SYSTEM as STACKED_HOURGLASS
 from sharpose.models.system import System, load
+from sharpose.models.tfpose.config import SYSTEM as TFPOSE
 from sharpose.models.tokenpose.config import SYSTEM as TOKENPOSE
 from sharpose.models.tome.config import SYSTEM as TOME
 from sharpose.models.transpose.config import SYSTEM as TRANSPOSE
@@ -51,6 +53,8 @@ SYSTEMS: dict[str, System] = {
         OKDHP,
         TRANSPOSE,
         STACKED_HOURGLASS,
+        PRTR,
+        TFPOSE,
     )
 }
 BUILT_IN = frozenset(SYSTEMS)

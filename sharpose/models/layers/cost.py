@@ -141,6 +141,19 @@ def encoder_layer(dim: int, hidden: int, tokens: int) -> Cost:
     return attention(dim, tokens, tokens) + mlp + layer_norm(dim, tokens) * 2
 
 
+def decoder_layer(dim: int, hidden: int, queries: int, memory: int) -> Cost:
+    """Of DETR's decoder: queries look at each other, then at the memory."""
+    mlp = linear(dim, hidden, queries) + linear(hidden, dim, queries)
+    return attention(dim, queries, queries) + attention(dim, queries, memory) + mlp + layer_norm(dim, queries) * 3
+
+
+def deformable(dim: int, queries: int, memory: int, samples: int, num_heads: int) -> Cost:
+    """Queries read the memory at `samples` places per head; each place is interpolated from four."""
+    places = linear(dim, 2 * num_heads * samples, queries) + linear(dim, num_heads * samples, queries)
+    read = Cost(0, BILINEAR * dim * samples * queries)
+    return linear(dim, dim, memory) + places + read + linear(dim, dim, queries)
+
+
 def merging_blocks(config: Any, patches: int, schedule: Sequence[int]) -> Cost:
     """Blocks that merge pairs of patches between attention and MLP.
 

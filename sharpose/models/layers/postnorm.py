@@ -64,6 +64,35 @@ class EncoderLayer(nn.Module):
         return self.linear2(self.dropout(F.relu(self.linear1(tokens))))
 
 
+class DecoderLayer(nn.Module):
+    """Queries look at each other, then at the memory, then go through an MLP; a shortcut and a norm around each."""
+
+    def __init__(self, dim: int, num_heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = PositionedAttention(dim, num_heads, dropout)
+        self.cross_attn = PositionedAttention(dim, num_heads, dropout)
+        self.linear1 = nn.Linear(dim, hidden)
+        self.linear2 = nn.Linear(hidden, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "B Q D"],
+        places: Float[Tensor, "_ Q D"],
+        memory: Float[Tensor, "B N D"],
+        positions: Float[Tensor, "_ N D"],
+    ) -> Float[Tensor, "B Q D"]:
+        placed = tokens + places
+        tokens = self.norm1(tokens + self.dropout(self.self_attn(placed, placed, tokens)))
+        seen = self.cross_attn(tokens + places, memory + positions, memory)
+        tokens = self.norm2(tokens + self.dropout(seen))
+        deep = self.linear2(self.dropout(F.relu(self.linear1(tokens))))
+        return self.norm3(tokens + self.dropout(deep))
+
+
 def init_layer(module: nn.Module) -> None:
     """DETR's initialisation for `Module.apply`: Xavier's for every matrix; biases keep theirs."""
     if isinstance(module, nn.Linear):

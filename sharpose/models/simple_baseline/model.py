@@ -46,10 +46,14 @@ class ResNet(nn.Module):
         self.num_features = inputs
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        maps = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), kernel_size=3, stride=2, padding=1)
+        return self.pyramid(images)[-1]
+
+    def pyramid(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """The maps behind every stage, finest first."""
+        maps = [F.max_pool2d(F.relu(self.bn1(self.conv1(images))), kernel_size=3, stride=2, padding=1)]
         for stage in range(1, self.num_stages + 1):
-            maps = self.get_submodule(f"layer{stage}")(maps)
-        return maps
+            maps.append(self.get_submodule(f"layer{stage}")(maps[-1]))
+        return maps[1:]
 
 
 class SimpleBaseline(PoseModel):
