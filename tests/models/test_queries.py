@@ -68,7 +68,8 @@ def public_prtr(state: dict[str, Tensor]) -> dict[str, Tensor]:
         for part in ("encoder", "decoder"):
             name = f"transformer.{part}.layers.{name.removeprefix(f'{part}.')}" if name.startswith(part) else name
         name = f"transformer.decoder.{name}" if name.startswith("norm.") else name
-        name = "query_embed.weight" if name == "queries" else name
+        if name == "queries":
+            name, value = "query_embed.weight", value[0]
         public[name.replace("backbone.", "backbone.0.body.", 1) if name.startswith("backbone.") else name] = value
     return public
 

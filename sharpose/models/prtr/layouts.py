@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharpose.models.layout import Layout, Table
+from sharpose.models.layout import Layout, State, Table
 
 OFFICIAL: Table = (
     (r"^backbone\.0\.body\.", "backbone."),
@@ -23,8 +23,14 @@ TORCHVISION: Table = ((r"^fc\.", None), (r"^", "backbone."))
 TIMM: Table = ((r"^classifier\.", None), (r"^", "backbone."))
 UNTRAINED = ("input_proj.*", "pos_embed", "encoder.*", "decoder.*", "norm.*", "queries", "class_head.*", "head.*")
 
+
+def batched(state: State) -> State:
+    """The queries' embeddings as (1, queries, D); there they are (queries, D)."""
+    return {name: value[None] if name.endswith("query_embed.weight") else value for name, value in state.items()}
+
+
 LAYOUTS = (
-    Layout("official", OFFICIAL, shows="query_embed.weight"),
+    Layout("official", OFFICIAL, shows="query_embed.weight", prepare=batched),
     Layout("torchvision", TORCHVISION, untrained=UNTRAINED),
     Layout("timm", TIMM, untrained=UNTRAINED),
 )

@@ -80,7 +80,7 @@ class PRTR(PoseModel):
         self.encoder = nn.ModuleList(EncoderLayer(dim, *sizes) for _ in range(config.encoder_depth))
         self.decoder = nn.ModuleList(DecoderLayer(dim, *sizes) for _ in range(config.decoder_depth))
         self.norm = nn.LayerNorm(dim)
-        self.queries = nn.Parameter(torch.randn(config.num_queries, dim))
+        self.queries = nn.Parameter(torch.randn(1, config.num_queries, dim))
         self.class_head = nn.Linear(dim, config.num_keypoints + 1)
         self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 2))
         self.apply(init_convolution)
@@ -109,10 +109,10 @@ class PRTR(PoseModel):
 
     def decode(self, memory: Float[Tensor, "B N D"]) -> list[Tensor]:
         """The queries behind every layer, (B, Q, D) each; they start from zero, and their embeddings are positions."""
-        tokens = self.queries.new_zeros(len(memory), *self.queries.shape)
+        tokens = torch.zeros_like(self.queries).expand(len(memory), -1, -1)
         states = []
         for layer in self.decoder:
-            tokens = layer(tokens, self.queries[None], memory, self.pos_embed)
+            tokens = layer(tokens, self.queries, memory, self.pos_embed)
             states.append(tokens)
         return states
 
