@@ -120,7 +120,7 @@ class TFPose(PoseModel):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> TFPoseOutput:
         memory, sizes = self.encode(images), self.config.level_sizes
-        tokens = self.keypoint_tokens.expand(len(images), -1, -1)
+        tokens = self.keypoint_tokens.repeat(len(images), 1, 1)
         found = self.start(self.keypoint_queries).sigmoid().expand(len(images), -1, -1)
         layers = []
         for layer, head in zip(self.decoder, self.heads, strict=True):
