@@ -24,6 +24,7 @@ from sharpose.models.keypoint_vit.config import SYSTEM as KEYPOINT_VIT
 from sharpose.models.layers.cost import Cost
 from sharpose.models.okdhp.config import SYSTEM as OKDHP
 from sharpose.models.prtr.config import SYSTEM as PRTR
+from sharpose.models.quadtree.config import SYSTEM as QUADTREE
 from sharpose.models.regression_vit.config import SYSTEM as REGRESSION_VIT
 from sharpose.models.sharpose.config import SYSTEM as SHARPOSE
 from sharpose.models.simple_baseline.config import SYSTEM as SIMPLE_BASELINE
@@ -55,6 +56,7 @@ SYSTEMS: dict[str, System] = {
         STACKED_HOURGLASS,
         PRTR,
         TFPOSE,
+        QUADTREE,
     )
 }
 BUILT_IN = frozenset(SYSTEMS)

@@ -122,6 +122,8 @@ def test_counts_equal_the_measured_ones(
             {"patch_size": (4, 3), "stem_widths": (8, 12, 20), "stem_modules": (1, 1), "stem_stage1_planes": 16},
         ),
         ("okdhp-hourglass-nano-128x96", {}),
+        ("quadtree-nano-128x96", {"num_keypoints": 5}),
+        ("quadtree-nano-128x96", {"form": "A", "levels": 2, "top_k": (5,), "head": "two-layer"}),
         ("prtr-nano-128x96", {"num_queries": 20, "encoder_depth": 1}),
         ("prtr-nano-128x96", {"widths": (8, 16, 32), "modules": (1, 1), "merge_planes": 8, "merged_channels": 48}),
         ("tfpose-nano-128x96", {"levels": 2, "points": 3, "num_keypoints": 5}),

@@ -34,7 +34,7 @@ from sharpose.training.recipe import load_recipe, own_recipe
 from sharpose.weights.importing import import_weights, layouts_of
 
 # no public code whose numbers could be a case
-WITHOUT_CASES = {"KeypointViT", "RegressionViT", "Okdhp", "TransPose", "StackedHourglass", "PRTR", "TFPose"}
+WITHOUT_CASES = {"KeypointViT", "RegressionViT", "Okdhp", "TransPose", "StackedHourglass", "PRTR", "TFPose", "QuadTree"}
 
 
 @pytest.mark.parametrize("name", list_models())
