@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from sharpose.models.dvt.config import SYSTEM as DVT
 from sharpose.models.dynamicvit.config import SYSTEM as DYNAMICVIT
 from sharpose.models.evit.config import SYSTEM as EVIT
 from sharpose.models.hrformer.config import SYSTEM as HRFORMER
@@ -57,6 +58,7 @@ SYSTEMS: dict[str, System] = {
         PRTR,
         TFPOSE,
         QUADTREE,
+        DVT,
     )
 }
 BUILT_IN = frozenset(SYSTEMS)

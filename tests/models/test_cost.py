@@ -122,6 +122,8 @@ def test_counts_equal_the_measured_ones(
             {"patch_size": (4, 3), "stem_widths": (8, 12, 20), "stem_modules": (1, 1), "stem_stage1_planes": 16},
         ),
         ("okdhp-hourglass-nano-128x96", {}),
+        ("dvt-nano-128x96", {}),
+        ("dvt-nano-128x96", {"context_dim": 0, "relation_reuse": False, "num_keypoints": 5}),
         ("quadtree-nano-128x96", {"num_keypoints": 5}),
         ("quadtree-nano-128x96", {"form": "A", "levels": 2, "top_k": (5,), "head": "two-layer"}),
         ("prtr-nano-128x96", {"num_queries": 20, "encoder_depth": 1}),
