@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,14 @@ class SHaRPoseObjective(nn.Module):
         zoom = (batch["scale"] / predicted.new_tensor([width - 1, height - 1]))[:, None]
         oks = instance_oks(predicted * stride * zoom, batch["keypoints"] * zoom, weights, batch["area"], self.sigmas)
         return oks, (weights > 0).any(dim=1)
+
+
+class DVTObjective(SHaRPoseObjective):
+    """SHaRPose's losses for looks at the whole picture: what a shared recipe says of α does not concern it."""
+
+    def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
+        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        return super().forward(batch, replace(plan, alpha=None))
 
 
 class HeatmapObjective(nn.Module):

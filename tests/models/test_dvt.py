@@ -126,7 +126,7 @@ def test_two_steps_teach_every_parameter() -> None:
     }
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(2):
-        losses = objective(step, StepPlan(alpha=None, coarse_only=False, quality_weight=0.03))
+        losses = objective(step, StepPlan(alpha=0.4, coarse_only=False, quality_weight=0.03))
         assert losses.keys() == {"coarse", "fine", "quality"}
         optimizer.zero_grad()
         sum(losses.values()).backward()

@@ -52,7 +52,7 @@ SYSTEM = System(
     sizes=SIZES,
     cost="sharpose.models.dvt.cost:dvt",
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:SHaRPoseObjective",
+    objective="sharpose.training.objective:DVTObjective",
     recipe="nano",
     encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
 )
