@@ -96,7 +96,7 @@ def compile_stages(model: SHaRPose, buckets: Sequence[int], cuda: bool) -> None:
     @cache
     def second(num_keep: int) -> Bucketed:
         def fine_tensors(images: Tensor, *stage: Tensor) -> Tensors:
-            found = run_fine(images, CoarseStage(*stage) if stage else None, num_keep)
+            found = run_fine(images, model.as_stage(stage) if stage else None, num_keep)
             return tuple(value for value in vars(found).values() if value is not None)
 
         return Bucketed(fine_tensors, buckets, cuda)
@@ -108,7 +108,7 @@ def compile_stages(model: SHaRPose, buckets: Sequence[int], cuda: bool) -> None:
         return FineStage(found[0], found[1], None if coarse is None else found[2])
 
     first = Bucketed(coarse_tensors, buckets, cuda)
-    model.coarse = lambda images: CoarseStage(*first(images))  # type: ignore[method-assign]
+    model.coarse = lambda images: model.as_stage(first(images))  # type: ignore[method-assign]
     model.refine = refine  # type: ignore[method-assign]
 
 

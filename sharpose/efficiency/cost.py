@@ -23,7 +23,7 @@ from sharpose.backends.graphs import Part, Whole
 from sharpose.models import create_model
 from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
 from sharpose.models.output import PoseModel
-from sharpose.models.sharpose.model import CoarseStage, SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
 from sharpose.runtime.errors import InputError, RunFailed
 
 with warnings.catch_warnings():
@@ -53,7 +53,7 @@ class FinePart(Part):
     def forward(self, images: Tensor, *stage: Tensor) -> tuple[Tensor, ...]:
         """Return the heatmaps of images (B, 3, H, W); in full, the coarse ones are the last of `stage`."""
         given = stage[:-1] if self.model.in_full else stage
-        return (self.model.fine(images, CoarseStage(*given) if given else None).heatmaps,)
+        return (self.model.fine(images, self.model.as_stage(given) if given else None).heatmaps,)
 
 
 def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[str, int]:

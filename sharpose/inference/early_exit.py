@@ -163,5 +163,5 @@ def finished(started: deque[Started]) -> Iterator[StreamOutput]:
 
 def join(stages: list[CoarseStage]) -> CoarseStage:
     """Several coarse looks as one batch."""
-    together = zip(*(stage.tensors().values() for stage in stages), strict=True)
-    return CoarseStage(*(torch.cat(parts) for parts in together))
+    names = stages[0].tensors()
+    return CoarseStage(**{name: torch.cat([stage.tensors()[name] for stage in stages]) for name in names})

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from sharpose.models.dvt.config import SYSTEM as DVT
 from sharpose.models.dynamicvit.config import SYSTEM as DYNAMICVIT
 from sharpose.models.evit.config import SYSTEM as EVIT
 from sharpose.models.hrformer.config import SYSTEM as HRFORMER
@@ -23,12 +24,17 @@ from sharpose.models.hrnet.config import SYSTEM as HRNET
 from sharpose.models.keypoint_vit.config import SYSTEM as KEYPOINT_VIT
 from sharpose.models.layers.cost import Cost
 from sharpose.models.okdhp.config import SYSTEM as OKDHP
+from sharpose.models.prtr.config import SYSTEM as PRTR
+from sharpose.models.quadtree.config import SYSTEM as QUADTREE
 from sharpose.models.regression_vit.config import SYSTEM as REGRESSION_VIT
 from sharpose.models.sharpose.config import SYSTEM as SHARPOSE
 from sharpose.models.simple_baseline.config import SYSTEM as SIMPLE_BASELINE
+from sharpose.models.stacked_hourglass.config import SYSTEM as STACKED_HOURGLASS
 from sharpose.models.system import System, load
+from sharpose.models.tfpose.config import SYSTEM as TFPOSE
 from sharpose.models.tokenpose.config import SYSTEM as TOKENPOSE
 from sharpose.models.tome.config import SYSTEM as TOME
+from sharpose.models.transpose.config import SYSTEM as TRANSPOSE
 from sharpose.models.vitpose.config import SYSTEM as VITPOSE
 from sharpose.runtime.errors import InputError, first_line
 
@@ -47,6 +53,12 @@ SYSTEMS: dict[str, System] = {
         HRFORMER,
         TOKENPOSE,
         OKDHP,
+        TRANSPOSE,
+        STACKED_HOURGLASS,
+        PRTR,
+        TFPOSE,
+        QUADTREE,
+        DVT,
     )
 }
 BUILT_IN = frozenset(SYSTEMS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,14 @@ class SHaRPoseObjective(nn.Module):
         return oks, (weights > 0).any(dim=1)
 
 
+class DVTObjective(SHaRPoseObjective):
+    """SHaRPose's losses for looks at the whole picture: what a shared recipe says of α does not concern it."""
+
+    def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
+        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        return super().forward(batch, replace(plan, alpha=None))
+
+
 class HeatmapObjective(nn.Module):
     """The loss of every system that gives one set of heatmaps; subclasses add terms of their own."""
 
@@ -119,17 +127,23 @@ class HeatmapObjective(nn.Module):
         return {}
 
 
+def coordinate_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The annotated points as shares of the crop, (B, K, 2), and how much each counts: not at all outside of it."""
+    height, width = codec.image_size
+    wanted = batch["keypoints"] / batch["keypoints"].new_tensor([width - 1, height - 1])
+    inside = ((wanted >= 0) & (wanted <= 1)).all(dim=-1)
+    return wanted, batch["visible"] * batch.get("label_weight", 1.0) * inside
+
+
 class RegressionObjective(HeatmapObjective):
     """L1 distance of the coordinates, in shares of the crop; keypoints outside of it do not count."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
-        height, width = self.codec.image_size
-        wanted = batch["keypoints"] / batch["keypoints"].new_tensor([width - 1, height - 1])
-        inside = ((wanted >= 0) & (wanted <= 1)).all(dim=-1)
+        wanted, weights = coordinate_targets(self.codec, batch)
         output = self.predict(normalise(batch["image"]), plan)
         error = (output.coordinates - wanted).abs().sum(dim=-1)
-        return {"coordinates": (error * batch["visible"] * batch.get("label_weight", 1.0) * inside).mean()}
+        return {"coordinates": (error * weights).mean()}
 
 
 class EViTObjective(HeatmapObjective):

@@ -40,10 +40,29 @@ def other() -> PoseModel:
     return tiny("evit-nano-128x96", reduction_blocks=[1])
 
 
+SLIM = {"hidden_dim": 48, "resnet_channels": 8, "stem_channels": 8}
+QUERIES = {**SLIM, "embed_dim": 32, "num_heads": 4, "encoder_depth": 1, "decoder_depth": 2}
+RELATED: dict[str, dict[str, object]] = {
+    "transpose-r-nano-128x96": {**TINY, **SLIM},
+    "tfpose-nano-128x96": QUERIES,
+    # assigning queries is no static graph; taking the best is
+    "prtr-nano-128x96": {**QUERIES, "readout": "best"},
+    "quadtree-nano-128x96": TINY,
+    "dvt-nano-128x96": {**TINY, "quality_threshold": None},
+}
+
+
+def related(name: str) -> PoseModel:
+    torch.manual_seed(0)
+    return create_model(name, **RELATED[name]).eval()
+
+
 def main(folder: Path) -> None:
     export_model(parting(), folder / "graphs", {"model": "tiny"})
     with torch.inference_mode():
         torch.save(deploy(other(), "onnxruntime", threads=1)(some_images()).heatmaps, folder / "other.pt")
+        for name in RELATED:
+            torch.save(deploy(related(name), "onnxruntime", threads=1)(some_images()).heatmaps, folder / f"{name}.pt")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from sharpose.backends.parity import difference, largest_difference
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.model import SHaRPoseOutput
 from sharpose.runtime.errors import InputError
-from tests.backends.exported import other, parting, some_images
+from tests.backends.exported import RELATED, other, parting, related, some_images
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,3 +121,9 @@ def difference_of(graph: object, run: Run) -> float:
 @torch.inference_mode()
 def test_other_systems_are_one_graph(exported: Path, images: torch.Tensor) -> None:
     assert difference(torch.load(exported / "other.pt"), other()(images).heatmaps) < 1e-5
+
+
+@pytest.mark.parametrize("name", RELATED)
+@torch.inference_mode()
+def test_related_systems_equal_torch(exported: Path, images: torch.Tensor, name: str) -> None:
+    assert difference(torch.load(exported / f"{name}.pt"), related(name)(images).heatmaps) < 1e-4

@@ -18,8 +18,9 @@ from sharpose.models import create_model, list_models, resolve_config
 from sharpose.models.hrformer.model import WindowAttention, join_windows, split_windows
 from sharpose.models.hrnet.config import HRNetConfig
 from sharpose.models.hrnet.model import HRNet
+from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.vit import use_explicit_attention
-from sharpose.models.tokenpose.model import flatten_patches, sine_table
+from sharpose.models.tokenpose.model import flatten_patches
 from sharpose.runtime.errors import InputError
 from sharpose.weights.importing import convert, from_layout
 

@@ -33,9 +33,16 @@ class Layers:
 
 
 def trunk(
-    image: Size, stem: int, blocks: int, planes: int, widths: Sequence[int], modules: Sequence[int], layers: Layers
+    image: Size,
+    stem: int,
+    blocks: int,
+    planes: int,
+    widths: Sequence[int],
+    modules: Sequence[int],
+    layers: Layers,
+    every_branch: bool = False,
 ) -> Cost:
-    """Stem, Bottlenecks, then stages of 2, 3, ... branches of which the last gives the finest alone."""
+    """Stem, Bottlenecks, then stages of 2, 3, ... branches of which the last gives the finest alone, or every one."""
     size = half(image)
     cost = convolution(3, stem, 3, size)
     size = half(size)
@@ -49,7 +56,7 @@ def trunk(
         cost += total([convolution(before, after, 3, where) for before, after, where in changed])
         cost += convolution(previous[-1], current[-1], 3, sizes[-1])
         for index in range(count):
-            alone = stage == len(modules) + 1 and index == count - 1
+            alone = stage == len(modules) + 1 and index == count - 1 and not every_branch
             cost += parallel_module(current, sizes, 1 if alone else stage, layers)
         previous = list(current)
     return cost

@@ -91,6 +91,7 @@ class HighResolutionTrunk(nn.Module):
         widths: Sequence[int],
         modules: Sequence[int],
         make_module: Callable[[int, int, Sequence[int], int], nn.Module],
+        every_branch: bool = False,
     ) -> None:
         super().__init__()
         self.conv1 = convolution(3, stem_channels, 3, stride=2)
@@ -102,8 +103,8 @@ class HighResolutionTrunk(nn.Module):
         previous: Sequence[int] = [Bottleneck.expansion * stage1_planes]
         for stage, count in zip(self.stages, modules, strict=True):
             current = widths[:stage]
-            # only the finest branch leaves the last module
-            last = stage == self.stages[-1]
+            # only the finest branch leaves the last module, unless all are wanted
+            last = stage == self.stages[-1] and not every_branch
             outputs = [1 if last and index == count - 1 else stage for index in range(count)]
             self.add_module(f"transition{stage - 1}", transition(previous, current))
             made = [make_module(stage, index, current, number) for index, number in enumerate(outputs)]
@@ -112,6 +113,10 @@ class HighResolutionTrunk(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """Return the finest branch's features, at a quarter of the images' size."""
+        return self.branches(images)[0]
+
+    def branches(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """Return the maps that leave the last stage, finest first: one, or with `every_branch` all."""
         stem = F.relu(self.bn1(self.conv1(images)))
         stem = F.relu(self.bn2(self.conv2(stem)))
         maps = [self.layer1(stem)]
@@ -121,7 +126,7 @@ class HighResolutionTrunk(nn.Module):
             sources = [*maps, maps[-1]]
             maps = [layer(source) for layer, source in zip(layers, sources, strict=True)]
             maps = self.get_submodule(f"stage{stage}")(maps)
-        return maps[0]
+        return maps
 
 
 def transition(previous: Sequence[int], current: Sequence[int]) -> nn.ModuleList:

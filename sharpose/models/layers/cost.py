@@ -140,6 +140,30 @@ def blocks(config: Any, entering: Sequence[int], leaving: Sequence[int]) -> Cost
     return total(passed) + layer_norm(config.embed_dim, leaving[-1])
 
 
+def attention(dim: int, queries: int, keys: int) -> Cost:
+    """Queries look at keys, each from inputs of its own; four projections."""
+    return linear(dim, dim, queries) * 2 + linear(dim, dim, keys) * 2 + Cost(2 * queries * keys * dim)
+
+
+def encoder_layer(dim: int, hidden: int, tokens: int) -> Cost:
+    """Of DETR's encoder, with the norms behind attention and MLP."""
+    mlp = linear(dim, hidden, tokens) + linear(hidden, dim, tokens)
+    return attention(dim, tokens, tokens) + mlp + layer_norm(dim, tokens) * 2
+
+
+def decoder_layer(dim: int, hidden: int, queries: int, memory: int) -> Cost:
+    """Of DETR's decoder: queries look at each other, then at the memory."""
+    mlp = linear(dim, hidden, queries) + linear(hidden, dim, queries)
+    return attention(dim, queries, queries) + attention(dim, queries, memory) + mlp + layer_norm(dim, queries) * 3
+
+
+def deformable(dim: int, queries: int, memory: int, samples: int, num_heads: int) -> Cost:
+    """Queries read the memory at `samples` places per head; each place is interpolated from four."""
+    places = linear(dim, 2 * num_heads * samples, queries) + linear(dim, num_heads * samples, queries)
+    read = Cost(0, BILINEAR * dim * samples * queries)
+    return linear(dim, dim, memory) + places + read + linear(dim, dim, queries)
+
+
 def merging_blocks(config: Any, patches: int, schedule: Sequence[int]) -> Cost:
     """Blocks that merge pairs of patches between attention and MLP.
 

@@ -58,6 +58,6 @@ SYSTEM = System(
     model="sharpose.models.okdhp.model:Okdhp",
     sizes=SIZES,
     cost="sharpose.models.okdhp.cost:okdhp",
-    objective="sharpose.training.okdhp:OkdhpObjective",
+    objective="sharpose.training.stacked:OkdhpObjective",
     layouts="sharpose.models.okdhp.layouts:LAYOUTS",
 )

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from sharpose.models.layers.cost import (
-    NEAREST,
-    Cost,
-    Size,
-    batch_norm,
-    convolution,
-    half,
-    heatmaps,
-    linear,
-    resize,
-    total,
-)
+from sharpose.models.layers.cost import Cost, convolution, half, linear, total
+from sharpose.models.layers.hourglass_cost import handed_on, residual, stack
 from sharpose.models.okdhp.config import OkdhpConfig
 
 
@@ -33,33 +23,3 @@ def okdhp(config: OkdhpConfig) -> Cost:
         squeezed = config.ensemble_hidden
         cost += linear(width, squeezed, 1) + linear(squeezed, keypoints, 1) * branches
     return cost
-
-
-def residual(inputs: int, planes: int, size: Size) -> Cost:
-    """Bottleneck with norms before its convolutions, to twice `planes`."""
-    cost = batch_norm(inputs, size) + convolution(inputs, planes, 1, size, bias=True)
-    cost += convolution(planes, planes, 3, size, bias=True)
-    cost += convolution(planes, 2 * planes, 1, size, bias=True, norm=False)
-    changes = inputs != 2 * planes
-    return cost + convolution(inputs, 2 * planes, 1, size, bias=True, norm=False) if changes else cost
-
-
-def stack(config: OkdhpConfig, size: Size) -> Cost:
-    """One hourglass, its residual, its 1x1 convolution and its heatmaps."""
-    width = config.features
-    cost = residual(width, width // 2, size) + convolution(width, width, 1, size, bias=True)
-    cost += heatmaps(width, config.num_keypoints, size)
-    for _ in range(config.depth):
-        small = (size[0] // 2, size[1] // 2)
-        cost += (
-            residual(width, width // 2, size) + residual(width, width // 2, small) * 2 + resize(width, size, NEAREST)
-        )
-        size = small
-    return cost + residual(width, width // 2, size)
-
-
-def handed_on(config: OkdhpConfig, size: Size) -> Cost:
-    """Features and heatmaps added to what the next stack starts from."""
-    width = config.features
-    features = convolution(width, width, 1, size, bias=True, norm=False)
-    return features + convolution(config.num_keypoints, width, 1, size, bias=True, norm=False)

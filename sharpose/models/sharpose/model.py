@@ -48,6 +48,8 @@ class CoarseStage:
     patch_states: Float[Tensor, "B Nc D"]
     keys: Float[Tensor, "B heads N d"] | None = None
     values: Float[Tensor, "B heads N d"] | None = None
+    relations: Float[Tensor, "B maps n n"] | None = None
+    """What DVT's second look reuses: the attention logits of every block and head."""
 
     def tensors(self) -> dict[str, Tensor]:
         """What there is, by name."""
@@ -147,8 +149,7 @@ class SHaRPose(PoseModel):
         self.blocks = make_blocks(config.depth, dim, config.num_heads, config.mlp_ratio, config.drop_path)
         self.norm = nn.LayerNorm(dim)
         if config.has_coarse and config.has_fine:
-            self.reuse_norm = nn.LayerNorm(dim)
-            self.reuse_mlp = Mlp(dim, config.mlp_ratio * dim)
+            self.make_reuse()
         if config.has_coarse:
             self.quality_predictor = QualityPredictor(dim)
         if config.has_coarse and config.gate == "gain":
@@ -156,10 +157,33 @@ class SHaRPose(PoseModel):
         self.head = KeypointTokenHead(dim, config.heatmap_size, config.head)
         self.init_weights()
 
+    def make_reuse(self) -> None:
+        """What the fine stage has of its own, to use what the coarse one learnt."""
+        dim = self.config.embed_dim
+        self.reuse_norm = nn.LayerNorm(dim)
+        self.reuse_mlp = Mlp(dim, self.config.mlp_ratio * dim)
+
     @property
     def stages(self) -> tuple[str, ...]:
         """Return the names of the stages, in their order."""
         return tuple(self.config.stages.split("-"))
+
+    @property
+    def whole_last_block(self) -> bool:
+        """Whether the coarse stage takes every token through its last block.
+
+        As published, and where all tokens of an image share what stochastic depth draws.
+        """
+        return self.in_full or (self.training and self.config.drop_path > 0)
+
+    def stage_fields(self) -> list[str]:
+        """The fields that `coarse` fills, in their order."""
+        always = ["keypoint_tokens", "quality", "relevance", "patch_inputs", "patch_states"]
+        return always if self.whole_last_block else [*always, "keys", "values"]
+
+    def as_stage(self, tensors: Sequence[Tensor]) -> CoarseStage:
+        """A coarse stage from its tensors as `CoarseStage.tensors` lists them."""
+        return CoarseStage(**dict(zip(self.stage_fields(), tensors, strict=True)))
 
     def init_weights(self) -> None:
         """Truncated normal weights, tokens and positions; sine-cosine positions where the configuration says so."""
@@ -206,11 +230,8 @@ class SHaRPose(PoseModel):
 
     def coarse(self, images: Float[Tensor, "B 3 H W"]) -> CoarseStage:
         """The whole picture at low resolution (Section 3.2), its relevance per patch and its predicted quality."""
-        config, batch = self.config, len(images)
-        small = F.interpolate(images, size=config.coarse_image_size, mode="bilinear", align_corners=False)
-        patches = self.patch_embed(small) + self.coarse_pos_embed
-        learned = torch.cat([self.quality_token, self.keypoint_tokens], dim=1).expand(batch, -1, -1)
-        tokens = torch.cat([learned, patches], dim=1)
+        config = self.config
+        patches, tokens = self.begin(images)
         first_patch = 1 + config.num_keypoints
         rows = config.relevance_queries
         *earlier, last = self.blocks
@@ -220,8 +241,7 @@ class SHaRPose(PoseModel):
             if attention is not None:
                 # it only ranks patches, so no gradient flows through it
                 running = accumulate_attention(running, attention.detach(), config.attention_beta)
-        # all tokens of an image share what stochastic depth draws
-        if self.in_full or (self.training and config.drop_path > 0):
+        if self.whole_last_block:
             memory: tuple[Tensor, ...] = ()
             tokens, attention = last(tokens, rows)
             learned, states = self.norm(tokens).tensor_split([first_patch], dim=1)
@@ -240,6 +260,13 @@ class SHaRPose(PoseModel):
             states,
             *memory,
         )
+
+    def begin(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B Nc D"], Float[Tensor, "B N D"]]:
+        """The coarse patches, and the sequence `[quality, keypoints, patches]` that enters the blocks."""
+        small = F.interpolate(images, size=self.config.coarse_image_size, mode="bilinear", align_corners=False)
+        patches = self.patch_embed(small) + self.coarse_pos_embed
+        learned = torch.cat([self.quality_token, self.keypoint_tokens], dim=1).expand(len(images), -1, -1)
+        return patches, torch.cat([learned, patches], dim=1)
 
     def relevance(self, attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor, "B Nc"]:
         """Return how relevant each patch is: by attention, or by the control that stands in for it.

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from sharpose.models.layers.cost import Cost, basic_block, bottleneck, convolution, doubling, half, heatmaps
+from sharpose.models.layers.cost import Cost, Size, basic_block, bottleneck, convolution, doubling, half, heatmaps
 from sharpose.models.simple_baseline.config import RESNETS, SimpleBaselineConfig
 
 
 def simple_baseline(config: SimpleBaselineConfig) -> Cost:
     """ResNet, transposed convolutions, 1x1 convolution."""
-    kind, counts = RESNETS[config.resnet_depth]
+    cost, inputs, size = resnet(config.image_size, config.resnet_depth, config.stem_channels, config.base_channels)
+    for narrow, wide in pairwise([inputs, *config.deconv_filters]):
+        cost += doubling(narrow, wide, size)
+        size = (2 * size[0], 2 * size[1])
+        inputs = wide
+    return cost + heatmaps(inputs, config.num_keypoints, size)
+
+
+def resnet(image: Size, depth: int, stem: int, base: int, stages: int = 4) -> tuple[Cost, int, Size]:
+    """The first `stages` of a ResNet, with the channels and the size of what they give."""
+    kind, counts = RESNETS[depth]
     expansion = 4 if kind == "bottleneck" else 1
-    inputs, size = config.stem_channels, half(config.image_size)
+    inputs, size = stem, half(image)
     cost = convolution(3, inputs, 7, size)
     size = half(size)
-    for stage, count in enumerate(counts):
-        planes, entry_size = config.base_channels * 2**stage, size
+    for stage, count in enumerate(counts[:stages]):
+        planes, entry_size = base * 2**stage, size
         size = size if stage == 0 else half(size)
         for index in range(count):
             before = entry_size if index == 0 else size
@@ -25,8 +35,4 @@ def simple_baseline(config: SimpleBaselineConfig) -> Cost:
             else:
                 cost += basic_block(inputs, planes, size, inputs != planes or before != size)
             inputs = expansion * planes
-    for narrow, wide in pairwise([inputs, *config.deconv_filters]):
-        cost += doubling(narrow, wide, size)
-        size = (2 * size[0], 2 * size[1])
-        inputs = wide
-    return cost + heatmaps(inputs, config.num_keypoints, size)
+    return cost, inputs, size

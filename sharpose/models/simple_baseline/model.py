@@ -24,16 +24,20 @@ BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "
 
 
 class ResNet(nn.Module):
-    """Features of torchvision's ResNet (stride in the 3x3 convolution) at 1/32 of the size, with its names."""
+    """Features of torchvision's ResNet (stride in the 3x3 convolution), with its names.
 
-    def __init__(self, depth: int, stem_channels: int, base_channels: int) -> None:
+    Those of all four stages are at 1/32 of the size, of the first two at 1/8.
+    """
+
+    def __init__(self, depth: int, stem_channels: int, base_channels: int, stages: int = 4) -> None:
         super().__init__()
         kind, counts = RESNETS[depth]
+        self.num_stages = stages
         block = BLOCKS[kind]
         self.conv1 = convolution(3, stem_channels, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(stem_channels)
         inputs = stem_channels
-        for stage, count in enumerate(counts):
+        for stage, count in enumerate(counts[:stages]):
             planes = base_channels * 2**stage
             self.add_module(
                 f"layer{stage + 1}", make_layer(block, inputs, planes, count, stride=1 if stage == 0 else 2)
@@ -42,11 +46,15 @@ class ResNet(nn.Module):
         self.num_features = inputs
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """Return the last stage's features, at 1/32 of the images' size."""
-        maps = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), kernel_size=3, stride=2, padding=1)
-        for stage in range(1, 5):
-            maps = self.get_submodule(f"layer{stage}")(maps)
-        return maps
+        """Return the last stage's features: with four stages, at 1/32 of the images' size."""
+        return self.pyramid(images)[-1]
+
+    def pyramid(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """Return the maps behind every stage, finest first."""
+        maps = [F.max_pool2d(F.relu(self.bn1(self.conv1(images))), kernel_size=3, stride=2, padding=1)]
+        for stage in range(1, self.num_stages + 1):
+            maps.append(self.get_submodule(f"layer{stage}")(maps[-1]))
+        return maps[1:]
 
 
 class SimpleBaseline(PoseModel):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sharpose.models.hrnet.model import convolutional_trunk
 from sharpose.models.layers.cnn import init_convolution
+from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.vit import Attention, init_linear, make_blocks
 from sharpose.models.output import PoseModel
 from sharpose.models.tokenpose.config import TokenPoseConfig
@@ -97,21 +98,3 @@ def flatten_patches(maps: Float[Tensor, "B C H W"], patch: tuple[int, int]) -> F
     """Patches row by row; inside a patch row by row as well, channels fastest."""
     grid = maps.unflatten(3, (-1, patch[1])).unflatten(2, (-1, patch[0]))
     return grid.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
-
-
-def sine_table(grid: tuple[int, int], dim: int) -> Float[Tensor, "1 N D"]:
-    """DETR's 2-D sine positions: the row's half, then the column's; sine and cosine alternate."""
-    half = dim // 2
-    wavelengths = 10000.0 ** (2 * (torch.arange(half, dtype=torch.float32) // 2) / half)
-
-    def one_axis(length: int) -> Float[Tensor, "length half"]:
-        angles = torch.arange(1, length + 1, dtype=torch.float32) / (length + 1e-6) * 2 * math.pi
-        phases = angles[:, None] / wavelengths
-        return torch.stack([phases[:, 0::2].sin(), phases[:, 1::2].cos()], dim=2).flatten(1)
-
-    rows, columns = one_axis(grid[0]), one_axis(grid[1])
-    table = torch.cat(
-        [rows[:, None].expand(-1, grid[1], -1), columns[None].expand(grid[0], -1, -1)],
-        dim=2,
-    )
-    return table.flatten(0, 1)[None]

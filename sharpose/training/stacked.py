@@ -1,9 +1,10 @@
-"""What OKDHP learns: every stack its heatmaps, and every branch the ensemble of all."""
+"""What stacked hourglasses learn: every stack its heatmaps; of OKDHP every branch also the ensemble of all."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from sharpose.codecs.choice import HeatmapCodec
 from sharpose.models.okdhp.model import Okdhp
+from sharpose.models.output import PoseModel
 from sharpose.pose.normalise import normalise
 from sharpose.training.losses import encode_targets, joint_mse
 from sharpose.training.recipe import Recipe
@@ -19,10 +21,10 @@ from sharpose.training.step_plan import StepPlan
 DISTILLATION_WEIGHT = 2.0
 
 
-class OkdhpObjective(nn.Module):
-    """Squared errors of all stacks and, with branches, of their ensemble; branches also learn from the ensemble."""
+class StackedObjective(nn.Module):
+    """Squared errors of every stack's heatmaps."""
 
-    def __init__(self, model: Okdhp, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
+    def __init__(self, model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
         super().__init__()
         self.model = model
         self.codec = codec
@@ -33,13 +35,28 @@ class OkdhpObjective(nn.Module):
         targets, weights = encode_targets(self.codec, batch)
         output = self.model(normalise(batch["image"]))
         errors = [joint_mse(heatmaps, targets, weights) for heatmaps in output.stack_heatmaps]
-        losses = {"stacks": sum(errors[1:], start=errors[0])}
-        if self.model.config.branches > 1:
-            distances = [map_divergence(heatmaps, output.heatmaps) for heatmaps in output.branch_heatmaps]
-            weight = DISTILLATION_WEIGHT * ramp_up(plan.epoch / self.epochs)
-            losses["ensemble"] = joint_mse(output.heatmaps, targets, weights)
-            losses["distillation"] = weight * sum(distances[1:], start=distances[0])
-        return losses
+        return {"stacks": sum(errors[1:], start=errors[0]), **self.extra_losses(output, targets, weights, plan)}
+
+    def extra_losses(self, output: Any, targets: Tensor, weights: Tensor, plan: StepPlan) -> dict[str, Tensor]:
+        """What the system learns beside its stacks."""
+        return {}
+
+
+class OkdhpObjective(StackedObjective):
+    """With branches also the squared error of their ensemble, from which they learn."""
+
+    model: Okdhp
+
+    def extra_losses(self, output: Any, targets: Tensor, weights: Tensor, plan: StepPlan) -> dict[str, Tensor]:
+        """Return the losses of the branches and of their mean, where there are several."""
+        if self.model.config.branches == 1:
+            return {}
+        distances = [map_divergence(heatmaps, output.heatmaps) for heatmaps in output.branch_heatmaps]
+        weight = DISTILLATION_WEIGHT * ramp_up(plan.epoch / self.epochs)
+        return {
+            "ensemble": joint_mse(output.heatmaps, targets, weights),
+            "distillation": weight * sum(distances[1:], start=distances[0]),
+        }
 
 
 def ramp_up(progress: float) -> float:

@@ -9,8 +9,8 @@ from sharpose.codecs.choice import codec_of
 from sharpose.models import create_model
 from sharpose.training.losses import joint_mse
 from sharpose.training.objective import objective_for
-from sharpose.training.okdhp import OkdhpObjective, map_divergence, ramp_up
 from sharpose.training.recipe import Recipe
+from sharpose.training.stacked import OkdhpObjective, map_divergence, ramp_up
 from sharpose.training.step_plan import StepPlan
 
 

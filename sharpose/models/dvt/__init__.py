@@ -1,0 +1,1 @@
+"""DVT for poses: what determines it, the network, and what it costs."""

@@ -1,0 +1,58 @@
+"""DVT with keypoint tokens: two looks at the whole picture, and what the second one reuses of the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sharpose.models.config import check, check_whole
+from sharpose.models.sharpose.config import NANO, SHaRPoseConfig, tokens_per_block, values
+from sharpose.models.system import EncoderNames, System
+
+
+@dataclass(frozen=True)
+class DVTConfig(SHaRPoseConfig):
+    """SHaRPose's stages, of which the second always looks at every fine patch (α = 1).
+
+    Raises InputError naming the field that is out of range.
+    """
+
+    context_dim: int = 48
+    """What every block of the second look gets of the first one's features, per patch; 0: nothing."""
+    context_hidden: int = 128
+    relation_reuse: bool = True
+    """Add the first look's attention logits, through an MLP over all of its blocks and heads, to the second's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self, "context_dim", least=0)
+        check_whole(self, "context_hidden")
+        check(isinstance(self.relation_reuse, bool), "relation_reuse", self.relation_reuse, "true or false")
+        check(self.alpha == 1, "alpha", self.alpha, "1: the second look is at the whole picture")
+        check(self.stages == "coarse-fine", "stages", self.stages, "coarse-fine")
+        for name, off in (("alpha_mass", None), ("fine_merge", 0), ("gate", "quality"), ("selection", "attention")):
+            check(getattr(self, name) == off, name, getattr(self, name), f"{off}: nothing is selected")
+
+    @property
+    def maps(self) -> int:
+        """Attention matrices of one look: of every block and head."""
+        return self.depth * self.num_heads
+
+
+SIZES: dict[str, dict[str, Any]] = {
+    "dvt-small-256x192": values((256, 192), 384, 1.0, 0.95),
+    "dvt-base-256x192": values((256, 192), 768, 1.0, 0.95),
+    "dvt-nano-128x96": values((128, 96), 96, 1.0, 0.95, context_dim=12, context_hidden=32, **NANO),
+}
+
+SYSTEM = System(
+    name="DVT",
+    config=DVTConfig,
+    model="sharpose.models.dvt.model:DVT",
+    sizes=SIZES,
+    cost="sharpose.models.dvt.cost:dvt",
+    tokens_per_block=tokens_per_block,
+    objective="sharpose.training.objective:DVTObjective",
+    recipe="nano",
+    encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
+)

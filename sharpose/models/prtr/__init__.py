@@ -1,0 +1,1 @@
+"""PRTR, its keypoint stage: what determines it, the network, and what it costs."""

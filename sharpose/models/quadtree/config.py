@@ -1,0 +1,62 @@
+"""The keypoint-token ViT with QuadTree attention: how deep the tree is, and how much of every level is looked into."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sharpose.models.config import Size, check, check_whole, check_whole_list
+from sharpose.models.keypoint_vit.config import KeypointViTConfig, family, tokens_per_block
+from sharpose.models.system import EncoderNames, System
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuadTreeConfig(KeypointViTConfig):
+    """Levels are counted from the coarsest, 0; every one has twice the rows and columns of the one before.
+
+    Raises InputError naming the field that is out of range.
+    """
+
+    levels: int = 3
+    top_k: tuple[int, ...] = (8, 8)
+    """How many cells each query opens, for every level but the finest."""
+    form: Literal["A", "B"] = "B"
+    """How levels become one message: `A` hands an opened cell's attention on to its four children, `B` weighs the
+    messages of all levels by learned weights."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self, "levels", least=2)
+        check_whole_list(self, "top_k")
+        step = 2 ** (self.levels - 1)
+        even = all(side % step == 0 for side in self.grid)
+        check(even, "levels", self.levels, f"as many as the grid {self.grid} can be halved, and one")
+        wanted = self.levels - 1
+        check(len(self.top_k) == wanted, "top_k", self.top_k, f"{wanted} numbers: one for each level but the finest")
+        enough = all(opened <= there for opened, there in zip(self.top_k, self.candidates, strict=False))
+        check(enough, "top_k", self.top_k, f"at most what a query sees of each level: {self.candidates[:-1]}")
+
+    @property
+    def grids(self) -> list[Size]:
+        """Rows and columns of every level, coarsest first."""
+        rows, columns = self.grid
+        return [(rows >> level, columns >> level) for level in reversed(range(self.levels))]
+
+    @property
+    def candidates(self) -> list[int]:
+        """How many cells a query sees of each level: all of the coarsest, then the children of those it opened."""
+        return [math.prod(self.grids[0]), *(4 * opened for opened in self.top_k)]
+
+
+SIZES: dict[str, dict[str, Any]] = family("quadtree")
+
+SYSTEM = System(
+    name="QuadTree",
+    config=QuadTreeConfig,
+    model="sharpose.models.quadtree.model:QuadTree",
+    sizes=SIZES,
+    cost="sharpose.models.quadtree.cost:quadtree",
+    tokens_per_block=tokens_per_block,
+    encoder=EncoderNames(),
+)

@@ -1,0 +1,1 @@
+"""Stacked Hourglass: what determines it, the network, and what it costs."""

@@ -1,0 +1,1 @@
+"""TFPose: what determines it, the network, and what it costs."""

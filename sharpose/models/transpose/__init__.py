@@ -1,0 +1,1 @@
+"""TransPose: what determines it, the network, and what it costs."""
