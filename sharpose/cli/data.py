@@ -83,9 +83,9 @@ def describe(
     from dataclasses import replace
 
     from sharpose.data.describe import describe, table
-    from sharpose.data.locate import find_data, is_named
+    from sharpose.data.locate import annotations_of
 
-    files = [find_data(name, None).annotations if is_named(name) else Path(name) for name in data]
+    files = [annotations_of(name) for name in data]
     found = [replace(describe(path), name=name) for path, name in zip(files, data, strict=True)]
     show([one.facts() for one in found], as_json, table(found))
 

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from sharpose.cli.app import Device, Json, Settings, app, parse_settings, show
+from sharpose.cli.listing import TRAIN
 from sharpose.runtime.errors import InputError
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def submit(
     image_info: Annotated[Path, typer.Option(help="COCO's image_info_test-dev2017.json.")],
     name: Annotated[str, typer.Option(help="The algorithm's name, part of the file's.")],

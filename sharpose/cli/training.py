@@ -7,18 +7,17 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Category, Deterministic, Json, Model, Settings, app, harness, parse_settings, show
+from sharpose.cli.app import PEOPLE, Category, Deterministic, Json, Model, Settings, app, harness, parse_settings, show
+from sharpose.cli.listing import TABLES, TRAIN
 from sharpose.runtime.errors import InputError, RunFailed
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def train(
     model: Model,
     data: Annotated[
         list[str],
-        typer.Option(
-            help="A named set (mannequin-train, photos-train), or annotations in COCO's or MPII's format; repeatable."
-        ),
+        typer.Option(help=f"{PEOPLE} Repeatable."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, and for the weights at the end.")],
     images: Annotated[
@@ -86,7 +85,7 @@ def train(
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
 
 
-@app.command()
+@app.command(rich_help_panel=TABLES)
 def train_missing(
     tier: Annotated[str, typer.Option(help="The tier whose shared budget is meant.")] = "nano",
     budget: Annotated[str, typer.Option(help="Time to spend in all: 90s, 60m, 1.5h.")] = "60m",

@@ -61,6 +61,11 @@ def find_sources(data: str, images: Path | None) -> list[Source]:
     return [Source(Path(data).name, Path(data), images, {"annotations_sha256": sha256_of(Path(data))})]
 
 
+def annotations_of(data: str) -> Path:
+    """The annotations file behind a name, a folder or a path, where no image is wanted."""
+    return find_data(data, None).annotations if is_named(data) else Path(data)
+
+
 def find_all(data: Sequence[str], images: Sequence[Path]) -> list[Source]:
     """The sources of several sets; every annotations file takes the next images folder.
 
