@@ -85,7 +85,7 @@ def test_what_no_model_can_be_is_one_line(setting: str, message: str) -> None:
 def test_a_name_that_is_given_twice_is_one_line() -> None:
     with pytest.raises(InputError, match="--set alpha: is given twice"):
         parse_settings(["alpha=.3", "model.alpha=.4"])
-    with pytest.raises(InputError, match="--slurm 'time' does not work: .*--slurm alpha"):
+    with pytest.raises(InputError, match=r"--slurm 'time' does not work: .*--slurm alpha"):
         parse_settings(["time"], "--slurm")
 
 

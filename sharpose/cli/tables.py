@@ -155,7 +155,10 @@ def standing_lines(standings: list[Any], measures: Sequence[str]) -> list[str]:
     for one in standings:
         stored.setdefault(one.spec, {})[one.measure] = f"{one.stored} of {one.stored + one.missing + one.blocked}"
     room = max(map(len, ["stored", *stored]))
-    rows = [["stored", *measures], *([spec, *(cells.get(one, "") for one in measures)] for spec, cells in stored.items())]
+    rows = [
+        ["stored", *measures],
+        *([spec, *(cells.get(one, "") for one in measures)] for spec, cells in stored.items()),
+    ]
     return [f"{spec:{room}}" + "".join(f"{cell:>13}" for cell in cells) for spec, *cells in rows]
 
 

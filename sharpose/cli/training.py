@@ -39,6 +39,9 @@ def train(
         list[str] | None, typer.Option(help="A named set on which AP and PCK are followed; repeatable.")
     ] = None,
     points: Annotated[int, typer.Option(min=1, help="How often, at the end and at halves of the way to it.")] = 5,
+    log_with: Annotated[
+        list[str] | None, typer.Option("--log-with", help="tensorboard, wandb, mlflow or trackio; repeatable.")
+    ] = None,
     by_name: Annotated[
         bool, typer.Option("--by-name", help="Match the data's keypoints with the model's by their names.")
     ] = False,
@@ -81,8 +84,29 @@ def train(
         by_name=by_name,
         category=category,
         deterministic=deterministic,
+        log_with=log_with or (),
     )
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
+
+
+@app.command(rich_help_panel=TRAIN)
+def runs(
+    folder: Annotated[Path, typer.Argument(help="A folder of trainings, or one training, whose curves are drawn.")] = (
+        Path("runs")
+    ),
+    as_json: Json = False,
+) -> None:
+    """List trainings: running, stopped or done, their steps and loss, AP and PCK over the crops that they have seen.
+
+    Example: sharpose runs runs
+    """
+    from sharpose.training.runs import curve_lines, table_lines, trainings
+
+    found = trainings(folder)
+    lines = table_lines(found) if found else [f"{folder}: no training here"]
+    if len(found) == 1:
+        lines += curve_lines(found[0])
+    show([one.as_dict() for one in found], as_json, "\n".join(lines))
 
 
 @app.command(rich_help_panel=TABLES)

@@ -69,7 +69,9 @@ def assess(
     Raises InputError for anything missing or contradictory, before the first image is read.
     """
     if (data is None) == (annotations is None):
-        raise InputError("--data: say once which people: a named set, a folder, or an annotations file with --images FOLDER")
+        raise InputError(
+            "--data: say once which people: a named set, a folder, or an annotations file with --images FOLDER"
+        )
     check_device(device)
     backend, precision = split_backend(backend, precision)
     check_backend(backend, precision, device)

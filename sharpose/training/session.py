@@ -28,6 +28,7 @@ from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
 from sharpose.training.engine import Run, Validate, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
+from sharpose.training.tracking import check_trackers
 from sharpose.weights.files import check_manifest_place, recorded_digest, save_weights
 from sharpose.weights.starting import find_start, read_start, start_from
 
@@ -58,12 +59,14 @@ def train_and_export(
     deadline: float | None = None,
     compiled: bool = False,
     deterministic: bool = False,
+    log_with: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train on one or several data sets, and write `out/<model>.safetensors` and its manifest.
 
     crops: shorten the whole recipe so that it sees so many.
     Returns the manifest with the path of the weights. Raises InputError for anything that does not go together.
     """
+    check_trackers(log_with)
     recipe = chosen_recipe(model_name, recipe_name, changes or {})
     if recipe.starts_from and init is None and not from_scratch:
         raise InputError(
@@ -102,6 +105,7 @@ def train_and_export(
         deterministic=deterministic,
         validation=None if validate is None else validate(config, precision),
         points=points,
+        log_with=log_with,
     )
     model, state = train(run)
     facts = {
