@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def labels_as_coco(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def samples_as_coco(folder: Path, field: str | None) -> tuple[dict[str, Any], dict[str, int]]:
-    """FiftyOne's own export; `field` names the keypoints, where there are several. Raises InputError: file and field."""
+    """FiftyOne's own export; `field` names the keypoints, where there are several. InputError names the field."""
     path = folder / SAMPLES
     content = read_json(path)
     samples = content.get("samples") if isinstance(content, dict) else None
@@ -74,9 +75,8 @@ def samples_as_coco(folder: Path, field: str | None) -> tuple[dict[str, Any], di
             people.append({"id": len(people) + 1, "image_id": number + 1, "category_id": 1, "iscrowd": 0, **row})
     category = skeleton_of(folder, field) or layout(path, counts)
     if counts - {len(category["keypoints"])}:
-        raise InputError(
-            f"{path}: {field}: {sorted(counts)} points a person; there must be {len(category['keypoints'])}"
-        )
+        wanted = len(category["keypoints"])
+        raise InputError(f"{path}: {field}: {sorted(counts)} points a person; there must be {wanted}")
     return {"images": images, "annotations": people, "categories": [{"id": 1, "name": "person", **category}]}, notes
 
 
@@ -136,7 +136,7 @@ def skeleton_of(folder: Path, field: str) -> dict[str, Any] | None:
     labels = found.get("labels")
     if not isinstance(labels, list):
         return None
-    edges = [pair for edge in found.get("edges") or () for pair in zip(edge, edge[1:], strict=False)]
+    edges = [pair for edge in found.get("edges") or () for pair in pairwise(edge)]
     return {"keypoints": list(map(str, labels)), "skeleton": [[a + 1, b + 1] for a, b in edges]}
 
 

@@ -1,4 +1,4 @@
-"""Folders of YOLO-pose: a data.yaml with `kpt_shape`, pictures, and a text file of labels beside each, as COCO's layout.
+"""Folders of YOLO-pose: a data.yaml with `kpt_shape`, pictures, and a text file of labels for each, as COCO's layout.
 
 A line is `class x y width height` and, for every keypoint, `x y` or `x y v`: shares of the picture, the box by its
 centre. A keypoint with v 0, or at 0 0 where there is no v, is unlabelled. A picture without labels has no people.
@@ -77,7 +77,8 @@ def read_yaml(path: Path) -> Yolo:
     if not splits:
         raise InputError(f"{path}: none of {', '.join(SPLITS)} says where pictures are")
     classes = {key: str(name) for key, name in classes.items()}
-    return Yolo(path, *shape, classes, keypoint_names(path, content, shape[0], flip), flip, splits)
+    points, values = shape
+    return Yolo(path, points, values, classes, keypoint_names(path, content, points, flip), flip, splits)
 
 
 def keypoint_names(path: Path, content: Mapping[str, Any], points: int, flip: list[int] | None) -> list[str]:
@@ -133,7 +134,7 @@ def labels_of(picture: Path) -> Path:
 
 
 def yolo_as_coco(yolo: Yolo, split: str, root: Path) -> dict[str, Any]:
-    """The people of a split in COCO's layout, names of pictures relative to `root`. Raises InputError: file and line."""
+    """The people of a split in COCO's layout, names of pictures relative to `root`. InputError names file and line."""
     images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     for picture in (one for place in yolo.splits[split] for one in pictures(place)):
         if not picture.resolve().is_relative_to(root.resolve()):

@@ -51,7 +51,7 @@ class Training:
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         losses = self.losses
-        facts = {"folder": str(self.folder), "state": self.state, "model": self.model}
+        facts: dict[str, Any] = {"folder": str(self.folder), "state": self.state, "model": self.model}
         facts |= {"step": self.step, "stop": self.stop, "loss": losses[-1][1] if losses else None}
         facts |= {"reason": self.reason or None} if self.reason else {}
         return {**facts, "log": [dict(row) for row in self.log], "curve": [dict(row) for row in self.curve]}

@@ -160,7 +160,7 @@ def test_fiftyones_coco_style(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         find_data(str(folder), None)
     rows[0]["keypoints"] = [1, 2, 2]
     (folder / "labels.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="labels.json: has 1 keypoints a person, and no names for them"):
+    with pytest.raises(InputError, match=r"labels.json: has 1 keypoints a person, and no names for them"):
         find_data(str(folder), None)
 
 
