@@ -11,6 +11,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
+SHIM, WORKER = "https://unpkg.com/iframe-worker/shim", "offline_worker.js"
 OUTSIDE = "repository"
 """The folder of the site for what lies outside docs/."""
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
@@ -40,6 +41,16 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"]({posixpath.relpath(site_name(target), here)}{found[2] or ''})"
 
     return LINK.sub(moved, markdown)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Take the worker of a search without a server from here, and not from elsewhere."""
+    return output.replace(SHIM, posixpath.relpath(WORKER, posixpath.dirname(page.file.dest_uri) or "."))
+
+
+def on_post_template(output: str, template_name: str, **_: Any) -> str:
+    """The same for what is no page, as the one of addresses that are not there."""
+    return output.replace(SHIM, WORKER)
 
 
 def linked(page: File) -> list[Path]:
