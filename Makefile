@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint schema format train-missing train-nano figures bench report gpu lab clean-local
+.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint docs schema format train-missing train-nano figures bench report gpu lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, and print; so table1 … table8"
@@ -21,6 +21,7 @@ help:
 	@echo "make fuzz          100,000 broken files on every reader (CASES, SEED)"
 	@echo "make soak          half an hour of training, evaluating, killing and going on (MINUTES, SEED)"
 	@echo "make lint          ruff and mypy"
+	@echo "make docs          the pages of docs/ as a site in site/, with a search that works offline"
 	@echo "make schema        experiments/specs/spec.schema.json again, after a change of what a spec may hold"
 	@echo "make bench         time ours, back-ends and peers in one session; once measured, print"
 	@echo "make figures       draw results/figures"
@@ -94,6 +95,17 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+# an environment of its own, as the site's builder needs nothing of the library
+DOCS := .venv-docs
+$(DOCS)/docs.stamp: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check 'mkdocs-material>=9.5,<10' || \
+	  { echo "make docs needs mkdocs-material, which could not be installed here: pip install 'mkdocs-material>=9.5,<10'" >&2; exit 1; }
+	@touch $@
+
+docs: $(DOCS)/docs.stamp
+	@$(DOCS)/bin/python -m mkdocs build --strict --quiet && echo "site/index.html"
 
 schema: $(VENV)/harness.stamp
 	@$(BIN)/python -m experiments.spec.spec

@@ -156,7 +156,9 @@ class Store:
         """Copy a local record to the published folder, checked first. Raises StoreError when there is none."""
         paths = list(self.local.glob(f"*/{checked_id(run_id)}.json"))
         if not paths:
-            raise StoreError(f"{self.local}: no record {run_id} to publish; `sharpose status` lists what is stored")
+            raise StoreError(
+                f"{self.local}: no record {run_id} to publish; `sharpose status --all` lists what is stored"
+            )
         read(paths[0], published=False)
         return write(self.published / paths[0].relative_to(self.local), paths[0].read_bytes())
 
@@ -465,5 +467,7 @@ def process_start(pid: int) -> str | None:
 def checked_id(name: str) -> str:
     """Return `name` when it can be a record's name. Raises StoreError otherwise, so that no path leaves the store."""
     if not re.fullmatch(rf"[0-9a-f]{{{RUN_ID_LENGTH}}}", name):
-        raise StoreError(f"{name!r} is not a run id ({RUN_ID_LENGTH} hex digits); `sharpose status` lists them")
+        raise StoreError(
+            f"{name!r} is not a run id ({RUN_ID_LENGTH} hex digits); `sharpose status --all --json` lists them"
+        )
     return name

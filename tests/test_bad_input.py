@@ -26,7 +26,7 @@ from tests.command_line import call
 SIZE = 60, 80
 """Width and height of the good pictures."""
 MODEL = ["--model", "sharpose-nano-128x96", "--set", "depth=1", "--weights", "FOLDER/w.safetensors"]
-TRUTH = ["--annotations", "FOLDER/people.json", "--images", "FOLDER/photos"]
+TRUTH = ["--data", "FOLDER/people.json", "--images", "FOLDER/photos"]
 INFO = ["--image-info", "FOLDER/image_info_test-dev2017.json", "--name", "x", "--out", "FOLDER/out"]
 COMMANDS = {
     "predict": ["predict", "FOLDER/photos", *MODEL, "--out", "FOLDER/out", "--whole-picture"],

@@ -3,39 +3,81 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import typer
 
+import sharpose
+from experiments.run.run import ORDER
+from sharpose import cli
+from sharpose.cli.app import app
 from sharpose.data.mannequin import annotations_path, detections_path, images_path
 from sharpose.runtime.files import sha256_of
 from tests.command_line import call
 
 
-def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+def every_command() -> dict[str, Any]:
+    """All commands of the application by their words."""
+    for group in cli.GROUPS:
+        import_module(f"sharpose.cli.{group}")
+    found: dict[str, Any] = {}
+    for name, command in typer.main.get_command(app).commands.items():
+        below = getattr(command, "commands", None)
+        found |= {name: command} if below is None else {f"{name} {one}": each for one, each in below.items()}
+    return found
+
+
+def test_every_command_has_an_example_and_stands_under_one_heading(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = call(capsys, "--help")
-    for command in (
-        "models",
-        "cost",
-        "conformance",
-        "data",
-        "train",
-        "train-missing",
-        "evaluate",
-        "bench",
-        "run",
-        "fill",
-        "table",
-        "status",
-    ):
-        assert command in out
-        arguments = [command, "mannequin"] if command == "data" else [command]
-        code, text, _ = call(capsys, *arguments, "--help")
-        assert code == 0 and "Example: sharpose" in text and "--json" in text, command
+    headings = ["Use a model:", "Train and evaluate:", "Tables of the paper and your own:", "Tools:"]
+    places = [out.index(f"\n{heading}\n") for heading in headings]
+    assert places == sorted(places) and out.count("Example: sharpose ") == len(headings)
+    commands = every_command()
+    assert len(commands) > 30
+    for words, command in commands.items():
+        assert len(re.findall(rf"^  {words.split()[0]}  ", out, re.MULTILINE)) == 1, words
+        assert re.search(rf"^Example: sharpose {words}", command.help, re.MULTILINE), words
+        assert any("--json" in one.opts for one in command.params), words
+    assert "..." not in out.replace("[ARGS]...", "")
+
+
+def test_people_are_named_by_one_option() -> None:
+    """Who is learnt from, judged or timed: --data, and no other name of it is shown."""
+    commands = every_command()
+    shown = {
+        words: {name for one in command.params if not getattr(one, "hidden", False) for name in one.opts}
+        for words, command in commands.items()
+    }
+    assert not [words for words, options in shown.items() if "--annotations" in options]
+    assert {words for words, options in shown.items() if "--data" in options} == {
+        "train", "evaluate", "compare", "protocol", "bench",
+    }  # fmt: skip
+
+
+def test_the_version_and_the_completion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(capsys, "--version") == (0, f"sharpose {sharpose.__version__}\n", "")
+    monkeypatch.setenv("_SHARPOSE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "sharpose tr")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    code, out, _ = call(capsys)
+    assert code == 0 and out.split() == ["train", "train-missing"]
+
+
+def test_status_is_short_unless_all_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "status")
+    lines = out.splitlines()
+    assert code == 0 and len(lines) < 60 and lines[0].split() == ["stored", *ORDER]
+    assert sum(line.startswith("table6a ") for line in lines) == 1 and lines[-1].endswith("--all lists them")
+    cells = int(lines[-1].split()[0])
+    code, out, _ = call(capsys, "status", "--all")
+    assert code == 0 and len(out.splitlines()) == len(lines) + cells + 1
 
 
 def test_models_and_cost_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +119,7 @@ def test_models_and_cost_need_no_checkout(
         (["train", "--model", "sharpose-nano-128x96", "--data", "nowhere.json", "--out", "x"], "nowhere.json"),
         (["train-missing", "--budget", "soon"], "--budget 'soon'"),
         (["train-missing", "--only", "hrnet"], "no such system"),
-        (["evaluate", "--model", "sharpose-nano-128x96"], "--annotations"),
+        (["evaluate", "--model", "sharpose-nano-128x96"], "--data: say once which people"),
         (["evaluate", "--model", "sharpose-base-256x192", "--data", "mannequin-tiny"], "no trained weights"),
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--nms", "harder"], "hard, soft, none"),
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--evaluator", "best"], "pycocotools, hotcoco"),

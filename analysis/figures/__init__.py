@@ -17,7 +17,9 @@ from analysis.figures.bench import bench
 from analysis.figures.concept import concept
 from analysis.figures.curves import curve_frame, curves
 from analysis.figures.examples import Example, blocks, load_example, people
+from analysis.figures.style import head
 from analysis.tables.bench import bench_tables
+from analysis.tables.raw import other_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.spec.catalog import EMBEDDED, examples_folder, open_catalog, tier_folder
 from experiments.spec.spec import LoadedSpec, load_specs
@@ -34,7 +36,7 @@ CURVE_POINTS = 3
 # by a spec's `figure`: the columns without which there is nothing to draw, the size in inches, and how
 DRAWN: dict[str, tuple[tuple[str, ...], tuple[float, float], Callable[[Any, Axes, str], Axes]]] = {
     "alpha-curve": (("ap", "gflops"), (5.6, 3.6), lambda frame, axis, tier: alpha.alpha_curve(frame, axis, ap(tier))),
-    "semantics": (("ap",), (7.2, 3.8), lambda frame, axis, tier: alpha.switches(frame, axis, ap(tier))),
+    "semantics": (("ap",), (7.6, 3.8), lambda frame, axis, tier: alpha.switches(frame, axis, ap(tier))),
     "tokens": (("tokens",), (7.6, 4.0), lambda frame, axis, tier: schedules.tokens(frame, axis)),
     "counters": (("torch",), (6.4, 3.4), lambda frame, axis, tier: schedules.counters(frame, axis)),
     "batch": (("images_per_s",), (6.4, 3.8), lambda frame, axis, tier: schedules.batches(frame, axis)),
@@ -86,17 +88,23 @@ def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[s
     if selected:
         yield "figure5", people([load_example(name, examples) for name in selected])
     yield from learning_curves(tier)
+    # speeds of this machine, or of the one that most are stored of
+    devices = [device, *other_devices(device, store or Store())]
     for loaded in load_specs(tier=tier):
         # cost and speed are the same at every tier
         if loaded.spec.figure is not None and (
             tier == EMBEDDED or {"accuracy", "predictions"} & set(loaded.spec.measure)
         ):
-            (table,) = build_tables([loaded.path], tier=tier, device=device, store=store)
-            figure = draw(loaded, table, tier)
+            drawn = (
+                draw(loaded, build_tables([loaded.path], tier=tier, device=one, store=store)[0], tier)
+                for one in devices
+            )
+            figure = next((one for one in drawn if one is not None), None)
             if figure is not None:
                 yield loaded.id, figure
     if tier == EMBEDDED:
-        yield from bench_figure(bench_tables(device=device, store=store))
+        benches = (list(bench_figure(bench_tables(device=one, store=store))) for one in devices)
+        yield from next((figures for figures in benches if figures), [])
 
 
 def learning_curves(tier: str) -> Iterator[tuple[str, Figure]]:
@@ -109,10 +117,10 @@ def learning_curves(tier: str) -> Iterator[tuple[str, Figure]]:
 
 
 def bench_figure(tables: list[Table]) -> Iterator[tuple[str, Figure]]:
-    """The bench's name and figure, of its tables; none where no row has been timed."""
+    """The bench's names and figures, of its tables; none where no row has been timed."""
     speeds, kinds, *_ = tables
     if speeds.frame["macs_per_s"].notna().any():
-        yield "bench", bench(speeds.frame, kinds.frame)
+        yield from bench(speeds.frame, kinds.frame)
 
 
 def draw(loaded: LoadedSpec, table: Table, tier: str) -> Figure | None:
@@ -127,7 +135,8 @@ def draw(loaded: LoadedSpec, table: Table, tier: str) -> Figure | None:
     if along and table.frame.dropna(subset=list(needed))[along].nunique() < CURVE_POINTS:
         return None
     figure, axis = plt.subplots(figsize=size, layout="constrained")
-    function(table.frame, axis, tier).set_title(table.title, fontsize=10, loc="left")
+    function(table.frame, axis, tier)
+    head(figure, table.title)
     return figure
 
 
@@ -140,5 +149,6 @@ def draw_gate(kind: str, table: Table, tier: str) -> Figure | None:
     if kind == "gate":
         return gate.gate(table.curves, tier)
     figure, axis = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
-    gate.frontier(table.curves, axis, tier).set_title(table.title, fontsize=10, loc="left")
+    gate.frontier(table.curves, axis, tier)
+    head(figure, table.title)
     return figure

@@ -14,11 +14,12 @@ def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
     errors = [(shown["ap"] - shown["ap_low"]), (shown["ap_high"] - shown["ap"])]
     axis.errorbar(shown["gflops"], shown["ap"], yerr=errors, color=BLUE, marker="o", capsize=3, lw=1.5)
     for number, row in enumerate(shown.itertuples()):
-        # above the interval, where neighbours cannot cover it
-        text = f"α = {row.label}" if number == 0 else str(row.label)
-        at = row.gflops, row.ap_high
-        axis.annotate(text, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9)
-    axis.margins(x=0.09, y=0.1)
+        # above the interval, where neighbours cannot cover it; the first below its own, as the line rises from it
+        text, at, up = str(row.label), (row.gflops, row.ap_high), 4
+        if number == 0:
+            text, at, up = f"α = {row.label}", (row.gflops, row.ap_low), -13
+        axis.annotate(text, at, xytext=(0, up), textcoords="offset points", ha="center", fontsize=9)
+    axis.margins(x=0.09, y=0.12)
     return tidy(axis, "GFLOPs (multiply-adds), paper-size model, every person refined", accuracy_title)
 
 
@@ -34,5 +35,7 @@ def switches(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
         text, at = f"{cost}{100 * row['refined']:.0f} % refined", (row["ap_high"], place)
         axis.annotate(text, at, xytext=(6, 0), textcoords="offset points", fontsize=8, color=ORANGE, va="center")
     axis.set_yticks(list(places), shown["label"])
-    axis.margins(x=0.25)
+    low, high = shown["ap_low"].min(), shown["ap_high"].max()
+    # what is written right of the dearest interval stays inside
+    axis.set_xlim(low - 0.06 * (high - low), high + 0.5 * (high - low))
     return tidy(axis, accuracy_title, "")

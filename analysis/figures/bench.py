@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, tidy
+from analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, head, tidy
 from analysis.tables.bench import GIGA
+
+HATCHES = ("", "///", "", "xxx")
 
 
 def ratios(frame: pd.DataFrame, axis: Axes) -> Axes:
@@ -23,7 +27,7 @@ def ratios(frame: pd.DataFrame, axis: Axes) -> Axes:
     wanted = shown.dropna(subset=["wanted"])
     axis.scatter(wanted["wanted"], wanted.index, marker="|", s=220, color=ORANGE, zorder=3, label="wanted")
     axis.axvline(1, color=GREY, lw=0.8)
-    axis.set_yticks(shown.index, [f"{row.label}\n/ {row.against}" for row in shown.itertuples()], fontsize=7)
+    axis.set_yticks(shown.index, [f"{row.label}\n÷ {row.against}" for row in shown.itertuples()], fontsize=8)
     axis.set_ylim(-0.7, len(shown) - 0.3)
     axis.legend(frameon=False, loc="lower right")
     return tidy(axis, "times as fast, rows that are compared interleaved", "")
@@ -43,7 +47,7 @@ def roof(frame: pd.DataFrame, axis: Axes) -> Axes:
     ours, full = ~shown["model"].str.contains("huggingface|timm"), shown["precision"] == "fp32"
     for mask, colour, marker, name in (
         (ours & full, BLUE, "o", "ours, fp32"),
-        (~ours, ORANGE, "o", "peers, fp32"),
+        (~ours, ORANGE, "^", "peers, fp32"),
         (ours & ~full, BLUE, "s", "ours, bf16 and int8"),
     ):
         x, y = shown[mask]["macs_per_byte"], shown[mask]["macs_per_s"] / GIGA
@@ -61,22 +65,33 @@ def operators(frame: pd.DataFrame, axis: Axes) -> Axes:
     kinds = [name for name in frame.columns if name not in ("label", "bench_run_id", "device")]
     for kind, colour in zip(kinds, (*COLOURS, GREY), strict=False):
         share = 100 * shown[kind].fillna(0).to_numpy()
-        axis.barh(shown.index, share, left=left, color=colour, height=0.7, label=kind)
+        # kinds that come after each other are told apart without their colours
+        hatch = HATCHES[kinds.index(kind) % len(HATCHES)]
+        axis.barh(
+            shown.index, share, left=left, color=colour, height=0.7, label=kind, hatch=hatch, edgecolor="white", lw=0
+        )
         left += share
-    axis.set_yticks(shown.index, shown["label"], fontsize=7)
+    axis.set_yticks(shown.index, shown["label"], fontsize=8)
     axis.set_ylim(-0.7, len(shown) - 0.3)
     axis.set_xlim(0, 100)
     if len(shown):
-        axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=4, fontsize=8)
+        axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, fontsize=8)
     return tidy(axis, "% of the time", "")
 
 
-def bench(speeds: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
-    """All three, from the tables of speeds and of kinds of operators."""
-    figure = plt.figure(figsize=(14, 1 + 0.36 * len(speeds)), layout="constrained")
-    figure.suptitle(f"{speeds['device'].iloc[0]}, random weights")
-    axes = figure.subplot_mosaic([["ratios", "roof"], ["ratios", "operators"]], height_ratios=(2, 3))
-    ratios(speeds, axes["ratios"])
-    roof(speeds, axes["roof"])
-    operators(kinds, axes["operators"])
-    return figure
+def bench(speeds: pd.DataFrame, kinds: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
+    """Names and figures, each as wide as a page, from the tables of speeds and of kinds of operators."""
+    device = speeds["device"].iloc[0]
+    compared = int(speeds["ratio"].notna().sum())
+    figure, axis = plt.subplots(figsize=(7.6, 1.2 + 0.34 * compared), layout="constrained")
+    ratios(speeds, axis)
+    head(figure, f"Speed of a row over that of another, {device}, random weights")
+    yield "bench", figure
+    figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    roof(speeds, axis)
+    head(figure, f"What the machine allows and what was reached, {device}")
+    yield "bench-roof", figure
+    figure, axis = plt.subplots(figsize=(7.6, 1.4 + 0.22 * len(kinds)), layout="constrained")
+    operators(kinds, axis)
+    head(figure, f"Where the time goes, {device}")
+    yield "bench-operators", figure

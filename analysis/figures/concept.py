@@ -31,12 +31,12 @@ def concept(example: Example) -> Figure:
     patches = rows * columns
     titles = (
         f"1 coarse look\n{patches} patches",
-        f"2 what the keypoints attend to\npredicted quality {facts['quality']:.2f}",
+        f"2 where keypoints attend\npredicted quality {facts['quality']:.2f}",
         f"3 fine where it matters\n{kept} of {patches} patches (α = {facts['alpha']})",
         "4 keypoints",
     )
     for number, (axis, title) in enumerate(zip(axes, titles, strict=True)):
-        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_title(title, fontsize=9.5, loc="left")
         axis.set_axis_off()
         axis.set_xlim(0, picture.shape[1])
         axis.set_ylim(picture.shape[0], 0)

@@ -42,7 +42,7 @@ def curves(frame: pd.DataFrame, people: str, tier: str) -> Figure:
     figure, axes = plt.subplots(1, len(shown), figsize=(5.8 * len(shown), 4.2), squeeze=False, layout="constrained")
     for score, axis in zip(shown, axes[0], strict=True):
         draw_curves(frame.dropna(subset=[f"{people}_{score}"]), axis, f"{people}_{score}")
-        tidy(axis, "crops seen", f"{SCORES[score]} on {people}, {tier} tier, %")
+        tidy(axis, "crops seen", f"{SCORES[score]} on {people} with flip test, {tier} tier, %")
     return figure
 
 

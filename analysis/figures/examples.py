@@ -101,9 +101,9 @@ def people(examples: Sequence[Example]) -> Figure:
         selected(axes[3, column], example, constant, pose=False)
         alike = f"{len(set(kept) & set(constant))} of {len(kept)} alike"
         axes[3, column].set_xlabel(alike, fontsize=8)
-        gain = example.facts["fine_oks"] - example.facts["coarse_oks"]
+        coarse, fine = example.facts["coarse_oks"], example.facts["fine_oks"]
         axes[0, column].set_title(
-            f"quality {example.facts['quality']:.2f}\nOKS {example.facts['coarse_oks']:.2f} {gain:+.2f}",
+            f"quality {example.facts['quality']:.2f}\nOKS {coarse:.2f} → {fine:.2f}",
             fontsize=8,
             loc="left",
         )

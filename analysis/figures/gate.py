@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, ORANGE, SKY, name_line, tidy
+from analysis.figures.style import BLUE, COLOURS, DASHES, GREEN, GREY, MARKERS, ORANGE, SKY, name_line, tidy
 from analysis.gate.gate_table import GateCurve
 
 
@@ -37,8 +37,12 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
     axis.set_zorder(bars.get_zorder() + 1)
     axis.patch.set_visible(False)
     axis.fill_between(places, frame["ap_low"], frame["ap_high"], color=BLUE, alpha=0.25, lw=0)
-    for key, name, colour in (("ap50", "AP50", GREEN), ("ap75", "AP75", ORANGE), ("ap", "AP", BLUE)):
-        axis.plot(places, frame[key], color=colour, marker="o", ms=3.5, lw=1.5)
+    for key, name, colour, marker in (
+        ("ap50", "AP50", GREEN, "^"),
+        ("ap75", "AP75", ORANGE, "s"),
+        ("ap", "AP", BLUE, "o"),
+    ):
+        axis.plot(places, frame[key], color=colour, marker=marker, ms=3.5, lw=1.5)
         # lines rise to the right
         start = (0, frame[key].iloc[0])
         axis.annotate(name, start, xytext=(-4, 9), textcoords="offset points", color=colour, fontsize=9)
@@ -80,8 +84,8 @@ def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
     axis.annotate(
         "ideal", (0.97, 0.97), xytext=(-4, -14), textcoords="offset points", color=GREY, fontsize=8.5, ha="left"
     )
-    for key, name, colour, dy in (("true", "coarse", BLUE, -12), ("true_fine", "fine", ORANGE, 24)):
-        axis.plot(bins["predicted"], bins[key], color=colour, marker="o", ms=4, lw=1.5)
+    for key, name, colour, marker, dy in (("true", "coarse", BLUE, "o", -12), ("true_fine", "fine", ORANGE, "s", 24)):
+        axis.plot(bins["predicted"], bins[key], color=colour, marker=marker, ms=4, lw=1.5)
         name_line(axis, bins["predicted"].iloc[0], bins[key].iloc[0], name, colour, dy=dy)
     return tidy(axis, "predicted quality, mean of a tenth of the people", "true OKS", title)
 
@@ -99,26 +103,22 @@ def gains(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
 def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:
     """AP over expected multiply-adds, a line per α with a point per threshold, and what no other point beats."""
     every = pd.concat([curve.frame.assign(label=curve.label) for curve in curves], ignore_index=True)
-    for number, (curve, colour) in enumerate(zip(curves, COLOURS, strict=False)):
-        shown = curve.frame.sort_values("gflops")
-        axis.plot(shown["gflops"], shown["ap"], color=colour, marker="o", ms=3, lw=1.3)
-        # above its dearest point; short, as those of neighbours are close together
-        end, text = shown.iloc[-1], f"α = {curve.label}" if number == 0 else curve.label
-        at = end["gflops"], end["ap"]
-        axis.annotate(
-            text, at, xytext=(0, 5), textcoords="offset points", color=colour, fontsize=9.5, ha="center", va="bottom"
-        )
     best = pareto(every)
-    axis.step(best["gflops"], best["ap"], where="post", color=GREY, lw=4, alpha=0.3, zorder=0)
-    axis.text(
-        0.03,
-        0.96,
-        "grey: no other point is both cheaper and better",
-        color=GREY,
-        fontsize=8.5,
-        transform=axis.transAxes,
-        va="top",
-    )
+    name = "no other point is both cheaper and better"
+    axis.step(best["gflops"], best["ap"], where="post", color=GREY, lw=4, alpha=0.3, zorder=0, label=name)
+    for curve, colour, marker, dashes in zip(curves, COLOURS, MARKERS, DASHES, strict=False):
+        shown = curve.frame.sort_values("gflops")
+        axis.plot(
+            shown["gflops"],
+            shown["ap"],
+            color=colour,
+            marker=marker,
+            ls=dashes,
+            ms=5,
+            lw=1.3,
+            label=f"α = {curve.label}",
+        )
+    axis.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1, 0.06))
     axis.margins(x=0.06, y=0.1)
     return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", f"AP without flip test, {tier} tier, %")
 

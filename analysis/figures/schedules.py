@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, ORANGE, name_line, spread, tidy
+from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, MARKERS, ORANGE, name_line, spread, tidy
 
 
 def tokens(frame: pd.DataFrame, axis: Axes) -> Axes:
@@ -14,9 +14,8 @@ def tokens(frame: pd.DataFrame, axis: Axes) -> Axes:
     ends = [(part["block"].iloc[-1], part["tokens"].iloc[-1]) for _, part in parts]
     last = frame["block"].max()
     heights = spread([float(count) for _, count in ends], gap=9)
-    for (name, part), colour, (block, _), height in zip(parts, COLOURS, ends, heights, strict=False):
-        axis.step(part["block"], part["tokens"], where="mid", color=colour, lw=1.8)
-        axis.plot(part["block"].iloc[-1], part["tokens"].iloc[-1], "o", color=colour, ms=4)
+    for (name, part), colour, marker, (block, _), height in zip(parts, COLOURS, MARKERS, ends, heights, strict=False):
+        axis.step(part["block"], part["tokens"], where="mid", color=colour, lw=1.4, marker=marker, ms=4)
         # those that end early are named right of the step that others make there, and below their level
         name_line(axis, block, height, str(name), colour, *((5, 0) if block == last else (14, -3)))
     axis.set_ylim(bottom=0)
@@ -49,10 +48,9 @@ def counters(frame: pd.DataFrame, axis: Axes) -> Axes:
 def batches(frame: pd.DataFrame, axis: Axes) -> Axes:
     """Images per second over the batch size; a row's label is its model and its batch."""
     shown = frame.dropna(subset=["images_per_s"])
-    for (name, part), colour in zip(
-        shown.groupby(shown["label"].str.rsplit(", ", n=1).str[0], sort=False), COLOURS, strict=False
-    ):
-        axis.plot(part["batch_size"], part["images_per_s"], color=colour, marker="o", lw=1.5)
+    parts = shown.groupby(shown["label"].str.rsplit(", ", n=1).str[0], sort=False)
+    for (name, part), colour, marker in zip(parts, COLOURS, MARKERS, strict=False):
+        axis.plot(part["batch_size"], part["images_per_s"], color=colour, marker=marker, lw=1.5)
         name_line(axis, part["batch_size"].iloc[-1], part["images_per_s"].iloc[-1], str(name), colour)
     axis.set_xscale("log", base=2)
     sizes = sorted(shown["batch_size"].unique())

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from textwrap import wrap
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 # readable in print and for colour-blind readers (Okabe and Ito)
 BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#6E6E6E"
 BLACK, YELLOW = "#000000", "#B8A000"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, YELLOW)
+# what tells lines apart without their colours
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
+CHARACTERS = 12.5
+"""Of a title, on an inch."""
+
+
+def head(figure: Figure, text: str) -> None:
+    """The figure's title, from its left edge on, in as many lines as its width asks for."""
+    lines = wrap(text, int(CHARACTERS * figure.get_figwidth()), break_on_hyphens=False)
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10)
 
 
 def tidy(axis: Axes, x: str, y: str, title: str = "") -> Axes:

@@ -14,7 +14,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analysis.figures.captions import CAPTIONS
 from analysis.figures.gallery import EXAMPLES, load_gallery
+from analysis.report.opening import opening
 from analysis.tables.bench import bench_tables
 from analysis.tables.footers import DASH
 from analysis.tables.frontier import points
@@ -27,12 +29,8 @@ from results.store import ROOT, Record, Store, write
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = ROOT / "report.html"
 FIGURES = ROOT / "figures"
-EXAMPLE_CAPTIONS = {
-    "concept": "The method on one person: a coarse look, what the keypoints attend to, a fine look there, keypoints",
-    "figure2": "Figure 2: ViTPose's heatmaps after every block, and how far the keypoints are off",
-    "curves": "Learning curves: accuracy over the crops that every training had seen",
-    "figure5": "Figure 5: people, what their keypoints attend to, and the patches that are looked at finely",
-}
+OPENED = "table6a"
+"""The table that is not folded away at first."""
 LONG = 100
 GALLERY_COST = ("SHaRPose", [256, 192], 768)
 """The paper-size model whose multiply-adds the gallery shows: system, picture size, width."""
@@ -60,6 +58,8 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
     records = store.records()
     return environment.get_template("report.html").render(
         tier=tier,
+        opening=opening(),
+        opened=OPENED,
         devices=devices,
         device=busiest(records, devices),
         tables=[variants(same) for same in zip(*by_device, strict=True)],
@@ -202,7 +202,7 @@ def figures(titles: Mapping[str, str], folder: Path = FIGURES) -> list[dict[str,
     for name in names:
         files = [path for suffix in kinds if (path := folder / f"{name}{suffix}").is_file()]
         lighter = min(files, key=lambda path: path.stat().st_size)
-        caption = EXAMPLE_CAPTIONS.get(name) or titles.get(name) or name
+        caption = CAPTIONS.get(name) or titles.get(name) or name
         found.append({"caption": caption, "address": data_address(lighter, kinds[lighter.suffix])})
     return found
 

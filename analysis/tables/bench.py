@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.tables.columns import Source
 from analysis.tables.footers import APART, DASH, marked, marks_text, origin
 from analysis.tables.lines import pick_device, stored_devices
+from analysis.tables.raw import with_keys
 from analysis.tables.statistics import ap_interval, paired_difference
 from analysis.tables.tables import Table
 from experiments.cells.provenance import Device
@@ -78,7 +79,12 @@ def for_files(tables: list[Table], store: Store | None = None) -> list[Table]:
     if not everywhere:
         return tables
     *speeds, deployed = zip(*everywhere, strict=True)
-    return [*(replace(same[0], frame=timed_rows(same)) for same in speeds), deployed[0]]
+    models = {row.label: row.model for row in load_bench().rows}
+    keyed = [replace(same[0], frame=with_keys("bench", timed_rows(same), models)) for same in speeds]
+    frame = deployed[0].frame
+    model = load_bench().deployed.model
+    rows = [f"backends: {row.backend} {row.precision}" for row in frame.itertuples()]
+    return [*keyed, replace(deployed[0], frame=frame.assign(row_id=rows, model=model))]
 
 
 def timed_rows(tables: Sequence[Table]) -> pd.DataFrame:

@@ -7,15 +7,17 @@ published is lost where tables are written on another machine.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from analysis.tables.lines import stored_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.cells.provenance import local_device
+from experiments.spec.spec import load_specs
 from results.store import Store
 
 SPEED = ["images_per_s", "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy", "speed_relative"]
@@ -36,16 +38,34 @@ def for_files(
     Other devices are of the same kind, those with most stored speeds first; a device that was chosen by its name stands
     for itself alone.
     """
-    store = store or Store()
+    store, names = store or Store(), list(names)
+    models = [{row.label: loaded.settings(row).model for row in loaded.spec.rows} for loaded in load_specs(names, tier)]
     own = [replace(table, frame=named_where_timed(table.frame)) for table in built]
-    names = list(names)
     for other in other_devices(device, store) if any(untimed(table.frame).any() for table in own) else ():
         theirs = build_tables(names, tier=tier, device=other, store=store)
         own = [
             replace(mine, frame=completed(mine.frame, named_where_timed(one.frame)))
             for mine, one in zip(own, theirs, strict=True)
         ]
-    return own
+    return [replace(one, frame=with_keys(one.id, one.frame, each)) for one, each in zip(own, models, strict=True)]
+
+
+def with_keys(table: str, frame: pd.DataFrame, models: Mapping[str, str]) -> pd.DataFrame:
+    """Return the raw numbers with what rows of several files are joined by.
+
+    `row_id`, unique among all rows of all specs (its lines, of thresholds or blocks, share it), and the `model` that
+    the row asks for; and multiply-adds under their own name, `gmacs`, beside the `gflops` of the paper.
+    """
+    keys: dict[str, Any] = {"row_id": [f"{table}: {label}" for label in frame["label"]]}
+    if "model" not in frame:
+        keys["model"] = [models.get(label) for label in frame["label"]]
+    columns: dict[str, Any] = {"label": frame["label"], **keys}
+    for name in map(str, frame):
+        columns[name] = frame[name]
+        # right of what it repeats
+        if name in ("gflops", "macs"):
+            columns["gmacs"] = frame[name].astype(float) * (1e-9 if name == "macs" else 1.0)
+    return pd.DataFrame(columns)
 
 
 def other_devices(device: str, store: Store) -> list[str]:

@@ -33,20 +33,20 @@ def judge_cell(
     people = asked.people
     if people.boxes == "ground-truth":
         raise InputError(f"{cell.name}: annotated boxes are withheld too; give the row `boxes: detections`")
-    assert people.annotations is not None and people.images is not None
+    assert people.images is not None
     network, found = open_network(asked), list[tuple[Predictions, str]]()
 
     def rows(info: Path) -> list[dict[str, Any]]:
-        dataset, _ = open_people(replace(people, annotations=info), network, labelled=False)
+        dataset, _ = open_people(replace(people, data=str(info)), network, labelled=False)
         with unchanged(dataset.pictures) as pictures:
             found.append((look(network, dataset, asked, progress), pictures))
         return found[0][0].results(dataset, asked.cleaning)
 
     split = split_name(data.mannequin or "", data.people.parameters.version if data.people else 0)
     how: dict[str, Any] = {"split": split, "algorithm": cell.model, "image_size": network.crops["image_size"]}
-    judged = judge_blind(rows, people.annotations, people.images, Path(people.boxes), **how)
+    judged = judge_blind(rows, Path(people.data), people.images, Path(people.boxes), **how)
     predictions, pictures = found[0]
     facts = {**network.facts, "submission_sha256": judged.submission.sha256, "pictures_sha256": pictures}
-    facts |= {"annotations_sha256": sha256_of(people.annotations)}
+    facts |= {"annotations_sha256": sha256_of(Path(people.data))}
     evaluation = replace(judged.evaluation, refine_rate=predictions.refine_rate, kept_patches=predictions.kept_patches)
     return evaluation, {**facts, **box_facts(judged.labelled)}

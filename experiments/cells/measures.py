@@ -131,7 +131,7 @@ def judged_people(cell: Cell, catalog: Catalog, progress: Progress) -> People:
 
     files, data = data_files(catalog, cell.dataset or "", progress), catalog.dataset(cell.dataset or "")
     return People(
-        annotations=files.annotations,
+        data=str(files.annotations),
         images=files.images,
         boxes="ground-truth" if cell.boxes == "ground-truth" else str(files.detections),
         by_name=data.by_name is not None,
@@ -146,7 +146,7 @@ def own_network(cell: Cell, catalog: Catalog, progress: Progress) -> dict[str, A
     network: dict[str, Any] = {"model": cell.model, "options": cell.options, "weights": str(cell.weights)}
     if cell.options.get("selection") == "constant":
         others = data_files(catalog, training_of(cell.dataset or "", catalog), progress)
-        network["mean_over"] = People(annotations=others.annotations, images=others.images)
+        network["mean_over"] = People(data=str(others.annotations), images=others.images)
     return network
 
 
@@ -177,9 +177,9 @@ def cropped(people: People) -> CocoTopDown:
     from sharpose.data.coco import CocoTopDown
     from sharpose.pose.skeleton import COCO
 
-    assert people.annotations is not None and people.images is not None
+    assert people.images is not None
     layout = COCO if people.by_name else None
-    return CocoTopDown(people.annotations, people.images, image_size=(256, 256), boxes=people.boxes, by_name=layout)
+    return CocoTopDown(people.data, people.images, image_size=(256, 256), boxes=people.boxes, by_name=layout)
 
 
 def measure_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:

@@ -69,12 +69,6 @@ class Standing:
     missing: int
     blocked: int
 
-    def __str__(self) -> str:
-        total = self.stored + self.missing + self.blocked
-        parts = {"missing": self.missing, "cannot be measured here": self.blocked}
-        rest = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
-        return f"{self.spec:9} {self.measure:10} {self.stored:3} of {total:3} stored" + (f"; {rest}" if rest else "")
-
 
 def standings(statuses: Iterable[CellStatus]) -> list[Standing]:
     """How far every table is, measure by measure."""

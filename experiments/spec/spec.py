@@ -18,6 +18,7 @@ from experiments.spec.yamlfile import SpecError, YamlFile, dotted, nearest
 from sharpose.models.registry import list_models, load_plugins, resolve_config
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.plain_text import one_line
+from sharpose.runtime.plain_yaml import option_value
 
 FOLDER = Path(__file__).resolve().parents[1] / "specs"
 SCHEMA = FOLDER / "spec.schema.json"
@@ -210,7 +211,7 @@ class LoadedSpec:
         weights = merged.get("weights", "best")
         return Settings(
             model=merged["model"],
-            options={key.removeprefix(OPTION): value for key, value in merged.items() if key.startswith(OPTION)},
+            options={key.removeprefix(OPTION): option_value(v) for key, v in merged.items() if key.startswith(OPTION)},
             dataset=merged.get("dataset", ""),
             boxes=merged.get("boxes", "ground-truth"),
             flip_test=merged.get("flip_test", True),

@@ -16,10 +16,10 @@ GO_ON = ("train", "train-missing", "evaluate", "run", "fill")
 """Commands that do, called again, what is still to be done."""
 BY_CTRL_C = 130
 GROUPS = (
-    *("predict", "models", "data", "training", "accuracy", "compare", "submission", "speed"),
-    *("gate", "tables", "records", "export", "gpu"),
+    *("predict", "models", "export", "tables", "training", "accuracy", "compare", "submission", "data"),
+    *("records", "gate", "speed", "gpu"),
 )
-"""The files of commands, in the order of `sharpose --help`."""
+"""The files of commands, in the order in which `sharpose --help` lists them under its headings."""
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def run_command() -> None:
         import_module(f"sharpose.cli.{group}")
     from sharpose.cli.app import app
 
-    app()
+    app(prog_name="sharpose")
 
 
 def verdict(error: BaseException, stop: StopOnSignal) -> tuple[str, int]:

@@ -11,8 +11,10 @@ import typer
 from sharpose.cli.app import (
     Backend,
     Category,
+    Data,
     Deterministic,
     Device,
+    Images,
     Json,
     Model,
     Settings,
@@ -21,17 +23,16 @@ from sharpose.cli.app import (
     parse_settings,
     show,
 )
+from sharpose.cli.listing import TRAIN
 from sharpose.runtime.errors import InputError
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def evaluate(
     model: Model = "",
-    annotations: Annotated[Path | None, typer.Option(help="Keypoint annotations in COCO's or MPII's format.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="A generated set instead, e.g. mannequin-val or mannequin-val-mpii.")
-    ] = None,
+    data: Data = None,
+    images: Images = None,
+    annotations: Annotated[Path | None, typer.Option(hidden=True, help="The older name of --data FILE.")] = None,
     boxes: Annotated[str, typer.Option(help="ground-truth, or a detections file.")] = "ground-truth",
     weights: Weights = None,
     settings: Settings = None,
@@ -91,9 +92,12 @@ def evaluate(
     reading = Reading(size, output=output or None, **checked)
     if onnx is None and reading != Reading():
         raise InputError("--input-size, --normalise, --channels, --codec, --padding and --output go with --onnx alone")
+    if (data is None) == (annotations is None):
+        raise InputError(
+            "--data: say once which people: a named set, a folder, or an annotations file with --images FOLDER"
+        )
     people = People(
-        data=data,
-        annotations=annotations,
+        data=data or str(annotations),
         images=images,
         boxes=boxes,
         by_name=by_name,
@@ -173,7 +177,7 @@ def score_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def pckh(
     ground_truth: Annotated[Path, typer.Option(help="MPII's validation ground truth (.mat).")],
     predictions: Annotated[Path, typer.Option(help=".json, .mat or .h5, people in the order of the truth.")],

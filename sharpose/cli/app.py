@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sharpose.cli.listing import TRAIN, GroupedCommands
 from sharpose.runtime.errors import InputError, first_line
 from sharpose.runtime.plain_text import printable
 from sharpose.runtime.progress import speaks_for_all
@@ -17,17 +18,20 @@ from sharpose.runtime.progress import speaks_for_all
 app = typer.Typer(
     name="sharpose",
     help="SHaRPose, exact and measured: train, evaluate, count, time, and regenerate the paper's tables.",
+    cls=GroupedCommands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 data_app = typer.Typer(help="Make and check data sets.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+app.add_typer(data_app, name="data", rich_help_panel=TRAIN)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. alpha=.3; may be repeated.")]
 Model = Annotated[str, typer.Option("--model", help="A name that `sharpose models` lists.")]
+PEOPLE = "A named set (mannequin-val), annotations in COCO's or MPII's format, or a folder of YOLO-pose or FiftyOne."
+Data = Annotated[str | None, typer.Option("--data", help=PEOPLE)]
+Images = Annotated[Path | None, typer.Option("--images", help="Folder of the images, where --data is a file.")]
 Category = Annotated[
     str | None, typer.Option("--category", help="The keypoint category's name, where it is not person, or not alone.")
 ]
@@ -42,12 +46,28 @@ Weights = Annotated[
 ]
 
 
+def print_version(asked: bool) -> None:
+    """Print the version and end, where that was asked for."""
+    if asked:
+        from sharpose import __version__
+
+        print(f"sharpose {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def main(
     plugins: Annotated[
         list[str] | None,
-        typer.Option("--plugin", help="A module, or file.py, that registers systems of your own; may be repeated."),
+        typer.Option(
+            "--plugin",
+            metavar="MODULE|FILE.py",
+            help="What registers systems of your own; may be repeated.",
+        ),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
 ) -> None:
     """Load plug-ins before a command runs, so that it knows their systems."""
     if plugins:
@@ -63,27 +83,28 @@ def show(content: Any, as_json: bool, text: str) -> None:
     print(json.dumps(content, indent=1, default=str) if as_json else printable(text))
 
 
-def parse_settings(settings: list[str] | None) -> dict[str, Any]:
-    """`--set` options as typed values, read as a spec's or recipe's are. Raises InputError for one that does not work.
+def parse_settings(settings: list[str] | None, option: str = "--set") -> dict[str, Any]:
+    """NAME=VALUE options as typed values, read as a spec's or recipe's are. Raises InputError for one that fails.
 
-    `model.NAME` is NAME; 3e-1 is a number; anchors are refused.
+    `model.NAME` is NAME; 3e-1 is a number; `none` is nothing; anchors and names that are given twice are refused.
     """
-    from sharpose.runtime.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
+    from sharpose.runtime.plain_yaml import ERRORS, MAX_BYTES, option_value, plain_yaml
 
-    parsed = {}
+    parsed = dict[str, Any]()
     for setting in settings or []:
         name, equals, value = setting.partition("=")
         if not equals or not name:
-            raise InputError(f"--set {setting!r} does not work: it must be NAME=VALUE, e.g. --set alpha=.3")
+            raise InputError(f"{option} {setting!r} does not work: it must be NAME=VALUE, e.g. {option} alpha=.3")
+        if (name := name.removeprefix("model.")) in parsed:
+            raise InputError(f"{option} {name}: is given twice; keep one")
         shown = setting if len(setting) <= 60 else f"{setting[:59]}…"
         try:
             if len(value) > MAX_BYTES:
                 raise ValueError(f"more than {MAX_BYTES:,} characters")
-            # YAML reads .3 as a number, none as a word and null as nothing
-            parsed[name.removeprefix("model.")] = None if value.lower() == "none" else plain_yaml(value)
+            parsed[name] = option_value(plain_yaml(value))
         except ERRORS as error:
             why = getattr(error, "problem", None) or first_line(error)
-            raise InputError(f"--set {shown!r}: the value cannot be read ({why})") from None
+            raise InputError(f"{option} {shown!r}: the value cannot be read ({why})") from None
     return parsed
 
 

@@ -9,17 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from sharpose.cli.app import Json, app, show
+from sharpose.cli.listing import TRAIN
 from sharpose.runtime.errors import InputError
 
 Results = Annotated[list[Path], typer.Argument(help="Results files in COCO's keypoint format.")]
-Truth = Annotated[Path, typer.Option("--annotations", help="Keypoint annotations in COCO's format.")]
+Truth = Annotated[str, typer.Option("--data", help="A named set, or annotations in COCO's format.")]
 ByEvaluator = Annotated[str, typer.Option("--evaluator", help="pycocotools (the judge), or hotcoco: sooner.")]
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def compare(
     results: Results,
-    annotations: Truth,
+    data: Truth,
     margin: Annotated[float, typer.Option(help="An AP difference that nobody minds, in points.", min=0)] = 0.5,
     format: Annotated[str, typer.Option(help="text, markdown or latex.")] = "text",
     figure: Annotated[Path | None, typer.Option(help="Draw the kinds of errors of every file (.png or .svg).")] = None,
@@ -28,13 +29,14 @@ def compare(
 ) -> None:
     """Compare results files on the same people: AP with intervals, paired differences, equivalence, kinds of errors.
 
-    Example: sharpose compare mine.json theirs.json --annotations person_keypoints_val2017.json
+    Example: sharpose compare mine.json theirs.json --data person_keypoints_val2017.json
     """
+    from sharpose.data.locate import annotations_of
     from sharpose.evaluation.compare import compare as compare_files
 
     if format not in STYLES:
         raise InputError(f"--format {format!r} does not work: it must be one of {', '.join(STYLES)}")
-    done = compare_files(results, annotations, margin=margin / 100, evaluator=evaluator)  # type: ignore[arg-type]
+    done = compare_files(results, annotations_of(data), margin=margin / 100, evaluator=evaluator)  # type: ignore[arg-type]
     facts = done.facts
     if figure is not None:
         draw_errors(facts["files"], figure)
@@ -45,20 +47,21 @@ def compare(
     show(facts, as_json, "\n\n".join(parts))
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def protocol(
     results: Annotated[Path, typer.Argument(help="A results file in COCO's keypoint format.")],
-    annotations: Truth,
+    data: Truth,
     evaluator: ByEvaluator = "pycocotools",
     as_json: Json = False,
 ) -> None:
     """How far one results file moves by choices that papers seldom name: score rule, OKS-NMS, area rule.
 
-    Example: sharpose protocol results.json --annotations person_keypoints_val2017.json
+    Example: sharpose protocol results.json --data person_keypoints_val2017.json
     """
+    from sharpose.data.locate import annotations_of
     from sharpose.evaluation.compare import protocol_effects
 
-    effects = protocol_effects(results, annotations, evaluator=evaluator)  # type: ignore[arg-type]
+    effects = protocol_effects(results, annotations_of(data), evaluator=evaluator)  # type: ignore[arg-type]
     base = effects["as given"].ap
     rows = []
     for name, metrics in effects.items():

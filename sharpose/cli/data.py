@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Category, Json, data_app, show
+from sharpose.cli.app import PEOPLE, Category, Json, data_app, show
 
 
 @data_app.command()
@@ -72,7 +72,7 @@ def mannequin(
 @data_app.command()
 def describe(
     data: Annotated[
-        list[str], typer.Argument(help="Named sets (mannequin2-val), or files in COCO's or MPII's layout.")
+        list[str], typer.Argument(help="Named sets (mannequin2-val), files in COCO's or MPII's layout, or folders.")
     ],
     as_json: Json = False,
 ) -> None:
@@ -83,16 +83,16 @@ def describe(
     from dataclasses import replace
 
     from sharpose.data.describe import describe, table
-    from sharpose.data.locate import find_data, is_named
+    from sharpose.data.locate import annotations_of
 
-    files = [find_data(name, None).annotations if is_named(name) else Path(name) for name in data]
+    files = [annotations_of(name) for name in data]
     found = [replace(describe(path), name=name) for path, name in zip(files, data, strict=True)]
     show([one.facts() for one in found], as_json, table(found))
 
 
 @data_app.command()
 def doctor(
-    annotations: Annotated[Path, typer.Argument(help="A keypoint annotations file in COCO's or MPII's format.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help=PEOPLE)],
     images: Annotated[Path | None, typer.Option(help="Folder of the images; every one is decoded.")] = None,
     detections: Annotated[Path | None, typer.Option(help="A detections file that should belong to them.")] = None,
     category: Category = None,
@@ -132,10 +132,13 @@ def doctor(
     Example: sharpose data doctor person_keypoints_val2017.json --images val2017
     """  # noqa: D301, as click takes the backspace itself for a paragraph not to be wrapped
     from sharpose.data.doctor import examine
+    from sharpose.data.locate import find_data, is_file
     from sharpose.runtime.progress import Reporter
 
+    source = None if is_file(data) else find_data(data, images)
+    annotations, pictures = (Path(data), images) if source is None else (source.annotations, source.images)
     with Reporter("Looking at images", 1) as report:
-        found = examine(annotations, images, detections, report.progress, category)
+        found = examine(annotations, pictures, detections, report.progress, category)
     show({"healthy": found.healthy, **vars(found)}, as_json, "\n".join(found.lines))
     if not found.healthy:
         raise typer.Exit(1)

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from sharpose.cli.app import Device, Json, Settings, Tier, Weights, app, harness, parse_settings, show
+from sharpose.cli.listing import USE
 from sharpose.runtime.errors import InputError
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def export(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="A model, with --onnx.")] = None,
     onnx: Annotated[Path | None, typer.Option(help="A new folder for the model's ONNX graphs.")] = None,

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from sharpose.cli.app import Device, Json, app, harness, show
+from sharpose.cli.listing import TABLES
 from sharpose.runtime.errors import InputError
 
 
-@app.command("choose-threshold")
+@app.command("choose-threshold", rich_help_panel=TABLES)
 def choose_threshold(
     budget: Annotated[str | None, typer.Option(help="Expected multiply-adds per person, e.g. 12G.")] = None,
     max_ap_loss: Annotated[
@@ -55,7 +56,7 @@ def choose_threshold(
     show(facts, as_json, "\n".join(lines))
 
 
-@app.command("choose-operating-point")
+@app.command("choose-operating-point", rich_help_panel=TABLES)
 def choose_operating_point(
     latency_ms: Annotated[float, typer.Option(help="Expected milliseconds per person, at most.")],
     model: Annotated[

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sharpose.cli.app import Json, Settings, app, harness, in_checkout, parse_settings, show
+from sharpose.cli.listing import USE
 from sharpose.runtime.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
     from sharpose.models.layers.cost import Cost
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def models(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="The models of the paper's tables, as Markdown.")
@@ -133,7 +134,7 @@ def conformance(
         raise typer.Exit(1)
 
 
-@app.command("import")
+@app.command("import", rich_help_panel=USE)
 def import_(
     file: Annotated[str, typer.Argument(help="A .safetensors or PyTorch file, or timm:NAME.")],
     model: Annotated[str, typer.Option("--as", help="Which of our models it is to be.")],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sharpose.cli.app import Backend, Json, Settings, Weights, app, parse_settings, show
+from sharpose.cli.listing import USE
 from sharpose.runtime.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ MANY = 10
 """Lines about single people, and names of pictures, are printed up to here."""
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def predict(
     inputs: Annotated[list[str], typer.Argument(metavar="IMAGE|VIDEO|FOLDER|URL|CAMERA…")],
     model: Annotated[str, typer.Option(help="A model that `sharpose models` lists, or its weights; see below.")] = "",
@@ -171,7 +172,7 @@ def machine_lines(pose: Pose, source: str) -> Iterator[str]:
     yield pose.spent.line
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def push(
     weights: Annotated[str, typer.Argument(help="A .safetensors file with its manifest, or a name of weights.")],
     repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The hub repository; made where it is new.")],

@@ -9,10 +9,11 @@ import typer
 
 from sharpose.cli.app import Device, Json, Tier, app, harness
 from sharpose.cli.app import show as print_result
+from sharpose.cli.listing import TABLES
 from sharpose.cli.tables import Coco, Measures
 
 
-@app.command(name="show")
+@app.command(name="show", rich_help_panel=TABLES)
 def show_origin(
     cell: Annotated[str, typer.Argument(metavar="TABLE:ROW[:COLUMN]|RUN_ID", help="A cell, or a record's run id.")],
     tier: Tier = "nano",
@@ -52,7 +53,7 @@ def origins_of(name: str, tier: str, device: str, coco: Path | None) -> list[Any
     return [telling.origin(places[0], record, loaded, None, places[1:])]
 
 
-@app.command()
+@app.command(rich_help_panel=TABLES)
 def verify(
     what: Annotated[str, typer.Argument(metavar="RUN_ID|TABLE|TABLE:ROW[:COLUMN]", help="What is to be checked.")],
     tier: Tier = "nano",

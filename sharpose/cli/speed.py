@@ -120,8 +120,7 @@ def accuracies(wanted: dict[str, Variant], data: str, images: Path | None, devic
     from sharpose.evaluation.evaluate import assess
     from sharpose.evaluation.request import EvaluationRequest, People
 
-    named = {"data": data} if images is None else {"annotations": Path(data), "images": images}
-    people, found = People(**named), dict[tuple[Any, ...], dict[str, Any]]()  # type: ignore[arg-type]
+    people, found = People(data=data, images=images), dict[tuple[Any, ...], dict[str, Any]]()
     for one in (variant for variant in wanted.values() if variant.weights is not None):
         if (key := accuracy_key(one)) in found:
             continue

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from sharpose.cli.app import Category, Device, Json, Settings, app, parse_settings, show
+from sharpose.cli.listing import TRAIN
 from sharpose.runtime.errors import InputError
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def submit(
     name: Annotated[str, typer.Option(help="The algorithm's name, part of the file's.")],
     out: Annotated[Path, typer.Option(help="Folder for the zip file.")],
@@ -63,7 +64,7 @@ def submit(
         from sharpose.evaluation.evaluate import predict_unlabelled
         from sharpose.evaluation.request import EvaluationRequest, People
 
-        people = People(annotations=image_info, images=images, boxes=str(boxes), category=category)
+        people = People(data=str(image_info), images=images, boxes=str(boxes), category=category)
         rows = predict_unlabelled(EvaluationRequest(people=people, **asked))
     made = write_submission(rows, load_pose_file(image_info), name, out)
     lines = [f"{made.path}: {made.results} results, {made.images_without_results} of {made.images} images without any"]
@@ -84,7 +85,7 @@ def submit_blind(data: str, name: str, out: Path, asked: dict[str, Any], as_json
     boxes = str(made.detections_file)
 
     def rows(info: Path) -> list[dict[str, Any]]:
-        people = People(annotations=info, images=made.images_folder, boxes=boxes)
+        people = People(data=str(info), images=made.images_folder, boxes=boxes)
         return predict_unlabelled(EvaluationRequest(people=people, **asked))
 
     judged = judge_blind(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sharpose.cli.app import Device, Json, Tier, app, harness, parse_settings, show
+from sharpose.cli.listing import TABLES
 from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.runtime.progress import say
 
@@ -18,7 +20,7 @@ Measures = Annotated[
 Coco = Annotated[Path | None, typer.Option(help="The COCO folder, for the paper tier (or SHARPOSE_COCO).")]
 
 
-@app.command()
+@app.command(rich_help_panel=TABLES)
 def run(
     specs: Specs = None,
     tier: Tier = "nano",
@@ -52,7 +54,7 @@ def run(
         raise InputError("--slurm options need --launcher slurm")
     try:
         if launcher:
-            jobs = {"launcher": launcher, "at_once": at_once, "options": parse_settings(slurm)}
+            jobs = {"launcher": launcher, "at_once": at_once, "options": parse_settings(slurm, "--slurm")}
             summary = harness("experiments.run.launch").launch(specs or (), **how, **jobs)
         else:
             summary = running.run_specs(specs or (), **how)
@@ -74,7 +76,7 @@ def run(
         raise RunFailed(f"{len(summary.failures)} measurements failed; the first: {summary.failures[0]}")
 
 
-@app.command()
+@app.command(rich_help_panel=TABLES)
 def fill(
     specs: Specs = None,
     budget: Annotated[str, typer.Option(help="How long to measure: 90s, 25m, 1.5h.")] = "25m",
@@ -108,24 +110,24 @@ def fill(
         raise RunFailed(f"{len(filled.failures)} measurements failed; the first: {filled.failures[0].reason}")
 
 
-@app.command()
+@app.command(rich_help_panel=TABLES)
 def status(
     specs: Specs = None,
     tier: Tier = "nano",
     device: Device = "cpu",
     coco: Coco = None,
-    brief: Annotated[bool, typer.Option("--brief", help="The summary alone.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also a line for every cell.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Every cell of every table: stored, missing, or why it cannot be measured here; then how far each table is.
+    """How much of every table is stored, and why the rest cannot be measured here; with --all, cell by cell.
 
-    Example: sharpose status table6a
+    Example: sharpose status table6a --all
     """
     running = harness("experiments.run.run")
     cells = running.status(specs or (), tier=tier, device=device, coco=coco)
     room = max((len(cell.cell.name) for cell in cells), default=0)
-    lines = [] if brief else [f"{cell.state:8} {cell.cell.name:{room}} {where(cell)}" for cell in cells] + [""]
-    lines += map(str, running.standings(cells))
+    lines = [f"{cell.state:8} {cell.cell.name:{room}} {where(cell)}" for cell in cells] + [""] if every else []
+    lines += standing_lines(running.standings(cells), running.ORDER)
     lines += [
         "",
         *(f"{len(those):3} cell{'s' if len(those) > 1 else ' '} {reason}" for reason, those in running.reasons(cells)),
@@ -133,9 +135,22 @@ def status(
     counts = {state: sum(cell.state == state for cell in cells) for state in ("stored", "missing", "blocked")}
     lines.append(
         f"{len(cells)} cells: {counts['stored']} stored, {counts['missing']} missing (sharpose fill measures them), "
-        f"{counts['blocked']} cannot be measured here"
+        f"{counts['blocked']} cannot be measured here" + ("" if every else "; --all lists them")
     )
     show([cell.as_dict() for cell in cells], as_json, "\n".join(line.rstrip() for line in lines))
+
+
+def standing_lines(standings: list[Any], measures: Sequence[str]) -> list[str]:
+    """A line for every table: of each measure, how many of its cells are stored."""
+    stored: dict[str, dict[str, str]] = {}
+    for one in standings:
+        stored.setdefault(one.spec, {})[one.measure] = f"{one.stored} of {one.stored + one.missing + one.blocked}"
+    room = max(map(len, ["stored", *stored]))
+    rows = [
+        ["stored", *measures],
+        *([spec, *(cells.get(one, "") for one in measures)] for spec, cells in stored.items()),
+    ]
+    return [f"{spec:{room}}" + "".join(f"{cell:>13}" for cell in cells) for spec, *cells in rows]
 
 
 def where(status: Any) -> str:
@@ -143,7 +158,7 @@ def where(status: Any) -> str:
     return status.reason or ("" if status.record is None else "published" if status.record.published else "local")
 
 
-@app.command()
+@app.command(rich_help_panel=TABLES)
 def table(
     name: Annotated[str, typer.Argument(help="A table's number or name: 6, 6a, table6b; or all.")],
     format: Annotated[str, typer.Option(help="text, markdown, csv or latex.")] = "text",
@@ -176,7 +191,7 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
             say(f"raw numbers: {error}")
 
 
-@app.command()
+@app.command(rich_help_panel=TABLES)
 def figures(
     example: Annotated[
         bool, typer.Option("--example", help="First run the model on the people that figures and report show.")
@@ -196,7 +211,7 @@ def figures(
     show(paths, as_json, "\n".join(paths))
 
 
-@app.command()
+@app.command(rich_help_panel=TABLES)
 def report(
     out: Annotated[Path | None, typer.Option(help="The HTML file; default: results/report.html, or -TIER.")] = None,
     tier: Tier = "nano",
@@ -211,7 +226,7 @@ def report(
     show({"path": str(path), "bytes": size}, as_json, f"{path} ({size / 1e6:.1f} MB)")
 
 
-@app.command()
+@app.command(rich_help_panel=TABLES)
 def publish(
     run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID…", help="`all` publishes every local record.")],
     as_json: Json = False,

@@ -7,18 +7,17 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import Category, Deterministic, Json, Model, Settings, app, harness, parse_settings, show
+from sharpose.cli.app import PEOPLE, Category, Deterministic, Json, Model, Settings, app, harness, parse_settings, show
+from sharpose.cli.listing import TABLES, TRAIN
 from sharpose.runtime.errors import InputError, RunFailed
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def train(
     model: Model,
     data: Annotated[
         list[str],
-        typer.Option(
-            help="A named set (mannequin-train, photos-train), or annotations in COCO's or MPII's format; repeatable."
-        ),
+        typer.Option(help=f"{PEOPLE} Repeatable."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, and for the weights at the end.")],
     images: Annotated[
@@ -40,6 +39,9 @@ def train(
         list[str] | None, typer.Option(help="A named set on which AP and PCK are followed; repeatable.")
     ] = None,
     points: Annotated[int, typer.Option(min=1, help="How often, at the end and at halves of the way to it.")] = 5,
+    log_with: Annotated[
+        list[str] | None, typer.Option("--log-with", help="tensorboard, wandb, mlflow or trackio; repeatable.")
+    ] = None,
     by_name: Annotated[
         bool, typer.Option("--by-name", help="Match the data's keypoints with the model's by their names.")
     ] = False,
@@ -83,12 +85,33 @@ def train(
         by_name=by_name,
         category=category,
         deterministic=deterministic,
+        log_with=log_with or (),
     )
     facts = train_and_export(asked)
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
+def runs(
+    folder: Annotated[Path, typer.Argument(help="A folder of trainings, or one training, whose curves are drawn.")] = (
+        Path("runs")
+    ),
+    as_json: Json = False,
+) -> None:
+    """List trainings: running, stopped or done, their steps and loss, AP and PCK over the crops that they have seen.
+
+    Example: sharpose runs runs
+    """
+    from sharpose.training.runs import curve_lines, table_lines, trainings
+
+    found = trainings(folder)
+    lines = table_lines(found) if found else [f"{folder}: no training here"]
+    if len(found) == 1:
+        lines += curve_lines(found[0])
+    show([one.as_dict() for one in found], as_json, "\n".join(lines))
+
+
+@app.command(rich_help_panel=TABLES)
 def train_missing(
     tier: Annotated[str, typer.Option(help="The tier whose shared budget is meant.")] = "nano",
     budget: Annotated[str, typer.Option(help="Time to spend in all: 90s, 60m, 1.5h.")] = "60m",

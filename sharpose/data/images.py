@@ -74,6 +74,24 @@ def read_image(
         raise InputError(f"{path}: cannot be decoded ({first_line(error)}); fetch the file again") from None
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height by the file's header, of a picture that is stored upright. InputError names the file.
+
+    Shares of a picture mean the upright one, so one that EXIF data turn has to be stored so.
+    """
+    check_regular(path, "the picture")
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            turned, size = _orientation(image), image.size
+    # damaged files stumble in many ways
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a picture ({first_line(error)}); fetch the file again") from None
+    if turned != 1:
+        raise InputError(f"{path}: its EXIF orientation turns it; store the pictures upright")
+    return size
+
+
 def _opened(path: Path) -> Image.Image:
     try:
         image = Image.open(path, formats=FORMATS)

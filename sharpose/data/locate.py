@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sharpose.data.cache import MPII_SETS, NAMED_SETS, MannequinSet, ensure_mpii, ensure_named
+from sharpose.data.folders import converted, is_folder
 from sharpose.data.labels import LabelRule
 from sharpose.data.photos import PHOTO_SETS, photos_folder
 from sharpose.runtime.errors import InputError
@@ -35,6 +36,11 @@ def is_named(data: str) -> bool:
     return data in NAMED_SETS or data in MPII_SETS or data in PHOTO_SETS
 
 
+def is_file(data: str) -> bool:
+    """Whether an annotations file is meant, whose pictures lie elsewhere; also one that is not there."""
+    return not is_named(data) and not is_folder(data)
+
+
 def find_data(data: str, images: Path | None) -> Source:
     """The one source behind a name or the user's own annotations. Raises InputError where there is none, or several."""
     sources = find_sources(data, images)
@@ -55,12 +61,20 @@ def find_sources(data: str, images: Path | None) -> list[Source]:
         return [Source(data, made.annotations_file, made.images_folder, digests)]
     if data in PHOTO_SETS:
         return photographs(data)
+    if is_folder(data):
+        annotations, pictures = converted(data)
+        return [Source(data, annotations, pictures, {"annotations_sha256": sha256_of(annotations)})]
     if not Path(data).is_file():
         sets = ", ".join([*NAMED_SETS, *MPII_SETS, *PHOTO_SETS])
-        raise InputError(f"{data}: neither a named set ({sets}) nor an annotations file")
+        raise InputError(f"{data}: neither a named set ({sets}) nor an annotations file nor a folder")
     if images is None:
         raise InputError(f"{data}: say where its images are with --images FOLDER")
     return [Source(Path(data).name, Path(data), images, {"annotations_sha256": sha256_of(Path(data))})]
+
+
+def annotations_of(data: str) -> Path:
+    """The annotations file behind a name, a folder or a path, where no image is wanted."""
+    return Path(data) if is_file(data) else find_data(data, None).annotations
 
 
 def find_all(data: Sequence[str], images: Sequence[Path]) -> list[Source]:
@@ -68,7 +82,7 @@ def find_all(data: Sequence[str], images: Sequence[Path]) -> list[Source]:
 
     Raises InputError where folders and files do not go together.
     """
-    files = [name for name in data if not is_named(name)]
+    files = [name for name in data if is_file(name)]
     if len(images) > len(files):
         raise InputError(f"--images {images[-1]}: there are {len(images)} folders for {len(files)} annotations files")
     folders = dict(zip(files, images, strict=False))

@@ -114,7 +114,7 @@ def open_people(people: People, network: Network, *, labelled: bool = True) -> t
 
     Raises InputError where they do not fit the network, and where nobody is `labelled`.
     """
-    source, keypoints = find_data(people.named, people.images), network.model.config.num_keypoints
+    source, keypoints = find_data(people.data, people.images), network.model.config.num_keypoints
     layout = wanted_layout(keypoints) if people.by_name else None
     how: dict[str, Any] = {**network.crops, "boxes": people.boxes, "by_name": layout, "category": people.category}
     dataset = CocoTopDown(source.annotations, source.images, **how)

@@ -10,32 +10,24 @@ from typing import Any
 from sharpose.evaluation.metrics.evaluators import Evaluator
 from sharpose.evaluation.metrics.postprocess import PROTOCOL, Cleaning
 from sharpose.inference.heatmap_file import Reading
-from sharpose.runtime.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """Who is judged. Give `data`, a named set, or `annotations` (COCO's or MPII's layout) with `images`.
+    """Who is judged.
 
-    boxes: `ground-truth`, or a detections file. by_name: match the file's keypoints with the model's by their names.
-    ground_truth: MPII's, where it does not lie beside the annotations. category: the keypoint category's name, where it
-    is not person, or not alone.
+    data: a named set, a folder of YOLO-pose or FiftyOne, or an annotations file (COCO's or MPII's layout) with the
+    folder of its `images`. boxes: `ground-truth`, or a detections file. by_name: match the file's keypoints with the
+    model's by their names. ground_truth: MPII's, where it does not lie beside the annotations. category: the keypoint
+    category's name, where it is not person, or not alone.
     """
 
-    data: str | None = None
-    annotations: Path | None = None
+    data: str
     images: Path | None = None
     boxes: str = "ground-truth"
     by_name: bool = False
     ground_truth: Path | None = None
     category: str | None = None
-
-    @property
-    def named(self) -> str:
-        """The set's name or the annotations' path. Raises InputError where there is neither, or both."""
-        if (self.data is None) == (self.annotations is None):
-            raise InputError("give either --annotations FILE with --images DIR, or --data NAME")
-        return self.data or str(self.annotations)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ SPELLED = str.maketrans(
         **dict.fromkeys("─━–—−‐‑", "-"), "│": "|", "…": "...", "×": "x", "·": "*", "±": "+/-", "→": "->", "≤": "<=",
         "≥": ">=", "≈": "~", "†": "+", "‡": "++", "“": '"', "”": '"', "’": "'", "‘": "'", "α": "alpha", "Δ": "delta ",
         **{mark: f"^{digit}" for digit, mark in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+        **dict(zip("▁▂▃▄▅▆▇█●", "_.,-=+*#o", strict=True)),
         "σ": "sigma", "ρ": "rho", "λ": "lambda", "°": " deg",
     }
 )  # fmt: skip

@@ -24,6 +24,20 @@ class PlainLoader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Refuse a key that is there twice, of which YAML's own reader keeps the last."""
+        seen: dict[str, Any] = {}
+        for key, _ in node.value:
+            if (name := f"{key.tag} {key.value}") in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark)
+            seen[name] = key
+        return super().construct_mapping(node, deep)
+
+
+def option_value(value: Any) -> Any:
+    """Return an option's value as it is meant: `none`, which YAML takes for a word, is nothing, as `null` is."""
+    return None if isinstance(value, str) and value.lower() == "none" else value
+
 
 def plain_yaml(text: str) -> Any:
     """Return the value of YAML text. Raises one of ERRORS."""

@@ -33,6 +33,7 @@ from sharpose.training.optim import make_optimizer
 from sharpose.training.order import ByEpoch, TrainingOrder
 from sharpose.training.recipe import Recipe
 from sharpose.training.request import How
+from sharpose.training.tracking import tracked, tracking
 from sharpose.weights.starting import read_start, start_from
 
 
@@ -81,6 +82,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         cpu=run.device == "cpu" or not torch.cuda.is_available(),
         mixed_precision=run.precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        **tracking(run.log_with, run.folder),
     )
     torch.manual_seed(run.seed)
     model = create_model(run.model_name, **run.recipe.model_options)
@@ -99,7 +101,8 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     if batch % world:
         raise InputError(f"batch_size = {batch} does not work: it must be a multiple of the {world} processes")
     mine = prepared(run.folder, model) if accelerator.is_main_process else contextlib.nullcontext()
-    with mine:
+    facts = {"model": run.model_name, "seed": run.seed, **run.recipe.model_dump(mode="json")}
+    with mine, tracked(accelerator, run.folder, facts):
         # nobody may read the folder while the first process still clears it
         accelerator.wait_for_everyone()
         state = resume(run, model, optimizer)
@@ -132,6 +135,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
             deadline=run.deadline,
             validation=run.validation,
             validate_at=frozenset(math.ceil(total / 2**halved) for halved in range(run.points)),
+            track=accelerator.log,
         ).run(loader)
     return model, state
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from sharpose.training.divergence import Watch
 from sharpose.training.optim import learning_rate, set_learning_rate
 from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
+from sharpose.training.tracking import EVERY
 
 LOG_EVERY = 100
 
@@ -101,6 +102,8 @@ class Loop:
     validation: Judge | None = None
     validate_at: frozenset[int] = frozenset()
     """Steps after which the model is judged on people that it does not learn from."""
+    track: Callable[[dict[str, float], int], None] = lambda values, step: None
+    """Takes figures by their names, and the step that they belong to."""
     stepping: bool = False
     """Whether the weights are those of no step: the optimiser is at work."""
 
@@ -166,9 +169,12 @@ class Loop:
         self.stepping = True
         self.optimizer.step()
         if state.step % LOG_EVERY == 0 or state.step == self.stop - 1:
-            self.log(means, rate, report)
+            self.log(means, rate)
+        if state.step % EVERY == 0 or state.step == self.stop - 1:
+            self.track({**means, "lr": rate}, state.step)
         state.step += 1
         self.stepping = False
+        report.at(state.step, self.so_far(means, rate))
 
     def validate(self, report: Reporter) -> None:
         """At the steps for that, add a row to the curve: what was seen so far, and how good the model is now.
@@ -185,7 +191,9 @@ class Loop:
             self.save()
             raise self.stopped() from stop
         state.curve.append({"step": state.step, "crops": state.step * self.recipe.batch_size, **figures})
-        report.at(state.step, " ".join(f"{name} {value:.3f}" for name, value in figures.items() if value is not None))
+        known = {name: value for name, value in figures.items() if value is not None}
+        self.track(known, state.step)
+        report.at(state.step, figures_text(known))
 
     @property
     def judged(self) -> set[float | None]:
@@ -207,15 +215,20 @@ class Loop:
                 f"{self.watch.factor:g} times its median); {kept}. Lower learning_rate, or raise divergence_steps"
             )
 
-    def log(self, means: Mapping[str, float], rate: float, report: Reporter) -> None:
-        """Note and print means of the losses since the last line, the learning rate, and images per second."""
+    def so_far(self, means: Mapping[str, float], rate: float) -> str:
+        """Return how the run stands: losses and learning rate of this step, and the last AP and PCK."""
+        losses = " ".join(f"{name} {value:.2e}" for name, value in means.items())
+        judged = figures_text(self.state.curve[-1]) if self.state.curve else ""
+        speed = f"{self.state.log[-1]['images_per_s']:.0f} images/s" if self.state.log else ""
+        return " ".join(filter(None, (losses, f"lr {rate:.1e}", judged, speed)))
+
+    def log(self, means: Mapping[str, float], rate: float) -> None:
+        """Note means of the losses since the last row, the learning rate, and images per second, for the manifest."""
         now = time.monotonic()
         steps = LOG_EVERY if self.state.step > self.first else 1
         speed = steps * self.recipe.batch_size / (now - self.logged)
         self.logged = now
         self.state.log.append({"step": self.state.step, "lr": rate, "images_per_s": speed, **means})
-        parts = " ".join(f"{name} {value:.2e}" for name, value in means.items())
-        report.at(self.state.step, f"{parts} lr {rate:.1e} {speed:.0f} images/s")
 
     def take_turn(self, asked: bool) -> None:
         """Between two steps: save where it is time to, and stop where a signal asked for it.
@@ -257,8 +270,19 @@ class Loop:
         if self.accelerator.is_main_process:
             state.wall_s, state.cpu_s = time.monotonic() - self.began, cpu_seconds() - self.cpu_began
             inner = getattr(self.optimizer, "optimizer", self.optimizer)
-            save_checkpoint(self.folder, self.model, inner, {**asdict(state), "identity": dict(self.identity)})
+            facts = {"identity": dict(self.identity), "stop": self.stop}
+            save_checkpoint(self.folder, self.model, inner, {**asdict(state), **facts})
         self.saved_at = state.step
+
+
+def figures_text(figures: Mapping[str, float | None]) -> str:
+    """AP and PCK by the names of their people, in percent."""
+    named = {key.rpartition("_"): value for key, value in figures.items() if value is not None}
+    return " ".join(
+        f"{people} {kind.upper()} {100 * value:.1f}"
+        for (people, _, kind), value in named.items()
+        if kind in ("ap", "pck")
+    )
 
 
 def cpu_seconds() -> float:

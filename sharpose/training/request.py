@@ -20,7 +20,7 @@ class How:
 
     precision: no, bf16 or fp16. device: cpu or cuda; None: cuda where there is one. deadline: the time.monotonic() at
     which to stop with a checkpoint. max_steps: stop there, though the schedule is longer. points: how often to
-    validate: at the end, at half of it, at a quarter, and so on.
+    validate: at the end, at half of it, at a quarter, and so on. log_with: trackers that follow it.
     """
 
     seed: int = 0
@@ -33,6 +33,7 @@ class How:
     compiled: bool = False
     deterministic: bool = False
     checkpoint_every_s: float = 240.0
+    log_with: Sequence[str] = ()
 
     @property
     def how(self) -> dict[str, Any]:

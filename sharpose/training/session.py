@@ -29,6 +29,7 @@ from sharpose.runtime.files import sha256_of
 from sharpose.training.engine import Run, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 from sharpose.training.request import TrainingRequest
+from sharpose.training.tracking import check_trackers
 from sharpose.weights.files import check_manifest_place, recorded_digest, save_weights
 from sharpose.weights.starting import find_start, read_start, start_from
 
@@ -40,6 +41,7 @@ def train_and_export(asked: TrainingRequest) -> dict[str, Any]:
 
     Returns the manifest with the path of the weights. Raises InputError for anything that does not go together.
     """
+    check_trackers(asked.log_with)
     recipe = chosen_recipe(asked.model, asked.recipe, asked.changes)
     if recipe.starts_from and asked.init is None and not asked.from_scratch:
         raise InputError(

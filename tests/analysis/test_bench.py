@@ -126,8 +126,9 @@ def test_figure(store: Store) -> None:
     save(store, PEER, "a", [100, 100, 100])
     save(store, OURS, "a", [50, 50, 50], operators={"products": 0.75, "attention": 0.25})
     speeds, kinds, _ = bench_tables(store=store)
-    figure = bench(speeds.frame, kinds.frame)
-    bars, points, shares = figure.axes
+    drawn = dict(bench(speeds.frame, kinds.frame))
+    assert list(drawn) == ["bench", "bench-roof", "bench-operators"]
+    bars, points, shares = (figure.axes[0] for figure in drawn.values())
     assert [patch.get_width() for patch in bars.patches] == [2.0]
     assert sum(len(line.get_xdata()) for line in points.lines) - 200 == 2  # but for the roof
     assert [patch.get_width() for patch in shares.patches] == [75, 25]

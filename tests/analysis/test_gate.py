@@ -276,7 +276,11 @@ def test_figures_show_the_numbers_of_the_frame(people, frame):
     assert right.lines[1].get_ydata().tolist() == shown[0].calibration.bins["true"].tolist()
     _, axis = plt.subplots()
     drawings.frontier(shown, axis, "nano")
-    assert {text.get_text() for text in axis.texts} >= {"α = 0.3", "0.4"}
+    assert {text.get_text() for text in axis.get_legend().get_texts()} >= {"α = 0.3", "α = 0.4"}
+    lines = axis.lines[1:]
+    assert (
+        len({line.get_marker() for line in lines}) == len({str(line.get_linestyle()) for line in lines}) == len(lines)
+    )
     plt.close("all")
 
 

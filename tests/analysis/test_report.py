@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.figures.captions import CAPTIONS
 from analysis.report import report as module
+from analysis.report.opening import opening
 from analysis.report.report import embedded, gallery, report, save_report
 from analysis.tables.tables import build_tables
 from results.store import Store, StoreError
@@ -33,6 +35,35 @@ def html(path) -> str:
 @pytest.fixture(scope="module")
 def data(html) -> dict:
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
+
+
+def test_it_opens_with_findings_limits_and_where_it_is_from(html):
+    header = html[: html.index('id="frontier"')]
+    for said in ("a third of the patches is enough", "equivalent within 0.5", "No number here is a COCO AP"):
+        assert said in header
+    assert re.search(r"Made on \d{4}-\d\d-\d\d from commit [0-9a-f]{10}( with changes)?\.", header)
+    assert "An, Zhao, Gong, Wang, Wang, Yang: SHaRPose" in header and "doi:10.1609/aaai.v38i2.27826" in header
+    assert not re.search(r"\]\(|\*\*", header)
+
+
+def test_without_findings_it_says_which_file_lacks_them(tmp_path):
+    (tmp_path / "README.md").write_text("# mine\n")
+    with pytest.raises(StoreError, match=r"README.md: the table under 'What holds, and what does not'"):
+        opening(tmp_path / "README.md")
+
+
+def test_tables_are_folded_and_their_caveats_stand_with_them(html):
+    articles = re.findall(r'<article id="(\w[\w-]*)">\s*<details( open)?>', html)
+    assert len(articles) == html.count("<article ") > 20
+    assert [name for name, unfolded in articles if unfolded] == ["table6a"]
+    article = re.search(r'<article id="table6a">.*?</article>', html, re.DOTALL)[0]
+    # inside what is unfolded nothing is folded away once more
+    assert article.count("<details") == 1 and '<ul class="notes"' in article
+
+
+def test_every_figure_has_a_caption():
+    drawn = {path.stem for path in (module.FIGURES).glob("*.svg")}
+    assert drawn and drawn <= set(CAPTIONS)
 
 
 def test_nothing_is_fetched(html):
@@ -108,7 +139,7 @@ def test_a_tier_has_its_own_titles_figures_and_file(tmp_path, monkeypatch):
     assert path == tmp_path / "report-photos.html"
     text = path.read_text()
     assert "Table 3: photographs (photos tier: nothing trained yet)" in text
-    assert re.findall("<figcaption>(.*?)</figcaption>", text) == [module.EXAMPLE_CAPTIONS["curves"]]
+    assert re.findall("<figcaption>(.*?)</figcaption>", text) == [CAPTIONS["curves"]]
 
 
 def test_html_of_labels_is_escaped(monkeypatch):
@@ -228,6 +259,29 @@ def test_the_frontier_has_points_with_tips_and_follows_its_choices(page, data):
     assert "AP, paper" in page.find_element("id", "tip").text
     page.execute_script("document.getElementById('frontier-table').value = 'table3'; drawFrontier()")
     assert page.execute_script(count) == 13
+
+
+def test_names_of_points_are_ten_at_most_and_the_rest_show_when_touched(page, data):
+    page.execute_script("document.getElementById('frontier-y').value = 'ap'")
+    page.execute_script("document.getElementById('frontier-table').value = 'frontier'; drawFrontier()")
+    points = page.execute_script("return document.querySelectorAll('#frontier .point').length")
+    names = page.execute_script("return document.querySelectorAll('#frontier .point text').length")
+    assert points > 20 and 1 <= names <= 10
+
+
+def test_the_page_is_short_and_a_link_opens_its_table(page):
+    assert page.execute_script("return document.documentElement.scrollHeight") < 9000
+    page.execute_script("location.hash = '#table3'")
+    wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+    wait(page, 5).until(lambda one: one.execute_script("return document.querySelector('#table3 details').open"))
+
+
+def test_a_figure_grows_when_it_is_pressed(page):
+    button = page.find_element("css selector", "figure button")
+    page.execute_script("arguments[0].scrollIntoView()", button)
+    width = button.size["width"]
+    button.click()
+    assert button.get_attribute("aria-expanded") == "true" and button.size["width"] > 1.5 * width
 
 
 def test_a_phone_scrolls_down_only(page):

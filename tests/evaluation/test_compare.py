@@ -99,7 +99,7 @@ def test_the_score_rule_alone_moves_ap(truth: Path, tmp_path: Path) -> None:
 
 def test_the_commands_print_tables_and_json(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [str(write(tmp_path / f"{name}.json", results(truth, noise))) for name, noise in (("a", 2), ("b_c", 3))]
-    on = ("--annotations", str(truth))
+    on = ("--data", str(truth))
     code, out, _ = call(capsys, "compare", *files, *on, "--format", "latex", "--figure", str(tmp_path / "f.png"))
     assert code == 0 and r"b\_c.json" in out and r"\toprule" in out
     assert (tmp_path / "f.png").stat().st_size > 1000

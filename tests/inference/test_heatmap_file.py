@@ -135,7 +135,7 @@ def test_files_that_are_no_network(tmp_path):
 
 def test_the_command_line_tells_the_file_and_how_it_was_read(tmp_path, capsys):
     people, path = write_people(tmp_path), write_onnx(tmp_path / "a.onnx")
-    data = ["--annotations", str(people), "--images", str(tmp_path)]
+    data = ["--data", str(people), "--images", str(tmp_path)]
     code, out, _ = call(
         capsys, "evaluate", "--onnx", str(path), *data, "--normalise", "0-1", "--padding", "1.5", "--json"
     )

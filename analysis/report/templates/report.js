@@ -55,6 +55,26 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
+/* Tables that are folded away open when they are asked for. */
+
+for (const button of document.querySelectorAll("[data-open]"))
+  button.addEventListener("click", () => {
+    for (const table of document.querySelectorAll("#tables details")) table.open = button.dataset.open === "true";
+  });
+
+function openTarget() {
+  const target = location.hash.length > 1 ? at(decodeURIComponent(location.hash.slice(1))) : null;
+  const folded = target?.matches("article") ? target.querySelector("details") : null;
+  if (folded) { folded.open = true; target.scrollIntoView(); }
+}
+addEventListener("hashchange", openTarget);
+openTarget();
+
+for (const button of document.querySelectorAll("figure button"))
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-expanded", button.parentNode.classList.toggle("large"));
+  });
+
 /* How a number was made. */
 
 function show(value) {
@@ -167,6 +187,7 @@ function drawFrontier() {
 }
 
 /* Labels of the front come first; one that finds no free place beside its point stays in its tip alone. */
+const MOST_LABELS = 10;
 const PLACES = [[9, -8, "start"], [-9, -8, "end"], [9, 17, "start"], [-9, 17, "end"]];
 
 function placeLabels(marks, frame) {
@@ -174,13 +195,14 @@ function placeLabels(marks, frame) {
   const free = (box) => box.left >= frame.left && box.right <= frame.right
     && !taken.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
   const order = [...marks.filter((mark) => mark.matches(".unbeaten")), ...marks.filter((mark) => !mark.matches(".unbeaten"))];
+  let written = 0;
   for (const mark of order) {
     const label = mark.querySelector("text"), [cx, cy] = ["cx", "cy"].map((key) => Number(mark.querySelector("circle").getAttribute(key)));
-    const found = PLACES.some(([dx, dy, anchor]) => {
+    const found = written < MOST_LABELS && PLACES.some(([dx, dy, anchor]) => {
       for (const [key, value] of [["x", cx + dx], ["y", cy + dy], ["text-anchor", anchor]]) label.setAttribute(key, value);
       return free(label.getBoundingClientRect());
     });
-    if (found) taken.push(label.getBoundingClientRect());
+    if (found) { taken.push(label.getBoundingClientRect()); written += 1; }
     else label.remove();
   }
 }

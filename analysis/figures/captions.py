@@ -1,0 +1,36 @@
+"""What every figure shows, in words, wherever it is shown."""
+
+from __future__ import annotations
+
+CAPTIONS = {
+    "concept": "The method on one person: a coarse look at every patch, how much the keypoints attend to each, a "
+    "fine look at those of most attention, keypoints. A person whose predicted quality is high enough "
+    "leaves before the fine look.",
+    "figure2": "Figure 2: one person's heatmaps after every block of ViTPose, and how far the keypoints are off there.",
+    "figure5": "Figure 5: people, what their keypoints attend to, the patches selected for a fine look, and "
+    "those that one map for everybody selects. Above each: the predicted quality, and the true OKS of "
+    "the coarse answer → of the fine one (0.76 → 0.93 is a gain of 0.17).",
+    "figure6": "Figure 6: the quality threshold. Left: AP, AP50 and AP75 (lines) and who leaves early (bars); "
+    "middle: AP over expected cost, beside as many exits at random and by the true gain; right: true "
+    "over predicted quality.",
+    "gates": "Two gates on the same answers, by predicted quality and by predicted gain: thresholds, what "
+    "exits cost, and how right the prediction is.",
+    "frontier": "AP over expected cost: a line per α, a point per quality threshold; the grey steps are the "
+    "points that no other one beats.",
+    "curves": "Learning curves: accuracy, with flip test, over the crops that every training had seen.",
+    "semantics": "Every switch between the paper's text and its release alone, and all together: AP with its 95 % "
+    "interval; beside it cost and who was refined.",
+    "schedules": "Tokens that enter every block, system by system; SHaRPose's second dozen of blocks is its fine "
+    "stage.",
+    "counters": "Counts of multiply-adds against torch's: products agree, norms and resizing come on top.",
+    "batch": "Images per second over the number of people in a call.",
+    "exits": "Images per second over the share of people who are refined, measured, and as both ends alone foretell.",
+    "table6a": "Table 6a: AP with its 95 % interval over cost, a point per α, SHaRPose-Base 256×192.",
+    "table6b": "Table 6b: AP with its 95 % interval over cost, a point per α, SHaRPose-Base 384×288.",
+    "bench": "How many times as fast a row is as the one below the ÷, timed interleaved; the orange mark is "
+    "what was aimed at.",
+    "bench-roof": "Multiply-adds a second over multiply-adds per byte, under what the machine's own products and "
+    "copies allow.",
+    "bench-operators": "Where the time of a call goes, by kind of operator.",
+}
+"""By the name of a figure's file."""

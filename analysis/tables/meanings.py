@@ -1,0 +1,172 @@
+"""What every column means, of specs and of CSV files: `python -m analysis.tables.meanings` writes docs/columns.md."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+from analysis.tables.columns import AMOUNTS, SCORES
+from experiments.spec.spec import Column
+from results.store import ROOT, write
+
+PAGE = ROOT.parent / "docs" / "columns.md"
+
+ASKED: dict[Column, tuple[str, str]] = {
+    **{name: ("accuracy", f"{title} in percent, with its 95 % interval") for name, title in SCORES.items()},  # type: ignore[misc]
+    "ap_seeds": ("accuracy of `seeds`", "AP over several trainings: mean, and how far they are apart"),
+    "refined": ("accuracy", "share of people who were looked at again, finely"),
+    "kept": ("accuracy", "patches that are refined of such a person, on average"),
+    "params": ("cost", "parameters, in millions, and the difference from the paper's"),
+    "gflops": ("cost", "multiply-adds of a fully refined person, in 1e9, and the difference from the paper's"),
+    "gflops_expected": ("accuracy and cost", "multiply-adds of a person on average, by who was refined and how much"),
+    "batch_size": ("throughput", "people in a call"),
+    "refine_rate": ("throughput", "share of a call's people who are refined, as the row asks for"),
+    "images_per_s": ("throughput", "people a second on one device, beside the paper's FPS"),
+    "speed": ("throughput", "speed relative to the row named by `compare_with`, beside the paper's"),
+}
+"""By a spec's column: the measure behind it, and what it prints."""
+
+# name: unit ("" for none), meaning
+FILES: dict[str, tuple[str, str]] = {
+    "label": ("", "the row's name in its table"),
+    "row_id": ("", "TABLE: LABEL, unique over all files; lines of one row (thresholds, blocks, devices) share it"),
+    "model": ("", "the model that the row asks for; at other tiers than paper a small one stands for it in accuracy"),
+    **{name: ("%", f"{title}") for name, title in SCORES.items()},
+    "ap_seed_mean": ("%", "mean AP over trainings that differ by their seed"),
+    "ap_seed_sd": ("%", "sample standard deviation of AP over them"),
+    "ap_seed_low": ("%", "lower end of the 95 % t-interval of their mean"),
+    "ap_seed_high": ("%", "upper end of it"),
+    "ap_seed_half_interval": ("%", "half of that interval, for trainings from random weights of their own"),
+    "ap_seeds": ("", "how many trainings there are"),
+    "refined": ("share", "people who were looked at again, finely"),
+    "kept": ("", "patches that are refined of such a person, on average"),
+    "gflops": ("1e9", "multiply-adds of a fully refined person by fvcore, which the paper calls GFLOPs"),
+    "gmacs": ("1e9", "the same number, or `macs`, under its own name"),
+    "gflops_expected": ("1e9", "multiply-adds of a person on average, by who was refined"),
+    "params": ("1e6", "parameters"),
+    "images_per_s": ("1/s", "people a second"),
+    "latency_ms_p50": ("ms", "median time of a call"),
+    "latency_ms_p90": ("ms", "its 90th percentile"),
+    "latency_ms_p99": ("ms", "its 99th percentile"),
+    "batch_size": ("", "people in a call"),
+    "refine_rate": ("share", "people of a call who are refined, where that was set"),
+    "noisy": ("", "whether rounds of the timing were further apart than allowed"),
+    "device": ("", "the machine that was timed"),
+    "speed_relative": ("×", "speed over that of the table's row of comparison"),
+    "crops": ("", "crops that the weights have learnt from"),
+    "start": ("", "what the training began from"),
+    "learning_rate": ("", "the training's learning rate"),
+    "last_doubling_ap": ("%", "AP that the last doubling of crops brought"),
+    "tier": ("", "the scale at which accuracy was measured"),
+    "people": ("", "annotated people that accuracy was measured on"),
+    "threshold": ("", "the quality threshold below which a person is refined"),
+    "exited_percent": ("%", "people who leave after the coarse stage"),
+    "ap_by_gain": ("%", "AP of as many exits by a gate that knew the true gain"),
+    "ap_by_true_quality": ("%", "AP of as many exits by the true OKS of the coarse answer"),
+    "rank_correlation": ("", "Spearman's, of predicted and true quality (or gain)"),
+    "explained": ("share", "variance of the truth that the prediction explains (R²)"),
+    "block": ("", "number of a transformer block, from 1"),
+    "tokens": ("", "tokens that enter it"),
+    "stage": ("", "coarse, fine, head or total"),
+    "torch": ("1e9", "multiply-adds by torch's counter, products alone"),
+    "formula": ("1e9", "the closed form's products"),
+    "formula_all": ("1e9", "the closed form with norms and resizing"),
+    "fvcore": ("1e9", "fvcore's count with norms and resizing"),
+    "spread_percent": ("%", "how far the three counts of products are apart"),
+    "elements_percent": ("%", "what norms and resizing add to products"),
+    "backend": ("", "what ran the model"),
+    "precision": ("", "numbers it computed in"),
+    "scope": ("", "what is inside the time: the model, flip test and decoding, or everything from the file on"),
+    "against": ("", "the row that a speed is set against"),
+    "ratio": ("×", "speed over that row's, timed interleaved"),
+    "wanted": ("×", "the ratio that was aimed at"),
+    "images_per_call": ("", "people in a call of a streamed timing"),
+    "peak_memory_mib": ("MiB", "peak memory of a process of its own"),
+    "macs": ("", "multiply-adds of a person"),
+    "macs_per_s": ("1/s", "multiply-adds a second"),
+    "macs_per_byte": ("1/B", "multiply-adds per byte that has to be moved"),
+    "matmul_macs_per_s": ("1/s", "the machine's own rate of a large fp32 product, in the same run"),
+    "copy_bytes_per_s": ("B/s", "its rate of a large copy"),
+    "share_of_matmul_rate": ("share", "of that product's rate that was reached"),
+    "share_of_roof": ("share", "of what both rates allow"),
+    "joules_per_image": ("J", "energy, where the machine has a counter"),
+    "heatmaps_relative_error": ("", "distance of the heatmaps from torch's in fp32, relative to their norm"),
+    "products": ("", "in operators: share of time in matrix products; in counters: fvcore's products, 1e9"),
+    "convolutions": ("share", "of time in convolutions"),
+    "attention": ("share", "of time in attention"),
+    "copies": ("share", "of time in copies"),
+    "activations": ("share", "of time in activations"),
+    "norms": ("share", "of time in norms"),
+    "softmax": ("share", "of time in softmax"),
+    "other": ("share", "of time elsewhere"),
+}
+"""By the name of a column of a CSV file."""
+
+# what is added to a name: what that makes of it
+ENDINGS = {
+    "_low": "lower end of its 95 % interval",
+    "_high": "upper end of its 95 % interval",
+    "_paper": "the paper's value",
+    "_delta_percent": "ours against the paper's, in percent",
+    "_minus_previous": "difference from the row above, on the same people",
+    "_minus_all": "difference from refining everyone",
+    "_minus_random": "difference from as many exits at random",
+    "_minus_first": "difference from the first row",
+    "_run_id": "record behind the measure (results/published/MEASURE/RUN_ID.json); several with spaces between",
+}
+MEASURES = ("accuracy", "cost", "throughput", "predictions", "bench", "deployed", "ap_seeds")
+PEOPLE = re.compile(r"^(ap|pck|accuracy)_[a-z]+(-[a-z]+)*$")
+"""A score on further people: its name, and theirs."""
+
+
+def is_known(column: str) -> bool:
+    """Whether a column of a CSV file is explained: by its name, its name and an ending, or further people's."""
+    if column in FILES or PEOPLE.match(column):
+        return True
+    return any(
+        column.endswith(end) and ((stem := column.removesuffix(end)) in MEASURES or is_known(stem)) for end in ENDINGS
+    )
+
+
+def page() -> Iterator[str]:
+    """The lines of docs/columns.md."""
+    yield "# Columns\n"
+    yield "Written by `python -m analysis.tables.meanings`; nobody edits it.\n"
+    yield "## Of a spec\n"
+    yield "`columns:` of a file of `experiments/specs`, or of your own. The paper's values stand beside ours.\n"
+    yield "| column | header | measure | what it prints |"
+    yield "|---|---|---|---|"
+    titles = {**SCORES, **{name: amount.title + amount.unit for name, amount in AMOUNTS.items()}}
+    for name in get_args(Column):
+        measure, meaning = ASKED[name]
+        yield f"| `{name}` | {titles.get(name, '')} | {measure} | {meaning} |"
+    yield "\n## Of a CSV file\n"
+    yield "Files of `results/csv` (`make csv`), and what `sharpose table`, `run --table` and `export` write. Empty: not"
+    yield "measured, or not published. Rows of several files are joined by `row_id`, or by a `_run_id`, which names one"
+    yield "measurement wherever it appears.\n"
+    yield "| column | unit | meaning |"
+    yield "|---|---|---|"
+    for name, (unit, meaning) in FILES.items():
+        yield f"| `{name}` | {unit} | {meaning} |"
+    yield "\n| ending | what it makes of a column |"
+    yield "|---|---|"
+    for end, meaning in ENDINGS.items():
+        yield f"| `{end}` | {meaning} |"
+    yield "\n`ap_NAME` and `pck_NAME` are scores on further people, `accuracy_NAME_run_id` their record."
+
+
+def text() -> str:
+    """docs/columns.md as it should be."""
+    return "\n".join(page()) + "\n"
+
+
+def main() -> None:
+    """Write the page, or to the file that is named."""
+    print(write(Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE, text().encode()))
+
+
+if __name__ == "__main__":
+    main()
