@@ -15,7 +15,7 @@ import torch
 import typer
 
 import sharpose
-from experiments.run.run import ORDER
+from experiments.spec.measures import MEASURES
 from sharpose import cli
 from sharpose.cli.app import app
 from sharpose.data.mannequin import annotations_path, detections_path, images_path
@@ -73,7 +73,7 @@ def test_the_version_and_the_completion(capsys: pytest.CaptureFixture[str], monk
 def test_status_is_short_unless_all_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "status")
     lines = out.splitlines()
-    assert code == 0 and len(lines) < 60 and lines[0].split() == ["stored", *ORDER]
+    assert code == 0 and len(lines) < 60 and lines[0].split() == ["stored", *MEASURES]
     assert sum(line.startswith("table6a ") for line in lines) == 1 and lines[-1].endswith("--all lists them")
     cells = int(lines[-1].split()[0])
     code, out, _ = call(capsys, "status", "--all")

@@ -1,4 +1,4 @@
-"""The columns that a spec asks for: as they are printed, the paper's beside ours, and as raw numbers."""
+"""The columns that a spec asks for, one table of them: as they are printed, the paper's beside ours, and as numbers."""
 
 from __future__ import annotations
 
@@ -8,62 +8,41 @@ from functools import partial
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from analysis.tables.footers import APART, marked
-from analysis.tables.kept import expected_macs, kept_people, mean_kept
-from analysis.tables.lines import (
-    Line,
-    compared_row,
-    identity,
-    previous_difference,
-    relative_speed,
-    seed_scores,
-    timed_together,
+from analysis.tables.cell_text import (
+    AMOUNTS,
+    SCORES,
+    amount,
+    amount_text,
+    delta_percent,
+    delta_text,
+    expected_text,
+    further_text,
+    kept_text,
+    own_text,
+    paper_relative,
+    paper_relative_text,
+    paper_text,
+    record_on,
+    refined_text,
+    relative_text,
+    score_bounds,
+    score_text,
+    seeds_interval_text,
+    seeds_score_text,
+    setting_text,
+    speed_per_second_text,
 )
+from analysis.tables.kept import expected_macs, mean_kept
+from analysis.tables.lines import Line, compared_row, identity, previous_difference, relative_speed, seed_scores
 from analysis.tables.starts import start_of
 from analysis.tables.statistics import SCORES as RESAMPLED
-from analysis.tables.statistics import (
-    off_centre_median,
-    other_interval,
-    replicates_of,
-    score_interval,
-    t_interval,
-)
+from analysis.tables.statistics import other_interval, score_interval, t_interval
 from analysis.tables.trainings import curve_key, seeds_interval, training_numbers
 from experiments.cells.provenance import Device, choose_device
 from experiments.spec.catalog import Catalog
 from experiments.spec.measures import own_columns
-from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec
-from results.store import Record
+from experiments.spec.spec import LoadedSpec
 from sharpose.evaluation.metrics.significance import LEAST_TRAININGS
-
-SETTINGS_TITLES = {"batch_size": "batch", "refine_rate": "share refined"}
-HELD = ("pck",)
-"""Scores whose interval a record holds, in place of its replicates."""
-SCORES = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_m": "AP_M",
-    "ap_l": "AP_L",
-    "ar": "AR",
-    "pck": "PCK",
-    "pckh": "PCKh@.5",
-}
-
-
-class Amount(NamedTuple):
-    """A cost as it is printed: its metric in a record, divided by `scale`."""
-
-    title: str
-    unit: str
-    metric: str
-    scale: float
-
-
-AMOUNTS = {
-    "gflops": Amount("GFLOPs", " (multiply-adds)", "macs_fvcore", 1e9),
-    "params": Amount("params", " (M)", "params", 1e6),
-}
 
 
 class Source(NamedTuple):
@@ -86,64 +65,68 @@ class Column:
     source: Source | None = None
 
 
-def printed_columns(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device) -> Iterator[Column]:
-    """The columns a spec asks for, each with the paper's beside it; beside AP those on the tier's further people.
+@dataclass(frozen=True)
+class Context:
+    """The table that a column is of."""
 
-    Raises SpecError for a column that nothing knows.
+    loaded: LoadedSpec
+    lines: list[Line]
+    catalog: Catalog
+    device: Device
+
+    @property
+    def dataset(self) -> str:
+        """The people that the spec is about."""
+        return str(self.loaded.spec.base.get("dataset", ""))
+
+    @property
+    def whose(self) -> str:
+        """Whose score it is, for headers, where people of several kinds stand side by side."""
+        return f", {self.catalog.people(self.dataset)}" if self.catalog.tier.also.get(self.dataset) else ""
+
+
+@dataclass(frozen=True)
+class ColumnKind:
+    """A column that a spec may ask for.
+
+    measure, meaning: for docs/columns.md. printed: the columns of the table, the paper's among them; numbers: those of
+    one row in the CSV file, AP in percent, amounts in the paper's unit, None for what was not measured. Both are given
+    the column's name.
     """
-    spec, tier = loaded.spec, catalog.name
-    dataset = spec.base.get("dataset", "")
-    # where people of several kinds stand side by side, the header says whose score it is
-    whose = f", {catalog.people(dataset)}" if catalog.tier.also.get(dataset) else ""
-    for name in spec.columns:
-        paper = Source(f"{name}_paper")
-        if name in SCORES:
-            yield Column(
-                f"{SCORES[name]}{whose} ({tier} tier)", partial(score_text, key=name), source=Source(name, "accuracy")
-            )
-            yield Column(f"{SCORES[name]} (paper)", partial(paper_text, key=name), optional=True, source=paper)
-            if name == "ap":
-                yield from further_columns(catalog, dataset)
-        elif name == "ap_seeds" and catalog.tier.starts is not None:
-            title = f"AP, mean ± 95 % t-interval over trainings from own random weights{whose} ({tier} tier)"
-            yield Column(title, seeds_interval_text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
-        elif name == "ap_seeds":
-            title = f"AP, mean ± sd over trainings with the shared budget ({tier} tier)"
-            yield Column(title, seeds_score_text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
-        elif name == "refined":
-            yield Column("looked at again", refined_text)
-        elif name == "kept":
-            yield Column("patches refined", kept_text, source=Source(name, "accuracy"))
-        elif name == "gflops_expected":
-            yield Column("GFLOPs (expected)", partial(expected_text, loaded), source=Source(name, "accuracy"))
-        elif name in SETTINGS_SHOWN:
-            yield Column(SETTINGS_TITLES[name], partial(setting_text, key=name))
-        elif name in AMOUNTS:
-            title, unit = AMOUNTS[name].title, AMOUNTS[name].unit
-            delta, difference = Source(f"{name}_delta_percent", "cost"), "Δ %" if name == "gflops" else f"{title} Δ %"
-            yield Column(f"{title}{unit}", partial(amount_text, key=name), source=Source(name, "cost"))
-            yield Column(f"{title} (paper)", partial(paper_text, key=name), optional=True, source=paper)
-            yield Column(difference, partial(delta_text, key=name), optional=True, source=delta)
-        elif name == "images_per_s":
-            place = "this device" if device == choose_device(device.kind)[0] else str(device)
-            yield Column(f"images/s on {place}", speed_per_second_text, source=Source(name, "throughput"))
-            yield Column("FPS (paper)", partial(paper_text, key=name), optional=True, source=paper)
-        elif name == "speed":
-            title, reference = f"speed relative to {spec.row_header} = {spec.compare_with}", compared_row(loaded, lines)
-            theirs = partial(paper_relative_text, reference=reference)
-            yield Column(
-                title, partial(relative_text, reference=reference), source=Source("speed_relative", "throughput")
-            )
-            yield Column("relative (paper)", theirs, optional=True, source=Source("speed_relative_paper"))
-        elif (kind := own_columns().get(name)) is not None:
-            text = partial(own_text, measure=kind.name, key=name)
-            yield Column(kind.columns[name], text, source=Source(name, kind.name))
-        else:
-            raise loaded.file.error(("columns",), f"nothing is known of a column {name!r}")
+
+    measure: str
+    meaning: str
+    printed: Callable[[str, Context], Iterator[Column]]
+    numbers: Callable[[str, Context, Line], dict[str, Any]]
+
+
+def score_columns(name: str, table: Context) -> Iterator[Column]:
+    """Yield a score, the paper's, and beside AP those on the tier's further people."""
+    title = f"{SCORES[name]}{table.whose} ({table.catalog.name} tier)"
+    yield Column(title, partial(score_text, key=name), source=Source(name, "accuracy"))
+    yield paper_column(f"{SCORES[name]} (paper)", name)
+    if name == "ap":
+        yield from further_columns(table.catalog, table.dataset)
+
+
+def score_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return a score in percent, the paper's, and the interval of one that is not resampled anew."""
+    value = line.metric("accuracy", name)
+    found = {name: None if value is None else 100 * value, f"{name}_paper": getattr(line.row.paper, name)}
+    if name not in RESAMPLED and name != "pck":
+        record = line.records.get("accuracy")
+        other = other_interval(record.metrics, name) if record else None
+        found |= {f"{name}_low": other and 100 * other.low, f"{name}_high": other and 100 * other.high}
+    return found
+
+
+def paper_column(header: str, name: str) -> Column:
+    """Return the column of the paper's values."""
+    return Column(header, partial(paper_text, key=name), optional=True, source=Source(f"{name}_paper"))
 
 
 def further_columns(catalog: Catalog, dataset: str) -> Iterator[Column]:
-    """The scores on people beside those that stand for `dataset`, and further scores of these."""
+    """Yield the scores on people beside those that stand for `dataset`, and further scores of these."""
     for people, score in catalog.tier.also.get(dataset, {}).items():
         own = people == catalog.people(dataset)
         measure = "accuracy" if own else f"accuracy_{people}"
@@ -154,206 +137,211 @@ def further_columns(catalog: Catalog, dataset: str) -> Iterator[Column]:
         )
 
 
-def record_on(line: Line, people: str) -> Record | None:
-    """The accuracy of a row on further people, or on its own where these are meant."""
-    return line.test_sets[people].record if people in line.test_sets else line.records.get("accuracy")
+def seeds_columns(name: str, table: Context) -> Iterator[Column]:
+    """Yield AP over several trainings: by a t-interval where each had random weights of its own."""
+    source = Source("ap_seed_mean", "ap_seeds")
+    if table.catalog.tier.starts is not None:
+        title = f"AP, mean ± 95 % t-interval over trainings from own random weights{table.whose}"
+        yield Column(f"{title} ({table.catalog.name} tier)", seeds_interval_text, optional=True, source=source)
+    else:
+        title = f"AP, mean ± sd over trainings with the shared budget ({table.catalog.name} tier)"
+        yield Column(title, seeds_score_text, optional=True, source=source)
 
 
-def further_text(line: Line, people: str, score: str) -> str | None:
-    """Return a score on further people in percent with its interval; None where it was not measured."""
-    record = record_on(line, people)
-    return None if record is None else with_interval(record.metrics, score, score_bounds(record.metrics, score))
-
-
-def score_text(line: Line, key: str) -> str | None:
-    """Return a score of the row's accuracy in percent with its interval; None where it was not measured."""
-    if "accuracy" not in line.records:
-        return None
-    metrics = line.records["accuracy"].metrics
-    return with_interval(metrics, key, score_bounds(metrics, key))
-
-
-def with_interval(metrics: Mapping[str, Any], key: str, bounds: tuple[float, float] | None) -> str | None:
-    """A score in percent with its interval, where there is one; None where it was not measured."""
-    value = metrics.get(key)
-    if value is None:
-        return None
-    beside = ""
-    if key in RESAMPLED and (interval := score_interval(metrics, key)) is not None:
-        median = off_centre_median(interval, replicates_of(metrics, key))
-        beside = "" if median is None else f" (median {100 * median:.1f})"
-    return f"{100 * value:.1f}" + (f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]{beside}" if bounds else "")
-
-
-def score_bounds(metrics: Mapping[str, Any], key: str) -> tuple[float, float] | None:
-    """The interval of a score: by its replicates, or as a record holds it."""
-    interval = score_interval(metrics, key) if key in RESAMPLED else other_interval(metrics, key)
-    return None if interval is None else (interval.low, interval.high)
-
-
-def seeds_interval_text(line: Line) -> str | None:
-    """Mean and half of its t-interval over the trainings that are there, and how many of all those are."""
-    found = seeds_interval(line)
-    if found is None:
-        return None
-    middle, half, count = found
-    return f"{middle:.1f}" + (f" ± {half:.1f}" if half is not None else "") + f" ({count} of {len(line.seeds)})"
-
-
-def seeds_score_text(line: Line) -> str | None:
-    """Mean and sample standard deviation over the trainings that are there, and how many of all those are."""
+def seeds_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return mean, deviation and interval of AP over several trainings, and their runs."""
     scores = [100 * score for score in seed_scores(line)]
-    if len(scores) < 2:
-        return None
-    interval = ""
-    if len(scores) >= LEAST_TRAININGS:
-        one = t_interval(scores)
-        interval = f" [{one.low:.1f}, {one.high:.1f}]"
-    return f"{mean(scores):.1f} ± {stdev(scores):.1f}{interval} ({len(scores)} of {len(line.seeds)})"
+    enough = len(scores) > 1
+    found: dict[str, Any] = {"ap_seed_mean": mean(scores) if enough else None}
+    found |= {"ap_seed_sd": stdev(scores) if enough else None}
+    one = t_interval(scores) if len(scores) >= LEAST_TRAININGS else None
+    found |= {"ap_seed_low": one and one.low, "ap_seed_high": one and one.high}
+    if table.catalog.tier.starts is not None:
+        own = seeds_interval(line)
+        found |= {"ap_seed_mean": own and own[0], "ap_seed_half_interval": own and own[1]}
+    runs = [seed.record.run_id for seed in line.seeds if seed.record is not None]
+    return found | {"ap_seeds": len(scores), "ap_seeds_run_id": " ".join(runs) or None}
 
 
-def refined_text(line: Line) -> str | None:
-    """Return the refine rate in percent; None where it was not measured, or the model has no fine stage."""
-    rate = line.metric("accuracy", "refine_rate")
-    return None if rate is None else f"{100 * rate:.1f} %"
+def refined_columns(name: str, table: Context) -> Iterator[Column]:
+    """Yield how many people were looked at again."""
+    yield Column("looked at again", refined_text)
 
 
-def kept_text(line: Line) -> str | None:
-    """Of a person who is looked at again, on average; and the range where people differ."""
-    kept, mean_number = kept_people(line), mean_kept(line)
-    if kept is None:
-        return None
-    return f"{mean_number:.1f}" + (f" ({min(kept)} to {max(kept)})" if len(kept) > 1 else "")
+def refined_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return the share of people who were looked at again."""
+    return {name: line.metric("accuracy", "refine_rate")}
 
 
-def expected_text(loaded: LoadedSpec, line: Line) -> str | None:
-    """Return the expected cost per person in 1e9 multiply-adds, at the measured refine rate; None where not known."""
-    macs = expected_macs(loaded, line)
-    return None if macs is None else f"{macs / 1e9:#.3g}"
+def kept_columns(name: str, table: Context) -> Iterator[Column]:
+    """Yield how many patches were refined."""
+    yield Column("patches refined", kept_text, source=Source(name, "accuracy"))
 
 
-def setting_text(line: Line, key: str) -> str | None:
-    """A setting of how the speed was measured."""
-    value = identity(line, "throughput").get(key) if "throughput" in line.cells else None
-    if value is None:
-        return None
-    return f"{100 * value:g} %" if key == "refine_rate" else str(value)
+def kept_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return the mean number of refined patches of a person who was looked at again."""
+    return {name: mean_kept(line)}
 
 
-def own_text(line: Line, measure: str, key: str) -> str | None:
-    """A metric of a plug-in's measure."""
-    value = line.metric(measure, key)
-    return None if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+def expected_columns(name: str, table: Context) -> Iterator[Column]:
+    """Yield the cost of a person on average."""
+    yield Column("GFLOPs (expected)", partial(expected_text, table.loaded), source=Source(name, "accuracy"))
 
 
-def paper_text(line: Line, key: str) -> str | None:
-    """Return the paper's value of a column as it is printed there; None where it gives none."""
-    value = getattr(line.row.paper, key)
-    # the paper gives some speeds as whole numbers
-    return None if value is None else f"{value:g}" if key == "images_per_s" else f"{value:.1f}"
+def expected_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return the multiply-adds of a person on average, in 1e9."""
+    macs = expected_macs(table.loaded, line)
+    return {name: None if macs is None else macs / 1e9}
 
 
-def amount(line: Line, key: str) -> float | None:
-    """A cost in the paper's unit."""
-    value = line.metric("cost", AMOUNTS[key].metric)
-    return None if value is None else value / AMOUNTS[key].scale
+def setting_columns(name: str, table: Context, title: str) -> Iterator[Column]:
+    """Yield a setting of how the speed was measured."""
+    yield Column(title, partial(setting_text, key=name))
 
 
-def amount_text(line: Line, key: str) -> str | None:
-    """Return a cost in the paper's unit; None where it was not counted."""
-    value = amount(line, key)
-    return None if value is None else f"{value:.2f}"
+def setting_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return a setting of how the speed was measured, of a row that has one."""
+    return {name: identity(line, "throughput").get(name)} if "throughput" in line.cells else {}
 
 
-def delta_percent(line: Line, key: str) -> float | None:
-    """Ours against the paper's."""
-    ours, paper = amount(line, key), getattr(line.row.paper, key)
-    return None if ours is None or paper is None else 100 * (ours / paper - 1)
+def amount_columns(name: str, table: Context) -> Iterator[Column]:
+    """Yield a cost, the paper's, and ours against it."""
+    title, difference = AMOUNTS[name].title, "Δ %" if name == "gflops" else f"{AMOUNTS[name].title} Δ %"
+    yield Column(f"{title}{AMOUNTS[name].unit}", partial(amount_text, key=name), source=Source(name, "cost"))
+    yield paper_column(f"{title} (paper)", name)
+    source = Source(f"{name}_delta_percent", "cost")
+    yield Column(difference, partial(delta_text, key=name), optional=True, source=source)
 
 
-def delta_text(line: Line, key: str) -> str | None:
-    """Return how far our cost is from the paper's, signed, in percent; None where one of them is not known."""
-    value = delta_percent(line, key)
-    return None if value is None else f"{value:+.1f}"
+def amount_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return a cost in the paper's unit, the paper's, and ours against it in percent."""
+    paper = {f"{name}_paper": getattr(line.row.paper, name), f"{name}_delta_percent": delta_percent(line, name)}
+    return {name: amount(line, name), **paper}
 
 
-def speed_per_second_text(line: Line) -> str | None:
-    """Return images per second in three digits, marked where the machine was busy; None where it was not timed."""
-    value = line.metric("throughput", "images_per_s")
-    return None if value is None else marked(f"{value:#.3g}", line.records["throughput"].metrics)
+def speed_columns(name: str, table: Context) -> Iterator[Column]:
+    """Yield images per second on the device, and the paper's."""
+    place = "this device" if table.device == choose_device(table.device.kind)[0] else str(table.device)
+    yield Column(f"images/s on {place}", speed_per_second_text, source=Source(name, "throughput"))
+    yield paper_column("FPS (paper)", name)
 
 
-def relative_text(line: Line, reference: Line) -> str | None:
-    """Return a row's speed as a multiple of the reference's, marked where they were timed apart; None without both."""
-    value = relative_speed(line, reference)
-    return None if value is None else f"{value:.2f}" + ("" if timed_together(line, reference) else f" {APART}")
+def speed_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return images per second and latencies in milliseconds, with the device."""
+    keys = (name, "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy")
+    found = {key: line.metric("throughput", key) for key in keys} | {"device": str(table.device)}
+    return {**found, f"{name}_paper": line.row.paper.images_per_s}
 
 
-def paper_relative(line: Line, reference: Line) -> float | None:
-    """The paper's speed of a row relative to its speed of another."""
-    ours, theirs = line.row.paper.images_per_s, reference.row.paper.images_per_s
-    return ours / theirs if ours and theirs else None
+def relative_columns(name: str, table: Context) -> Iterator[Column]:
+    """Yield the speed as a multiple of another row's, and the paper's."""
+    reference = compared_row(table.loaded, table.lines)
+    title = f"speed relative to {table.loaded.spec.row_header} = {table.loaded.spec.compare_with}"
+    source = Source("speed_relative", "throughput")
+    yield Column(title, partial(relative_text, reference=reference), source=source)
+    theirs = partial(paper_relative_text, reference=reference)
+    yield Column("relative (paper)", theirs, optional=True, source=Source("speed_relative_paper"))
 
 
-def paper_relative_text(line: Line, reference: Line) -> str | None:
-    """Return the paper's speed of a row as a multiple of the reference's; None where it gives not both."""
-    value = paper_relative(line, reference)
-    return None if value is None else f"{value:.2f}"
+def relative_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return the speed as a multiple of another row's, and the paper's."""
+    reference = compared_row(table.loaded, table.lines)
+    ours, theirs = relative_speed(line, reference), paper_relative(line, reference)
+    return {"speed_relative": ours, "speed_relative_paper": theirs}
+
+
+def own_column(name: str, table: Context) -> Iterator[Column]:
+    """Yield a metric of a plug-in's measure."""
+    kind = own_columns()[name]
+    text = partial(own_text, measure=kind.name, key=name)
+    yield Column(kind.columns[name], text, source=Source(name, kind.name))
+
+
+def own_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+    """Return a metric of a plug-in's measure."""
+    return {name: line.metric(own_columns()[name].name, name)}
+
+
+COLUMNS: dict[str, ColumnKind] = {
+    **{
+        name: ColumnKind("accuracy", f"{title} in percent, with its 95 % interval", score_columns, score_numbers)
+        for name, title in SCORES.items()
+    },
+    "ap_seeds": ColumnKind(
+        "accuracy of `seeds`",
+        "AP over several trainings: mean, and how far they are apart",
+        seeds_columns,
+        seeds_numbers,
+    ),
+    "refined": ColumnKind(
+        "accuracy", "share of people who were looked at again, finely", refined_columns, refined_numbers
+    ),
+    "kept": ColumnKind("accuracy", "patches that are refined of such a person, on average", kept_columns, kept_numbers),
+    "params": ColumnKind(
+        "cost", "parameters, in millions, and the difference from the paper's", amount_columns, amount_numbers
+    ),
+    "gflops": ColumnKind(
+        "cost",
+        "multiply-adds of a fully refined person, in 1e9, and the difference from the paper's",
+        amount_columns,
+        amount_numbers,
+    ),
+    "gflops_expected": ColumnKind(
+        "accuracy and cost",
+        "multiply-adds of a person on average, by who was refined and how much",
+        expected_columns,
+        expected_numbers,
+    ),
+    "batch_size": ColumnKind(
+        "throughput", "people in a call", partial(setting_columns, title="batch"), setting_numbers
+    ),
+    "refine_rate": ColumnKind(
+        "throughput",
+        "share of a call's people who are refined, as the row asks for",
+        partial(setting_columns, title="share refined"),
+        setting_numbers,
+    ),
+    "images_per_s": ColumnKind(
+        "throughput", "people a second on one device, beside the paper's FPS", speed_columns, speed_numbers
+    ),
+    "speed": ColumnKind(
+        "throughput",
+        "speed relative to the row named by `compare_with`, beside the paper's",
+        relative_columns,
+        relative_numbers,
+    ),
+}
+"""Every column by the name that a spec asks for it with; a plug-in's measure brings its own."""
+
+
+def column_kind(name: str, loaded: LoadedSpec) -> ColumnKind:
+    """Return what a column is. Raises SpecError for one that nothing knows."""
+    if name in COLUMNS:
+        return COLUMNS[name]
+    if (kind := own_columns().get(name)) is not None:
+        return ColumnKind(kind.name, kind.columns[name], own_column, own_numbers)
+    raise loaded.file.error(("columns",), f"nothing is known of a column {name!r}")
+
+
+def printed_columns(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device) -> Iterator[Column]:
+    """Yield the columns a spec asks for, each with the paper's beside it.
+
+    Raises SpecError for a column that nothing knows.
+    """
+    table = Context(loaded, lines, catalog, device)
+    for name in loaded.spec.columns:
+        yield from column_kind(name, loaded).printed(name, table)
 
 
 def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Device, catalog: Catalog) -> dict[str, Any]:
-    """A row of the CSV: AP in percent, amounts in the paper's unit, None for what was not measured."""
-    line = lines[index]
+    """Return a row of the CSV: AP in percent, amounts in the paper's unit, None for what was not measured."""
+    table, line = Context(loaded, lines, catalog, device), lines[index]
     raw: dict[str, Any] = {"label": line.row.label}
     for name in loaded.spec.columns:
-        if name in SCORES:
-            value = line.metric("accuracy", name)
-            raw |= {name: None if value is None else 100 * value, f"{name}_paper": getattr(line.row.paper, name)}
-            if name not in RESAMPLED and name != "pck":
-                record = line.records.get("accuracy")
-                other = other_interval(record.metrics, name) if record else None
-                raw |= {f"{name}_low": other and 100 * other.low, f"{name}_high": other and 100 * other.high}
-        if name == "ap_seeds":
-            scores = [100 * score for score in seed_scores(line)]
-            enough = len(scores) > 1
-            raw |= {"ap_seed_mean": mean(scores) if enough else None, "ap_seed_sd": stdev(scores) if enough else None}
-            one = t_interval(scores) if len(scores) >= LEAST_TRAININGS else None
-            raw |= {"ap_seed_low": one and one.low, "ap_seed_high": one and one.high}
-            if catalog.tier.starts is not None:
-                found = seeds_interval(line)
-                raw |= {"ap_seed_mean": found and found[0], "ap_seed_half_interval": found and found[1]}
-            runs = [seed.record.run_id for seed in line.seeds if seed.record is not None]
-            raw |= {"ap_seeds": len(scores), "ap_seeds_run_id": " ".join(runs) or None}
-        if name == "refined":
-            raw |= {name: line.metric("accuracy", "refine_rate")}
-        if name == "kept":
-            raw |= {name: mean_kept(line)}
-        if name == "gflops_expected":
-            macs = expected_macs(loaded, line)
-            raw |= {name: None if macs is None else macs / 1e9}
-        if name in SETTINGS_SHOWN and "throughput" in line.cells:
-            raw |= {name: identity(line, "throughput").get(name)}
-        if name in AMOUNTS:
-            raw |= {
-                name: amount(line, name),
-                f"{name}_paper": getattr(line.row.paper, name),
-                f"{name}_delta_percent": delta_percent(line, name),
-            }
-        if name == "images_per_s":
-            keys = (name, "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy")
-            raw |= {key: line.metric("throughput", key) for key in keys} | {"device": str(device)}
-            raw |= {f"{name}_paper": line.row.paper.images_per_s}
-        if (kind := own_columns().get(name)) is not None:
-            raw |= {name: line.metric(kind.name, name)}
-        if name == "speed":
-            reference = compared_row(loaded, lines)
-            raw |= {"speed_relative": relative_speed(line, reference)}
-            raw |= {"speed_relative_paper": paper_relative(line, reference)}
+        raw |= column_kind(name, loaded).numbers(name, table, line)
     if "accuracy" in line.cells:
         raw |= accuracy_numbers(loaded, lines, index)
-        raw |= (
-            further_numbers(line, catalog, loaded.spec.base.get("dataset", "")) if "ap" in loaded.spec.columns else {}
-        )
+        raw |= further_numbers(line, catalog, table.dataset) if "ap" in loaded.spec.columns else {}
         raw |= training_numbers(line, curve_key(loaded, catalog)) if catalog.tier.starts else {}
     return raw | {
         f"{measure}_run_id": cell.run_id if measure in line.records else None for measure, cell in line.cells.items()

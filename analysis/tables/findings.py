@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, RootModel
 
 from analysis.gate.gate_table import HARDLY, GateCurve, gate_curves, leaving
-from analysis.tables.columns import amount
+from analysis.tables.cell_text import amount
 from analysis.tables.lines import Line, compare_records, pick_device, read_lines
 from analysis.tables.starts import start_of
 from analysis.tables.statistics import Comparison, Interval, score_of

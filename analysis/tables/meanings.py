@@ -6,28 +6,12 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
-from analysis.tables.columns import AMOUNTS, SCORES
-from experiments.spec.spec import Column
+from analysis.tables.cell_text import AMOUNTS, SCORES
+from analysis.tables.columns import COLUMNS
 from results.store import ROOT, write
 
 PAGE = ROOT.parent / "docs" / "columns.md"
-
-ASKED: dict[Column, tuple[str, str]] = {
-    **{name: ("accuracy", f"{title} in percent, with its 95 % interval") for name, title in SCORES.items()},  # type: ignore[misc]
-    "ap_seeds": ("accuracy of `seeds`", "AP over several trainings: mean, and how far they are apart"),
-    "refined": ("accuracy", "share of people who were looked at again, finely"),
-    "kept": ("accuracy", "patches that are refined of such a person, on average"),
-    "params": ("cost", "parameters, in millions, and the difference from the paper's"),
-    "gflops": ("cost", "multiply-adds of a fully refined person, in 1e9, and the difference from the paper's"),
-    "gflops_expected": ("accuracy and cost", "multiply-adds of a person on average, by who was refined and how much"),
-    "batch_size": ("throughput", "people in a call"),
-    "refine_rate": ("throughput", "share of a call's people who are refined, as the row asks for"),
-    "images_per_s": ("throughput", "people a second on one device, beside the paper's FPS"),
-    "speed": ("throughput", "speed relative to the row named by `compare_with`, beside the paper's"),
-}
-"""By a spec's column: the measure behind it, and what it prints."""
 
 # name: unit ("" for none), meaning
 FILES: dict[str, tuple[str, str]] = {
@@ -140,9 +124,8 @@ def page() -> Iterator[str]:
     yield "| column | header | measure | what it prints |"
     yield "|---|---|---|---|"
     titles = {**SCORES, **{name: amount.title + amount.unit for name, amount in AMOUNTS.items()}}
-    for name in get_args(Column):
-        measure, meaning = ASKED[name]
-        yield f"| `{name}` | {titles.get(name, '')} | {measure} | {meaning} |"
+    for name, kind in COLUMNS.items():
+        yield f"| `{name}` | {titles.get(name, '')} | {kind.measure} | {kind.meaning} |"
     yield "\n## Of a CSV file\n"
     yield "Files of `results/csv` (`make csv`), and what `sharpose table`, `run --table` and `export` write. Empty: not"
     yield "measured, or not published. Rows of several files are joined by `row_id`, or by a `_run_id`, which names one"

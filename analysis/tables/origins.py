@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.tables.columns import AMOUNTS, SCORES, score_bounds, with_interval
+from analysis.tables.cell_text import AMOUNTS, SCORES, score_bounds, with_interval
 from analysis.tables.footers import DASH
 from analysis.tables.starts import read_start, seen_text
 from experiments.cells.cells import PAPER_SIZE, Cell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.tables.columns import expected_text, kept_text
+from analysis.tables.cell_text import expected_text, kept_text
 from analysis.tables.kept import expected_macs, kept_people, mean_kept
 from analysis.tables.lines import Line
 from experiments.cells.cells import model_identity

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from analysis.figures import schedules
-from analysis.tables.columns import seeds_score_text
+from analysis.tables.cell_text import seeds_score_text
 from analysis.tables.footers import pairs_text, seeds_text
 from analysis.tables.lines import Line, Seed, seed_scores
 from analysis.tables.tables import build_tables
