@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from results.store import StoreError
+from results.records import StoreError
 
 
 def pack(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:

@@ -120,7 +120,8 @@ from experiments.cells.cells import cells
 from experiments.cells.provenance import local_device
 from experiments.run.run import run_specs
 from experiments.spec.spec import load_specs
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 store = Store(Path({str(tmp_path)!r}))
 for loaded in load_specs(["6"]):
     for cell in cells(loaded, open_catalog(), local_device("cpu")):

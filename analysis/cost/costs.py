@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.models.registry import recorded_cost
 
 COUNTERS = {"torch": "torch", "fvcore": "fvcore", "products": "products alone"}

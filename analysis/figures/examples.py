@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 
 from analysis.figures.style import BLUE, ORANGE
 from experiments.spec.catalog import EMBEDDED, examples_folder
-from results.store import StoreError
+from results.records import StoreError
 
 FOLDER = examples_folder(EMBEDDED)
 

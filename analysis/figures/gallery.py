@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures.concept import draw_kept, draw_pose, extent
 from analysis.figures.examples import Example
-from results.store import ROOT, StoreError
+from results.records import StoreError
+from results.store import ROOT
 
 EXAMPLES = ROOT / "examples"
 

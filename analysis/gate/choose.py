@@ -18,7 +18,8 @@ from experiments.cells.cells import cells
 from experiments.spec.catalog import open_catalog
 from experiments.spec.spec import load_specs
 from experiments.spec.yamlfile import SpecError, nearest
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 
 
 @dataclass(frozen=True)

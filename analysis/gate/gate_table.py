@@ -16,7 +16,8 @@ from analysis.tables.footers import cost_text, missing_text, origin
 from analysis.tables.lines import Line
 from analysis.tables.starts import starts_text
 from experiments.spec.spec import LoadedSpec
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 
 # enough for the intervals of a curve; `sharpose choose-threshold` draws more
 CURVE_RESAMPLES = 200

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from results.packed import unpack
-from results.store import Record, StoreError
+from results.records import Record, StoreError
 from sharpose.data.annotations import PoseFile
 from sharpose.evaluation.metrics.coco_ap import CocoMetrics, annotations_of, coco_ap, keypoint_matches
 from sharpose.evaluation.metrics.matches import Matches

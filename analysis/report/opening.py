@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from experiments.cells.provenance import local_device, provenance
-from results.store import ROOT, StoreError
+from results.records import StoreError
+from results.store import ROOT
 
 README, CITATION = ROOT.parent / "README.md", ROOT.parent / "CITATION.cff"
 FINDINGS, LIMITS = "What holds, and what does not", "Limits"

@@ -24,7 +24,8 @@ from analysis.tables.lines import stored_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.cells.provenance import local_device, provenance
 from experiments.spec.catalog import EMBEDDED, tier_folder
-from results.store import ROOT, Record, Store, write
+from results.records import Record
+from results.store import ROOT, Store, write
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = ROOT / "report.html"

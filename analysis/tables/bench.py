@@ -18,7 +18,8 @@ from analysis.tables.tables import Table
 from experiments.cells.provenance import Device
 from experiments.spec.bench_spec import BENCH, DEPLOYED, Bench, BenchRow, deployments, load_bench, timings
 from experiments.spec.catalog import open_catalog
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 
 GIGA = 1e9
 NUMBERS = (

@@ -13,7 +13,7 @@ from analysis.tables.statistics import SCORES as RESAMPLED
 from analysis.tables.statistics import off_centre_median, other_interval, replicates_of, score_interval, t_interval
 from analysis.tables.trainings import seeds_interval
 from experiments.spec.spec import LoadedSpec
-from results.store import Record
+from results.records import Record
 from sharpose.evaluation.metrics.significance import LEAST_TRAININGS
 
 SCORES = {

@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from experiments.cells.provenance import local_device, provenance
-from results.store import Record, Store, StoreError
+from results.records import Record, StoreError
+from results.store import Store
 
 VERSION = 1
 """Raised when a change to the code would change what is computed."""

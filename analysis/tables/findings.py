@@ -25,7 +25,8 @@ from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.datasets import Strict
 from experiments.spec.spec import LoadedSpec, load_specs
 from experiments.spec.yamlfile import SpecError, YamlFile, nearest
-from results.store import ROOT, Record, Store, write
+from results.records import Record
+from results.store import ROOT, Store, write
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 FINDINGS = ROOT.parent / "docs" / "findings.md"

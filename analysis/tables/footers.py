@@ -20,7 +20,8 @@ from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED
 from experiments.spec.spec import LoadedSpec
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.evaluation.metrics.significance import POWER
 from sharpose.models.registry import recorded_cost
 

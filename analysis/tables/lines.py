@@ -11,7 +11,8 @@ from experiments.cells.cells import Cell
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec, Row
 from experiments.spec.yamlfile import SpecError
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.evaluation.metrics.significance import holm
 
 # Numbers in one column are comparable only where these parts of their identities agree.

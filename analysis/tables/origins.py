@@ -13,7 +13,7 @@ from analysis.tables.starts import read_start, seen_text
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.spec.catalog import EMBEDDED, brief
 from experiments.spec.spec import LoadedSpec
-from results.store import Record
+from results.records import Record
 
 DIGESTS = ("annotations_sha256", "pictures_sha256", "boxes_sha256")
 PACKAGES = ("python", "torch", "numpy", "opencv-python-headless", "pycocotools")

@@ -20,7 +20,8 @@ from analysis.tables.tables import Table
 from experiments.spec.catalog import EMBEDDED, tier_folder
 from experiments.spec.spec import FOLDER
 from experiments.spec.yamlfile import SpecError
-from results.store import ROOT, StoreError, write
+from results.records import StoreError
+from results.store import ROOT, write
 
 Format = Literal["text", "markdown", "csv", "latex"]
 FORMATS: tuple[Format, ...] = ("text", "markdown", "csv", "latex")

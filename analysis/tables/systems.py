@@ -9,7 +9,8 @@ from typing import Any
 from experiments.cells.cells import VERSIONS, model_identity, weights_name
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.spec import LoadedSpec, is_ours, load_specs
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.models.overview import DASH, Model, billions
 from sharpose.models.registry import systems
 

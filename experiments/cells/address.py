@@ -14,7 +14,8 @@ from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, Catalog
 from experiments.spec.spec import LoadedSpec, Measure, load_specs
 from experiments.spec.yamlfile import SpecError, nearest
-from results.store import RUN_ID_LENGTH, Record, Store
+from results.records import RUN_ID_LENGTH, Record
+from results.store import Store
 from sharpose.runtime.errors import InputError
 
 RUN_ID = re.compile(rf"[0-9a-f]{{4,{RUN_ID_LENGTH}}}")

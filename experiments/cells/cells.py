@@ -14,7 +14,7 @@ from experiments.cells.provenance import Device
 from experiments.spec.catalog import Blocked, Catalog
 from experiments.spec.measures import MEASURES
 from experiments.spec.spec import MEAN_POSE, PEER, LoadedSpec, Row, Settings, is_ours
-from results.store import run_id
+from results.records import run_id
 from sharpose.models.registry import describe, resolve_config
 from sharpose.models.system import load
 

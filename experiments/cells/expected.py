@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.packed import unpack
-from results.store import Record
+from results.records import Record
 
 RECALLS, THRESHOLDS = 101, 10
 MEANS = ("ap", "ar", "pck", "pckh")

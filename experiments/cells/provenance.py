@@ -18,7 +18,7 @@ from typing import Any, Literal
 from sharpose.runtime.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CODE = ("sharpose", "experiments", "results/store.py", "pyproject.toml")
+CODE = ("sharpose", "experiments", "results/*.py", "pyproject.toml")
 PACKAGES = ("torch", "torchvision", "timm", "fvcore", "numpy", "opencv-python-headless", "pycocotools")
 OPTIONAL_PACKAGES = ("onnx", "onnxruntime", "openvino", "transformers")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from experiments.cells.cells import VERSIONS
 from experiments.cells.provenance import local_device, provenance
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.runtime.files import sha256_of
 
 if TYPE_CHECKING:

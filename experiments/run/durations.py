@@ -10,7 +10,8 @@ from typing import Any
 
 from experiments.cells.cells import VERSIONS, Cell
 from experiments.cells.provenance import Device
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 
 MARGIN = 1.3
 """Expectations are multiplied by this before something is started."""

@@ -17,7 +17,8 @@ from experiments.cells.provenance import Device
 from experiments.run.durations import Durations
 from experiments.run.run import CellStatus, Runner, Say, alongside, cell_status, groups, make_plan, print_line
 from experiments.spec.spec import LoadedSpec
-from results.store import Busy, Store
+from results.leases import Busy
+from results.store import Store
 from sharpose.runtime.errors import InputError, RunFailed
 
 Clock = Callable[[], float]

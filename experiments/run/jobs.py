@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from results.store import Store, alive
+from results.leases import alive
+from results.store import Store
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import write_json
 

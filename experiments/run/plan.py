@@ -25,7 +25,8 @@ from experiments.run.work import (
 from experiments.spec.catalog import Blocked, Catalog, brief, open_catalog
 from experiments.spec.spec import LoadedSpec, Settings, is_ours, load_specs
 from experiments.spec.tiers import SharedBudget
-from results.store import Record, Store, canonical
+from results.records import Record, canonical
+from results.store import Store
 from sharpose.runtime.errors import InputError
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 

@@ -17,7 +17,8 @@ from experiments.run.jobs import latest_notes
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.measures import MEASURES
 from experiments.spec.spec import PEER, LoadedSpec, is_ours, load_specs
-from results.store import BadMetrics, Record, Store
+from results.records import BadMetrics, Record
+from results.store import Store
 from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.runtime.progress import Reporter, say
 

@@ -16,7 +16,8 @@ from experiments.run.run import Say, alongside, print_line, wanted_measures
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.measures import MEASURES
 from experiments.spec.spec import LoadedSpec, load_specs
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.progress import Reporter
 

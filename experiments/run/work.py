@@ -13,7 +13,8 @@ from typing import Any
 
 from experiments.cells.cells import model_identity
 from experiments.spec.spec import Settings
-from results.store import Store, canonical
+from results.records import canonical
+from results.store import Store
 from sharpose.models.registry import recorded_cost, resolve_config
 from sharpose.training.recipe import Recipe
 

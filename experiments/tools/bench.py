@@ -21,7 +21,8 @@ from experiments.spec.bench_spec import (
     timings,
 )
 from experiments.spec.catalog import open_catalog
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.data.cache import ensure_named
 from sharpose.efficiency.clocks import cool_down, read_clocks
 from sharpose.runtime.progress import Reporter

@@ -27,7 +27,8 @@ from experiments.run.fill import OutOfTime as TooLong
 from experiments.run.fill import ended_after
 from experiments.run.train_missing import Training, shared_budget, train_missing
 from experiments.spec.catalog import Catalog, Places
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, first_line
 from sharpose.runtime.files import write_json
 

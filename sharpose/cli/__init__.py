@@ -80,8 +80,8 @@ def stopped(stop: StopOnSignal) -> tuple[str, int]:
 
 def store_errors() -> tuple[type[Exception], ...]:
     """The store's own error class, where the store was used; it cannot be ours, as `results` imports nothing."""
-    store = sys.modules.get("results.store")
-    return (store.StoreError,) if store else ()
+    records = sys.modules.get("results.records")
+    return (records.StoreError,) if records else ()
 
 
 def fail(message: str, code: int) -> None:

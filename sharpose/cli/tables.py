@@ -58,7 +58,7 @@ def run(
             summary = harness("experiments.run.launch").launch(specs or (), **how, **jobs)
         else:
             summary = running.run_specs(specs or (), **how)
-    except harness("results.store").StoreError:
+    except harness("results.records").StoreError:
         # what is stored can be read where nothing can be written
         if print_tables:
             print_and_write(specs or [], "text", tier, device, as_json)
@@ -186,7 +186,7 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
     for loaded, one in zip(specs, raw, strict=True):
         try:
             say(f"raw numbers: {rendering.write_csv(one, rendering.csv_folder(loaded.path, tier))}")
-        except harness("results.store").StoreError as error:
+        except harness("results.records").StoreError as error:
             # a table is read all the same
             say(f"raw numbers: {error}")
 

@@ -12,7 +12,8 @@ from analysis.tables.bench import bench_tables, for_files
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.bench_spec import deployments, load_bench, timings
 from experiments.spec.catalog import open_catalog
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 
 PEER, OURS = "ViTPose-S 256x192, Hugging Face", "SHaRPose-S 256x192, packed"
 

@@ -14,7 +14,8 @@ from analysis.figures.alpha import switches
 from analysis.figures.schedules import tokens
 from analysis.tables.tables import Table
 from experiments.spec.spec import load_specs
-from results.store import Store, StoreError
+from results.records import StoreError
+from results.store import Store
 
 
 def test_curve_shows_complete_rows_with_their_intervals() -> None:

@@ -23,7 +23,8 @@ from experiments.spec.catalog import open_catalog
 from experiments.spec.spec import load_spec, load_specs
 from experiments.spec.yamlfile import SpecError
 from results.packed import pack
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.cli.gate import multiply_adds
 from sharpose.evaluation.metrics.coco_ap import annotations_of, coco_ap
 from sharpose.runtime.errors import InputError

@@ -9,7 +9,7 @@ from analysis.tables.kept import expected_macs, kept_people, mean_kept
 from analysis.tables.lines import Line
 from experiments.cells.cells import model_identity
 from experiments.spec.spec import FOLDER, load_spec
-from results.store import Record
+from results.records import Record
 from sharpose.models.registry import closed_form, resolve_config
 
 NAME = "sharpose-nano-128x96"

@@ -17,7 +17,7 @@ from analysis.tables.tables import build_tables
 from experiments.cells.cells import Cell
 from experiments.spec.spec import FOLDER, LoadedSpec, load_spec
 from experiments.spec.yamlfile import SpecError, YamlFile
-from results.store import Record
+from results.records import Record
 
 
 def test_token_schedules_are_those_of_the_configurations():

@@ -14,7 +14,8 @@ from analysis.tables import render as rendering
 from analysis.tables.render import csv_folder, render, write_csv
 from analysis.tables.tables import Table, build_tables
 from experiments.spec.spec import FOLDER
-from results.store import ROOT, Store, StoreError
+from results.records import StoreError
+from results.store import ROOT, Store
 from tests.command_line import call
 
 SPEC = r"""

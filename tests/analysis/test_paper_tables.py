@@ -14,7 +14,8 @@ from experiments.cells.cells import cells
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.catalog import Catalog, Places
 from experiments.spec.spec import FOLDER, load_spec, load_specs
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose import cli
 from sharpose.models.registry import closed_form, resolve_config
 

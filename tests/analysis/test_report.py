@@ -14,7 +14,8 @@ from analysis.report import report as module
 from analysis.report.opening import opening
 from analysis.report.report import embedded, gallery, report, save_report
 from analysis.tables.tables import build_tables
-from results.store import Store, StoreError
+from results.records import StoreError
+from results.store import Store
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

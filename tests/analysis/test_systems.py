@@ -13,7 +13,8 @@ from experiments.conformance.case import Comparison
 from experiments.conformance.records import digest, save_verdicts
 from experiments.conformance.run import Verdict
 from experiments.spec.catalog import Catalog, Places
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose import cli
 from sharpose.models.overview import all_models, as_text
 from sharpose.models.registry import list_models

@@ -18,7 +18,8 @@ from experiments.cells.cells import cells
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.catalog import Catalog, Places
 from experiments.spec.spec import FOLDER, LoadedSpec, SpecError, load_spec
-from results.store import Record, Store, StoreError
+from results.records import Record, StoreError
+from results.store import Store
 from sharpose.models.registry import closed_form, resolve_config
 from sharpose.runtime.files import sha256_of
 

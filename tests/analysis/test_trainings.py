@@ -22,7 +22,8 @@ from experiments.cells.cells import Cell, cells
 from experiments.cells.provenance import local_device
 from experiments.spec.catalog import Catalog, Places
 from experiments.spec.spec import FOLDER, load_spec
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.runtime.files import sha256_of
 
 SPEC = """\

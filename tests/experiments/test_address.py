@@ -8,7 +8,7 @@ from experiments.cells.address import device_of, find_cells, find_record, is_run
 from experiments.cells.provenance import Device
 from experiments.spec.spec import load_spec
 from experiments.spec.yamlfile import SpecError
-from results.store import Record
+from results.records import Record
 from sharpose.runtime.errors import InputError
 
 HERE = Device("cpu", "a processor", 2)

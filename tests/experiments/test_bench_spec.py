@@ -12,7 +12,7 @@ from experiments.spec.bench_spec import deployments, load_bench, sessions, timin
 from experiments.spec.catalog import open_catalog
 from experiments.spec.spec import FOLDER, find_specs
 from experiments.spec.yamlfile import SpecError
-from results.store import run_id
+from results.records import run_id
 
 HERE = Device("cpu", "a processor", 2)
 

@@ -11,7 +11,8 @@ from experiments.cells.cells import VERSIONS, cells, model_identity
 from experiments.cells.provenance import Device, command, cpu_name, local_device, provenance, usable_cores
 from experiments.spec.catalog import Catalog, Places, open_catalog
 from experiments.spec.spec import FOLDER, SpecError, load_spec
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.data import cache
 from sharpose.data.mannequin import MannequinParameters
 from sharpose.runtime.errors import InputError

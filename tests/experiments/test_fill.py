@@ -16,7 +16,8 @@ from experiments.run.durations import MARGIN, Durations
 from experiments.run.fill import fill
 from experiments.spec.catalog import Catalog
 from experiments.spec.spec import load_spec
-from results.store import Busy, Record
+from results.leases import Busy
+from results.records import Record
 from sharpose.runtime.errors import RunFailed
 
 TAKES = {"cost": 5.0, "accuracy": 100.0, "throughput": 50.0}

@@ -13,7 +13,7 @@ from PIL import Image
 from analysis.gate.predictions import read_predictions
 from experiments.cells.packing import category, packed_arrays
 from results.packed import pack
-from results.store import Record
+from results.records import Record
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.evaluation.metrics.coco_ap import coco_ap

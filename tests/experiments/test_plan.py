@@ -19,7 +19,8 @@ from experiments.run.scale import markdown, works
 from experiments.run.work import STEP_FORWARDS, training_work
 from experiments.spec.catalog import Catalog, Places
 from experiments.spec.spec import load_specs
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.cli.app import parse_settings
 from sharpose.models.registry import closed_form, resolve_config
 from sharpose.runtime.errors import InputError

@@ -17,7 +17,8 @@ from experiments.run.verify import lines, verify
 from experiments.spec.catalog import Catalog
 from experiments.spec.spec import load_spec
 from results.packed import pack
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.runtime.errors import InputError
 from tests.command_line import call
 

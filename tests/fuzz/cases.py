@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save as save_safetensors
 
-from results.store import SEAL, Record, encode
+from results.records import SEAL, Record, encode
 from sharpose.pose.skeleton import COCO_CATEGORY
 
 CANARY = "/tmp/sharpose-fuzz-canary"

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from experiments.spec.spec import load_spec
-from results.store import StoreError, read
+from results.records import StoreError, read
 from sharpose import cli
 from sharpose.cli.app import parse_settings
 from sharpose.data.annotations import load_detections, load_pose_file, parse_pose_file

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from results.packed import pack, unpack
-from results.store import StoreError
+from results.records import StoreError
 
 ARRAYS = {"points": np.arange(24, dtype=np.int16).reshape(2, 6, 2), "unit": np.array(20), "none": np.zeros((0, 3))}
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from results import store as module
-from results.store import BadMetrics, Busy, Record, Store, StoreError, run_id
+from results import leases, records
+from results.leases import Busy
+from results.records import BadMetrics, Record, StoreError, run_id
+from results.store import Store, write
 
 ROOT = Path(__file__).resolve().parents[2]
 IDENTITY = {"measure": "cost", "version": 1, "model": {"system": "SHaRPose", "alpha": 0.4}}
@@ -105,10 +107,10 @@ def test_a_sealed_file_that_is_no_record_is_refused(tmp_path):
     path = tmp_path / "cost" / "0123456789abcdef.json"
     path.parent.mkdir()
     for body in (b"{", b"[" * 5000, b"{\n" + b' "identity": 3', b'{"a": ' + b"9" * 5000, b"\xff\xfe"):
-        seal = module.hashlib.sha256(body).hexdigest().encode()
-        path.write_bytes(body + module.SEAL + seal + b'"\n}\n')
+        seal = records.hashlib.sha256(body).hexdigest().encode()
+        path.write_bytes(body + records.SEAL + seal + b'"\n}\n')
         with pytest.raises(StoreError, match="not a record"):
-            module.read(path)
+            records.read(path)
 
 
 def test_a_write_that_fails_leaves_the_old_record(tmp_path, monkeypatch):
@@ -139,7 +141,7 @@ def test_a_thousand_records_are_read_quickly(tmp_path):
     folder.mkdir(parents=True)
     for number in range(1000):
         each = record(number=number)
-        (folder / f"{each.run_id}.json").write_bytes(module.encode(each))
+        (folder / f"{each.run_id}.json").write_bytes(records.encode(each))
     times = []
     for _ in range(3):
         begun = time.process_time()
@@ -181,7 +183,8 @@ os._exit(9)
 COUNTER = """
 import sys, time
 from pathlib import Path
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 root, log = Path(sys.argv[1]), Path(sys.argv[2])
 store = Store(root)
 for number in range(12):
@@ -290,7 +293,7 @@ def test_metrics_that_are_no_numbers_are_neither_stored_nor_read(tmp_path, metri
         return
     # sealed by someone who did not look
     path = store.local / "cost" / f"{bad.run_id}.json"
-    module.write(path, module.encode(bad))
+    write(path, records.encode(bad))
     for read in (lambda: store.find(IDENTITY), store.records):
         with pytest.raises(StoreError, match=rf"{path}: table6a 0.4: {fault}; delete it to measure again"):
             read()
@@ -306,13 +309,13 @@ def test_what_could_not_be_measured_is_stored(tmp_path):
 @pytest.mark.parametrize("published", [False, True])
 def test_a_record_of_a_newer_version_asks_for_an_update(tmp_path, monkeypatch, published):
     store = Store(tmp_path)
-    monkeypatch.setattr(module, "FORMAT", 2)
+    monkeypatch.setattr(records, "FORMAT", 2)
     path = store.save(record())
     if published:
         path = store.publish(record().run_id)
         (store.local / "cost" / path.name).unlink()
     sealed = path.read_bytes()
-    monkeypatch.setattr(module, "FORMAT", 1)
+    monkeypatch.setattr(records, "FORMAT", 1)
     # also where a newer version seals otherwise
     for content in (sealed, sealed.replace(b'"sha256"', b'"blake3"')):
         path.write_bytes(content)
@@ -338,7 +341,7 @@ def test_a_lease_from_the_future_counts_from_now(tmp_path, monkeypatch):
     assert abs(path.stat().st_mtime - time.time()) < 60
     assert store.holder(name) == f"process 41 on node7, {path}"
     # and ends then, where nobody renews it
-    os.utime(path, (time.time() - module.LEASE_S - 1,) * 2)
+    os.utime(path, (time.time() - leases.LEASE_S - 1,) * 2)
     with store.lease(name) as mine:
         assert mine
     assert store.holder(name) == ""
@@ -347,7 +350,7 @@ def test_a_lease_from_the_future_counts_from_now(tmp_path, monkeypatch):
 @pytest.mark.parametrize("seconds", [1e12, float("nan"), float("inf")])
 def test_no_lease_lasts_longer_than_ours(tmp_path, seconds):
     store, name = Store(tmp_path), record().run_id
-    foreign_lease(store, name, -module.LEASE_S - 1, seconds=seconds)
+    foreign_lease(store, name, -leases.LEASE_S - 1, seconds=seconds)
     with store.lease(name) as mine:
         assert mine
 
@@ -355,13 +358,13 @@ def test_no_lease_lasts_longer_than_ours(tmp_path, seconds):
 @pytest.mark.parametrize("wrong_by", [-400.0, 400.0])
 def test_clocks_that_differ_do_not_measure_twice(tmp_path, monkeypatch, wrong_by):
     store, name, right = Store(tmp_path), record().run_id, time.time
-    monkeypatch.setattr(module.socket, "gethostname", lambda: "node1")
-    monkeypatch.setattr(module.time, "time", lambda: right() + wrong_by)
+    monkeypatch.setattr(leases.socket, "gethostname", lambda: "node1")
+    monkeypatch.setattr(leases.time, "time", lambda: right() + wrong_by)
     with store.lease(name, seconds=0.3) as mine:
         assert mine
         # renewed at least once
         time.sleep(0.2)
-        monkeypatch.setattr(module.time, "time", right)
-        monkeypatch.setattr(module.socket, "gethostname", lambda: "node2")
+        monkeypatch.setattr(leases.time, "time", right)
+        monkeypatch.setattr(leases.socket, "gethostname", lambda: "node2")
         with store.lease(name) as again:
             assert not again

@@ -16,7 +16,8 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from results.store import Record, Store, StoreError
+from results.records import Record, StoreError
+from results.store import Store
 
 DELETED_SHARE = 0.3
 

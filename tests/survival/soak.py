@@ -27,7 +27,8 @@ import psutil
 import torch
 from kills import attempt, die_at, digest, open_people, small_recipe
 
-from results.store import Record, Store
+from results.records import Record
+from results.store import Store
 from sharpose.codecs.choice import codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.evaluation.coco import score
