@@ -19,7 +19,7 @@ from analysis.gate.gate_table import HARDLY, GateCurve, gate_curves, leaving
 from analysis.tables.cell_text import amount
 from analysis.tables.lines import Line, compare_records, pick_device, read_lines
 from analysis.tables.starts import start_of
-from analysis.tables.statistics import Comparison, Interval, score_of
+from analysis.tables.statistics import score_of
 from experiments.cells.cells import cells
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.datasets import Strict
@@ -27,6 +27,7 @@ from experiments.spec.spec import LoadedSpec, load_specs
 from experiments.spec.yamlfile import SpecError, YamlFile, nearest
 from results.records import Record
 from results.store import ROOT, Store, write
+from sharpose.evaluation.metrics.significance import Comparison
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 FINDINGS = ROOT.parent / "docs" / "findings.md"
@@ -187,7 +188,7 @@ def accuracy(table: str, first: str, second: str, reader: Reader, *, said: bool 
         if tested is None:
             continue
         score = score_of(records[0].metrics)
-        ours[tier] = shown(tested.difference)
+        ours[tier] = shown(tested)
         runs += records
         equal = started_alike(*pair)
         word = judged(tested, theirs) if equal or not said else "unequal starts"
@@ -216,17 +217,16 @@ def started_alike(first: Line, second: Line) -> bool:
 
 def judged(tested: Comparison, theirs: float | None) -> str:
     """The verdict on a difference; theirs: the paper's, None where it gives none."""
-    difference = tested.difference
-    if not (difference.low > 0 or difference.high < 0):
+    if not (tested.low > 0 or tested.high < 0):
         return "equivalent" if tested.equivalent else "undecided"
     if theirs is None:
-        return ("above" if difference.value > 0 else "below") + (", but equivalent" if tested.equivalent else "")
+        return ("above" if tested.value > 0 else "below") + (", but equivalent" if tested.equivalent else "")
     if theirs == 0:
         return "holds" if tested.equivalent else "does not hold"
-    return "holds" if difference.value * theirs > 0 else "does not hold"
+    return "holds" if tested.value * theirs > 0 else "does not hold"
 
 
-def shown(difference: Interval) -> str:
+def shown(difference: Comparison) -> str:
     """Return a difference of fractions with its interval as text, signed, in percent."""
     return f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
 

@@ -140,7 +140,7 @@ def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     for pair in pairs:
         if pair.tested is None or pair.p is None:
             continue
-        one = pair.tested.difference
+        one = pair.tested
         numbers = f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}], p {p_text(pair.p)}"
         said.append(f"{pair.first} minus {pair.second}: {numbers}, {pair.verdict}")
         reach.append(100 * pair.tested.detectable)

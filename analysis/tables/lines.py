@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.tables.statistics import LEVEL, Comparison, Interval, compare, paired_difference, paired_replicates
+from analysis.tables.statistics import LEVEL, MARGIN, Interval, paired_difference, paired_replicates
 from experiments.cells.cells import Cell
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec, Row
 from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store
-from sharpose.evaluation.metrics.significance import holm
+from sharpose.evaluation.metrics.significance import Comparison, compare_replicates, holm
 
 # Numbers in one column are comparable only where these parts of their identities agree.
 SAME_IN_A_COLUMN = {
@@ -129,7 +129,7 @@ class Pair:
         """Which is higher; where neither is shown to be, whether they are equivalent."""
         if self.tested is None or self.p is None:
             return "not compared"
-        value = self.tested.difference.value
+        value = self.tested.value
         if self.p < 1 - LEVEL:
             return ("higher" if value > 0 else "lower") + (", but equivalent" if self.tested.equivalent else "")
         return "equivalent" if self.tested.equivalent else "undecided"
@@ -152,7 +152,9 @@ def compare_records(ours: Record | None, theirs: Record | None) -> Comparison | 
         return None
     difference = paired_difference(ours.metrics, theirs.metrics)
     replicates = paired_replicates(ours.metrics, theirs.metrics)
-    return None if difference is None or replicates is None else compare(difference, replicates)
+    return (
+        None if difference is None or replicates is None else compare_replicates(difference.value, replicates, MARGIN)
+    )
 
 
 def seed_scores(line: Line, key: str = "ap") -> list[float]:

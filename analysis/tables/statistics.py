@@ -93,27 +93,6 @@ def off_centre_median(interval: Interval, replicates: npt.ArrayLike) -> float | 
     return median if abs(interval.value - median) > OFF_CENTRE * (interval.high - interval.low) else None
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What a paired bootstrap says of a difference; fractions, as the scores are.
-
-    p: two-sided, that the difference is 0. detectable: the smallest true difference that these people would have shown
-    with probability `POWER` at `LEVEL`. equivalent: whether the difference lies within ± the margin (two one-sided
-    tests: the 90 % interval lies inside).
-    """
-
-    difference: Interval
-    p: float
-    detectable: float
-    equivalent: bool
-
-
-def compare(difference: Interval, replicates: npt.ArrayLike, margin: float = MARGIN) -> Comparison:
-    """Return the tests of a difference from its replicates: p, smallest detectable difference, and equivalence."""
-    judged = significance.compare_replicates(difference.value, np.asarray(replicates, dtype=float), margin)
-    return Comparison(difference, p=judged.p, detectable=judged.detectable, equivalent=judged.equivalent)
-
-
 def t_interval(values: Sequence[float]) -> Interval:
     """Return the mean of independent trainings with its t-interval at `LEVEL`; ValueError for fewer than three."""
     return Interval(float(np.mean(values)), *significance.t_interval(values))

@@ -28,7 +28,7 @@ STAGES = ("coarse_oks", "fine_oks", "quality")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Recheck:
     """A metric as stored and as measured again; `low` and `high` are the ends of what is to be expected."""
 
     metric: str
@@ -45,25 +45,25 @@ class Comparison:
         return bool(self.low <= self.now <= self.high)
 
 
-def compare(record: Record, metrics: Mapping[str, Any]) -> list[Comparison]:
+def compare(record: Record, metrics: Mapping[str, Any]) -> list[Recheck]:
     """Every metric of a record that can be judged, beside what was measured now."""
     judges = {"cost": cost, "accuracy": accuracy, "predictions": predictions, "throughput": speed}
     return list(judges[record.measure](record.metrics, metrics))
 
 
-def exactly(names: Iterable[str], stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Comparison]:
+def exactly(names: Iterable[str], stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
     """Metrics that must not differ at all, where the record has them."""
     for name in names:
         if name in stored:
-            yield Comparison(name, stored[name], now.get(name), stored[name], stored[name])
+            yield Recheck(name, stored[name], now.get(name), stored[name], stored[name])
 
 
-def cost(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Comparison]:
+def cost(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
     """Compare parameters and multiply-adds, which must be the same."""
     yield from exactly((name for name in stored if name == "params" or name.startswith("macs_")), stored, now)
 
 
-def accuracy(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Comparison]:
+def accuracy(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
     """Compare scores, which may move by one step of the curves they are made of, and counts, which may not."""
     yield from exactly((*COUNTS, *FILES), stored, now)
     step = max(1 / RECALLS, 1 / max(stored.get("annotated_people") or stored.get("people") or 1, 1))
@@ -74,20 +74,20 @@ def accuracy(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Comp
     for name, reach in allowed.items():
         value = stored.get(name)
         if value is not None:
-            yield Comparison(name, value, now.get(name), value - reach, value + reach)
+            yield Recheck(name, value, now.get(name), value - reach, value + reach)
 
 
-def predictions(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Comparison]:
+def predictions(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
     """People and files exactly; the means over people of what both stages are judged by, to a thousandth."""
     yield from exactly((*COUNTS, *FILES), stored, now)
     before, after = unpack(stored["arrays"]), unpack(now["arrays"])
     for name in STAGES:
         value = float(before[name].mean())
-        yield Comparison(f"mean {name}", value, float(after[name].mean()), value - 0.001, value + 0.001)
+        yield Recheck(f"mean {name}", value, float(after[name].mean()), value - 0.001, value + 0.001)
 
 
-def speed(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Comparison]:
+def speed(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
     """Images a second, from the slowest to the fastest stored round."""
     rounds, batch = stored["samples_ms"], stored.get("batch_size", 1)
     slowest, fastest = (1000 * batch / end(rounds) for end in (max, min))
-    yield Comparison("images_per_s", stored["images_per_s"], now.get("images_per_s"), slowest, fastest)
+    yield Recheck("images_per_s", stored["images_per_s"], now.get("images_per_s"), slowest, fastest)

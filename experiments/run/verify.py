@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from experiments.cells.address import find_cells, find_record, is_run_id, places_of, tier_of
 from experiments.cells.cells import Cell, cells
-from experiments.cells.expected import Comparison, compare
+from experiments.cells.expected import Recheck, compare
 from experiments.cells.measures import measure
 from experiments.cells.provenance import Device, local_device
 from experiments.run.run import Say, alongside, print_line, wanted_measures
@@ -31,7 +31,7 @@ class Check:
     name: str
     run_id: str
     measured_on: str
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[Recheck, ...] = ()
     reason: str | None = None
 
     @property
@@ -152,7 +152,7 @@ def lines(checks: Sequence[Check]) -> list[str]:
     return text
 
 
-def line(one: Comparison) -> str:
+def line(one: Recheck) -> str:
     """One metric: stored, now, and between what it may lie."""
     said = f"{one.metric} {number(one.stored)}, now {number(one.now)}"
     within = "" if one.low == one.high else f", expected {number(one.low)} to {number(one.high)}"

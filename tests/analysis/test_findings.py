@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from analysis.tables.findings import CLAIMS, FINDINGS, AllClaims, Reader, cost_ratio, findings, judged
-from analysis.tables.statistics import compare, percentile_interval
+from analysis.tables.statistics import MARGIN
 from experiments.spec.spec import load_specs
 from experiments.spec.yamlfile import SpecError, YamlFile
 from results.store import ROOT, Store
+from sharpose.evaluation.metrics.significance import compare_replicates
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ from results.store import ROOT, Store
 )
 def test_a_difference_is_judged_by_its_interval(centre, spread, theirs, verdict):
     replicates = np.random.default_rng(0).normal(centre, spread, 1000)
-    assert judged(compare(percentile_interval(centre, replicates), replicates), theirs) == verdict
+    assert judged(compare_replicates(centre, replicates, MARGIN), theirs) == verdict
 
 
 def test_every_value_of_the_paper_that_rows_hold_is_claimed():

@@ -8,7 +8,6 @@ import pytest
 from analysis.tables.statistics import (
     Interval,
     ap_interval,
-    compare,
     off_centre_median,
     other_interval,
     paired_difference,
@@ -63,23 +62,6 @@ def test_the_t_interval_is_the_textbooks():
     assert (interval.value, interval.high - 2) == (2, pytest.approx(4.302653 / 3**0.5, abs=1e-5))
     with pytest.raises(ValueError, match="needs 3 trainings, not 2"):
         t_interval([1, 2])
-
-
-@pytest.mark.parametrize(
-    ("centre", "spread", "significant", "equivalent"),
-    [(0.0, 0.001, False, True), (0.0, 0.02, False, False), (0.05, 0.01, True, False), (0.003, 0.0005, True, True)],
-)
-def test_difference_and_equivalence_are_two_questions(centre, spread, significant, equivalent):
-    replicates = np.random.default_rng(0).normal(centre, spread, 2000)
-    tested = compare(percentile_interval(centre, replicates), replicates)
-    assert (tested.p < 0.05, tested.equivalent) == (significant, equivalent)
-    # 1.96 + 0.84 standard errors
-    assert tested.detectable == pytest.approx(2.8 * spread, rel=0.05)
-
-
-def test_p_is_never_zero_and_at_most_one():
-    assert compare(percentile_interval(1, [1.0] * 99), [1.0] * 99).p == pytest.approx(0.02)
-    assert compare(percentile_interval(0, [0.0] * 99), [0.0] * 99).p == 1
 
 
 def test_a_median_is_told_where_the_value_lies_beside_it():

@@ -37,3 +37,21 @@ def test_t_interval_is_scipys_and_wants_three() -> None:
     assert (low, high) == pytest.approx(stats.t.interval(0.95, 3, np.mean(values), stats.sem(values)))
     with pytest.raises(ValueError, match="needs 3 trainings"):
         t_interval([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("centre", "spread", "significant", "equivalent"),
+    [(0.0, 0.001, False, True), (0.0, 0.02, False, False), (0.05, 0.01, True, False), (0.003, 0.0005, True, True)],
+)
+def test_difference_and_equivalence_are_two_questions(
+    centre: float, spread: float, significant: bool, equivalent: bool
+) -> None:
+    tested = compare_replicates(centre, np.random.default_rng(0).normal(centre, spread, 2000), 0.005)
+    assert (tested.p < 0.05, tested.equivalent) == (significant, equivalent)
+    # 1.96 + 0.84 standard errors
+    assert tested.detectable == pytest.approx(2.8 * spread, rel=0.05)
+
+
+def test_p_is_never_zero_and_at_most_one() -> None:
+    assert compare_replicates(1, np.ones(99), 0.005).p == pytest.approx(0.02)
+    assert compare_replicates(0, np.zeros(99), 0.005).p == 1
