@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sharpose.data.annotations import ImageEntry, PoseFile, clip_box, load_detections, load_pose_file, onto
+from sharpose.data.annotation_rows import ImageEntry, clip_box
+from sharpose.data.annotations import PoseFile, load_detections, load_pose_file, onto
 from sharpose.data.augment import Augmentation, Draw, change_pixels
 from sharpose.data.images import read_image
 from sharpose.data.labels import LabelRule

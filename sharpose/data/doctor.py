@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sharpose.data.annotation_rows import Findings, ImageEntry, counted
 from sharpose.data.annotations import (
-    Findings,
-    ImageEntry,
     PoseFile,
     check_layout,
-    counted,
     load_detections,
     load_pose_file,
     read_json,
