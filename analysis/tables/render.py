@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import wrap

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from sharpose.data.annotation_rows import (
+    APART,
+    CORNERS,
     Fault,
     Findings,
     ImageEntry,
