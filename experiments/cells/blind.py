@@ -34,7 +34,8 @@ def judge_cell(
     if people.boxes == "ground-truth":
         raise InputError(f"{cell.name}: annotated boxes are withheld too; give the row `boxes: detections`")
     assert people.images is not None
-    network, found = open_network(asked), list[tuple[Predictions, str]]()
+    network = open_network(asked)
+    found: list[tuple[Predictions, str]] = []
 
     def rows(info: Path) -> list[dict[str, Any]]:
         dataset, _ = open_people(replace(people, data=str(info)), network, labelled=False)

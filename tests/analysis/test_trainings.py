@@ -79,7 +79,10 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
-    return Catalog("photos", Places(weights=tmp_path / "weights"))
+    """The tier of photographs, as a race from random weights."""
+    found = Catalog("photos", Places(weights=tmp_path / "weights"))
+    found.tier = found.tier.model_copy(update={"starts": RANDOM})
+    return found
 
 
 def test_crops_count_what_a_training_started_from(write: Callable[..., Path]) -> None:
@@ -248,8 +251,8 @@ def test_learning_curves_are_drawn_of_every_training_that_was_followed(
     assert frame["photos-val_ap"].tolist() == pytest.approx([10, 30, 10, 28])
     left, right = curves(frame, "photos-val", "photos").axes
     assert [left.get_ylabel(), right.get_ylabel()] == [
-        "AP on photos-val, photos tier, %",
-        "PCK on photos-val, photos tier, %",
+        "AP on photos-val with flip test, photos tier, %",
+        "PCK on photos-val with flip test, photos tier, %",
     ]
     assert left.get_xscale() == "log"
     assert left.lines[0].get_xydata().tolist() == [[160_000, pytest.approx(10)], [320_000, pytest.approx(30)]]

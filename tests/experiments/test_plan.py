@@ -207,7 +207,7 @@ def test_a_race_is_trained_by_its_budget(store: Store, tmp_path: Path, monkeypat
     assert list(needs) == ["hrnet-nano-128x96", "vitpose-nano-128x96"]
     one = needs["hrnet-nano-128x96"]
     assert (one.recipe, one.starts_from) == ("photos-nano", "random weights")
-    crops = 14.92 * 21_458 + 3 * 16_000
+    crops = 14.92 * 21_458 + 3 * 8_000
     macs = closed_form(resolve_config("hrnet-nano-128x96")).macs
     assert one.training_macs == pytest.approx(crops * STEP_FORWARDS * macs)
     assert one.there == [str(tmp_path / "people/person_keypoints_train.json")]
