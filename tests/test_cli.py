@@ -57,7 +57,7 @@ def test_people_are_named_by_one_option() -> None:
     }
     assert not [words for words, options in shown.items() if "--annotations" in options]
     assert {words for words, options in shown.items() if "--data" in options} == {
-        "train", "evaluate", "compare", "protocol", "bench",
+        "train", "evaluate", "submit", "compare", "protocol", "bench",
     }  # fmt: skip
 
 

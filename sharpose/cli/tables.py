@@ -127,7 +127,7 @@ def status(
     cells = running.status(specs or (), tier=tier, device=device, coco=coco)
     room = max((len(cell.cell.name) for cell in cells), default=0)
     lines = [f"{cell.state:8} {cell.cell.name:{room}} {where(cell)}" for cell in cells] + [""] if every else []
-    lines += standing_lines(running.standings(cells), running.ORDER)
+    lines += standing_lines(running.standings(cells), list(running.MEASURES))
     lines += [
         "",
         *(f"{len(those):3} cell{'s' if len(those) > 1 else ' '} {reason}" for reason, those in running.reasons(cells)),
