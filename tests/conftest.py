@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,10 @@ CHECKED = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in NE
 install_import_hook(CHECKED, "beartype.beartype")
 
 SHARED = Path(os.environ.get("SHARPOSE_SHARED", ROOT.parent / "shared"))
+
+
+# a signal that ends a terminal is heard, here and in what tests start, also where they run under nohup
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

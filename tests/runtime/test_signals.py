@@ -7,19 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from sharpose.runtime.signals import STOP, StopOnSignal, Stopped, blocked_in_children, stop_where_asked
-
-
-@pytest.fixture(autouse=True)
-def heard() -> Iterator[None]:
-    """Signals as a terminal would have them, also where the tests themselves run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 def send(number: int) -> None:
