@@ -173,6 +173,7 @@ def main() -> None:
     student = make_student(config)
     log = learn(student, torch.load(kept), config.grid, chosen.steps)
     facts = {
+        **provenance(local_device("cpu")),
         "model": "vit-nano-128x96",
         "command": shlex.join(["python", "-m", "experiments.tools.label_free_start", *sys.argv[1:]]),
         "data": {"name": DATA, "crops": chosen.crops},
@@ -184,7 +185,6 @@ def main() -> None:
         "cpu_s": round(time.process_time() - began, 1),
         "log": log,
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        **provenance(local_device("cpu")),
     }
     halves = {name: value.half() for name, value in student.state_dict().items()}
     save_tensors(halves, chosen.out / "start.safetensors", facts)
