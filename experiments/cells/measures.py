@@ -47,58 +47,44 @@ def measure(
     kind = MEASURES.get(cells[0].measure)
     if kind is None:
         raise InputError(f"{cells[0].name}: no measurement is called {cells[0].measure!r}")
-    yield from load(kind.run)(cells, reference, catalog, device, progress)
+    run = load(kind.run)
+    if kind.together:
+        yield from run(cells, reference, catalog, device, progress)
+        return
+    for cell in cells:
+        yield cell, run(cell, catalog, device, progress)
 
 
-def run_cost(
-    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
-) -> Measured:
-    """Parameters and multiply-adds."""
+def run_cost(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
+    """Return parameters and multiply-adds."""
     from sharpose.efficiency import cost
 
-    for cell in cells:
-        yield cell, cost.measure_cost(cell.model, cell.options)
+    return cost.measure_cost(cell.model, cell.options)
 
 
-def run_accuracy(
-    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
-) -> Measured:
-    """Yield each cell with the metrics of its accuracy; `reference` is not used."""
-    for cell in cells:
-        yield cell, measure_accuracy(cell, catalog, device, progress)
+def run_own(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
+    """Return what a plug-in measures.
 
-
-def run_predictions(
-    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
-) -> Measured:
-    """Yield each cell with its predictions and their metrics; `reference` is not used."""
-    for cell in cells:
-        yield cell, measure_predictions(cell, catalog, device, progress)
-
-
-def run_own(
-    cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
-) -> Measured:
-    """What a plug-in measures. Raises RunFailed for whatever its function does, and where it leaves a column out."""
-    for cell in cells:
-        kind = MEASURES[cell.measure]
-        assert kind.function is not None
-        try:
-            found = dict(kind.function(cell.model, dict(cell.options)))
-        except InputError:
-            raise
-        except Exception as error:
-            raise RunFailed(f"{cell.name}: {first_line(error)}") from error
-        if missing := sorted(set(kind.columns) - set(found)):
-            raise RunFailed(f"{cell.name}: the measure gave no {missing[0]!r}")
-        yield cell, found
+    Raises RunFailed for whatever its function does, and where it leaves a column out.
+    """
+    kind = MEASURES[cell.measure]
+    assert kind.function is not None
+    try:
+        found = dict(kind.function(cell.model, dict(cell.options)))
+    except InputError:
+        raise
+    except Exception as error:
+        raise RunFailed(f"{cell.name}: {first_line(error)}") from error
+    if missing := sorted(set(kind.columns) - set(found)):
+        raise RunFailed(f"{cell.name}: the measure gave no {missing[0]!r}")
+    return found
 
 
 KEPT = ("annotations_sha256", "pictures_sha256", "boxes_sha256", "boxes_ap", "submission_sha256")
 """Facts of an evaluation that its record keeps, beside those of PCK."""
 
 
-def measure_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
+def run_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
     """COCO's figures or MPII's as fractions, coverage, and bootstrap replicates of the score with what pairs them."""
     import torch
 
@@ -182,7 +168,7 @@ def cropped(people: People) -> CocoTopDown:
     return CocoTopDown(people.data, people.images, image_size=(256, 256), boxes=people.boxes, by_name=layout)
 
 
-def measure_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
+def run_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
     """Both stages of every person with what they are judged by, packed: every threshold can be evaluated from it."""
     import torch
 

@@ -15,7 +15,7 @@ Function = Callable[[str, dict[str, Any]], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class MeasureKind:
-    """A measure: `cells` gives a row's cells, `run` their metrics, as functions or "module:name".
+    """A measure: `cells` gives a row's cells, `run` the metrics of one, or of all `together`; both as "module:name".
 
     together: all cells of a spec are measured in one session. columns: of a plug-in's measure, its metrics by the
     header that they are printed under. function, version, on_device: what a plug-in measures, the number that it raises
