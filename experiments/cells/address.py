@@ -12,20 +12,14 @@ from dataclasses import dataclass
 from experiments.cells.cells import PAPER_SIZE, Cell, cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, Catalog
-from experiments.spec.spec import LoadedSpec, Measure, load_specs
+from experiments.spec.measures import MEASURES, own_columns
+from experiments.spec.spec import COLUMNS, LoadedSpec, load_specs
 from experiments.spec.yamlfile import SpecError, nearest
 from results.records import RUN_ID_LENGTH, Record
 from results.store import Store
 from sharpose.runtime.errors import InputError
 
 RUN_ID = re.compile(rf"[0-9a-f]{{4,{RUN_ID_LENGTH}}}")
-MEASURES: dict[str, Measure] = {
-    "accuracy": "accuracy",
-    "predictions": "predictions",
-    **dict.fromkeys(("cost", "params", "gflops"), "cost"),
-    **dict.fromkeys(("throughput", "images_per_s", "speed", "batch_size", "refine_rate"), "throughput"),
-}
-"""The measure behind a column, or of that name; of every other column it is accuracy."""
 SEEDS = "ap_seeds"
 
 
@@ -105,11 +99,17 @@ def find_cells(text: str, catalog: Catalog, device: Device) -> Address:
     if named is None:
         return Address(tuple(cell for cell in every if cell.seed is None), None)
     check_column(text, named, loaded)
-    measure = MEASURES.get(named, "accuracy")
+    measure = measure_behind(named)
     chosen = [cell for cell in every if cell.measure == measure and (cell.seed is not None) == (named == SEEDS)]
     if not chosen:
         raise SpecError(f"{text!r}: the row has no {measure}")
     return Address(tuple(chosen), named)
+
+
+def measure_behind(name: str) -> str:
+    """Return the measure of that name, or behind the column of that name, a plug-in's too."""
+    own = {column: kind.name for column, kind in own_columns().items()}
+    return name if name in MEASURES else {**COLUMNS, **own}[name]
 
 
 def check_column(text: str, column: str, loaded: LoadedSpec) -> None:

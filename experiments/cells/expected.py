@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.spec.measures import MEASURES
 from results.packed import unpack
 from results.records import Record
 
@@ -48,7 +49,10 @@ class Recheck:
 def compare(record: Record, metrics: Mapping[str, Any]) -> list[Recheck]:
     """Every metric of a record that can be judged, beside what was measured now."""
     judges = {"cost": cost, "accuracy": accuracy, "predictions": predictions, "throughput": speed}
-    return list(judges[record.measure](record.metrics, metrics))
+    if record.measure in judges:
+        return list(judges[record.measure](record.metrics, metrics))
+    # a plug-in's: what it promised under its columns
+    return list(exactly(MEASURES[record.measure].columns, record.metrics, metrics))
 
 
 def exactly(names: Iterable[str], stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
