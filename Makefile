@@ -67,8 +67,12 @@ csv: $(VENV)/harness.stamp
 fill: $(VENV)/harness.stamp
 	@$(SHARPOSE) fill --budget $(BUDGET) --device $(DEVICE) --tier $(TIER)
 
+# a process per core, one thread each; the tests of a file share what they set up
+PARALLEL := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+SPREAD := -n logical --maxprocesses 8 --dist loadfile
+
 test: $(VENV)/dev.stamp
-	@$(BIN)/python -m pytest
+	@$(PARALLEL) $(BIN)/python -m pytest $(SPREAD)
 
 test-slow: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest -m "slow or gpu" --timeout 3600
@@ -77,9 +81,9 @@ test-slow: $(VENV)/dev.stamp
 LOWEST := .venv-lowest
 test-lowest:
 	$(PYTHON) -m venv $(LOWEST)
-	sed -nE 's/^ *"([a-zA-Z0-9_-]+)>=([0-9.a-z]+)",?.*/\1==\2/p' pyproject.toml > $(LOWEST)/constraints.txt
+	$(PYTHON) tests/lowest_versions.py > $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e '.[harness,dev]'
-	$(LOWEST)/bin/python -m pytest
+	$(PARALLEL) $(LOWEST)/bin/python -m pytest $(SPREAD)
 
 # broken files on every reader; the same seed gives the same cases
 CASES ?= 100000

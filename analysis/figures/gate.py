@@ -15,14 +15,22 @@ from analysis.gate.gate_table import GateCurve
 
 
 def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:
-    """A row of three panels per model, with AP at `tier`."""
-    size = (12, 3.7 * len(curves))
-    figure, axes = plt.subplots(len(curves), 3, figsize=size, squeeze=False, layout="constrained")
-    for row, curve in zip(axes, curves, strict=True):
+    """A column of three panels per model, two models beside each other, with AP at `tier`."""
+    blocks = -(-len(curves) // 2)
+    figure, axes = plt.subplots(
+        3 * blocks, 2, figsize=(8, 8.4 * blocks), squeeze=False, layout="constrained", gridspec_kw={"hspace": 0.04}
+    )
+    for number in range(2 * blocks):
+        column = axes[3 * (number // 2) : 3 * (number // 2) + 3, number % 2]
+        if number == len(curves):
+            for axis in column:
+                axis.remove()
+            break
+        curve = curves[number]
         draw, judged = (gains, "gain") if curve.by_gain else (reliability, "quality")
-        thresholds(curve.frame, row[0], f"{curve.label}: threshold", tier)
-        savings(curve.frame, row[1], "what early exits cost", judged, tier)
-        draw(curve.calibration.bins, row[2], f"{judged}, rank correlation {curve.calibration.rank:.2f}")
+        thresholds(curve.frame, column[0], f"{curve.label}: threshold", tier)
+        savings(curve.frame, column[1], "what early exits cost", judged, tier)
+        draw(curve.calibration.bins, column[2], f"{judged}, rank correlation {curve.calibration.rank:.2f}")
     return figure
 
 
@@ -73,7 +81,7 @@ def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str)
     for place, (name, colour) in enumerate(names):
         # below the lines, which rise to the right
         axis.text(0.97, 0.22 - 0.08 * place, name, color=colour, fontsize=9, ha="right", transform=axis.transAxes)
-    cost = "expected GFLOPs (multiply-adds), paper-size model"
+    cost = "GFLOPs (multiply-adds) at paper size, expected"
     return tidy(axis, cost, f"AP without flip test, {tier} tier, %", title)
 
 

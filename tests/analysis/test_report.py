@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from selenium import webdriver
+from selenium.webdriver.support.ui import WebDriverWait
 
 from analysis.figures.captions import CAPTIONS
 from analysis.report import report as module
@@ -151,7 +153,6 @@ def test_html_of_labels_is_escaped(monkeypatch):
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Headless Chromium in a folder of its own."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium here")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.skip("no chromium and chromedriver here")
@@ -168,7 +169,10 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def page(browser, path):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.get("about:blank")
     browser.get(path.as_uri())
+    # the gallery's sentence is the last thing that the page's script writes
+    WebDriverWait(browser, 120).until(lambda _: browser.find_element("id", "gallery-said").text)
     yield browser
     assert browser.get_log("browser") == []
 
@@ -273,8 +277,9 @@ def test_names_of_points_are_ten_at_most_and_the_rest_show_when_touched(page, da
 def test_the_page_is_short_and_a_link_opens_its_table(page):
     assert page.execute_script("return document.documentElement.scrollHeight") < 9000
     page.execute_script("location.hash = '#table3'")
-    wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
-    wait(page, 5).until(lambda one: one.execute_script("return document.querySelector('#table3 details').open"))
+    WebDriverWait(page, 60).until(
+        lambda one: one.execute_script("return document.querySelector('#table3 details').open")
+    )
 
 
 def test_a_figure_grows_when_it_is_pressed(page):
