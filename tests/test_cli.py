@@ -110,6 +110,8 @@ def test_models_and_cost_need_no_checkout(
         (["cost", "sharpose-base-256x192", "--set", "alpha"], "NAME=VALUE"),
         (["cost", "sharpose-nano-128x96", "--set", "alpha_mass=.5"], "depends on the image"),
         (["choose-operating-point", "--latency-ms", "0"], "--latency-ms 0"),
+        (["choose-operating-point", "--one-stage-ms", "nan"], "--one-stage-ms nan"),
+        (["choose-operating-point", "--detector-ms", "-1"], "--detector-ms -1"),
         (["choose-operating-point", "--latency-ms", "9", "--rows", "figure6"], "at several α"),
         (["choose-operating-point", "--latency-ms", "9", "--model", "vitpose-nano-128x96"], "no coarse and fine stage"),
         (["choose-operating-point", "--latency-ms", "9", "--device", "gpu"], "it must be cpu or cuda"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from analysis.gate.gate import RESAMPLES, Candidate, Cost, Gate, pick
 from analysis.gate.predictions import read_predictions
 from experiments.spec.spec import load_specs
 from experiments.spec.yamlfile import SpecError
+from results.records import Record
 from results.store import Store
 
 
@@ -46,6 +48,53 @@ def frontier_rows(spec: str = "frontier") -> tuple[str, dict[float, str]]:
     return models.pop(), rows
 
 
+def swept(spec: str, tier: str, coco: Path | None, store: Store) -> dict[float, tuple[Record, list[Candidate]]]:
+    """Predictions of every row by its α, and what every threshold gives. Raises SpecError where some are missing."""
+    found = {}
+    for alpha, label in frontier_rows(spec)[1].items():
+        record = find_line(spec, label, tier, coco, store).records["predictions"]
+        found[alpha] = record, stored_sweep(record, read_predictions(record), (spec, label), store)
+    return found
+
+
+def latency_frontier(
+    times: dict[float, Cost],
+    *,
+    spec: str = "frontier",
+    tier: str = "nano",
+    coco: Path | None = None,
+    store: Store | None = None,
+) -> list[dict[str, float]]:
+    """Return the points that no other beats in both expected latency and AP, from fast to slow.
+
+    Each has `alpha`, `quality_threshold`, `refine_rate`, `ap` (a fraction) and `latency_ms`.
+
+    times: as of `choose_operating_point`. Raises SpecError where predictions are missing.
+    """
+    points = [
+        {
+            "alpha": alpha,
+            "quality_threshold": one.threshold,
+            "refine_rate": one.refine_rate,
+            "ap": one.ap,
+            "latency_ms": times[alpha].expected(one.refine_rate),
+        }
+        for alpha, (_, candidates) in swept(spec, tier, coco, store or Store()).items()
+        for one in candidates
+    ]
+    points.sort(key=lambda point: (point["latency_ms"], -point["ap"]))
+    best = accumulate((point["ap"] for point in points), max, initial=-1.0)
+    return [point for point, before in zip(points, best, strict=False) if point["ap"] > before]
+
+
+def break_even(one_stage_ms: float, detector_ms: float, person_ms: float) -> float:
+    """Return up to how many people a detector and `person_ms` for each are as fast as a one-stage model.
+
+    That takes as long for any number of people, so: (one stage - detector) / person; 0 where the detector is slower.
+    """
+    return max(0.0, one_stage_ms - detector_ms) / person_ms
+
+
 def choose_operating_point(
     latency_ms: float,
     times: dict[float, Cost],
@@ -61,17 +110,15 @@ def choose_operating_point(
     times: by α, milliseconds per person of the coarse stage and of the fine one. Raises SpecError where predictions
     are missing, or nothing is fast enough.
     """
-    store, records, found = store or Store(), {}, list[tuple[float, Candidate]]()
-    for alpha, label in frontier_rows(spec)[1].items():
-        records[alpha] = find_line(spec, label, tier, coco, store).records["predictions"]
-        candidates = stored_sweep(records[alpha], read_predictions(records[alpha]), (spec, label), store)
+    rows, found = swept(spec, tier, coco, store or Store()), list[tuple[float, Candidate]]()
+    for alpha, (_, candidates) in rows.items():
         picked = pick(candidates, times[alpha], budget=latency_ms)
         found += [] if picked is None else [(alpha, picked)]
     if not found:
         fastest = min(time.coarse for time in times.values())
         raise SpecError(f"nothing is that fast: the coarse stage alone takes {fastest:.3g} ms here; raise --latency-ms")
     alpha, best = max(found, key=lambda one: (one[1].ap, -times[one[0]].expected(one[1].refine_rate)))
-    record = records[alpha]
+    record = rows[alpha][0]
     again = Gate(read_predictions(record), resamples).point(best.threshold)
     return OperatingPoint(
         alpha=alpha,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,14 +58,22 @@ def choose_threshold(
 
 @app.command("choose-operating-point", rich_help_panel=TABLES)
 def choose_operating_point(
-    latency_ms: Annotated[float, typer.Option(help="Expected milliseconds per person, at most.")],
+    latency_ms: Annotated[
+        float | None, typer.Option(help="Expected milliseconds per person, at most; default: every point worth taking.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Whose stages are timed, with random weights; default: the model of --rows.")
     ] = None,
     rows: Annotated[str, typer.Option(help="A spec of kind gate with a row per α, whose predictions are stored.")] = (
         "frontier"
     ),
+    one_stage_ms: Annotated[
+        float | None,
+        typer.Option(help="Of a model that finds everybody at once: say for how many people this is as fast."),
+    ] = None,
+    detector_ms: Annotated[float, typer.Option(help="Of the detector before this one.")] = 0.0,
     batch: Annotated[int, typer.Option(min=1, help="People at a time.")] = 1,
+    packed: Annotated[bool, typer.Option(help="Time the stages with packed weights, as `predict` does.")] = False,
     rounds: Annotated[int, typer.Option(min=1)] = 20,
     device: Device = "cpu",
     tier: Annotated[
@@ -75,12 +83,17 @@ def choose_operating_point(
 ) -> None:
     """Pick the α and the quality threshold with the best AP within a latency.
 
-    The stages are timed here and now, interleaved; AP is that of stored predictions of every α.
+    The stages are timed here and now, interleaved; AP is that of stored predictions of every α. A one-stage model of
+    that AP takes as long for one person as for ten: `--one-stage-ms` says how many it must find to be faster.
 
     Example: sharpose choose-operating-point --latency-ms 300
     """
-    if not (math.isfinite(latency_ms) and latency_ms > 0):
-        raise InputError(f"--latency-ms {latency_ms} does not work: it must be milliseconds per person, e.g. 300")
+    limits = {"--latency-ms": latency_ms, "--one-stage-ms": one_stage_ms}
+    for option, value in limits.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(f"{option} {value} does not work: it must be milliseconds, e.g. 300")
+    if not (math.isfinite(detector_ms) and detector_ms >= 0):
+        raise InputError(f"--detector-ms {detector_ms} does not work: it must be milliseconds per picture, e.g. 20")
     choosing = harness("analysis.gate.operating_point")
     theirs, labels = choosing.frontier_rows(rows)
     name, alphas = model or theirs, list(labels)
@@ -91,12 +104,33 @@ def choose_operating_point(
     check_device(device)
 
     with Reporter(f"Timing {name}", rounds) as report:
-        times = measure_stages(name, alphas, batch_size=batch, rounds=rounds, device=device, progress=report.progress)
+        times = measure_stages(
+            name, alphas, batch_size=batch, rounds=rounds, device=device, packed=packed, progress=report.progress
+        )
     costs = {alpha: harness("analysis.gate.gate").Cost(times.coarse, times.fine[alpha]) for alpha in alphas}
-    point = choosing.choose_operating_point(latency_ms, costs, spec=rows, tier=tier)
-    facts = {**point.as_dict(), "model": name, "batch_size": batch, "device": device}
+    facts: dict[str, Any] = {"model": name, "batch_size": batch, "device": device, "packed": packed}
     facts |= {"coarse_ms": times.coarse, "fine_ms": {str(alpha): one for alpha, one in times.fine.items()}}
     fine = ", ".join(f"{one:.3g} (α = {alpha:g})" for alpha, one in times.fine.items())
+    timed = f"timed: {name}, batch {batch}, {device}: coarse {times.coarse:.3g} ms per person, fine {fine}"
+
+    def as_fast(person_ms: float) -> dict[str, float]:
+        if one_stage_ms is None:
+            return {}
+        return {"break_even_people": choosing.break_even(one_stage_ms, detector_ms, person_ms)}
+
+    if latency_ms is None:
+        points = choosing.latency_frontier(costs, spec=rows, tier=tier)
+        facts["points"] = [point | as_fast(point["latency_ms"]) for point in points]
+        lines = [
+            f"{one['latency_ms']:7.1f} ms  AP {100 * one['ap']:4.1f}  α = {one['alpha']:g}, quality threshold "
+            f"{one['quality_threshold']:.4f}, {100 * one['refine_rate']:.0f} % refined"
+            + "".join(f", as fast up to {people:.1f} people" for people in as_fast(one["latency_ms"]).values())
+            for one in steps(points)
+        ]
+        show(facts, as_json, "\n".join([*lines, timed]))
+        return
+    point = choosing.choose_operating_point(latency_ms, costs, spec=rows, tier=tier)
+    facts |= point.as_dict() | as_fast(point.latency_ms)
     lines = [
         f"α = {point.alpha:g}, quality threshold {point.quality_threshold:.4f} "
         f"(--set alpha={point.alpha:g} --set quality_threshold={point.quality_threshold:.4f})",
@@ -104,9 +138,22 @@ def choose_operating_point(
         f"{point.latency_ms_refined:.3g} ms",
         f"AP {100 * point.ap:.1f} [{100 * point.ap_low:.1f}, {100 * point.ap_high:.1f}] on {point.dataset} ({tier} "
         "tier, chosen on these people)",
-        f"timed: {name}, batch {batch}, {device}: coarse {times.coarse:.3g} ms per person, fine {fine}",
+        *(
+            f"as fast as {one_stage_ms:g} ms for a whole picture up to {people:.1f} people in it"
+            for people in as_fast(point.latency_ms).values()
+        ),
+        timed,
     ]
     show(facts, as_json, "\n".join(lines))
+
+
+def steps(points: list[dict[str, float]], ap: float = 0.005) -> list[dict[str, float]]:
+    """Return the first point, every next one that is better by `ap`, and the last: what a terminal has room for."""
+    shown = points[:1]
+    for point in points[1:]:
+        if point["ap"] >= shown[-1]["ap"] + ap:
+            shown.append(point)
+    return shown if shown[-1:] == points[-1:] else [*shown, points[-1]]
 
 
 def multiply_adds(text: str) -> float:

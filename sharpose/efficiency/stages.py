@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from sharpose.backends.packed import pack_linears
 from sharpose.efficiency.timing import interleave
 from sharpose.models import create_model
 from sharpose.runtime.errors import InputError
@@ -30,12 +31,18 @@ def measure_stages(
     batch_size: int = 1,
     rounds: int = 20,
     device: str = "cpu",
+    packed: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> StageTimes:
-    """Random weights, everything interleaved. Raises InputError for a model without two stages."""
+    """Random weights, everything interleaved; packed: with `pack_linears`.
+
+    Raises InputError for a model without two stages, or one that cannot be packed on this machine.
+    """
     model: Any = create_model(name, **(options or {})).eval().to(device)
     if model.stages != ("coarse", "fine"):
         raise InputError(f"{name}: has no coarse and fine stage to choose between; name a SHaRPose")
+    if packed:
+        pack_linears(model)
     with torch.inference_mode():
         images = torch.randn(batch_size, 3, *model.config.image_size).to(device)
         looked = model.coarse(images)

@@ -6,10 +6,11 @@ import pytest
 
 from analysis.gate import operating_point
 from analysis.gate.gate import Candidate, Cost, Gate, candidates
-from analysis.gate.operating_point import choose_operating_point, frontier_rows
+from analysis.gate.operating_point import break_even, choose_operating_point, frontier_rows, latency_frontier
 from analysis.gate.predictions import read_predictions
 from experiments.spec.yamlfile import SpecError
 from results.store import Store
+from sharpose.cli.gate import steps
 from sharpose.efficiency.stages import measure_stages
 from sharpose.runtime.errors import InputError
 
@@ -49,13 +50,36 @@ def test_the_best_within_the_latency(few):
     assert point.ap_low < point.ap < point.ap_high
 
 
+def test_the_frontier_of_latency_keeps_what_nothing_beats(few):
+    points = latency_frontier(TIMES)
+    assert {point["alpha"] for point in points} <= {0.3, 1.0} and len(points) >= 2
+    for slower, faster in zip(points[1:], points, strict=False):
+        assert slower["latency_ms"] > faster["latency_ms"] and slower["ap"] > faster["ap"]
+    # what is picked within a latency is the last of them that is fast enough
+    picked = choose_operating_point(22.0, TIMES, resamples=0)
+    last = [point for point in points if point["latency_ms"] <= 22.0][-1]
+    assert (picked.alpha, picked.quality_threshold) == (last["alpha"], last["quality_threshold"])
+
+
+def test_a_one_stage_model_is_faster_from_so_many_people_on():
+    # 100 ms at once, or 20 ms and 16 ms for each: 5 people take 100 ms
+    assert break_even(100.0, 20.0, 16.0) == 5.0
+    assert break_even(15.0, 20.0, 16.0) == 0.0
+
+
+def test_a_terminal_sees_steps_of_half_a_point():
+    points = [{"ap": ap} for ap in (0.70, 0.701, 0.706, 0.709, 0.712, 0.713)]
+    assert [one["ap"] for one in steps(points)] == [0.70, 0.706, 0.712, 0.713]
+
+
 def test_what_is_too_fast_for_everything(few):
     with pytest.raises(SpecError, match="coarse stage alone takes 10 ms here; raise --latency-ms"):
         choose_operating_point(9.0, TIMES)
 
 
 def test_stages_are_timed_for_every_alpha():
-    times = measure_stages("sharpose-nano-128x96", [0.0, 1.0], options=TINY, rounds=1)
-    assert times.coarse > 0 and list(times.fine) == [0.0, 1.0] and min(times.fine.values()) > 0
+    for packed in (False, True):
+        times = measure_stages("sharpose-nano-128x96", [0.0, 1.0], options=TINY, rounds=1, packed=packed)
+        assert times.coarse > 0 and list(times.fine) == [0.0, 1.0] and min(times.fine.values()) > 0
     with pytest.raises(InputError, match="no coarse and fine stage"):
         measure_stages("vitpose-nano-128x96", [0.3], options=TINY)
