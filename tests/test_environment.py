@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def sharpose(*words: str, **how: object) -> subprocess.CompletedProcess[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **how.pop("env", {})}  # type: ignore[dict-item]
     command = [sys.executable, "-m", "sharpose.cli", *words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=200, check=False, **how)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=600, check=False, **how)  # type: ignore[call-overload,no-any-return]
 
 
 ASCII = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TZ": "Pacific/Kiritimati"}
@@ -47,7 +47,7 @@ cli.main()
 def test_a_user_without_a_home_is_told_what_to_set() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SHARPOSE_CACHE": "", "HOME": ""}
     command = [sys.executable, "-c", NOBODY, "data", "mannequin", "--name", "mannequin-tiny"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=200, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (
         2, b"sharpose: this user has no home folder; set SHARPOSE_CACHE to a folder for generated data\n",
     )  # fmt: skip

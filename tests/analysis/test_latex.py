@@ -51,7 +51,7 @@ def test_an_engine_sets_every_table(tmp_path):
     document = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}" + tables + r"\end{document}"
     (tmp_path / "all.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     if "not found" in done.stdout:
         pytest.skip("this TeX lacks booktabs or graphicx")
     assert done.returncode == 0, done.stdout[-2000:]

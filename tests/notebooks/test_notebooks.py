@@ -39,7 +39,7 @@ def test_a_notebook_runs(path, monkeypatch):
         monkeypatch.setenv(name, os.environ.get(name, "1"))
     book = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(path.parent)}}
-    done = NotebookClient(book, timeout=120, kernel_name="python3", resources=resources).execute()
+    done = NotebookClient(book, timeout=600, kernel_name="python3", resources=resources).execute()
     for cell in [cell for cell in done.cells if cell.cell_type == "code"]:
         shown = {kind for output in cell.outputs for kind in output.get("data", {})}
         assert not [output for output in cell.outputs if output.output_type == "error"]

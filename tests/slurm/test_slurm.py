@@ -44,12 +44,12 @@ pytestmark = [
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("slurm")
     before = os.environ.get("SLURM_CONF")
-    subprocess.run([HERE / "start.sh", folder], check=True, timeout=120)
+    subprocess.run([HERE / "start.sh", folder], check=True, timeout=600)
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     try:
         yield
     finally:
-        subprocess.run([HERE / "stop.sh", folder], check=True, timeout=60)
+        subprocess.run([HERE / "stop.sh", folder], check=True, timeout=600)
         os.environ.pop("SLURM_CONF")
         if before is not None:
             os.environ["SLURM_CONF"] = before
@@ -57,7 +57,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def ask(*command: str) -> str:
     """What a command of SLURM answers, also printed."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     print(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}", flush=True)
     return done.stdout
 

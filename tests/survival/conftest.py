@@ -18,7 +18,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "M
 def program() -> Callable[..., str]:
     """Runs a program of tests/survival; returns its standard output and fails with its standard error."""
 
-    def run(name: str, *arguments: object, timeout: float = 200) -> str:
+    def run(name: str, *arguments: object, timeout: float = 600) -> str:
         command = [sys.executable, str(Path(__file__).parent / name), *map(str, arguments)]
         done = subprocess.run(
             command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False

@@ -55,7 +55,7 @@ def test_two_runs_at_once_measure_each_cell_once_and_print_the_same_table(tmp_pa
         subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    answers = [run.communicate(timeout=200) for run in runs]
+    answers = [run.communicate(timeout=600) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], answers
     assert sorted(journal.read_text().splitlines()) == [
         f"small {label}: cost" for label in ("0.0", "0.3", "0.5", "1.0")

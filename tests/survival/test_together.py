@@ -26,7 +26,7 @@ def torchrun(folder: Path, people: Path, *arguments: str, restarts: int = 0) -> 
     folder.mkdir()
     command = [sys.executable, *TORCHRUN, "--max-restarts", str(restarts), str(Path(__file__).parent / "together.py")]
     command += ["--out", str(folder), "--people", str(people), *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=230, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
@@ -47,7 +47,7 @@ def alone(people: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
         "--people",
         str(people),
     ]
-    subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, timeout=230, check=True)
+    subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, timeout=600, check=True)
     return json.loads((folder / "0.json").read_text())
 
 
@@ -96,7 +96,7 @@ def test_a_signal_to_all_processes_leaves_a_checkpoint(people: Path, tmp_path: P
             assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
             time.sleep(0.05)
         os.killpg(process.pid, number)
-        process.wait(230)
+        process.wait(600)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

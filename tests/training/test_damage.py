@@ -135,7 +135,7 @@ with prepared(Path({str(tmp_path)!r}), torch.nn.Linear(1, 1)):
             pass
     finally:
         other.stdin.close()
-        other.wait(30)
+        other.wait(600)
     with prepared(tmp_path, parts[0]):
         pass
 
