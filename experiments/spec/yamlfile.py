@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import reason
 from sharpose.runtime.plain_yaml import PlainLoader
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -110,8 +111,7 @@ def explain(error: Any, model: type[BaseModel]) -> str:
         return f"unknown key {key!r}{inside(location[:-1])}{nearest(str(key), known)}"
     if error["type"] == "missing":
         return f"key {key!r}{inside(location[:-1])} is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{dotted(location)} = {shorten(error['input'])} does not work: {message[0].lower()}{message[1:]}"
+    return f"{dotted(location)} = {shorten(error['input'])} does not work: {reason(error)}"
 
 
 def model_at(annotation: Any, location: Location) -> type[BaseModel]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sharpose.models.dvt.config import SYSTEM as DVT
 from sharpose.models.dynamicvit.config import SYSTEM as DYNAMICVIT
@@ -37,6 +37,9 @@ from sharpose.models.tome.config import SYSTEM as TOME
 from sharpose.models.transpose.config import SYSTEM as TRANSPOSE
 from sharpose.models.vitpose.config import SYSTEM as VITPOSE
 from sharpose.runtime.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from sharpose.models.output import PoseModel
 
 SYSTEMS: dict[str, System] = {
     system.name: system
@@ -247,7 +250,7 @@ def tokens_per_block(config: Any) -> list[int] | None:
     return None if plan is None else plan(config)
 
 
-def build_class(name: str) -> Any:
+def build_class(name: str) -> Callable[[Any], PoseModel]:
     """The class that makes a module from a configuration of `name`; imports torch."""
     return load(find(name).model)
 

@@ -132,9 +132,9 @@ def test_only_keypoints_above_the_threshold_count() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"nms": "harder"}, "hard, soft, none"),
-        ({"oks_threshold": 0.0}, "above 0"),
-        ({"keypoint_threshold": 2}, "0 to 1"),
+        ({"nms": "harder"}, "'hard', 'soft' or 'none'"),
+        ({"oks_threshold": 0.0}, "greater than 0"),
+        ({"keypoint_threshold": 2}, "less than or equal to 1"),
     ],
 )
 def test_wrong_cleaning_is_refused(wrong: dict[str, Any], message: str) -> None:
