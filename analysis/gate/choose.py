@@ -17,9 +17,10 @@ from analysis.tables.lines import Line, pick_device, read_lines
 from experiments.cells.cells import cells
 from experiments.spec.catalog import open_catalog
 from experiments.spec.spec import load_specs
-from experiments.spec.yamlfile import SpecError, nearest
+from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store
+from sharpose.runtime.errors import nearest
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def find_line(spec: str, row: str, tier: str, coco: Path | None, store: Store) -
     line = next((line for line in lines if line.row.label == row), None)
     if line is None:
         known = [line.row.label for line in lines]
-        raise SpecError(f"{spec} has no row {row!r}{nearest(row, known)}; rows: {', '.join(known)}")
+        raise SpecError(f"{spec} has no row {row!r}{nearest(row, known)}")
     for measure in ("predictions", "cost"):
         if measure not in line.cells:
             raise SpecError(f"{spec} does not measure {measure}; name a spec of kind gate, such as figure6")

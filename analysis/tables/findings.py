@@ -24,10 +24,11 @@ from experiments.cells.cells import cells
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.datasets import Strict
 from experiments.spec.spec import LoadedSpec, load_specs
-from experiments.spec.yamlfile import SpecError, YamlFile, nearest
+from experiments.spec.yamlfile import SpecError, YamlFile
 from results.records import Record
 from results.store import ROOT, Store, write
 from sharpose.evaluation.metrics.significance import Comparison
+from sharpose.runtime.errors import nearest
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 FINDINGS = ROOT.parent / "docs" / "findings.md"

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.spec.yamlfile import nearest
 from experiments.tools.module import run
-from sharpose.runtime.errors import InputError
+from sharpose.runtime.errors import InputError, nearest
 from sharpose.training.recipe import load_recipe
 
 LOG = REPOSITORY / "docs" / "recipe-trials.jsonl"

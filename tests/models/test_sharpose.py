@@ -227,6 +227,6 @@ def test_bad_options_are_named(options: dict[str, object], message: str) -> None
 
 
 def test_unknown_name_lists_the_models() -> None:
-    with pytest.raises(InputError, match=r"sharpose-bse.*did you mean.*models: .*sharpose-small-256x192"):
+    with pytest.raises(InputError, match=r"sharpose-bse.*did you mean .sharpose-base-256x192"):
         create_model("sharpose-bse-256x192")
     assert "sharpose-base-384x288" in list_models()

@@ -58,7 +58,7 @@ def test_what_fits_is_left_as_it_is() -> None:
         ("threshold", 1e31, "it must be less than or equal to 1"),
         ("codec", "dark", "it must be 'udp' or 'msra'"),
         ("flag", 1, "it must be a valid boolean"),
-        ("other", "1j", "it must be a valid python complex"),
+        ("other", "1j", "it must be an instance of complex"),
     ],
 )
 def test_what_does_not_fit_names_the_field(field: str, value: Any, wanted: str) -> None:
