@@ -32,8 +32,7 @@ from analysis.tables.footers import (
     test_sets_text,
 )
 from analysis.tables.lines import Line, pick_device, read_lines, refuse_mixtures
-from analysis.tables.starts import shown_apart, starts_text
-from analysis.tables.trainings import compared_first, race_text, title
+from analysis.tables.trainings import compared_first, race_text, shown_apart, starts_text, title
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog, open_catalog
