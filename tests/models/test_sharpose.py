@@ -214,7 +214,7 @@ def test_presets_differ_in_the_six_switches() -> None:
         ({"patch_size": 15}, "image_size"),
         ({"num_heads": 7}, "num_heads"),
         ({"depth": 0}, "depth"),
-        ({"keep_rounding": "up"}, "ceil, floor"),
+        ({"keep_rounding": "up"}, "'ceil' or 'floor'"),
         ({"quality_threshold": "high"}, "quality_threshold"),
         ({"alhpa": 0.3}, "did you mean 'alpha'"),
         ({"semantics": "official"}, "release, paper"),
