@@ -117,7 +117,10 @@ def identity(label: Mapping[str, Any]) -> str:
 
 
 def triple(point: Any, width: int, height: int, where: str) -> list[float]:
-    """x, y in pixels and v of a point in shares of the picture; one that is no number is unlabelled."""
+    """x, y in pixels and v of a point in shares of the picture; one that is no number is unlabelled.
+
+    Raises InputError for what is no pair of numbers, or lies far outside.
+    """
     if not isinstance(point, list) or len(point) != 2:
         raise InputError(f"{where}.points must be pairs of numbers, x and y as shares of the picture")
     x, y = (float(one["$numberDouble"]) if isinstance(one, dict) and "$numberDouble" in one else one for one in point)
