@@ -41,7 +41,7 @@ def judge_cell(
         dataset, _ = open_people(replace(people, data=str(info)), network, labelled=False)
         with unchanged(dataset.pictures) as pictures:
             found.append((look(network, dataset, asked, progress), pictures))
-        return found[0][0].results(dataset, asked.cleaning)
+        return found[0][0].results(dataset, asked.post_processing)
 
     split = split_name(data.mannequin or "", data.people.parameters.version if data.people else 0)
     how: dict[str, Any] = {"split": split, "algorithm": cell.model, "image_size": network.crops["image_size"]}

@@ -94,14 +94,14 @@ class Recipes:
     def judge(self, weights: str, people: str) -> dict[str, float | None]:
         """AP of the coarse answer and of the fine one at α = 0.4, in annotated boxes, without flip test."""
         from sharpose.evaluation.coco import Evaluation
-        from sharpose.evaluation.evaluate import assess
+        from sharpose.evaluation.evaluate import evaluate
         from sharpose.evaluation.request import EvaluationRequest, People
 
         found = {}
         for stage, threshold in (("coarse", 0.0), ("fine", None)):
             options = {"alpha": 0.4, "quality_threshold": threshold}
             network = {"model": self.model, "options": options, "weights": weights}
-            evaluation, _ = assess(EvaluationRequest(people=People(data=people), flip_test=False, **network))
+            evaluation, _ = evaluate(EvaluationRequest(people=People(data=people), flip_test=False, **network))
             assert isinstance(evaluation, Evaluation)  # people in COCO's layout
             found[stage] = evaluation.metrics.ap
         return found

@@ -18,7 +18,7 @@ SOFT_MAX_KEPT = 20
 
 
 @dataclass(frozen=True)
-class Cleaning:
+class PostProcessing:
     """How raw detections become what is scored; the defaults are the protocol of the tables.
 
     nms: what becomes of rows whose OKS with a better one of the image is above `oks_threshold`: removed ("hard"), moved
@@ -40,7 +40,7 @@ class Cleaning:
         return (soft_oks_nms if self.nms == "soft" else oks_nms)(oks, scores, self.oks_threshold)
 
 
-PROTOCOL = Cleaning()
+PROTOCOL = PostProcessing()
 
 
 def rescore(
@@ -87,7 +87,7 @@ def soft_oks_nms(
     return kept
 
 
-def clean_detections(
+def post_process(
     image_ids: Int[np.ndarray, " N"],
     box_ids: Int[np.ndarray, " N"],
     keypoints: Float[np.ndarray, "N K 2"],
@@ -95,18 +95,18 @@ def clean_detections(
     box_scores: Float[np.ndarray, " N"],
     areas: Float[np.ndarray, " N"],
     sigmas: Sequence[float],
-    cleaning: Cleaning = PROTOCOL,
+    post_processing: PostProcessing = PROTOCOL,
 ) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, " N"]]:
     """The rows to report (images in order of first appearance, best row first) and the final score of every row.
 
     Of rows with the same box id in an image the first counts; then rescoring and OKS suppression per image.
     """
-    scores = rescore(box_scores, keypoint_scores, cleaning.keypoint_threshold)
+    scores = rescore(box_scores, keypoint_scores, post_processing.keypoint_threshold)
     kept: list[int] = []
     for rows in _rows_by_image(image_ids):
         unique = rows[np.unique(box_ids[rows], return_index=True)[1]]
         oks = oks_matrix(keypoints[unique], areas[unique], sigmas)
-        kept.extend(unique[cleaning.kept(oks, scores[unique])])
+        kept.extend(unique[post_processing.kept(oks, scores[unique])])
     return np.asarray(kept, dtype=np.int64), scores
 
 
