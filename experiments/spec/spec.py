@@ -267,7 +267,8 @@ def check_names(loaded: LoadedSpec) -> None:
         named += [(("rows", index, "measure", i), name, list(MEASURES)) for i, name in enumerate(row.measure or ())]
     for key, name, known in named:
         if name not in known:
-            raise loaded.file.error(key, f"{dotted(key)}: nothing is called {name!r}{nearest(name, known)}")
+            what = "column" if key[0] == "columns" else "measure"
+            raise loaded.file.error(key, f"{dotted(key)}: no {what} is called {name!r}{nearest(name, known)}")
 
 
 NEEDS: dict[Kind, tuple[Measure, ...]] = {

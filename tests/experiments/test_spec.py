@@ -49,7 +49,7 @@ MISTAKES = [
     (
         "measure: [accuracy,",
         "measure: [acuracy,",
-        "measure[0]: nothing is called 'acuracy'; did you mean 'accuracy'?",
+        "measure[0]: no measure is called 'acuracy'; did you mean 'accuracy'?",
     ),
     ("batch_size: 2", "batch_size: 0", "throughput.batch_size = 0 does not work"),
     ("rounds: 12", "rounds: 3", "throughput.rounds = 3 does not work: it must be greater than or equal to 10"),
