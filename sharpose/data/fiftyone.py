@@ -16,6 +16,7 @@ from sharpose.data.annotations import read_json
 from sharpose.data.images import picture_size
 from sharpose.pose.skeleton import COCO, COCO_CATEGORY
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import is_number
 
 LABELS, SAMPLES, METADATA, PICTURES = "labels.json", "samples.json", "metadata.json", "data"
 AROUND = "people without a box of their own, who got the one around their labelled keypoints"
@@ -161,8 +162,3 @@ def around(triples: list[list[float]]) -> list[float]:
     left, top = min(one[0] for one in labelled), min(one[1] for one in labelled)
     right, bottom = max(one[0] for one in labelled), max(one[1] for one in labelled)
     return [left, top, max(right - left, 1.0), max(bottom - top, 1.0)]
-
-
-def is_number(value: Any) -> bool:
-    """Whether JSON gave a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -21,6 +21,11 @@ PositiveShare = Annotated[Share, Field(gt=0)]
 ShareBelowOne = Annotated[Share, Field(lt=1)]
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number to calculate with, not a truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
 def check_fields(checked: object) -> None:
     """Check the fields of a dataclass against their annotations, strictly: no text for a number, no list for a tuple.
 
