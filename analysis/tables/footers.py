@@ -30,6 +30,7 @@ NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
 OTHER_SCORES = {"ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR"}
 NO_WEIGHTS = re.compile(r"no (shared )?weights of (\S+) \((.+)\)")
 SHARED = "shared"
+MOST_NAMES = 4
 MARKS = {
     "noisy": ("~", "noisy: the samples spread too widely to rank this row."),
     "throttled": (
@@ -291,10 +292,10 @@ def paper_speed_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     ]
 
 
-def models_text(records: list[Record], most: int = 4) -> str:
+def models_text(records: list[Record]) -> str:
     """The models behind a column: their names, or how many they are."""
     different = list(dict.fromkeys(str(record.provenance.get("model")) for record in records))
-    return ", ".join(different) if len(different) <= most else f"{len(different)} models, one per row,"
+    return ", ".join(different) if len(different) <= MOST_NAMES else f"{len(different)} models, one per row,"
 
 
 def missing_text(lines: list[Line]) -> list[str]:
