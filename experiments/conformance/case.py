@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,9 +39,9 @@ class Case:
     tensors: dict[str, Tensor]
     weights: dict[str, Tensor]
 
-    def configuration(self, kind: type[Config], **more: Any) -> Config:
+    def configuration(self, kind: Callable[..., Config], **more: Any) -> Config:
         """Return a configuration of the case's facts that have the name of a field, with `more` in their place."""
-        facts = {one.name: self.config[one.name] for one in fields(kind) if one.name in self.config} | more
+        facts = {name: self.config[name] for name in signature(kind).parameters if name in self.config} | more
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()})
 
     def inputs(self, name: str) -> Tensor:

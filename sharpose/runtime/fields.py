@@ -26,12 +26,12 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
-def check_fields(checked: object) -> None:
+def check_fields(checked: Any) -> None:
     """Check the fields of a dataclass against their annotations, strictly: no text for a number, no list for a tuple.
 
     Raises InputError naming the first field that does not fit, its value and what it must be.
     """
-    for name, adapter in adapters(type(checked)).items():
+    for name, adapter in adapters(checked.__class__).items():
         try:
             adapter.validate_python(getattr(checked, name), strict=True)
         except ValidationError as error:
