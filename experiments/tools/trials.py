@@ -100,7 +100,7 @@ class Recipes:
         found = {}
         for stage, threshold in (("coarse", 0.0), ("fine", None)):
             options = {"alpha": 0.4, "quality_threshold": threshold}
-            network = {"model": self.model, "options": options, "weights": weights}
+            network: dict[str, Any] = {"model": self.model, "options": options, "weights": weights}
             evaluation, _ = evaluate(EvaluationRequest(people=People(data=people), flip_test=False, **network))
             assert isinstance(evaluation, Evaluation)  # people in COCO's layout
             found[stage] = evaluation.metrics.ap
