@@ -33,7 +33,7 @@ from sharpose.runtime.devices import check_device
 from sharpose.runtime.distributed import join
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import check_writable, sha256_of, write_json
-from sharpose.runtime.progress import Reporter, note, speaks_for_all
+from sharpose.runtime.progress import Reporter, is_main_process, note
 from sharpose.weights.files import load_weights
 from sharpose.weights.pretrained import CHECKOUT, find_weights
 
@@ -57,7 +57,7 @@ def evaluate(asked: EvaluationRequest, progress: Progress | None = None) -> tupl
     with unchanged(dataset.pictures) as pictures:
         predictions = predicted(network, dataset, asked, progress)
     scored, facts = judged(predictions, dataset, asked)
-    if asked.save_results is not None and speaks_for_all():
+    if asked.save_results is not None and is_main_process():
         write_results(scored, asked.save_results)
     run = {name: getattr(asked, name) for name in ("evaluator", "flip_test", "device", "deterministic")}
     made = {"pictures_sha256": pictures, "by_name": asked.people.by_name, "notes": [*dataset.notes, *notes]}

@@ -95,7 +95,7 @@ def predict(
     person is missing, a worker was killed, or a prediction is not finite.
     """
     device = torch.device(device)
-    mine = Subset(dataset, share(len(dataset), *rank_and_world()))
+    mine = Subset(dataset, shard(len(dataset), *rank_and_world()))
     loader = DataLoader(
         mine,
         batch_size=batch_size,
@@ -126,7 +126,7 @@ def predict(
     return predictions
 
 
-def share(people: int, rank: int, world: int) -> range:
+def shard(people: int, rank: int, world: int) -> range:
     """The people of one process: neighbours together, as they often share an image; every one in one share."""
     return range(people * rank // world, people * (rank + 1) // world)
 
