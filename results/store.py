@@ -10,13 +10,13 @@ import contextlib
 import json
 import os
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from results.leases import LEASE_S, file_time, holds, locked, process_start, read_lease, renewed
 from results.records import BadMetrics, Record, StoreError, checked_id, encode, fault_of, read, run_id
+from sharpose.runtime.files import sync_folder, write_atomically
 
 ROOT = Path(__file__).resolve().parent
 
@@ -132,28 +132,8 @@ def write(path: Path, content: bytes) -> Path:
     Raises StoreError where that is not possible.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_atomically(path, lambda temporary: temporary.write_bytes(content))
         sync_folder(path.parent)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}); free space or allow writing there") from None
     return path
-
-
-def sync_folder(folder: Path) -> None:
-    """Force a folder's entries to disk, so that a renamed file survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -96,9 +96,13 @@ def test_the_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (
             "measure: [accuracy, memory]",
             "measure: [accuracy, memry]",
-            r"people\.yaml:6: measure\[1\] = 'memry' .*'memory'",
+            r"people\.yaml:6: measure\[1\]: no measure .*'memry'; .*'memory'",
         ),
-        ("columns: [ap, activations]", "columns: [ap, activation]", r"columns\[1\] = 'activation' .*'activations'"),
+        (
+            "columns: [ap, activations]",
+            "columns: [ap, activation]",
+            r"columns\[1\]: no column .*'activation'; .*'activations'",
+        ),
         ("{mine:", "{coco-val:", "has a data set 'coco-val' already; choose another name"),
         ("people/people.json", "people/peeple.json", r"peeple\.json: no such file or folder; .*people\.yaml names it"),
         ("dataset: mine", "dataset: mien", "no data set is called 'mien'|that stands for mien"),

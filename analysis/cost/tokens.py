@@ -14,7 +14,10 @@ MOST_RUNS = 4
 
 
 def token_frame(loaded: LoadedSpec) -> pd.DataFrame:
-    """One line per row and block, counted from 1, with the tokens that enter it."""
+    """One line per row and block, counted from 1, with the tokens that enter it.
+
+    Raises SpecError for a model that does not work on tokens.
+    """
     rows = []
     for row in loaded.spec.rows:
         settings = loaded.settings(row)

@@ -48,14 +48,9 @@ def ap(tier: str) -> str:
     return f"AP with flip test, {tier} tier (95 % interval)"
 
 
-def save_all(
-    folder: Path | None = None, *, tier: str = "nano", device: str = "cpu", store: Store | None = None
-) -> list[Path]:
-    """Every figure that the store and the stored examples can show, as SVG and PNG; what lacks numbers is left out.
-
-    folder: results/figures, or the tier's folder in it, by default.
-    """
-    return save(all_figures(tier, device, store), folder or tier_folder(FOLDER, tier))
+def save_all(tier: str = "nano") -> list[Path]:
+    """Every figure that the store and the stored examples can show, as SVG and PNG; what lacks numbers is left out."""
+    return save(all_figures(tier, "cpu", None), tier_folder(FOLDER, tier))
 
 
 def save(figures: Iterator[tuple[str, Figure]], folder: Path = FOLDER) -> list[Path]:

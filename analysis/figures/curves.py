@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, name_line, spread, tidy
-from analysis.tables.trainings import read_training
+from analysis.tables.manifests import read_training
 from experiments.spec.catalog import Catalog
 
 SCORES = {"ap": "AP", "pck": "PCK"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,9 +16,10 @@ from analysis.tables.lines import Line, pick_device, read_lines
 from experiments.cells.cells import cells
 from experiments.spec.catalog import open_catalog
 from experiments.spec.spec import load_specs
-from experiments.spec.yamlfile import SpecError, nearest
+from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store
+from sharpose.runtime.errors import nearest
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,6 @@ def choose_threshold(
     max_ap_loss: float | None = None,
     specs: Sequence[str] = ("figure6", "figure6-test"),
     tier: str = "nano",
-    coco: Path | None = None,
     store: Store | None = None,
     resamples: int = RESAMPLES,
 ) -> Choice:
@@ -70,7 +69,7 @@ def choose_threshold(
     when a row or its predictions are missing, or no threshold fits.
     """
     store = store or Store()
-    lines = [find_line(spec, row, tier, coco, store) for spec in specs]
+    lines = [find_line(spec, row, tier, store) for spec in specs]
     first, second = (read_predictions(line.records["predictions"]) for line in lines)
     cost = cost_of(lines[0])
     found = stored_sweep(lines[0].records["predictions"], first, (specs[0], row), store)
@@ -95,14 +94,14 @@ def stored_sweep(record: Record, people: Predictions, asked_by: tuple[str, str],
     return [Candidate(*row) for row in frame_of(numbers).itertuples(index=False)]
 
 
-def find_line(spec: str, row: str, tier: str, coco: Path | None, store: Store) -> Line:
+def find_line(spec: str, row: str, tier: str, store: Store) -> Line:
     """A row of a spec with its records. Raises SpecError where predictions or cost are missing."""
     (loaded,) = load_specs([spec])
-    lines = read_lines(loaded, cells(loaded, open_catalog(tier, coco), pick_device("cpu", store)), store)
+    lines = read_lines(loaded, cells(loaded, open_catalog(tier), pick_device("cpu", store)), store)
     line = next((line for line in lines if line.row.label == row), None)
     if line is None:
         known = [line.row.label for line in lines]
-        raise SpecError(f"{spec} has no row {row!r}{nearest(row, known)}; rows: {', '.join(known)}")
+        raise SpecError(f"{spec} has no row {row!r}{nearest(row, known)}")
     for measure in ("predictions", "cost"):
         if measure not in line.cells:
             raise SpecError(f"{spec} does not measure {measure}; name a spec of kind gate, such as figure6")

@@ -14,7 +14,7 @@ from analysis.gate.predictions import read_predictions
 from analysis.tables.derived import columns_of, derive, frame_of
 from analysis.tables.footers import cost_text, missing_text, origin
 from analysis.tables.lines import Line
-from analysis.tables.starts import starts_text
+from analysis.tables.trainings import starts_text
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
 from results.store import Store

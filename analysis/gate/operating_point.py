@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 from analysis.gate.choose import find_line, stored_sweep
@@ -48,11 +47,11 @@ def frontier_rows(spec: str = "frontier") -> tuple[str, dict[float, str]]:
     return models.pop(), rows
 
 
-def swept(spec: str, tier: str, coco: Path | None, store: Store) -> dict[float, tuple[Record, list[Candidate]]]:
+def swept(spec: str, tier: str, store: Store) -> dict[float, tuple[Record, list[Candidate]]]:
     """Predictions of every row by its α, and what every threshold gives. Raises SpecError where some are missing."""
     found = {}
     for alpha, label in frontier_rows(spec)[1].items():
-        record = find_line(spec, label, tier, coco, store).records["predictions"]
+        record = find_line(spec, label, tier, store).records["predictions"]
         found[alpha] = record, stored_sweep(record, read_predictions(record), (spec, label), store)
     return found
 
@@ -62,8 +61,6 @@ def latency_frontier(
     *,
     spec: str = "frontier",
     tier: str = "nano",
-    coco: Path | None = None,
-    store: Store | None = None,
 ) -> list[dict[str, float]]:
     """Return the points that no other beats in both expected latency and AP, from fast to slow.
 
@@ -79,7 +76,7 @@ def latency_frontier(
             "ap": one.ap,
             "latency_ms": times[alpha].expected(one.refine_rate),
         }
-        for alpha, (_, candidates) in swept(spec, tier, coco, store or Store()).items()
+        for alpha, (_, candidates) in swept(spec, tier, Store()).items()
         for one in candidates
     ]
     points.sort(key=lambda point: (point["latency_ms"], -point["ap"]))
@@ -101,8 +98,6 @@ def choose_operating_point(
     *,
     spec: str = "frontier",
     tier: str = "nano",
-    coco: Path | None = None,
-    store: Store | None = None,
     resamples: int = RESAMPLES,
 ) -> OperatingPoint:
     """The best AP of all rows and thresholds whose expected latency is at most `latency_ms`; of equal ones the fastest.
@@ -110,7 +105,7 @@ def choose_operating_point(
     times: by α, milliseconds per person of the coarse stage and of the fine one. Raises SpecError where predictions
     are missing, or nothing is fast enough.
     """
-    rows, found = swept(spec, tier, coco, store or Store()), list[tuple[float, Candidate]]()
+    rows, found = swept(spec, tier, Store()), list[tuple[float, Candidate]]()
     for alpha, (_, candidates) in rows.items():
         picked = pick(candidates, times[alpha], budget=latency_ms)
         found += [] if picked is None else [(alpha, picked)]

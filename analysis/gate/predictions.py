@@ -14,7 +14,7 @@ from results.records import Record, StoreError
 from sharpose.data.annotations import PoseFile
 from sharpose.evaluation.metrics.coco_ap import CocoMetrics, annotations_of, coco_ap, keypoint_matches
 from sharpose.evaluation.metrics.matches import Matches
-from sharpose.evaluation.metrics.postprocess import clean_detections
+from sharpose.evaluation.metrics.postprocess import post_process
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +44,7 @@ class Predictions:
         """
         stage, people = refined.astype(int), np.arange(len(refined))
         keypoints, scores = self.keypoints[stage, people], self.scores[stage, people]
-        kept, final = clean_detections(
+        kept, final = post_process(
             self.image_ids,
             self.instance_ids,
             keypoints,

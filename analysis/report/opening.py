@@ -55,7 +55,7 @@ def plain(text: str) -> str:
 
 
 def paper(citation: Path) -> str:
-    """Authors, title, venue and DOI of the paper."""
+    """Authors, title, venue and DOI of the paper. Raises StoreError where the file lacks one of them."""
     try:
         content = yaml.safe_load(citation.read_text(encoding="utf-8"))["preferred-citation"]
         names = ", ".join(author["family-names"] for author in content["authors"])

@@ -34,10 +34,9 @@ from analysis.tables.cell_text import (
 )
 from analysis.tables.kept import expected_macs, mean_kept
 from analysis.tables.lines import Line, compared_row, identity, previous_difference, relative_speed, seed_scores
-from analysis.tables.starts import start_of
 from analysis.tables.statistics import SCORES as RESAMPLED
 from analysis.tables.statistics import other_interval, score_interval, t_interval
-from analysis.tables.trainings import curve_key, seeds_interval, training_numbers
+from analysis.tables.trainings import curve_key, noted_training, seeds_interval, training_numbers
 from experiments.cells.provenance import Device, choose_device
 from experiments.spec.catalog import Catalog
 from experiments.spec.measures import own_columns
@@ -367,7 +366,7 @@ def accuracy_numbers(loaded: LoadedSpec, lines: list[Line], index: int) -> dict[
     score = next((score for score in RESAMPLED if score in loaded.spec.columns), "ap")
     record = lines[index].records.get("accuracy")
     interval = score_interval(record.metrics, score) if record else None
-    paired, start = previous_difference(loaded, lines, index), start_of(lines[index])
+    paired, start = previous_difference(loaded, lines, index), noted_training(lines[index])
     return {
         f"{score}_low": interval and 100 * interval.low,
         f"{score}_high": interval and 100 * interval.high,
@@ -375,7 +374,7 @@ def accuracy_numbers(loaded: LoadedSpec, lines: list[Line], index: int) -> dict[
         f"{score}_minus_previous_low": paired and 100 * paired.low,
         f"{score}_minus_previous_high": paired and 100 * paired.high,
         "crops": start and start.crops,
-        "start": start and start.text,
+        "start": start and start.taken,
         "tier": lines[index].cells["accuracy"].tier,
         "people": lines[index].metric("accuracy", "annotated_people"),
     }

@@ -18,16 +18,17 @@ from pydantic import Field, RootModel
 from analysis.gate.gate_table import HARDLY, GateCurve, gate_curves, leaving
 from analysis.tables.cell_text import amount
 from analysis.tables.lines import Line, compare_records, pick_device, read_lines
-from analysis.tables.starts import start_of
 from analysis.tables.statistics import score_of
+from analysis.tables.trainings import noted_training
 from experiments.cells.cells import cells
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.datasets import Strict
 from experiments.spec.spec import LoadedSpec, load_specs
-from experiments.spec.yamlfile import SpecError, YamlFile, nearest
+from experiments.spec.yamlfile import SpecError, YamlFile
 from results.records import Record
 from results.store import ROOT, Store, write
 from sharpose.evaluation.metrics.significance import Comparison
+from sharpose.runtime.errors import nearest
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 FINDINGS = ROOT.parent / "docs" / "findings.md"
@@ -209,7 +210,7 @@ def verdict_text(verdicts: dict[str, str]) -> str:
 def started_alike(first: Line, second: Line) -> bool:
     """Whether two rows are of the same weights, or of weights that began alike and saw as much."""
     cells = [line.cells["accuracy"] for line in (first, second)]
-    starts = [start_of(line) for line in (first, second)]
+    starts = [noted_training(line) for line in (first, second)]
     if cells[0].weights is not None and cells[0].weights == cells[1].weights:
         return True
     return None not in starts and len({(one.crops, one.file, one.fresh, one.tensors) for one in starts if one}) == 1

@@ -30,6 +30,7 @@ NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
 OTHER_SCORES = {"ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR"}
 NO_WEIGHTS = re.compile(r"no (shared )?weights of (\S+) \((.+)\)")
 SHARED = "shared"
+MOST_NAMES = 4
 MARKS = {
     "noisy": ("~", "noisy: the samples spread too widely to rank this row."),
     "throttled": (
@@ -66,7 +67,7 @@ def accuracy_text(lines: list[Line]) -> list[str]:
     interval = f"; [95 % bootstrap interval, {resamples:,} resamples of images]" if resamples else ""
     size = f"{metrics['annotated_people']:,} people in {metrics['images']:,} images"
     trained = [record for record in records if record.identity.get("weights_sha256")] or records
-    models = named([str(record.provenance.get("model")) for record in trained])
+    models = models_text(trained)
     return [
         f"{NAMES[score]}: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
         f"{interval}; {origin(records)}."
@@ -97,15 +98,10 @@ def test_sets_text(lines: list[Line]) -> list[str]:
     return [f"The same models also on {', '.join(sizes)}; intervals likewise. PCK is of models alone."] if sizes else []
 
 
-def is_shared(cell: Cell | None) -> bool:
-    """Whether a cell is of weights that were trained with the shared budget."""
-    return cell is not None and cell.weights is not None and cell.weights.parent.name == SHARED
-
-
-def shared_manifests(cells: Iterable[Cell | None]) -> dict[str, Any]:
+def shared_manifests(cells: Iterable[Cell]) -> dict[str, Any]:
     """The manifests of those weights that were trained with the shared budget, by name."""
-    weights = [cell.weights for cell in cells if is_shared(cell)]  # type: ignore[union-attr]
-    return {path.stem: json.loads(path.with_suffix(".json").read_bytes()) for path in weights if path is not None}
+    paths = [cell.weights for cell in cells if cell.weights is not None and cell.weights.parent.name == SHARED]
+    return {path.stem: json.loads(path.with_suffix(".json").read_bytes()) for path in paths}
 
 
 def crops_text(manifests: Iterable[Mapping[str, Any]]) -> str:
@@ -206,16 +202,17 @@ def own_seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 def missing_seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     """The further trainings that are missing."""
+    # what the row lacks itself is said of the row
+    missing = [
+        (line.row.label, seed.cell)
+        for line in lines
+        for seed in line.seeds
+        if seed.record is None and not same_cell(seed.cell, line.cells["accuracy"])
+    ]
     return [
-        f"{DASH} training with seed {number} of {said}"
+        said
         for number in loaded.spec.seeds
-        for said in why_missing(
-            (line.row.label, seed.cell)
-            for line in lines
-            for seed in line.seeds
-            # what the row lacks itself is said of the row
-            if seed.cell.seed == number and seed.record is None and not same_cell(seed.cell, line.cells["accuracy"])
-        )
+        for said in why_missing(f"training with seed {number}", (one for one in missing if one[1].seed == number))
     ]
 
 
@@ -229,7 +226,7 @@ def cost_text(lines: list[Line]) -> list[str]:
     records = [line.records["cost"] for line in lines if "cost" in line.records]
     if not records:
         return []
-    models = named([str(record.provenance.get("model")) for record in records])
+    models = models_text(records)
     # only what has a threshold can leave people unrefined
     refined = " with every person refined" if any("quality_threshold" in r.identity["model"] for r in records) else ""
     forms = [(recorded_cost(record.identity["model"]), record.metrics) for record in records]
@@ -264,7 +261,7 @@ def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Sto
         return [f"No speed is stored for {device}" + (f"; choose with --device: {others}." if others else ".")]
     first = records[0]
     how, rounds = first.identity, len(first.metrics.get("samples_ms", []))
-    model = named([str(record.provenance.get("model")) for record in records])
+    model = models_text(records)
     text = (
         f"Speed: {model} on {device}, {how['precision']}, batch {how['batch_size']}, input tensor to heatmaps, "
         f"random weights, median of {rounds} rounds with all rows interleaved; {origin(records)}."
@@ -295,35 +292,27 @@ def paper_speed_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     ]
 
 
-def named(models: list[str], most: int = 4) -> str:
+def models_text(records: list[Record]) -> str:
     """The models behind a column: their names, or how many they are."""
-    different = list(dict.fromkeys(models))
-    return ", ".join(different) if len(different) <= most else f"{len(different)} models, one per row,"
+    different = list(dict.fromkeys(str(record.provenance.get("model")) for record in records))
+    return ", ".join(different) if len(different) <= MOST_NAMES else f"{len(different)} models, one per row,"
 
 
 def missing_text(lines: list[Line]) -> list[str]:
     """Why there are dashes."""
     measures = dict.fromkeys(measure for line in lines for measure in line.cells)
     sets = dict.fromkeys(people for line in lines for people in line.test_sets)
-    further = [
-        f"{DASH} accuracy on {people} of {said}"
-        for people in sets
-        for said in why_missing(
-            (line.row.label, line.test_sets[people].cell)
-            for line in lines
-            # what the row lacks itself is said of the row
-            if people in line.test_sets and line.test_sets[people].record is None and "accuracy" in line.records
-        )
-    ]
-    return further + [
-        f"{DASH} {measure} of {said}"
-        for measure in measures
-        for said in why_missing(
-            (line.row.label, line.cells[measure])
-            for line in lines
-            if measure in line.cells and measure not in line.records
-        )
-    ]
+    # what the row lacks itself is said of the row
+    scored = [line for line in lines if "accuracy" in line.records]
+    said = []
+    for people in sets:
+        lacking = [(line, line.test_sets[people]) for line in scored if people in line.test_sets]
+        cells = [(line.row.label, one.cell) for line, one in lacking if one.record is None]
+        said += why_missing(f"accuracy on {people}", cells)
+    for measure in measures:
+        without = [line for line in lines if measure in line.cells and measure not in line.records]
+        said += why_missing(measure, [(line.row.label, line.cells[measure]) for line in without])
+    return said
 
 
 def not_asked_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
@@ -342,8 +331,8 @@ def not_asked_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     return said + ([f"{DASH} in a column of the paper: it gives no number there."] if silent else [])
 
 
-def why_missing(lacking: Iterable[tuple[str, Cell]]) -> list[str]:
-    """Cells and their names: those that lack the same as one text, and all models that are not trained yet as one."""
+def why_missing(what: str, lacking: Iterable[tuple[str, Cell]]) -> list[str]:
+    """Why `what` is missing of labelled cells: one text for all that lack the same, and for all untrained models."""
     labels: dict[str, list[str]] = {}
     models: dict[str, list[str]] = {}
     for label, cell in lacking:
@@ -355,6 +344,6 @@ def why_missing(lacking: Iterable[tuple[str, Cell]]) -> list[str]:
             models.setdefault(why, []).append(found[2])
         labels.setdefault(why, []).append(label)
     return [
-        f"{', '.join(those)}: {why.replace('…', ', '.join(dict.fromkeys(models.get(why, []))))}."
+        f"{DASH} {what} of {', '.join(those)}: {why.replace('…', ', '.join(dict.fromkeys(models.get(why, []))))}."
         for why, those in labels.items()
     ]

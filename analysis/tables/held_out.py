@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from analysis.gate.choose import find_line, stored_sweep
@@ -16,7 +15,7 @@ from experiments.spec.yamlfile import SpecError
 from results.store import Store
 
 
-def held_out_text(loaded: LoadedSpec, lines: list[Line], tier: str, coco: Path | None, store: Store) -> list[str]:
+def held_out_text(loaded: LoadedSpec, lines: list[Line], tier: str, store: Store) -> list[str]:
     """What thresholds chosen on the people of `chosen_on` give on these, a line per row that has both."""
     if loaded.spec.chosen_on is None:
         return []
@@ -25,7 +24,7 @@ def held_out_text(loaded: LoadedSpec, lines: list[Line], tier: str, coco: Path |
         if "predictions" not in line.records or "cost" not in line.records:
             continue
         try:
-            source = find_line(loaded.spec.chosen_on, line.row.label, tier, coco, store)
+            source = find_line(loaded.spec.chosen_on, line.row.label, tier, store)
         except SpecError:
             continue
         said += [row_text(line.row.label, facts) for facts in [held_out(loaded, line, source, store)] if facts]

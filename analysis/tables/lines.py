@@ -157,10 +157,10 @@ def compare_records(ours: Record | None, theirs: Record | None) -> Comparison | 
     )
 
 
-def seed_scores(line: Line, key: str = "ap") -> list[float]:
-    """A metric of every training with the shared budget that is stored, whatever weights the row itself has."""
+def seed_scores(line: Line) -> list[float]:
+    """The AP of every training with the shared budget that is stored, whatever weights the row itself has."""
     records = [seed.record for seed in line.seeds if seed.record is not None]
-    return [record.metrics[key] for record in records if record.metrics.get(key) is not None]
+    return [record.metrics["ap"] for record in records if record.metrics.get("ap") is not None]
 
 
 def compared_row(loaded: LoadedSpec, lines: list[Line]) -> Line:

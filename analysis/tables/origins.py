@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.tables.cell_text import AMOUNTS, SCORES, score_bounds, with_interval
 from analysis.tables.footers import DASH
-from analysis.tables.starts import read_start, seen_text
+from analysis.tables.manifests import read_training
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.spec.catalog import EMBEDDED, brief
 from experiments.spec.spec import LoadedSpec
@@ -113,10 +113,10 @@ def determined_by(cell: Cell, record: Record) -> Iterator[tuple[str, str]]:
     identity, metrics = record.identity, record.metrics
     if cell.weights is not None:
         yield "weights", f"{brief(cell.weights)}, sha256 {identity['weights_sha256']}"
-        start = read_start(cell.weights)
-        yield "began with", "not noted" if start is None else start.text
-        if start is not None:
-            yield "crops seen", seen_text(start.crops, start.own)
+        made = read_training(cell.weights)
+        yield "began with", made.taken if made.noted else "not noted"
+        if made.noted:
+            yield "crops seen", made.seen
     if cell.dataset is not None:
         size = f"{metrics.get('annotated_people', metrics.get('people')):,} people in {metrics['images']:,} images"
         boxes = "annotated boxes" if cell.boxes == "ground-truth" else "detected boxes"

@@ -32,8 +32,7 @@ from analysis.tables.footers import (
     test_sets_text,
 )
 from analysis.tables.lines import Line, pick_device, read_lines, refuse_mixtures
-from analysis.tables.starts import shown_apart, starts_text
-from analysis.tables.trainings import compared_first, race_text, title
+from analysis.tables.trainings import compared_first, race_text, shown_apart, starts_text, title
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog, open_catalog
@@ -72,7 +71,6 @@ def build_tables(
     *,
     tier: str = "nano",
     device: str = "cpu",
-    coco: Path | None = None,
     store: Store | None = None,
 ) -> list[Table]:
     """The tables that `names` mean, from the store alone. `device`: cpu or cuda (this machine's), or a stored name.
@@ -80,7 +78,7 @@ def build_tables(
     Raises SpecError or StoreError with one line for anything that is wrong with specs, records or the choice.
     """
     store = store or Store()
-    catalog = open_catalog(tier, coco)
+    catalog = open_catalog(tier)
     chosen = pick_device(device, store)
     return [build(loaded, catalog, chosen, store) for loaded in load_specs(names, tier)]
 
@@ -137,7 +135,7 @@ def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     curves = gate_table.gate_curves(loaded, lines, store)
     shown = gate_table.gate_shown(loaded, curves, catalog.name)
     footer = gate_table.gate_footer(loaded, lines, curves)
-    footer += held_out.held_out_text(loaded, lines, catalog.name, catalog.places.coco, store)
+    footer += held_out.held_out_text(loaded, lines, catalog.name, store)
     footer += race_text(loaded, lines, catalog, 0) if catalog.tier.starts is not None else []
     sources = {header: Source(*source) for header, source in gate_table.gate_sources(catalog.name).items()}
     heading = title(loaded, lines, catalog)

@@ -5,116 +5,18 @@ Rules of a fair comparison: equal chances, equal starts, long enough, and ± ove
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
 from typing import Any
 
 from analysis.tables.lines import Line, seed_scores
-from analysis.tables.starts import ancestors
+from analysis.tables.manifests import RANDOM, Training, read_training
 from experiments.spec.catalog import Catalog
 from experiments.spec.spec import LoadedSpec
 from sharpose.evaluation.metrics.significance import LEAST_TRAININGS, t_interval
 
-RANDOM, LABEL_FREE, POSE_NETWORK = "random", "label-free", "pose network"
 CONVERGED = 1.0
 """A table is called converged where the last doubling of crops gained less than so many AP."""
-Curve = tuple[Mapping[str, float | None], ...]
-
-
-@dataclass(frozen=True)
-class Training:
-    """Weights and how they came to be. crops: seen in all, by what they started from too. start: of what kind that was.
-
-    curve: a row per validation, `crops` and `SET_ap`, `SET_pck` as fractions, over all phases of the training.
-    rates: how the learning rate was chosen, None where it was not.
-    """
-
-    name: str
-    crops: int
-    start: str
-    started_from: str
-    curve: Curve
-    learning_rate: float | None
-    rates: Mapping[str, Any] | None
-    teacher: str | None
-
-    def last_doubling(self, data: str) -> float | None:
-        """AP on `data` that the last doubling of crops gained, in percent; None where no curve reaches so far back."""
-        scored = [(row["crops"], row.get(f"{data}_ap")) for row in self.curve]
-        points = [(crops, score) for crops, score in scored if crops is not None and score is not None]
-        if len(points) < 2:
-            return None
-        (end, last), first = points[-1], points[0][0]
-        # steps are whole, so the point at half of the way may lie a step behind it
-        half = max(end / 2, first) if first < 1.02 * end / 2 else end / 2
-        before = interpolated(points, half)
-        return None if before is None else 100 * (last - before)
-
-
-def interpolated(points: Sequence[tuple[float, float]], crops: float) -> float | None:
-    """The score at so many crops, on a line over their logarithm; None before the first point."""
-    for (left, low), (right, high) in pairwise(points):
-        if left <= crops <= right:
-            return low + (high - low) * math.log(crops / left) / math.log(right / left)
-    return None
-
-
-@cache
-def read_training(weights: Path) -> Training:
-    """Return what the manifest beside weights says. Catalog.weights has checked that it is there."""
-    made = json.loads(weights.with_suffix(".json").read_bytes())
-    kind, said = start_of(made)
-    recipe, teacher = made.get("recipe") or {}, made.get("teacher")
-    return Training(
-        name=weights.stem,
-        crops=crops_of(made),
-        start=kind,
-        started_from=said,
-        curve=curve_of(made),
-        learning_rate=recipe.get("learning_rate"),
-        rates=made.get("learning_rates"),
-        teacher=teacher and teacher["file"].removesuffix(".safetensors"),
-    )
-
-
-def crops_of(made: Mapping[str, Any]) -> int:
-    """Crops of a training and of all that it started from, as far as that says."""
-    return sum(own_crops(one) for one in (made, *ancestors(made)))
-
-
-def own_crops(made: Mapping[str, Any]) -> int:
-    """Return the crops that a training itself has seen, without those of its start; 0 if its manifest does not say."""
-    return int(made.get("steps", 0) * (made.get("recipe") or {}).get("batch_size", 0))
-
-
-def start_of(made: Mapping[str, Any]) -> tuple[str, str]:
-    """The kind of start, and what it was. An earlier phase of the same model is no start: its own is."""
-    init = made.get("init")
-    if init is None:
-        return RANDOM, "random weights"
-    # only an image encoder has a class token to leave out
-    if "cls_token" in (init.get("taken") or {}).get("unexpected", ()):
-        return LABEL_FREE, f"{init['file']} ({init['sha256'][:8]}), which has seen no keypoint"
-    before = init.get("manifest")
-    if before and before.get("model") == made.get("model"):
-        return start_of(before)
-    return POSE_NETWORK, f"weights of {before['model']}" if before else f"{init['file']}, of unknown origin"
-
-
-def curve_of(made: Mapping[str, Any]) -> Curve:
-    """The curve of all phases of a training, over the crops seen in all of them."""
-    before = (made.get("init") or {}).get("manifest")
-    own, seen = made.get("curve") or [], 0
-    earlier: Curve = ()
-    if before and before.get("model") == made.get("model"):
-        earlier, seen = curve_of(before), crops_of(before)
-    return (*earlier, *({**row, "crops": row["crops"] + seen} for row in own))
 
 
 def training_of(line: Line) -> Training | None:
@@ -123,11 +25,35 @@ def training_of(line: Line) -> Training | None:
     return None if cell is None or cell.weights is None else read_training(cell.weights)
 
 
+def noted_training(line: Line) -> Training | None:
+    """The same; None also where its manifest says too little of its start."""
+    made = training_of(line)
+    return made if made is not None and made.noted else None
+
+
 def compared_first(lines: list[Line], catalog: Catalog) -> tuple[list[Line], int]:
     """The rows that are compared, then those that started from something else, and how many these are."""
     wanted = catalog.tier.starts
     others = [line for line in lines if wanted and (made := training_of(line)) is not None and made.start != wanted]
     return [line for line in lines if line not in others] + others, len(others)
+
+
+def shown_apart(lines: list[Line], base_weights: str) -> tuple[list[Line], int]:
+    """Return the rows that are compared, then those below the line, and how many these are.
+
+    Below stand rows from random weights where others began with trained ones, and weights that are shown for what they
+    are (`start`, `best`) in a table of others.
+    """
+    starts = {line.row.label: noted_training(line) for line in lines}
+    some_started = any(start is not None and start.file is not None for start in starts.values())
+
+    def apart(line: Line) -> bool:
+        start, weights = starts[line.row.label], line.row.set.get("weights", base_weights)
+        random = some_started and start is not None and start.file is None
+        return random or (weights != base_weights and weights in ("start", "best"))
+
+    below = [line for line in lines if apart(line)]
+    return [line for line in lines if not apart(line)] + below, len(below)
 
 
 def curve_key(loaded: LoadedSpec, catalog: Catalog) -> str:
@@ -180,6 +106,34 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
     if not loaded.spec.seeds:
         said.append("Each was trained once: intervals are of the choice of people alone.")
     return [*said, *notes]
+
+
+def starts_text(lines: list[Line], below: int) -> list[str]:
+    """What every trained row has had: crops in all, and what it took from its start. Whether chances were equal."""
+    known = [(line.row.label, start) for line in lines if (start := noted_training(line)) is not None]
+    if not known:
+        return []
+    above = {line.row.label for line in lines[: len(lines) - below]}
+    compared = [(label, start) for label, start in known if label in above]
+    facts: dict[str, list[str]] = {}
+    for label, start in known:
+        facts.setdefault(f"{start.seen}, {start.taken}", []).append(label)
+    said = "; ".join(f"{rows_text(labels, [label for label, _ in compared])}: {fact}" for fact, labels in facts.items())
+    text = [f"Crops of people seen in all, starts included, and what each began with: {said}."]
+    if len({start.taken for _, start in compared}) > 1:
+        text.append(
+            "NOT an equal chance: these rows began with different parts of one trained pose network, a SHaRPose with "
+            "its head, keypoint tokens and reuse MLP, so their differences are also of what could be taken from it."
+        )
+    if below:
+        apart = ", ".join(line.row.label for line in lines[len(lines) - below :])
+        text.append(f"Below the line, not in the comparison, as their weights came about otherwise: {apart}.")
+    return text
+
+
+def rows_text(labels: list[str], compared: list[str]) -> str:
+    """Rows that share a fact by their labels; all that are compared in two words."""
+    return "every compared row" if len(labels) > 1 and labels == compared else ", ".join(labels)
 
 
 def told(what: str, rows: Sequence[tuple[str, Training]], say: Callable[[Training], str], *, same: bool = True) -> str:

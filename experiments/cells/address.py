@@ -14,10 +14,10 @@ from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, Catalog
 from experiments.spec.measures import MEASURES, own_columns
 from experiments.spec.spec import COLUMNS, LoadedSpec, load_specs
-from experiments.spec.yamlfile import SpecError, nearest
+from experiments.spec.yamlfile import SpecError
 from results.records import RUN_ID_LENGTH, Record
 from results.store import Store
-from sharpose.runtime.errors import InputError
+from sharpose.runtime.errors import InputError, nearest
 
 RUN_ID = re.compile(rf"[0-9a-f]{{4,{RUN_ID_LENGTH}}}")
 SEEDS = "ap_seeds"

@@ -28,7 +28,7 @@ def judge_cell(
     """
     from sharpose.evaluation.blind import judge_blind, split_name
     from sharpose.evaluation.coco import box_facts
-    from sharpose.evaluation.evaluate import look, open_network, open_people
+    from sharpose.evaluation.evaluate import open_network, open_people, predicted
 
     people = asked.people
     if people.boxes == "ground-truth":
@@ -40,8 +40,8 @@ def judge_cell(
     def rows(info: Path) -> list[dict[str, Any]]:
         dataset, _ = open_people(replace(people, data=str(info)), network, labelled=False)
         with unchanged(dataset.pictures) as pictures:
-            found.append((look(network, dataset, asked, progress), pictures))
-        return found[0][0].results(dataset, asked.cleaning)
+            found.append((predicted(network, dataset, asked, progress), pictures))
+        return found[0][0].results(dataset, asked.post_processing)
 
     split = split_name(data.mannequin or "", data.people.parameters.version if data.people else 0)
     how: dict[str, Any] = {"split": split, "algorithm": cell.model, "image_size": network.crops["image_size"]}

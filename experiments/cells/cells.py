@@ -171,7 +171,8 @@ def accuracy_cell(
 ) -> Cell:
     """Return the accuracy of a row at the catalog's tier, or why it cannot be measured.
 
-    seed: of one of several trainings of the same model. test_set: on people beside those of the row.
+    seed: of one of several trainings of the same model. test_set: on people beside those of the row. Raises SpecError
+    for a row without a data set.
     """
     settings = at_tier(settings, catalog)
     cell = Cell(
@@ -213,7 +214,10 @@ def accuracy_cell(
 
 
 def predictions_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog) -> Cell:
-    """Both stages of every person at the catalog's tier, with ground-truth boxes and without flip test."""
+    """Both stages of every person at the catalog's tier, with ground-truth boxes and without flip test.
+
+    Raises SpecError for a row that asks for other boxes, a flip test or a threshold.
+    """
     settings = at_tier(settings, catalog)
     cell = Cell(loaded.id, row.label, "predictions", catalog.name, settings.model, settings.options, flip_test=False)
     if (

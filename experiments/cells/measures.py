@@ -88,7 +88,7 @@ def run_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progres
     """COCO's figures or MPII's as fractions, coverage, and bootstrap replicates of the score with what pairs them."""
     import torch
 
-    from sharpose.evaluation.evaluate import assess, judged
+    from sharpose.evaluation.evaluate import evaluate, judged
     from sharpose.evaluation.request import EvaluationRequest
     from sharpose.inference.blazepose import predict_blazepose
 
@@ -105,7 +105,7 @@ def run_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progres
         network = peer_network(cell, catalog) if cell.model.startswith(PEER) else own_network(cell, catalog, progress)
         how: dict[str, Any] = {"flip_test": cell.flip_test, "device": device.kind}
         asked, data = EvaluationRequest(people=people, **how, **network), catalog.dataset(cell.dataset or "")
-        evaluation, facts = judge_cell(cell, asked, data, progress) if data.withheld else assess(asked, progress)
+        evaluation, facts = judge_cell(cell, asked, data, progress) if data.withheld else evaluate(asked, progress)
         check_unchanged(cell, facts["weights_sha256"])
     kept = {name: value for name, value in facts.items() if name in KEPT or name.startswith("pck")}
     return {**accuracy_metrics(evaluation), **kept}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,6 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sharpose.runtime.errors import InputError
+
+Config = TypeVar("Config")
+Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 class Comparison(NamedTuple):
@@ -33,6 +38,11 @@ class Case:
     expected: dict[str, Any]
     tensors: dict[str, Tensor]
     weights: dict[str, Tensor]
+
+    def configuration(self, kind: Callable[..., Config], **more: Any) -> Config:
+        """Return a configuration of the case's facts that have the name of a field, with `more` in their place."""
+        facts = {name: self.config[name] for name in signature(kind).parameters if name in self.config} | more
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()})
 
     def inputs(self, name: str) -> Tensor:
         """Return the input tensor of a name. Raises InputError where the case lacks it."""
@@ -96,9 +106,6 @@ def load_optional(path: Path) -> dict[str, Tensor]:
     # safetensors raises its own error class, which is a plain Exception
     except Exception as error:
         raise InputError(f"{path}: not readable as safetensors ({error})") from error
-
-
-Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 def eval_mode(model: Model, weights: dict[str, Tensor]) -> Model:

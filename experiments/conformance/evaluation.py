@@ -9,7 +9,7 @@ from experiments.conformance.case import Case, Comparison
 from experiments.conformance.codecs import UNIT
 from experiments.conformance.release_pck import heatmap_pck, release_instance_pck
 from sharpose.evaluation.metrics.pckh import mpii_truth, pckh
-from sharpose.evaluation.metrics.postprocess import Cleaning, clean_detections, oks_matrix
+from sharpose.evaluation.metrics.postprocess import PostProcessing, oks_matrix, post_process
 from sharpose.pose.skeleton import COCO
 from sharpose.training.release_quality import release_instance_oks
 
@@ -21,7 +21,7 @@ def check_coco_postprocessing(case: Case) -> list[Comparison]:
     areas = (case.inputs("scale").double() * UNIT).prod(dim=1).numpy()
     image_ids, comparisons = case.inputs("image_id").numpy(), []
     for index, variant in enumerate(case.config["variants"]):
-        kept, scores = clean_detections(
+        kept, scores = post_process(
             image_ids,
             case.inputs("box_id").numpy(),
             points,
@@ -29,7 +29,7 @@ def check_coco_postprocessing(case: Case) -> list[Comparison]:
             case.inputs("box_score").double().numpy(),
             areas,
             COCO.sigmas,
-            Cleaning("soft" if variant["soft"] else "hard", variant["oks_threshold"], variant["score_threshold"]),
+            PostProcessing("soft" if variant["soft"] else "hard", variant["oks_threshold"], variant["score_threshold"]),
         )
         ours, bound = torch.from_numpy(scores[kept]), case.tolerance["scores"]
         comparisons += [

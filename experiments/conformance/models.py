@@ -20,18 +20,10 @@ def sharpose_config(case: Case, variant: dict[str, Any]) -> SHaRPoseConfig:
     facts = case.config
     first, late = facts["relevance_first_block"], facts["depth"] // 4
     check(first in (0, late), "relevance_first_block", first, f"0 or a quarter of the depth: {late}")
-    return SHaRPoseConfig(
-        image_size=tuple(facts["image_size"]),
-        patch_size=facts["patch_size"],
+    return case.configuration(
+        SHaRPoseConfig,
         refine_ratio=facts["fine_grid"][0] // facts["coarse_grid"][0],
-        embed_dim=facts["embed_dim"],
-        depth=facts["depth"],
-        num_heads=facts["num_heads"],
-        mlp_ratio=facts["mlp_ratio"],
-        num_keypoints=facts["num_keypoints"],
-        heatmap_size=tuple(facts["heatmap_size"]),
-        head=HEADS[facts["head"]],  # type: ignore[arg-type]
-        attention_beta=facts["attention_beta"],
+        head=HEADS[facts["head"]],
         relevance_blocks="late" if first == late else "all",
         alpha=variant["alpha"],
         quality_threshold=variant["quality_threshold"] if variant["early_exit"] else None,

@@ -13,42 +13,14 @@ from sharpose.training.optim import parameter_rule
 from sharpose.weights.importing import from_layout
 
 
-def hrnet_config(case: Case) -> HRNetConfig:
-    """Return the configuration that a case describes."""
-    facts = case.config
-    return HRNetConfig(
-        image_size=tuple(facts["image_size"]),
-        heatmap_size=tuple(facts["heatmap_size"]),
-        widths=tuple(facts["widths"]),
-        modules=tuple(facts["modules"]),
-        blocks_per_branch=facts["blocks_per_branch"],
-        stage1_blocks=facts["stage1_blocks"],
-        stage1_planes=facts["stage1_planes"],
-        num_keypoints=facts["num_keypoints"],
-    )
-
-
 def hrformer_config(case: Case) -> HRFormerConfig:
     """The cases' notes speak of a position bias, but their numbers are those of the code, which leaves it out."""
-    facts = case.config
-    return HRFormerConfig(
-        image_size=tuple(facts["image_size"]),
-        heatmap_size=tuple(facts["heatmap_size"]),
-        widths=tuple(facts["widths"]),
-        num_heads=tuple(facts["num_heads"]),
-        modules=tuple(facts["modules"]),
-        blocks_per_branch=facts["blocks_per_branch"],
-        window_size=facts["window_size"],
-        mlp_ratio=facts["mlp_ratio"],
-        stage1_blocks=facts["stage1_blocks"],
-        stage1_planes=facts["stage1_planes"],
-        num_keypoints=facts["num_keypoints"],
-    )
+    return case.configuration(HRFormerConfig)
 
 
 def check_hrnet(case: Case) -> list[Comparison]:
     """Features of the finest branch, and heatmaps."""
-    return check_trunk(case, HRNet(hrnet_config(case)), "HRNet", "mmpose")
+    return check_trunk(case, HRNet(case.configuration(HRNetConfig)), "HRNet", "mmpose")
 
 
 def check_hrformer(case: Case) -> list[Comparison]:

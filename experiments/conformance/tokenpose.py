@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from experiments.conformance.case import Case, Comparison, eval_mode
@@ -14,9 +12,9 @@ from sharpose.weights.importing import from_layout
 HEADS = {"single": "single", "two_layer": "two-layer"}
 
 
-def tokenpose_config(facts: dict[str, Any]) -> TokenPoseConfig:
-    """Return the configuration that a case's `facts` describe; without `widths` it has no stem."""
-    stem = {}
+def tokenpose_config(case: Case) -> TokenPoseConfig:
+    """Return the configuration that a case describes; without `widths` it has no stem."""
+    facts, stem = case.config, {}
     if "widths" in facts:
         stem = {
             "stem_widths": tuple(facts["widths"]),
@@ -24,25 +22,13 @@ def tokenpose_config(facts: dict[str, Any]) -> TokenPoseConfig:
             "stem_blocks_per_branch": facts["blocks_per_branch"],
             "stem_stage1_blocks": facts["stem_bottlenecks"],
         }
-    return TokenPoseConfig(
-        image_size=tuple(facts["image_size"]),
-        heatmap_size=tuple(facts["heatmap_size"]),
-        patch_size=tuple(facts["patch_size"]),
-        depth=facts["depth"],
-        num_heads=facts["num_heads"],
-        stacks=facts.get("stacks", 1),
-        embed_dim=facts["embed_dim"],
-        mlp_ratio=facts["mlp_ratio"],
-        head=HEADS[facts["head"]],  # type: ignore[arg-type]
-        num_keypoints=facts["num_keypoints"],
-        **stem,
-    )
+    return case.configuration(TokenPoseConfig, head=HEADS[facts["head"]], **stem)
 
 
 @torch.inference_mode()
 def check_tokenpose(case: Case) -> list[Comparison]:
     """Stem features where there is a stem, keypoint tokens after every stack, and heatmaps."""
-    model = TokenPose(tokenpose_config(case.config))
+    model = TokenPose(tokenpose_config(case))
     eval_mode(model, from_layout(case.weights, "TokenPose", "official"))
     images = case.inputs("image")
     output = model(images)

@@ -13,15 +13,8 @@ from sharpose.weights.importing import from_layout
 def vitpose_config(case: Case) -> ViTPoseConfig:
     """The sizes of the case."""
     facts = case.config
-    same = ("patch_size", "patch_padding", "embed_dim", "depth", "num_heads", "mlp_ratio", "num_keypoints", "head")
-    return ViTPoseConfig(
-        image_size=tuple(facts["image_size"]),
-        deconv_filters=tuple(facts.get("deconv_filters", (256, 256))),
-        upsample=facts["heatmap_size"][0] // facts["grid"][0],
-        norm_eps=facts["layernorm_eps"],
-        drop_path=0.0,
-        **{name: facts[name] for name in same},
-    )
+    upsample = facts["heatmap_size"][0] // facts["grid"][0]
+    return case.configuration(ViTPoseConfig, upsample=upsample, norm_eps=facts["layernorm_eps"], drop_path=0.0)
 
 
 @torch.inference_mode()

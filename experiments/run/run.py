@@ -110,15 +110,13 @@ def status(
     tier: str = "nano",
     device: str = "cpu",
     coco: Path | None = None,
-    measures: Collection[str] | None = None,
     store: Store | None = None,
 ) -> list[CellStatus]:
     """Every cell of the specs: stored, missing, or blocked and why. Measures nothing."""
     catalog, store = open_catalog(tier, coco), store or Store()
     chosen, gpu = choose_device(device)
     every = [cell for loaded in load_specs(names, tier) for cell in cells(loaded, catalog, chosen)]
-    wanted = wanted_measures(measures)
-    found = [cell_status(cell, store, gpu) for cell in every if cell.measure in wanted]
+    found = [cell_status(cell, store, gpu) for cell in every]
     notes = latest_notes(store)
     return [
         replace(each, reason=notes[each.cell.name].line)

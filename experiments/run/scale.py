@@ -29,9 +29,9 @@ class Work:
     macs: float
 
 
-def works(specs: Sequence[LoadedSpec], store: Store | None = None) -> list[Work]:
+def works(specs: Sequence[LoadedSpec]) -> list[Work]:
     """The work of every table that needs trained weights; a training is counted for the first that asks for it."""
-    catalog, store, done = open_catalog(TIER), store or Store(), set[str]()
+    catalog, store, done = open_catalog(TIER), Store(), set[str]()
     found: list[Work] = []
     for loaded in sorted(specs, key=lambda one: not one.id.startswith("table")):
         needs = [need(name, rows, catalog, store) for name, rows in rows_by_weights([loaded], catalog).items()]

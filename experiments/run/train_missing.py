@@ -16,8 +16,7 @@ from typing import Any, Literal
 from experiments.cells.provenance import REPOSITORY
 from experiments.spec.catalog import Blocked, Catalog, brief, open_catalog
 from experiments.spec.tiers import RateTrials, SharedBudget, SharedSystem
-from experiments.spec.yamlfile import nearest
-from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed
+from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, nearest
 from sharpose.runtime.files import write_atomically, write_json
 
 State = Literal["there", "trained", "stopped", "failed", "waiting"]

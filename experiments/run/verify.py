@@ -86,7 +86,7 @@ def verify(
 
 
 def find_target(name: str, tier: str, here: Device, coco: Path | None, store: Store) -> Target:
-    """The stored cells that a name means."""
+    """The stored cells that a name means. Raises InputError for a record that is no cell of a table."""
     if is_run_id(name):
         record = find_record(name, store)
         catalog, specs = open_catalog(tier_of(record), coco), load_specs()

@@ -15,11 +15,11 @@ from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog
 from experiments.spec.datasets import Strict
 from experiments.spec.spec import FOLDER
-from experiments.spec.yamlfile import YamlFile, nearest
+from experiments.spec.yamlfile import YamlFile
 from sharpose.backends.choice import COMPILED, EAGER, check_backend
 from sharpose.efficiency.peers import PEERS, describe_peer, missing_package
 from sharpose.models.registry import resolve_config
-from sharpose.runtime.errors import InputError
+from sharpose.runtime.errors import InputError, nearest
 
 VERSION = 1
 BENCH, DEPLOYED = "bench", "deployed"

@@ -17,13 +17,13 @@ from experiments.cells.provenance import REPOSITORY
 from experiments.spec.datasets import DataSet
 from experiments.spec.spec import FOLDER, PEER, LoadedSpec, SpecError
 from experiments.spec.tiers import Peer, Tiers
-from experiments.spec.yamlfile import YamlFile, nearest
+from experiments.spec.yamlfile import YamlFile
 from results.store import ROOT as RESULTS
 from sharpose.data.mannequin.request import MPII_VERSION
 from sharpose.data.photos import PHOTO_SETS, photos_folder
 from sharpose.data.photos import VARIABLE as PHOTOS
 from sharpose.models.registry import is_built_in
-from sharpose.runtime.errors import InputError
+from sharpose.runtime.errors import InputError, nearest
 from sharpose.runtime.files import sha256_of
 
 EMBEDDED = "nano"

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from experiments.spec.yamlfile import nearest
 from sharpose.data.cache import MannequinSet, named_set
 from sharpose.data.photos import PHOTO_SETS
+from sharpose.runtime.errors import nearest
 
 
 class Strict(BaseModel):

@@ -14,9 +14,9 @@ from pydantic import AfterValidator, Field
 
 from experiments.spec.datasets import DataSet, Strict
 from experiments.spec.measures import MEASURES, own_columns
-from experiments.spec.yamlfile import SpecError, YamlFile, dotted, nearest
+from experiments.spec.yamlfile import SpecError, YamlFile, dotted
 from sharpose.models.registry import list_models, load_plugins, resolve_config
-from sharpose.runtime.errors import InputError
+from sharpose.runtime.errors import InputError, nearest
 from sharpose.runtime.plain_text import one_line
 from sharpose.runtime.plain_yaml import option_value
 
@@ -267,10 +267,8 @@ def check_names(loaded: LoadedSpec) -> None:
         named += [(("rows", index, "measure", i), name, list(MEASURES)) for i, name in enumerate(row.measure or ())]
     for key, name, known in named:
         if name not in known:
-            listed = ", ".join(known)
-            raise loaded.file.error(
-                key, f"{dotted(key)} = {name!r} does not work: it must be one of {listed}{nearest(name, known)}"
-            )
+            what = "column" if key[0] == "columns" else "measure"
+            raise loaded.file.error(key, f"{dotted(key)}: no {what} is called {name!r}{nearest(name, known)}")
 
 
 NEEDS: dict[Kind, tuple[Measure, ...]] = {

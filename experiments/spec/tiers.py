@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from experiments.spec.datasets import DataSet, Strict
-from experiments.spec.yamlfile import nearest
 from sharpose.models.registry import list_models
+from sharpose.runtime.errors import nearest
 
 
 class Peer(Strict):

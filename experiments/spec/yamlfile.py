@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -11,7 +9,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from sharpose.runtime.errors import InputError
+from sharpose.runtime.errors import InputError, nearest
+from sharpose.runtime.fields import reason
 from sharpose.runtime.plain_yaml import PlainLoader
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -110,8 +109,7 @@ def explain(error: Any, model: type[BaseModel]) -> str:
         return f"unknown key {key!r}{inside(location[:-1])}{nearest(str(key), known)}"
     if error["type"] == "missing":
         return f"key {key!r}{inside(location[:-1])} is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{dotted(location)} = {shorten(error['input'])} does not work: {message[0].lower()}{message[1:]}"
+    return f"{dotted(location)} = {shorten(error['input'])} does not work: {reason(error)}"
 
 
 def model_at(annotation: Any, location: Location) -> type[BaseModel]:
@@ -127,13 +125,6 @@ def bare(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, UnionType):
         return next(choice for choice in get_args(annotation) if choice is not type(None))
     return annotation
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What to suggest for an unknown `word`: the closest known one, or all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
 def inside(location: Location) -> str:

@@ -105,7 +105,7 @@ def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dic
 
 def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
     """AP with flip test on ground-truth boxes, with its bootstrap; and how far the heatmaps are from torch in fp32."""
-    from sharpose.evaluation.evaluate import assess
+    from sharpose.evaluation.evaluate import evaluate
     from sharpose.evaluation.request import EvaluationRequest, People
 
     chosen, people = bench.deployed, ensure_named(bench.data)
@@ -117,7 +117,7 @@ def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
         precision=deployment.row.precision,
         backend=deployment.row.backend,
     )
-    evaluation, facts = assess(asked)
+    evaluation, facts = evaluate(asked)
     error = heatmap_error(bench, deployment, people.annotations_file, people.images_folder)
     digests = {name: facts[name] for name in ("annotations_sha256", "pictures_sha256")}
     return {**accuracy_metrics(evaluation), **digests, "heatmaps_relative_error": error}

@@ -152,12 +152,12 @@ def r_squared_interval(target: Array, predicted: Array, pictures: Array, seed: i
 def ap_of(people: People, refined: Array) -> float:
     """COCO's AP where `refined` (N,) people take the fine result and the others the coarse one, boxes annotated."""
     from sharpose.evaluation.metrics.coco_ap import coco_ap
-    from sharpose.evaluation.metrics.postprocess import clean_detections
+    from sharpose.evaluation.metrics.postprocess import post_process
 
     dataset = people.dataset
     chosen = people.keypoints[refined.astype(int), np.arange(len(refined))]
     ids = np.array([one.instance_id for one in dataset.instances])
-    kept, scores = clean_detections(
+    kept, scores = post_process(
         people.pictures, ids, chosen[..., :2], chosen[..., 2], np.ones(len(ids)), people.areas, dataset.skeleton.sigmas
     )
     results = [

@@ -105,7 +105,7 @@ def graphs_of(model: PoseModel) -> list[Graph]:
 
 
 def coarse_tensors(model: SHaRPose, images: Tensor) -> dict[str, Tensor]:
-    """What the coarse stage gives, by name, with the heatmaps that are the answer where an instance exits."""
+    """What the coarse stage makes of images (B, 3, H, W), by name, with the heatmaps of instances that exit."""
     stage = present(model.coarse(images))
     return {**stage, "heatmaps": model.head(stage["keypoint_tokens"])}
 

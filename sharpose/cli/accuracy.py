@@ -78,8 +78,8 @@ def evaluate(
 
     Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin-val --set alpha=.3
     """
-    from sharpose.evaluation.evaluate import assess
-    from sharpose.evaluation.metrics.postprocess import Cleaning
+    from sharpose.evaluation.evaluate import evaluate
+    from sharpose.evaluation.metrics.postprocess import PostProcessing
     from sharpose.evaluation.request import EvaluationRequest, People
     from sharpose.inference.heatmap_file import Reading, parse_size
 
@@ -118,11 +118,11 @@ def evaluate(
         precision=precision,
         backend=backend,
         deterministic=deterministic,
-        cleaning=Cleaning(nms, oks_threshold, keypoint_threshold),  # type: ignore[arg-type]
+        post_processing=PostProcessing(nms, oks_threshold, keypoint_threshold),  # type: ignore[arg-type]
         evaluator=evaluator,  # type: ignore[arg-type]
         save_results=save_results,
     )
-    evaluation, facts = assess(asked)
+    evaluation, facts = evaluate(asked)
     result = {**facts, **evaluation.summary()}
     lines = [
         f"{facts['model']} on {facts['annotations']}: {result['people']} boxes ({facts['boxes']}) on "

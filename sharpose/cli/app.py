@@ -13,7 +13,7 @@ import typer
 from sharpose.cli.listing import TRAIN, GroupedCommands
 from sharpose.runtime.errors import InputError, first_line
 from sharpose.runtime.plain_text import printable
-from sharpose.runtime.progress import speaks_for_all
+from sharpose.runtime.progress import is_main_process
 
 app = typer.Typer(
     name="sharpose",
@@ -78,7 +78,7 @@ def main(
 
 def show(content: Any, as_json: bool, text: str) -> None:
     """The result of a command on standard output; of several processes the first one prints."""
-    if not speaks_for_all():
+    if not is_main_process():
         return
     print(json.dumps(content, indent=1, default=str) if as_json else printable(text))
 

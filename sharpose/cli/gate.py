@@ -1,4 +1,4 @@
-"""The quality threshold: how good the coarse look must be for a person to leave early."""
+"""The quality threshold: how good the coarse stage must be for an early exit."""
 
 from __future__ import annotations
 

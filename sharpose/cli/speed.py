@@ -117,7 +117,7 @@ def with_weights(variant: Variant, weights: str | None) -> Variant:
 def accuracies(wanted: dict[str, Variant], data: str, images: Path | None, device: str) -> dict[str, dict[str, Any]]:
     """AP of every variant with weights, once for all batches and scopes of one back-end, and the size of its file."""
     from sharpose.evaluation.coco import Evaluation
-    from sharpose.evaluation.evaluate import assess
+    from sharpose.evaluation.evaluate import evaluate
     from sharpose.evaluation.request import EvaluationRequest, People
 
     people, found = People(data=data, images=images), dict[tuple[Any, ...], dict[str, Any]]()
@@ -126,7 +126,7 @@ def accuracies(wanted: dict[str, Variant], data: str, images: Path | None, devic
             continue
         how: dict[str, Any] = {"backend": one.backend, "precision": one.precision, "device": device}
         asked = EvaluationRequest(people=people, model=one.model, options=one.options, weights=str(one.weights), **how)
-        evaluation, facts = assess(asked)
+        evaluation, facts = evaluate(asked)
         if not isinstance(evaluation, Evaluation):
             raise InputError(f"--accuracy: {data} is in MPII's layout, whose score is PCKh; see `sharpose evaluate`")
         scores = {name: evaluation.summary()[name] for name in ("ap", "ap_low", "ap_high")}

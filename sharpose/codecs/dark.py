@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sharpose.codecs.grids import AffineGrid
 from sharpose.codecs.heatmaps import blur, gaussians, neighbour, peaks, window_inside, without_autocast
-from sharpose.codecs.msra import plain_stride
-from sharpose.pose.geometry import Warp, affine_heatmap_to_image
 
 
 @dataclass(frozen=True)
-class DarkCodec:
-    """Full-map Gaussians of `sigma` heatmap pixels; `kernel` is the blur before decoding. Crops use the affine warp."""
+class DarkCodec(AffineGrid):
+    """Full-map Gaussians of `sigma` heatmap pixels; `kernel` is the blur before decoding."""
 
-    image_size: tuple[int, int]
-    heatmap_size: tuple[int, int]
     sigma: float = 2.0
     kernel: int = 11
-    flip_shift: ClassVar[bool] = True
-    warp: ClassVar[Warp] = "affine"
-    maps_per_keypoint: ClassVar[int] = 1
 
     def encode(
         self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
     ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
         """Heatmaps and weights (0: invisible, or 3 sigma around lies wholly outside) for keypoints in crop pixels."""
-        points = keypoints / plain_stride(self.image_size, self.heatmap_size, keypoints)
+        points = self.to_heatmap(keypoints)
         weights = visible * window_inside(points, 3 * self.sigma, self.heatmap_size)
         return gaussians(points, weights, self.sigma, self.heatmap_size), weights
 
@@ -45,12 +38,6 @@ class DarkCodec:
             inside = ((points > 1) & (points < points.new_tensor([width - 2, height - 2]))).all(dim=-1, keepdim=True)
             step = torch.where(inside, _taylor_step(smooth, points), 0.0)
         return points + step, scores
-
-    def to_image(
-        self, points: Float[Tensor, "B K 2"], center: Float[Tensor, "B 2"], scale: Float[Tensor, "B 2"]
-    ) -> Float[Tensor, "B K 2"]:
-        """Heatmap pixels to pixels of the photograph."""
-        return affine_heatmap_to_image(points, center, scale, self.heatmap_size)
 
 
 def _taylor_step(smooth: Float[Tensor, "B K h w"], points: Int[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sharpose.codecs.grids import UdpGrid
 from sharpose.codecs.heatmaps import (
     blur,
     blurred_neighbourhood,
@@ -22,29 +23,23 @@ from sharpose.codecs.heatmaps import (
     window_inside,
     without_autocast,
 )
-from sharpose.pose.geometry import Warp, udp_heatmap_to_image
 
 
 @dataclass(frozen=True)
-class UdpCodec:
+class UdpCodec(UdpGrid):
     """Subpixel Gaussians inside a window of 3 `sigma`; `kernel` is the size of the blur before the Newton step.
 
-    image_size, heatmap_size: (height, width). Works on whichever device its inputs live.
+    Works on whichever device its inputs live.
     """
 
-    image_size: tuple[int, int]
-    heatmap_size: tuple[int, int]
     sigma: float = 2.0
     kernel: int = 11
-    flip_shift: ClassVar[bool] = False
-    warp: ClassVar[Warp] = "udp"
-    maps_per_keypoint: ClassVar[int] = 1
 
     def encode(
         self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
     ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
         """Heatmaps and weights (0: invisible, or the window lies wholly outside) for keypoints in crop pixels."""
-        points = keypoints / _stride(self.image_size, self.heatmap_size, keypoints)
+        points = self.to_heatmap(keypoints)
         middle = round_like_reference(points)
         weights = visible * window_inside(middle, 3 * self.sigma, self.heatmap_size)
         return gaussians(points, weights, self.sigma, self.heatmap_size, window=middle), weights
@@ -61,23 +56,13 @@ class UdpCodec:
             step = torch.where(scores[..., None] > 0, newton_step(values), 0.0)
         return points + step, scores
 
-    def to_image(
-        self, points: Float[Tensor, "B K 2"], center: Float[Tensor, "B 2"], scale: Float[Tensor, "B 2"]
-    ) -> Float[Tensor, "B K 2"]:
-        """Heatmap pixels to pixels of the photograph."""
-        return udp_heatmap_to_image(points, center, scale, self.heatmap_size)
-
 
 @dataclass(frozen=True)
-class UdpOffsetCodec:
+class UdpOffsetCodec(UdpGrid):
     """UDP with three maps per keypoint: disc, x offset, y offset, within `radius_factor` x heatmap height."""
 
-    image_size: tuple[int, int]
-    heatmap_size: tuple[int, int]
     radius_factor: float = 0.0546875
     kernel: int = 11
-    flip_shift: ClassVar[bool] = False
-    warp: ClassVar[Warp] = "udp"
     maps_per_keypoint: ClassVar[int] = 3
 
     @property
@@ -89,7 +74,7 @@ class UdpOffsetCodec:
         self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
     ) -> tuple[Float[Tensor, "B K3 h w"], Float[Tensor, "B K"]]:
         """Maps (3 per keypoint, interleaved) and weights (the visibility) for keypoints in crop pixels."""
-        points = keypoints / _stride(self.image_size, self.heatmap_size, keypoints)
+        points = self.to_heatmap(keypoints)
         height, width = self.heatmap_size
         columns, rows = torch.arange(width).to(points), torch.arange(height).to(points)
         dx = ((points[..., :1, None] - columns) / self.radius).expand(-1, -1, height, width)
@@ -108,12 +93,6 @@ class UdpOffsetCodec:
             step = torch.where(scores[..., None] > 0, torch.cat(offsets, dim=2) * self.radius, 0.0)
         return points + step, scores
 
-    def to_image(
-        self, points: Float[Tensor, "B K 2"], center: Float[Tensor, "B 2"], scale: Float[Tensor, "B 2"]
-    ) -> Float[Tensor, "B K 2"]:
-        """Heatmap pixels to pixels of the photograph."""
-        return udp_heatmap_to_image(points, center, scale, self.heatmap_size)
-
 
 def newton_step(values: Float[Tensor, "B K 3 3"]) -> Float[Tensor, "B K 2"]:
     """One Newton step (x, y) toward the maximum from the middle of 3x3 log values, [dy, dx]."""
@@ -128,7 +107,3 @@ def newton_step(values: Float[Tensor, "B K 3 3"]) -> Float[Tensor, "B K 2"]:
     step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
     solvable = (determinant != 0)[..., None]
     return torch.where(solvable, -step / torch.where(solvable, determinant[..., None], 1.0), 0.0)
-
-
-def _stride(image_size: tuple[int, int], heatmap_size: tuple[int, int], like: Tensor) -> Float[Tensor, " 2"]:
-    return like.new_tensor([(image_size[1] - 1) / (heatmap_size[1] - 1), (image_size[0] - 1) / (heatmap_size[0] - 1)])

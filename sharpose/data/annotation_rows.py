@@ -13,8 +13,8 @@ from typing import Any, TypeGuard
 
 from sharpose.pose.skeleton import Skeleton
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import LARGEST
 
-LARGEST = 1e30
 # what file systems take
 MAX_NAME, MAX_PATH = 255, 4000
 EXAMPLES = 3
@@ -265,6 +265,5 @@ def check_numbers(values: object, count: int, where: str, kind: str) -> None:
         )
     # which holds small whole numbers alone
     for value in () if isinstance(values, array) else values:
-        # a whole number of hundreds of digits is finite, and no number to calculate with
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
             raise Fault(kind, f"{where} holds {value!r}; every value must be a finite number")

@@ -16,6 +16,7 @@ from sharpose.data.annotations import read_json
 from sharpose.data.images import picture_size
 from sharpose.pose.skeleton import COCO, COCO_CATEGORY
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import is_number
 
 LABELS, SAMPLES, METADATA, PICTURES = "labels.json", "samples.json", "metadata.json", "data"
 AROUND = "people without a box of their own, who got the one around their labelled keypoints"
@@ -117,7 +118,10 @@ def identity(label: Mapping[str, Any]) -> str:
 
 
 def triple(point: Any, width: int, height: int, where: str) -> list[float]:
-    """x, y in pixels and v of a point in shares of the picture; one that is no number is unlabelled."""
+    """x, y in pixels and v of a point in shares of the picture; one that is no number is unlabelled.
+
+    Raises InputError for what is no pair of numbers, or lies far outside.
+    """
     if not isinstance(point, list) or len(point) != 2:
         raise InputError(f"{where}.points must be pairs of numbers, x and y as shares of the picture")
     x, y = (float(one["$numberDouble"]) if isinstance(one, dict) and "$numberDouble" in one else one for one in point)
@@ -158,8 +162,3 @@ def around(triples: list[list[float]]) -> list[float]:
     left, top = min(one[0] for one in labelled), min(one[1] for one in labelled)
     right, bottom = max(one[0] for one in labelled), max(one[1] for one in labelled)
     return [left, top, max(right - left, 1.0), max(bottom - top, 1.0)]
-
-
-def is_number(value: Any) -> bool:
-    """Whether JSON gave a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

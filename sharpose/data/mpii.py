@@ -7,12 +7,12 @@ Conventions of the official files and their readers: pixels count from 1, `scale
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 from sharpose.pose.skeleton import MPII
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import is_number
 
 SCALE_UNIT = 200.0
 CENTER_DROP = 15.0
@@ -104,8 +104,3 @@ def numbers(values: Any, count: int, where: str) -> list[float]:
     if not isinstance(values, list) or len(values) != count or not all(is_number(value) for value in values):
         raise InputError(f"{where} must be {count} finite number{'s' if count > 1 else ''}")
     return values
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a finite number, not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -82,7 +82,7 @@ def read_yaml(path: Path) -> Yolo:
 
 
 def keypoint_names(path: Path, content: Mapping[str, Any], points: int, flip: list[int] | None) -> list[str]:
-    """`kpt_names`, COCO's for its 17 with its pairs, or numbers."""
+    """`kpt_names`, COCO's for its 17 with its pairs, or numbers. Raises InputError for names that are not as many."""
     given = content.get("kpt_names")
     given = next(iter(given.values()), None) if isinstance(given, dict) else given
     if given is not None:
@@ -111,7 +111,7 @@ def places(path: Path, content: Mapping[str, Any], split: str) -> list[Path]:
 
 
 def pictures(place: Path) -> Iterator[Path]:
-    """The pictures of a folder, or of a text file that lists them."""
+    """The pictures of a folder, or of a text file that lists them. Raises InputError for one that is not there."""
     if place.is_dir():
         yield from sorted(one for one in place.rglob("*") if one.suffix.lower() in SUFFIXES)
         return

@@ -42,9 +42,9 @@ def measure_bench(
     Speed and latencies of a batch, place under the roofline, peak memory, energy, kinds of operators.
 
     A variant's samples are in the order of the rounds, so that those of two variants in one `session` can be paired.
-    Multiply-adds are those of one image that goes through every stage, products alone, as executed; over the scope
-    `model-flip-decode` and beyond they are twice the model's. Weights are random. Raises InputError for anything that
-    cannot be measured, before anything is.
+    Multiply-adds (matmuls and convolutions, as executed) are those of one image that goes through every stage; over the
+    scope `model-flip-decode` and beyond they are twice the model's. Weights are random. Raises InputError for anything
+    that cannot be measured, before anything is.
     """
     if taken := {MATMUL, COPY} & set(variants):
         raise InputError(f"{', '.join(taken)}: is the machine's own row; give this variant another label")
@@ -98,7 +98,7 @@ def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:
             counted[key] = count_model(variant)
         params, macs, by_leaving = counted[key]
         runs = 1 if variant.scope == "model" else 2
-        # who leaves early has coarse heatmaps decoded instead
+        # an early exit has coarse heatmaps decoded instead
         spared = round((1 - variant.refined_share) * by_leaving)
         work[label] = {
             "params": params,
@@ -109,9 +109,9 @@ def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:
 
 
 def count_model(variant: Variant) -> tuple[int, int, int]:
-    """Parameters, multiply-adds (products alone) of one image, and how many of them someone who leaves early spares.
+    """Parameters, multiply-adds of one image, and how many of them an early exit spares.
 
-    Those that are computed: what a rate is made of.
+    Of matmuls and convolutions alone, as they are executed: what a rate is made of.
     """
     from sharpose.efficiency.cost import count_torch, measure_cost
 

@@ -61,7 +61,7 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
 
     `macs_torch`, `macs_products` and `macs_fvcore` are totals as published; `macs_torch_executed` and so on are what is
     computed. Of SHaRPose they have `_coarse` and `_fine` parts; a `_head` part is inside each stage. The first two
-    count matrix products and convolutions alone, by torch and by fvcore, and agree; `macs_fvcore` adds what fvcore
+    count matmuls and convolutions alone, by torch and by fvcore, and agree; `macs_fvcore` adds what fvcore
     counts for normalisation and resizing, and is the paper's convention. Raises RunFailed when a counter met a matrix
     product that it cannot count, InputError for `alpha_mass`, with which every image has its own cost.
     """
@@ -149,7 +149,7 @@ def head_inputs(head: nn.Module, module: nn.Module, inputs: tuple[Tensor, ...]) 
 
 
 def count_torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
-    """Matrix products and convolutions by torch's dispatcher-level counter, which counts two operations for each."""
+    """Matmuls and convolutions by torch's dispatcher-level counter, which counts two operations for each."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(*inputs)
     return {"torch": counter.get_total_flops() // 2}
@@ -164,7 +164,7 @@ def is_product(operator: str) -> bool:
 
 
 def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
-    """Return all that fvcore counts, and the matrix products and convolutions among it.
+    """Return all that fvcore counts, and the matmuls and convolutions among it.
 
     Raises RunFailed where it misses a product.
     """

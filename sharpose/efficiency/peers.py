@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sharpose.models.config import Size
-from sharpose.models.registry import nearest, resolve_config
-from sharpose.runtime.errors import InputError
+from sharpose.models.registry import resolve_config
+from sharpose.runtime.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,9 +49,9 @@ PEERS = {
 
 
 def find_peer(name: str) -> Peer:
-    """Return a peer by its name. Raises InputError, listing the names, for another."""
+    """Return a peer by its name. Raises InputError, with the nearest or all, for another."""
     if name not in PEERS:
-        raise InputError(f"no peer is called {name!r}{nearest(name, PEERS)}; peers: {', '.join(PEERS)}")
+        raise InputError(f"no peer is called {name!r}{nearest(name, PEERS)}")
     return PEERS[name]
 
 

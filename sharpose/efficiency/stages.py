@@ -45,20 +45,20 @@ def measure_stages(
         pack_linears(model)
     with torch.inference_mode():
         images = torch.randn(batch_size, 3, *model.config.image_size).to(device)
-        looked = model.coarse(images)
+        coarse = model.coarse(images)
 
     @torch.inference_mode()
-    def leave() -> None:
+    def exit_early() -> None:
         model.head(model.coarse(images).keypoint_tokens)
 
-    def look_again(alpha: float) -> Callable[[], None]:
+    def refine(alpha: float) -> Callable[[], None]:
         @torch.inference_mode()
         def call() -> None:
-            model.fine(images, looked, alpha)
+            model.fine(images, coarse, alpha)
 
         return call
 
-    calls = {"coarse": leave, **{str(alpha): look_again(alpha) for alpha in alphas}}
+    calls = {"coarse": exit_early, **{str(alpha): refine(alpha) for alpha in alphas}}
     samples = interleave(calls, device, rounds, 2, 0, progress)
     taken = {
         label: 1e3 * statistics.median(one.wall_s for one in found) / batch_size for label, found in samples.items()

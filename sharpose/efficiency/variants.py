@@ -111,7 +111,7 @@ def check_variant(variant: Variant, device: str) -> None:
 
 
 def check_rate(variant: Variant) -> None:
-    """Raise InputError for a rate that is no share, or where nobody can leave early."""
+    """Raise InputError for a rate that is no share, or for a model without an early exit."""
     assert variant.refine_rate is not None
     if not 0 <= variant.refine_rate <= 1:
         raise InputError(f"refine_rate = {variant.refine_rate} does not work: it must be between 0 and 1")

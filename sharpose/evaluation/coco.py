@@ -11,14 +11,14 @@ from sharpose.data.annotations import load_detections
 from sharpose.data.coco import CocoTopDown
 from sharpose.evaluation.metrics.coco_ap import RESAMPLES, Bootstrap, CocoMetrics, box_ap, coco_ap
 from sharpose.evaluation.metrics.evaluators import Evaluator
-from sharpose.evaluation.metrics.postprocess import PROTOCOL, Cleaning
+from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing
 from sharpose.inference.dataset import Predictions
 from sharpose.runtime.files import sha256_of, write_atomically
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`metrics` over every image of the annotations; people and images say how much of the data set was looked at."""
+    """`metrics` over every image of the annotations; people and images say how much of the data set was evaluated."""
 
     metrics: CocoMetrics
     results: list[dict[str, Any]] = field(repr=False)
@@ -59,14 +59,14 @@ def score(
     predictions: Predictions,
     dataset: CocoTopDown,
     *,
-    cleaning: Cleaning = PROTOCOL,
+    post_processing: PostProcessing = PROTOCOL,
     evaluator: Evaluator = "pycocotools",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
     """Average precision of predictions for every person of a data set, against its annotations."""
     found = score_results(
-        predictions.results(dataset, cleaning), dataset, evaluator=evaluator, resamples=resamples, seed=seed
+        predictions.results(dataset, post_processing), dataset, evaluator=evaluator, resamples=resamples, seed=seed
     )
     return replace(found, refine_rate=predictions.refine_rate, kept_patches=predictions.kept_patches)
 

@@ -33,7 +33,7 @@ from sharpose.runtime.devices import check_device
 from sharpose.runtime.distributed import join
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import check_writable, sha256_of, write_json
-from sharpose.runtime.progress import Reporter, note, speaks_for_all
+from sharpose.runtime.progress import Reporter, is_main_process, note
 from sharpose.weights.files import load_weights
 from sharpose.weights.pretrained import CHECKOUT, find_weights
 
@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 Scored = Evaluation | PckhEvaluation
 
 
-def assess(asked: EvaluationRequest, progress: Progress | None = None) -> tuple[Scored, dict[str, Any]]:
+def evaluate(asked: EvaluationRequest, progress: Progress | None = None) -> tuple[Scored, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
 
     People in MPII's layout are scored by PCKh, against the ground truth given or found beside their annotations;
@@ -55,20 +55,20 @@ def assess(asked: EvaluationRequest, progress: Progress | None = None) -> tuple[
     # before anything is predicted for nothing
     truth_of(dataset, asked.people.ground_truth)
     with unchanged(dataset.pictures) as pictures:
-        predictions = look(network, dataset, asked, progress)
+        predictions = predicted(network, dataset, asked, progress)
     scored, facts = judged(predictions, dataset, asked)
-    if asked.save_results is not None and speaks_for_all():
+    if asked.save_results is not None and is_main_process():
         write_results(scored, asked.save_results)
     run = {name: getattr(asked, name) for name in ("evaluator", "flip_test", "device", "deterministic")}
     made = {"pictures_sha256": pictures, "by_name": asked.people.by_name, "notes": [*dataset.notes, *notes]}
-    return scored, {**network.facts, **facts, **asdict(asked.cleaning), **run, **made}
+    return scored, {**network.facts, **facts, **asdict(asked.post_processing), **run, **made}
 
 
 def predict_unlabelled(asked: EvaluationRequest) -> list[dict[str, Any]]:
     """Results on images whose annotations are withheld, in COCO's format. Raises InputError before the first image."""
     network = open_network(asked)
     dataset, _ = open_people(asked.people, network, labelled=False)
-    return look(network, dataset, asked).results(dataset, asked.cleaning)
+    return predicted(network, dataset, asked).results(dataset, asked.post_processing)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def open_people(people: People, network: Network, *, labelled: bool = True) -> t
     return dataset, unlikely
 
 
-def look(
+def predicted(
     network: Network, dataset: CocoTopDown, asked: EvaluationRequest, progress: Progress | None = None
 ) -> Predictions:
     """The keypoints of every person, by the ranking of patches that the network's `selection` names."""
@@ -159,7 +159,7 @@ def judged(predictions: Predictions, dataset: CocoTopDown, asked: EvaluationRequ
     if (truth := truth_of(dataset, asked.people.ground_truth)) is not None:
         facts |= {"ground_truth": str(truth), "ground_truth_sha256": sha256_of(truth)}
         return score_pckh(predictions, dataset, load_mpii_truth(truth)), facts
-    evaluation = score(predictions, dataset, cleaning=asked.cleaning, evaluator=asked.evaluator)
+    evaluation = score(predictions, dataset, post_processing=asked.post_processing, evaluator=asked.evaluator)
     if dataset.boxes == "ground-truth":
         facts |= pck_summary(*score_pck(predictions, dataset))
     return evaluation, facts

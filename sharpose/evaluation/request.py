@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpose.evaluation.metrics.evaluators import Evaluator
-from sharpose.evaluation.metrics.postprocess import PROTOCOL, Cleaning
+from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing
 from sharpose.inference.heatmap_file import Reading
 
 
@@ -53,6 +53,6 @@ class EvaluationRequest:
     backend: str = "eager"
     deterministic: bool = False
     mean_over: People | None = None
-    cleaning: Cleaning = PROTOCOL
+    post_processing: PostProcessing = PROTOCOL
     evaluator: Evaluator = "pycocotools"
     save_results: Path | None = None

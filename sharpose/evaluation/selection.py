@@ -34,7 +34,7 @@ def set_ranking(
     """Give a model the ranking of patches that its `selection` names, for one pass of `predict` over `dataset`.
 
     others: people that are not judged, over whom `constant` takes the mean of attention's relevance. flip_test: whether
-    every batch is looked at twice, the second time mirrored (`keypoints`). Does nothing where attention ranks.
+    every batch takes two forward passes, the second one mirrored (`keypoints`). Does nothing where attention ranks.
     Raises InputError where what a control needs is missing.
     """
     selection = model.config.selection

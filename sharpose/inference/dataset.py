@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Subset
 
 from sharpose.data.batches import sample_batches
 from sharpose.data.coco import CocoTopDown
-from sharpose.evaluation.metrics.postprocess import PROTOCOL, Cleaning, clean_detections
+from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing, post_process
 from sharpose.inference.pipeline import Codec, Found, Precision, find_keypoints
 from sharpose.runtime.distributed import gathered, rank_and_world
 from sharpose.runtime.errors import RunFailed
@@ -51,9 +51,9 @@ class Predictions:
         # as in the JSON of a record
         return {str(number): count for number, count in zip(numbers.tolist(), people.tolist(), strict=True)}
 
-    def results(self, dataset: CocoTopDown, cleaning: Cleaning = PROTOCOL) -> list[dict[str, Any]]:
+    def results(self, dataset: CocoTopDown, post_processing: PostProcessing = PROTOCOL) -> list[dict[str, Any]]:
         """COCO's results format: near-duplicates removed, score = box score x mean keypoint score above .2."""
-        kept, scores = clean_detections(
+        kept, scores = post_process(
             self.image_ids,
             self.instance_ids,
             self.keypoints,
@@ -61,7 +61,7 @@ class Predictions:
             self.box_scores,
             self.areas,
             dataset.skeleton.sigmas,
-            cleaning,
+            post_processing,
         )
         keypoints = np.concatenate([self.keypoints, self.keypoint_scores[..., None]], axis=2).reshape(len(scores), -1)
         return [
@@ -91,11 +91,11 @@ def predict(
 ) -> Predictions:
     """Keypoints of every person of the data set, in its order; flip test averages with the mirrored crop's heatmaps.
 
-    Of several processes each looks at a part of the people; all of them return the whole. Raises RunFailed where a
+    Of several processes each predicts a part of the people; all of them return the whole. Raises RunFailed where a
     person is missing, a worker was killed, or a prediction is not finite.
     """
     device = torch.device(device)
-    mine = Subset(dataset, share(len(dataset), *rank_and_world()))
+    mine = Subset(dataset, shard(len(dataset), *rank_and_world()))
     loader = DataLoader(
         mine,
         batch_size=batch_size,
@@ -126,7 +126,7 @@ def predict(
     return predictions
 
 
-def share(people: int, rank: int, world: int) -> range:
+def shard(people: int, rank: int, world: int) -> range:
     """The people of one process: neighbours together, as they often share an image; every one in one share."""
     return range(people * rank // world, people * (rank + 1) // world)
 

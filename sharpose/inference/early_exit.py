@@ -29,7 +29,7 @@ class StreamOutput(PoseOutput):
 
 @dataclass
 class Started:
-    """A batch after its coarse look; `needs` reaches the host while the device goes on, `heatmaps` fill up."""
+    """A batch after its coarse stage; `needs` reaches the host while the device goes on, `heatmaps` fill up."""
 
     images: Float[Tensor, "B 3 H W"]
     coarse: CoarseStage
@@ -162,6 +162,6 @@ def finished(started: deque[Started]) -> Iterator[StreamOutput]:
 
 
 def join(stages: list[CoarseStage]) -> CoarseStage:
-    """Several coarse looks as one batch."""
+    """Several coarse stages as one batch."""
     names = stages[0].tensors()
     return CoarseStage(**{name: torch.cat([stage.tensors()[name] for stage in stages]) for name in names})

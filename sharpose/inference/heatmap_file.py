@@ -10,11 +10,12 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from pydantic import Field
 from torch import Tensor, nn
 
 from sharpose.backends.compiled import pad_rows
@@ -23,6 +24,7 @@ from sharpose.models.output import PoseOutput
 from sharpose.pose.geometry import BOX_PADDING
 from sharpose.pose.normalise import IMAGENET_MEAN, IMAGENET_STD
 from sharpose.runtime.errors import InputError, first_line
+from sharpose.runtime.fields import check_fields
 from sharpose.runtime.files import sha256_of
 
 Channels = Literal["rgb", "bgr"]
@@ -50,15 +52,11 @@ class Reading:
     normalise: str = "imagenet"
     channels: Channels = "rgb"
     codec: Codec = "udp"
-    padding: float = BOX_PADDING
+    padding: Annotated[float, Field(ge=1, le=4)] = BOX_PADDING
     output: str | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in (("channels", Channels), ("codec", Codec)):
-            if getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} = {getattr(self, name)!r} does not work: it must be {one_of(get_args(kind))}")
-        if not 1 <= self.padding <= 4:
-            raise InputError(f"padding = {self.padding} does not work: it must be between 1 and 4")
+        check_fields(self)
         self.mean_and_std()
 
     def mean_and_std(self) -> Values:

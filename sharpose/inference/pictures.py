@@ -223,7 +223,7 @@ def keep_usable(boxes: Boxes, pixels: np.ndarray, picture: Path | str, skipped: 
 
 
 def result_row(person: Person, name: str, image_id: int) -> dict[str, Any]:
-    """COCO's results format, with the picture, its box, the predicted quality and whether it was looked at again."""
+    """COCO's results format, with the picture, its box, the predicted quality and whether it was refined."""
     row = {
         "image_id": image_id,
         "category_id": PERSON,

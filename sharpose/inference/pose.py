@@ -50,9 +50,9 @@ Picture = str | PathLike[str] | Image.Image | np.ndarray
 class Person:
     """One result. `box` (x, y, width, height) and `keypoints` (x, y, score) in picture pixels.
 
-    score: the box's times the mean of the keypoints' above .2. quality: what SHaRPose expects of its coarse look;
-    refined: whether it looked again, at `patches`, the corners of the coarse patches that it looked at finely. Both are
-    None for systems of one stage. track: the identity in a video where identities were asked for.
+    score: the box's times the mean of the keypoints' above .2. quality: what SHaRPose predicts of its coarse stage.
+    refined: whether the fine stage followed; patches: the corners of the coarse patches that it refined. Quality and
+    refined are None for systems of one stage. track: the identity in a video where identities were asked for.
     """
 
     box: list[float]
@@ -290,7 +290,7 @@ def batch(model: PoseModel, tasks: Sequence[tuple[np.ndarray, list[float], float
 
 
 def selected_patches(output: Any, config: Any, matrices: Sequence[np.ndarray]) -> Mapping[int, np.ndarray]:
-    """Corners, in picture pixels, of the coarse patches that were looked at finely, by row of the batch.
+    """Corners, in picture pixels, of the coarse patches that were refined, by row of the batch.
 
     `matrices`: from picture to crop, (2, 3); corners are (n, 4, 2).
     """

@@ -1,13 +1,23 @@
-"""What every configuration shares: sizes, and checks with one-line errors. No torch."""
+"""What every configuration shares: sizes, the kinds of fields, and checks with one-line errors. No torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import check_fields
 
-Size = tuple[int, int]
+# more is a slip, and memory would end before anything is said
+LONGEST_SIDE, LARGEST_WHOLE = 2048, 8192
+Whole = Annotated[int, Field(ge=1, le=LARGEST_WHOLE)]
+WholeOrZero = Annotated[int, Field(ge=0, le=LARGEST_WHOLE)]
+Wholes = Annotated[tuple[Whole, ...], Field(min_length=1)]
+Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
+Size = tuple[Side, Side]
+"""(height, width), in pixels or patches."""
 
 EXTENSION = {"extension": True}
 """Metadata of a field that switches on what goes beyond a system's paper; by default it is off, and then it is not part
@@ -20,80 +30,24 @@ class PoseConfig:
 
     image_size: Size
     heatmap_size: Size
-    num_keypoints: int = 17
+    num_keypoints: Whole = 17
     codec: Literal["msra", "dark", "udp"] = "msra"
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        check_sizes(self, "image_size", "heatmap_size")
-        check_whole(self, "num_keypoints")
+        check_fields(self)
+
+
+def sized(image: Size, **more: Any) -> dict[str, Any]:
+    """Return the fields of a model whose heatmaps are a quarter of the image (height, width), and `more` of them."""
+    return {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), **more}
 
 
 def check(holds: bool, name: str, value: object, wanted: str) -> None:
-    """Raise InputError naming the field, its value and what it must be."""
+    """Raise InputError naming the field, its value and what it must be, unless it `holds`."""
     if not holds:
         raise InputError(f"{name} = {value!r} does not work: it must be {wanted}")
 
 
-def check_choices(config: Any) -> None:
-    """Every field annotated with a Literal of words holds one of them."""
-    for name, hint in get_type_hints(type(config)).items():
-        if choices := [choice for choice in get_args(hint) if isinstance(choice, str)]:
-            value = getattr(config, name)
-            check(value in choices, name, value, "one of " + ", ".join(choices))
-
-
-def check_whole(config: Any, *names: str, least: int = 1) -> None:
-    """These fields are whole numbers of at least `least` and at most LARGEST_WHOLE."""
-    for name in names:
-        value = getattr(config, name)
-        whole = isinstance(value, int) and not isinstance(value, bool) and least <= value <= LARGEST_WHOLE
-        check(whole, name, value, f"a whole number of at least {least} and at most {LARGEST_WHOLE}")
-
-
-def check_whole_list(config: Any, *names: str) -> None:
-    """These fields are non-empty tuples of whole numbers from 1 to LARGEST_WHOLE."""
-    for name in names:
-        values = getattr(config, name)
-        whole = (
-            isinstance(values, tuple)
-            and values
-            and all(type(one) is int and 1 <= one <= LARGEST_WHOLE for one in values)
-        )
-        check(bool(whole), name, values, f"a list of whole numbers from 1 to {LARGEST_WHOLE}")
-
-
-def check_sizes(config: Any, *names: str) -> None:
-    """These fields are (height, width) in whole pixels, of at most LONGEST_SIDE."""
-    for name in names:
-        sides = getattr(config, name)
-        whole = (
-            isinstance(sides, tuple)
-            and len(sides) == 2
-            and all(type(s) is int and 0 < s <= LONGEST_SIDE for s in sides)
-        )
-        check(whole, name, sides, f"(height, width) in whole pixels, of at most {LONGEST_SIDE}")
-
-
-def check_share(config: Any, *names: str, below_one: bool = False) -> None:
-    """These fields lie in [0, 1], or in [0, 1)."""
-    for name in names:
-        value = getattr(config, name)
-        inside = is_number(value) and 0 <= value <= 1 and not (below_one and value == 1)
-        check(inside, name, value, "in [0, 1)" if below_one else "between 0 and 1")
-
-
 def check_heads(dim: int, num_heads: int) -> None:
-    """The heads divide the width."""
+    """Raise InputError unless the heads divide the width."""
     check(dim % num_heads == 0, "num_heads", num_heads, f"a divisor of the width {dim}")
-
-
-# more is a slip, and memory would end before anything is said
-LONGEST_SIDE, LARGEST_WHOLE = 2048, 8192
-# a whole number of hundreds of digits is finite, and no number to calculate with
-LARGEST = 1e30
-
-
-def is_number(value: object) -> bool:
-    """Return whether a value is a number, not a truth value, NaN or beyond `LARGEST`."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST

@@ -5,16 +5,15 @@ No torch, so that listing is instant. `register` and `load_plugins` add systems 
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sharpose.models.dvt.config import SYSTEM as DVT
 from sharpose.models.dynamicvit.config import SYSTEM as DYNAMICVIT
@@ -36,7 +35,10 @@ from sharpose.models.tokenpose.config import SYSTEM as TOKENPOSE
 from sharpose.models.tome.config import SYSTEM as TOME
 from sharpose.models.transpose.config import SYSTEM as TRANSPOSE
 from sharpose.models.vitpose.config import SYSTEM as VITPOSE
-from sharpose.runtime.errors import InputError, first_line
+from sharpose.runtime.errors import InputError, first_line, nearest
+
+if TYPE_CHECKING:
+    from sharpose.models.output import PoseModel
 
 SYSTEMS: dict[str, System] = {
     system.name: system
@@ -165,12 +167,11 @@ def list_models() -> list[str]:
 
 
 def find(name: str) -> System:
-    """The system of a named model. Raises InputError for an unknown name, with the nearest one."""
+    """The system of a named model. Raises InputError for an unknown name, with the nearest one or all."""
     for system in systems().values():
         if name in system.sizes:
             return system
-    models = list_models()
-    raise InputError(f"no model is called {name!r}{nearest(name, models)}; models: {', '.join(models)}")
+    raise InputError(f"no model is called {name!r}{nearest(name, list_models())}")
 
 
 def system_of(config: Any) -> System:
@@ -202,13 +203,12 @@ def build(system: System, values: Mapping[str, Any]) -> Any:
 
 
 def check_option_names(name: str, options: Iterable[str], others: Iterable[str] = ()) -> None:
-    """Raise InputError for what is no option of the model `name`, with the nearest of its options and of `others`."""
+    """Raise InputError for what is no option of the model `name`, with its options and `others`, or the nearest."""
     system = find(name)
     known = [*(["semantics"] if system.presets else []), *(field.name for field in fields(system.config))]
     for option in options:
         if option not in known:
-            listed = ", ".join([*known, *others])
-            raise InputError(f"{name} has no option {option!r}{nearest(option, [*known, *others])}; options: {listed}")
+            raise InputError(f"{name} has no option {option!r}{nearest(option, [*known, *others])}")
 
 
 def describe(config: Any) -> dict[str, Any]:
@@ -247,12 +247,6 @@ def tokens_per_block(config: Any) -> list[int] | None:
     return None if plan is None else plan(config)
 
 
-def build_class(name: str) -> Any:
+def build_class(name: str) -> Callable[[Any], PoseModel]:
     """The class that makes a module from a configuration of `name`; imports torch."""
     return load(find(name).model)
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Return ` (did you mean …?)` with the closest of `words`; empty where none is close."""
-    close = difflib.get_close_matches(word, list(words), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

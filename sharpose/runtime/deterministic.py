@@ -12,7 +12,7 @@ def make_deterministic() -> None:
 
     On a CPU with a fixed number of threads nothing changes: it is deterministic already.
     """
-    # cuBLAS reads this when it starts; without it matrix products on several streams may differ
+    # cuBLAS reads this when it starts; without it matmuls on several streams may differ
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from sharpose.runtime.plain_text import printable
 
 
-def speaks_for_all() -> bool:
+def is_main_process() -> bool:
     """Whether this process prints: of those that torchrun started, the first alone."""
     return os.environ.get("RANK", "0") == "0"
 
@@ -36,7 +36,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """Say on standard error, once for all processes, what a user should know about the input."""
-    if speaks_for_all():
+    if is_main_process():
         say(f"note: {text}")
 
 
@@ -49,7 +49,7 @@ class Reporter:
         self.began = self.spoke = time.monotonic()
 
     def __enter__(self) -> Reporter:
-        if sys.stderr.isatty() and speaks_for_all():
+        if sys.stderr.isatty() and is_main_process():
             columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
             times = TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")
             self.bar = Progress(*columns, *times, console=Console(stderr=True))
@@ -79,7 +79,7 @@ class Reporter:
                 self.bar.update(self.task, completed=done, note=note)
             return
         now = time.monotonic()
-        if not speaks_for_all() or (now - self.spoke < self.every_s and done < self.total):
+        if not is_main_process() or (now - self.spoke < self.every_s and done < self.total):
             return
         self.spoke = now
         left = (now - self.began) / max(done - self.start, 1) * (self.total - done)

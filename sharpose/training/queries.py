@@ -35,7 +35,10 @@ class SetObjective(HeatmapObjective):
 
 
 def set_losses(logits: Tensor, points: Tensor, wanted: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy over all queries, and weighted L1 distance of the assigned ones, per image."""
+    """Cross-entropy over all queries, and weighted L1 distance of the assigned ones, per image.
+
+    logits (B, Q, K + 1), points (B, Q, 2), wanted (B, K, 2), weights (B, K); places as shares of the crop.
+    """
     with torch.no_grad():
         costs = matching_costs(logits, points, wanted, POINT_WEIGHT)
         # whoever is not labelled takes what is left

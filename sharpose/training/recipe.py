@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sharpose.data.augment import Augmentation
 from sharpose.models.registry import find
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import reason
 from sharpose.runtime.files import read_text
 from sharpose.runtime.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 
@@ -151,7 +152,7 @@ def load_recipe(name: str | Path) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         where = " ".join(".".join(map(str, first["loc"])).split())
-        raise InputError(f"{path}: {where}: {first['msg']}") from error
+        raise InputError(f"{path}: {where}: {reason(first)}") from error
     # dates, numbers and keys that are none fail while they are built, each in its own way
     except ERRORS as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error

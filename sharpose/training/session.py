@@ -25,6 +25,7 @@ from sharpose.models import create_model
 from sharpose.models.registry import check_option_names, resolve_config
 from sharpose.pose.skeleton import wanted_layout
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import reason
 from sharpose.runtime.files import sha256_of
 from sharpose.training.engine import Run, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
@@ -168,4 +169,4 @@ def chosen_recipe(model_name: str, recipe_name: str, changes: Mapping[str, Any])
         return Recipe.model_validate({**recipe.model_dump(), **changed})
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"--set {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise InputError(f"--set {'.'.join(map(str, first['loc']))}: {reason(first)}") from error

@@ -38,7 +38,7 @@ class StackedObjective(nn.Module):
         return {"stacks": sum(errors[1:], start=errors[0]), **self.extra_losses(output, targets, weights, plan)}
 
     def extra_losses(self, output: Any, targets: Tensor, weights: Tensor, plan: StepPlan) -> dict[str, Tensor]:
-        """What the system learns beside its stacks."""
+        """What the system learns beside its stacks, of targets (B, K, h, w) and weights (B, K)."""
         return {}
 
 

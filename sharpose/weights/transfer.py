@@ -95,7 +95,7 @@ def position_grid(rows: int, config: Any) -> tuple[tuple[int, int], int]:
     raise InputError(f"a position table of {rows} rows fits no patch grid of this model")
 
 
-def resample_positions(value: Float[Tensor, "1 rows D"], grid: tuple[int, int], prefix: int = 0) -> Tensor:
+def resample_positions(value: Float[Tensor, "1 _ D"], grid: tuple[int, int], prefix: int = 0) -> Float[Tensor, "1 _ D"]:
     """A position table at another grid (bicubic); `prefix` rows in front stay as they are."""
     sides = old_size(value.shape[1] - prefix, grid)
     return resample_abs_pos_embed(value, list(grid), sides, num_prefix_tokens=prefix)
@@ -116,7 +116,7 @@ def old_size(count: int, grid: tuple[int, int]) -> list[int]:
     )
 
 
-def resample_heatmap_rows(value: Float[Tensor, "pixels ..."], size: tuple[int, int]) -> Tensor:
+def resample_heatmap_rows(value: Float[Tensor, "_ ..."], size: tuple[int, int]) -> Float[Tensor, "_ ..."]:
     """Rows of a linear layer that are the pixels of a heatmap, at another heatmap size of the same aspect."""
     sides = old_size(len(value), size)
     maps = value.reshape(*sides, -1).permute(2, 0, 1)[None]

@@ -44,7 +44,7 @@ def test_the_best_within_the_latency(few):
     assert point.latency_ms == pytest.approx(TIMES[point.alpha].expected(point.refine_rate))
     # nothing allowed is better, of either α
     for alpha in (0.3, 1.0):
-        line = operating_point.find_line("frontier", str(alpha), "nano", None, Store())
+        line = operating_point.find_line("frontier", str(alpha), "nano", Store())
         for one in three_of(read_predictions(line.records["predictions"])):
             assert TIMES[alpha].expected(one.refine_rate) > 22.0 or one.ap <= point.ap
     assert point.ap_low < point.ap < point.ap_high

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from analysis.tables.lines import Line
-from analysis.tables.starts import read_start, shown_apart, starts_text
+from analysis.tables.manifests import read_training
+from analysis.tables.trainings import shown_apart, starts_text
 from experiments.cells.cells import Cell
 from experiments.spec.spec import Row
 
@@ -45,9 +46,11 @@ def lines(tmp_path: Path) -> list[Line]:
 
 def test_crops_in_all_hold_those_of_every_start(tmp_path: Path) -> None:
     nested = {**taken(5, []), "manifest": {**START, "init": {"manifest": START}}}
-    start = read_start(trained(tmp_path, "a", nested))
-    assert start is not None and (start.own, start.before, start.crops) == (200, 2000, 2200)
-    assert read_start(tmp_path / "none.safetensors") is None
+    start = read_training(trained(tmp_path, "a", nested))
+    assert start.noted and (start.own, start.before, start.crops) == (200, 2000, 2200)
+    silent = tmp_path / "b.safetensors"
+    silent.with_suffix(".json").write_text('{"model": "pose"}')
+    assert not read_training(silent).noted
 
 
 def test_other_starts_stand_below_the_line(lines: list[Line]) -> None:

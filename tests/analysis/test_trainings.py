@@ -15,9 +15,9 @@ import pytest
 
 from analysis.figures.curves import curve_frame, curves, system
 from analysis.report.report import table_context
+from analysis.tables.manifests import LABEL_FREE, POSE_NETWORK, RANDOM, read_training
 from analysis.tables.render import as_dict, render, write_csv
 from analysis.tables.tables import Table, build
-from analysis.tables.trainings import LABEL_FREE, POSE_NETWORK, RANDOM, read_training
 from experiments.cells.cells import Cell, cells
 from experiments.cells.provenance import local_device
 from experiments.spec.catalog import Catalog, Places

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from experiments.cells.provenance import Device
-from experiments.tools import gpu
+from experiments.tools import gpu, gpu_training
 from experiments.tools.gpu import REHEARSAL, Race, Step, System, Work
 from experiments.tools.parcels import worth_sending
 from sharpose.models.registry import list_models
@@ -112,7 +112,7 @@ def test_shares_are_of_what_is_left_and_a_failure_costs_nobody_else(work, monkey
 
 def test_a_training_over_its_time_leaves_weights_and_goes_on(work):
     system = TINY.systems[0]
-    done, note = gpu.train_system(system, work, work.clock() + 3600)
+    done, note = gpu_training.train_system(system, work, work.clock() + 3600)
     assert done and note.startswith("4 crops in")
     # a longer one is stopped after its first step
     chosen = work.folder / "small/keypoint-vit-small/length.json"
@@ -120,15 +120,16 @@ def test_a_training_over_its_time_leaves_weights_and_goes_on(work):
     again = replace(system, name="again")
     folder.mkdir(parents=True)
     (folder / "length.json").write_text(json.dumps({**json.loads(chosen.read_text()), "epochs": 3.0}))
+    changes = {**gpu_training.recipe_changes(again, work), "epochs": 3.0}
     with pytest.raises(OutOfTime):
-        gpu.train(again, work, folder, {**gpu.recipe_changes(again, work), "epochs": 3.0}, 0.0, compiled=False)
-    done, note = gpu.train_system(again, work, 0.0)
+        gpu_training.train(again, work, folder, changes, 0.0, compiled=False)
+    done, note = gpu_training.train_system(again, work, 0.0)
     unfinished = folder / "keypoint-vit-nano-128x96-unfinished.safetensors"
     assert not done and note.startswith("out of time at step 2 of") and unfinished.is_file()
     assert json.loads(unfinished.with_suffix(".json").read_text())["steps"] == 2
-    assert gpu.weights_of(work, "again") is None
-    done, note = gpu.train_system(again, work, work.clock() + 3600)
-    assert done and gpu.weights_of(work, "again") is not None
+    assert gpu_training.weights_of(work, "again") is None
+    done, note = gpu_training.train_system(again, work, work.clock() + 3600)
+    assert done and gpu_training.weights_of(work, "again") is not None
 
 
 def test_what_does_not_compile_runs_eager_and_the_log_says_so(work, monkeypatch):
@@ -140,14 +141,14 @@ def test_what_does_not_compile_runs_eager_and_the_log_says_so(work, monkeypatch)
             raise RuntimeError("no C++ compiler\nlong story")
         return {"recipe": {"batch_size": 2}, "data": {"people": 10}, "steps": 1, "wall_s": 0.01}
 
-    monkeypatch.setattr(gpu, "train", train)
+    monkeypatch.setattr(gpu_training, "train", train)
     work.compiled = True
-    length = gpu.choose_length(TINY.systems[0], work, work.clock() + 3600, {})
+    length = gpu_training.choose_length(TINY.systems[0], work, work.clock() + 3600, {})
     assert asked == [True, False] and length["compiled"] is False and length["epochs"] == 4 / 10
     assert "torch.compile failed (RuntimeError: no C++ compiler); eager instead" in log(work)
     # what would be too short to learn from is left for a call with more time
     with pytest.raises(OutOfTime, match="at 200 crops/s there is time for 0 crops, too few to learn from"):
-        gpu.choose_length(TINY.systems[0], work, work.clock(), {})
+        gpu_training.choose_length(TINY.systems[0], work, work.clock(), {})
 
 
 def test_a_speed_that_fails_leaves_the_others(work, monkeypatch):

@@ -108,8 +108,8 @@ def test_a_free_size_and_one_of_several_outputs_can_be_chosen(tmp_path):
         ({"normalise": "coco"}, "normalise = 'coco' does not work: it must be imagenet, 0-1 or 0-255, or three means"),
         ({"normalise": "1,2,3/0,1,1"}, "does not work"),
         ({"normalise": "nan,0,0/1,1,1"}, "does not work"),
-        ({"channels": "rbg"}, "channels = 'rbg' does not work: it must be rgb or bgr"),
-        ({"codec": "drawn"}, "it must be udp, dark or msra"),
+        ({"channels": "rbg"}, "channels = 'rbg' does not work: it must be 'rgb' or 'bgr'"),
+        ({"codec": "drawn"}, "it must be 'udp', 'dark' or 'msra'"),
         ({"padding": 0.5}, "padding = 0.5 does not work"),
     ],
 )

@@ -96,6 +96,8 @@ def test_okdhps_public_weights_can_be_imported(tmp_path: Path) -> None:
 class OwnConfig(PoseConfig):
     """Of no system yet."""
 
+    width: int = 16
+
 
 def test_what_is_registered_twice_or_badly_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sharpose.models.registry.SYSTEMS", dict(SYSTEMS))
@@ -105,6 +107,8 @@ def test_what_is_registered_twice_or_badly_is_refused(monkeypatch: pytest.Monkey
     own = sharpose.register(System("Own", OwnConfig, "own:Own", sizes))
     assert find("own-128x96") is own and "own-128x96" in list_models()
     assert closed_form(resolve_config("own-128x96")) is None and tokens_per_block(resolve_config("own-128x96")) is None
+    with pytest.raises(InputError, match=r"^width = 'wide' does not work: it must be a valid integer"):
+        resolve_config("own-128x96", width="wide")
     sharpose.register(System("Own", OwnConfig, "own:Own", sizes))
     with pytest.raises(InputError, match="HRNet: there is a system of that name"):
         sharpose.register(System("HRNet", OwnConfig, "own:Own", sizes))

@@ -214,7 +214,7 @@ def test_presets_differ_in_the_six_switches() -> None:
         ({"patch_size": 15}, "image_size"),
         ({"num_heads": 7}, "num_heads"),
         ({"depth": 0}, "depth"),
-        ({"keep_rounding": "up"}, "ceil, floor"),
+        ({"keep_rounding": "up"}, "'ceil' or 'floor'"),
         ({"quality_threshold": "high"}, "quality_threshold"),
         ({"alhpa": 0.3}, "did you mean 'alpha'"),
         ({"semantics": "official"}, "release, paper"),
@@ -227,6 +227,6 @@ def test_bad_options_are_named(options: dict[str, object], message: str) -> None
 
 
 def test_unknown_name_lists_the_models() -> None:
-    with pytest.raises(InputError, match=r"sharpose-bse.*did you mean.*models: .*sharpose-small-256x192"):
+    with pytest.raises(InputError, match=r"sharpose-bse.*did you mean .sharpose-base-256x192"):
         create_model("sharpose-bse-256x192")
     assert "sharpose-base-384x288" in list_models()

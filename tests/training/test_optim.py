@@ -68,8 +68,8 @@ def test_named_recipes_are_the_published_ones() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epochz: 3\n", "epochz: Extra inputs"),
-        ("epochs: -1\n", "epochs: Input should be greater than 0"),
+        ("epochz: 3\n", "epochz: extra inputs"),
+        ("epochs: -1\n", "epochs: it must be greater than 0"),
         ("epochs: [\n", "not YAML"),
     ],
 )

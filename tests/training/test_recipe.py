@@ -139,7 +139,7 @@ def test_a_recipe_in_small_keeps_its_proportions() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("optimizer: sgd\n", "optimizer: Input should be 'adamw' or 'adam'"),
+        ("optimizer: sgd\n", "optimizer: it must be 'adamw' or 'adam'"),
         ("optimizer: adam\nweight_decay: 0.1\n", "set weight_decay: 0"),
         ("gradient_clip: 0\n", "gradient_clip"),
         ("augment: {shift_of: boxes}\n", "crop or box"),

@@ -17,10 +17,11 @@ from safetensors.torch import load_file, save_file
 
 from experiments.conformance.case import Case, load_case
 from experiments.conformance.models import sharpose_config
-from experiments.conformance.parallel_branches import hrformer_config, hrnet_config
+from experiments.conformance.parallel_branches import hrformer_config
 from experiments.conformance.tokenpose import tokenpose_config
 from experiments.conformance.vitpose import vitpose_config
 from sharpose.models import create_model
+from sharpose.models.hrnet.config import HRNetConfig
 from sharpose.runtime.errors import InputError
 from sharpose.weights.files import load_weights
 from sharpose.weights.importing import from_layout, import_weights
@@ -35,13 +36,13 @@ def options_of(case: Case) -> tuple[str, dict[str, Any]]:
     if "vitpose" in case.folder.name:
         return "vitpose-small-256x192", asdict(vitpose_config(case))
     if "tokenpose" in case.folder.name:
-        return "tokenpose-t-256x192", asdict(tokenpose_config(case.config))
+        return "tokenpose-t-256x192", asdict(tokenpose_config(case))
     if "hrformer" in case.folder.name:
         return "hrformer-small-256x192", asdict(hrformer_config(case))
     if "simplebaseline" in case.folder.name:
         fields = ("image_size", "heatmap_size", "resnet_depth", "stem_channels", "base_channels", "deconv_filters")
         return "simple-baseline-r50-256x192", {name: case.config[name] for name in fields}
-    return "hrnet-w32-256x192", asdict(hrnet_config(case))
+    return "hrnet-w32-256x192", asdict(case.configuration(HRNetConfig))
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,11 @@ def pckh(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: fl
 def within(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: float) -> Bool[np.ndarray, "N 16"]:
     """Which visible joints lie within `threshold` of the head's size."""
     error = np.linalg.norm(predicted - truth.keypoints, axis=-1) / head_sizes(truth)[:, None]
-    return (error <= threshold) & ~truth.missing
+    right: np.ndarray = (error <= threshold) & ~truth.missing
+    return right
 
 
 def head_sizes(truth: MpiiTruth) -> Float[np.ndarray, " N"]:
     """The measure of every person, in pixels."""
-    return HEAD_FACTOR * np.linalg.norm(truth.head_boxes[:, 1] - truth.head_boxes[:, 0], axis=-1)
+    sizes: np.ndarray = HEAD_FACTOR * np.linalg.norm(truth.head_boxes[:, 1] - truth.head_boxes[:, 0], axis=-1)
+    return sizes

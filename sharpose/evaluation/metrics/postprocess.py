@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import PositiveShare, Share, check_fields
 
 Suppression = Literal["hard", "soft", "none"]
 SCORE_THRESHOLD = 0.2
@@ -18,7 +18,7 @@ SOFT_MAX_KEPT = 20
 
 
 @dataclass(frozen=True)
-class Cleaning:
+class PostProcessing:
     """How raw detections become what is scored; the defaults are the protocol of the tables.
 
     nms: what becomes of rows whose OKS with a better one of the image is above `oks_threshold`: removed ("hard"), moved
@@ -27,25 +27,20 @@ class Cleaning:
     """
 
     nms: Suppression = "hard"
-    oks_threshold: float = OKS_THRESHOLD
-    keypoint_threshold: float = SCORE_THRESHOLD
+    oks_threshold: PositiveShare = OKS_THRESHOLD
+    keypoint_threshold: Share = SCORE_THRESHOLD
 
     def __post_init__(self) -> None:
-        if self.nms not in get_args(Suppression):
-            raise InputError(f"nms = {self.nms!r} does not work: it must be one of {', '.join(get_args(Suppression))}")
-        if not 0 < self.oks_threshold <= 1:
-            raise InputError(f"oks_threshold = {self.oks_threshold} does not work: it must be above 0 and at most 1")
-        if not 0 <= self.keypoint_threshold <= 1:
-            raise InputError(f"keypoint_threshold = {self.keypoint_threshold} does not work: it must be from 0 to 1")
+        check_fields(self)
 
     def kept(self, oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"]) -> list[int]:
         """Rows of one image to report, best first."""
         if self.nms == "none":
-            return _descending(scores).tolist()
+            return [int(row) for row in _descending(scores)]
         return (soft_oks_nms if self.nms == "soft" else oks_nms)(oks, scores, self.oks_threshold)
 
 
-PROTOCOL = Cleaning()
+PROTOCOL = PostProcessing()
 
 
 def rescore(
@@ -54,7 +49,8 @@ def rescore(
     """Box score times the mean of the keypoint scores above `threshold`; 0 where none is."""
     confident = keypoint_scores > threshold
     total = np.where(confident, keypoint_scores, 0.0).sum(axis=1)
-    return box_scores * total / np.maximum(confident.sum(axis=1), 1)
+    rescored: np.ndarray = box_scores * total / np.maximum(confident.sum(axis=1), 1)
+    return rescored
 
 
 def oks_matrix(
@@ -63,7 +59,8 @@ def oks_matrix(
     """OKS between all pairs of detections, over all keypoints, relative to the mean of both areas (squared pixels)."""
     squared = ((keypoints[:, None] - keypoints[None]) ** 2).sum(axis=-1)
     mean_area = (areas[:, None] + areas[None]) / 2 + np.spacing(1)
-    return np.exp(-squared / (2 * np.asarray(sigmas)) ** 2 / mean_area[..., None] / 2).mean(axis=-1)
+    oks: np.ndarray = np.exp(-squared / (2 * np.asarray(sigmas)) ** 2 / mean_area[..., None] / 2).mean(axis=-1)
+    return oks
 
 
 def oks_nms(oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"], threshold: float) -> list[int]:
@@ -90,7 +87,7 @@ def soft_oks_nms(
     return kept
 
 
-def clean_detections(
+def post_process(
     image_ids: Int[np.ndarray, " N"],
     box_ids: Int[np.ndarray, " N"],
     keypoints: Float[np.ndarray, "N K 2"],
@@ -98,18 +95,18 @@ def clean_detections(
     box_scores: Float[np.ndarray, " N"],
     areas: Float[np.ndarray, " N"],
     sigmas: Sequence[float],
-    cleaning: Cleaning = PROTOCOL,
+    post_processing: PostProcessing = PROTOCOL,
 ) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, " N"]]:
     """The rows to report (images in order of first appearance, best row first) and the final score of every row.
 
     Of rows with the same box id in an image the first counts; then rescoring and OKS suppression per image.
     """
-    scores = rescore(box_scores, keypoint_scores, cleaning.keypoint_threshold)
+    scores = rescore(box_scores, keypoint_scores, post_processing.keypoint_threshold)
     kept: list[int] = []
     for rows in _rows_by_image(image_ids):
         unique = rows[np.unique(box_ids[rows], return_index=True)[1]]
         oks = oks_matrix(keypoints[unique], areas[unique], sigmas)
-        kept.extend(unique[cleaning.kept(oks, scores[unique])])
+        kept.extend(unique[post_processing.kept(oks, scores[unique])])
     return np.asarray(kept, dtype=np.int64), scores
 
 

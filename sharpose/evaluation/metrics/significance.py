@@ -63,7 +63,7 @@ def two_sided_p(differences: Float[np.ndarray, " R"]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values for being looked at together (Holm, 1979), in the order given."""
+    """Adjust p values for being tested together (Holm, 1979), in the order given."""
     order = np.argsort(p_values, kind="stable")
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(order):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sharpose.models.config import check, check_whole
+from sharpose.models.config import Whole, WholeOrZero, check
 from sharpose.models.sharpose.config import NANO, SHaRPoseConfig, tokens_per_block, values
 from sharpose.models.system import EncoderNames, System
 
@@ -17,17 +17,14 @@ class DVTConfig(SHaRPoseConfig):
     Raises InputError naming the field that is out of range.
     """
 
-    context_dim: int = 48
+    context_dim: WholeOrZero = 48
     """What every block of the second look gets of the first one's features, per patch; 0: nothing."""
-    context_hidden: int = 128
+    context_hidden: Whole = 128
     relation_reuse: bool = True
     """Add the first look's attention logits, through an MLP over all of its blocks and heads, to the second's."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "context_dim", least=0)
-        check_whole(self, "context_hidden")
-        check(isinstance(self.relation_reuse, bool), "relation_reuse", self.relation_reuse, "true or false")
         check(self.alpha == 1, "alpha", self.alpha, "1: the second look is at the whole picture")
         check(self.stages == "coarse-fine", "stages", self.stages, "coarse-fine")
         for name, off in (("alpha_mass", None), ("fine_merge", 0), ("gate", "quality"), ("selection", "attention")):

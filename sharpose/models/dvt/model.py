@@ -56,7 +56,7 @@ class ReusingBlock(nn.Module):
         return tokens + self.drop_path(self.mlp(self.norm2(known)))
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, relations: Tensor | None) -> Float[Tensor, "B heads N d"]:
-        """Values mixed by attention, to whose logits the relations are added."""
+        """Values (B, heads, N, d) mixed by attention, to whose logits relations (B, heads, N, N) are added."""
         if not self.attn.explicit:
             return F.scaled_dot_product_attention(q, k, v, attn_mask=relations, scale=self.attn.scale)
         logits = q * self.attn.scale @ k.transpose(-2, -1)

@@ -6,24 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sharpose.models.config import check
-from sharpose.models.keypoint_vit.config import (
-    KeypointViTConfig,
-    check_blocks,
-    check_keep_rate,
-    check_keep_rates,
-    family,
-)
+from sharpose.models.config import WholeOrZero
+from sharpose.models.keypoint_vit.config import KeypointViTConfig, check_blocks, check_keep_rates, family
 from sharpose.models.system import EncoderNames, System
+from sharpose.runtime.fields import PositiveShare
 
 
 @dataclass(frozen=True, kw_only=True)
 class EViTConfig(KeypointViTConfig):
     """Inside each of `reduction_blocks`, `keep_rate` of the patches stay; keypoint tokens always do."""
 
-    reduction_blocks: tuple[int, ...] = (3, 6, 9)
-    keep_rate: float = 0.7
-    keep_rates: tuple[float, ...] | None = None
+    reduction_blocks: tuple[WholeOrZero, ...] = (3, 6, 9)
+    keep_rate: PositiveShare = 0.7
+    keep_rates: tuple[PositiveShare, ...] | None = None
     """One rate per reduction block in place of `keep_rate`."""
     fuse_token: bool = True
     """The dropped patches become one token, weighted with the attention that they got."""
@@ -31,9 +26,7 @@ class EViTConfig(KeypointViTConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_blocks(self, "reduction_blocks")
-        check_keep_rate("keep_rate", self.keep_rate)
         check_keep_rates(self, "keep_rates")
-        check(isinstance(self.fuse_token, bool), "fuse_token", self.fuse_token, "true or false")
 
     def num_kept(self, block: int, patches: int, keep_rate: float | None = None) -> int:
         """How many of the `patches` that enter `block` it keeps; a given `keep_rate` replaces the configured ones."""

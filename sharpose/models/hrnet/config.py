@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sharpose.models.config import Size, check_whole
+from sharpose.models.config import Whole, Wholes, sized
 from sharpose.models.layers.cnn_config import CnnConfig, check_branches
 from sharpose.models.system import System
 
@@ -17,24 +17,17 @@ class HRNetConfig(CnnConfig):
     Raises InputError naming the field that is out of range.
     """
 
-    widths: tuple[int, ...]
+    widths: Wholes
     """Channels of the branches, finest first."""
-    modules: tuple[int, ...] = (1, 4, 3)
-    blocks_per_branch: int = 4
-    stage1_blocks: int = 4
-    stage1_planes: int = 64
-    stem_channels: int = 64
+    modules: Wholes = (1, 4, 3)
+    blocks_per_branch: Whole = 4
+    stage1_blocks: Whole = 4
+    stage1_planes: Whole = 64
+    stem_channels: Whole = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "blocks_per_branch", "stage1_blocks", "stage1_planes", "stem_channels")
         self.check_quarter(step=2 ** (check_branches(self, "modules", "widths") + 1))
-
-
-def values(image: Size, widths: tuple[int, ...], **more: Any) -> dict[str, Any]:
-    """Return the options of a size; heatmaps are a quarter of the image (height, width)."""
-    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "widths": widths}
-    return {**sizes, **more}
 
 
 W32, W48 = (32, 64, 128, 256), (48, 96, 192, 384)
@@ -50,14 +43,14 @@ NANO: dict[str, Any] = {
 
 # 256x256 is MPII's size, with its 16 keypoints
 SIZES: dict[str, dict[str, Any]] = {
-    "hrnet-w32-256x192": values((256, 192), W32),
-    "hrnet-w48-256x192": values((256, 192), W48),
-    "hrnet-w48-384x288": values((384, 288), W48),
-    "hrnet-w48-256x256": values((256, 256), W48, num_keypoints=16),
-    "hrnet-nano-128x96": values((128, 96), (16, 32, 64, 128), **NANO),
+    "hrnet-w32-256x192": sized((256, 192), widths=W32),
+    "hrnet-w48-256x192": sized((256, 192), widths=W48),
+    "hrnet-w48-384x288": sized((384, 288), widths=W48),
+    "hrnet-w48-256x256": sized((256, 256), widths=W48, num_keypoints=16),
+    "hrnet-nano-128x96": sized((128, 96), widths=(16, 32, 64, 128), **NANO),
     # without the last branch, as 144 is no multiple of its stride, 32
-    "hrnet-nano-192x144": values((192, 144), (16, 32, 64), **{**NANO, "modules": (1, 2)}),
-    "hrnet-nano-128x128-mpii": values((128, 128), (16, 32, 64, 128), **NANO, num_keypoints=16),
+    "hrnet-nano-192x144": sized((192, 144), widths=(16, 32, 64), **{**NANO, "modules": (1, 2)}),
+    "hrnet-nano-128x128-mpii": sized((128, 128), widths=(16, 32, 64, 128), **NANO, num_keypoints=16),
 }
 
 SYSTEM = System(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sharpose.models.config import PoseConfig, check, check_whole_list
+from sharpose.models.config import PoseConfig, check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,6 @@ def check_branches(config: Any, modules: str, *names: str) -> int:
 
     Returns how many branches there are.
     """
-    check_whole_list(config, modules, *names)
     branches = len(getattr(config, modules)) + 1
     for name in names:
         value = getattr(config, name)

@@ -46,7 +46,7 @@ class Cost:
 
     def disagreement(self, metrics: Mapping[str, Any]) -> float:
         """The largest relative difference to the two counters' figures in a cost record, as a fraction."""
-        pairs = (
+        pairs: tuple[tuple[int, int], ...] = (
             (self.macs, metrics["macs_torch"]),
             (self.fvcore, metrics["macs_fvcore"]),
             (self.params, metrics["params"]),

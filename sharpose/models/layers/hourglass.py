@@ -53,10 +53,10 @@ class Hourglass(nn.Module):
     def at(self, level: int, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
         """Return the maps of a level (0: smallest): half as large through those below and back, added to its own."""
         layers = self.hg[level]
-        low = layers[1](F.max_pool2d(maps, 2))  # type: ignore[index]
-        low = self.at(level - 1, low) if level else layers[3](low)  # type: ignore[index]
-        low = layers[2](low)  # type: ignore[index]
-        return layers[0](maps) + F.interpolate(low, scale_factor=2.0, mode="nearest")  # type: ignore[index]
+        assert isinstance(layers, nn.ModuleList)
+        low = layers[1](F.max_pool2d(maps, 2))
+        low = self.at(level - 1, low) if level else layers[3](low)
+        return layers[0](maps) + F.interpolate(layers[2](low), scale_factor=2.0, mode="nearest")
 
 
 class Stacks(nn.Module):

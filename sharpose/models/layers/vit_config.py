@@ -6,16 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from sharpose.models.config import (
-    Size,
-    check,
-    check_choices,
-    check_heads,
-    check_share,
-    check_sizes,
-    check_whole,
-    is_number,
-)
+from sharpose.models.config import Size, Whole, check, check_heads
+from sharpose.runtime.fields import Positive, ShareBelowOne, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,25 +15,21 @@ class ViTConfig:
     """Sizes are (height, width) in pixels or patches. Raises InputError naming the field that is out of range."""
 
     image_size: Size
-    embed_dim: int
-    patch_size: int = 16
-    depth: int = 12
-    num_heads: int = 12
-    mlp_ratio: int = 4
-    num_keypoints: int = 17
-    norm_eps: float = 1e-6
-    drop_path: float = 0.1
+    embed_dim: Whole
+    patch_size: Whole = 16
+    depth: Whole = 12
+    num_heads: Whole = 12
+    mlp_ratio: Whole = 4
+    num_keypoints: Whole = 17
+    norm_eps: Positive = 1e-6
+    drop_path: ShareBelowOne = 0.1
     position_init: Literal["normal", "sincos"] = "normal"
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        check_whole(self, "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "num_keypoints")
-        check_sizes(self, "image_size")
+        check_fields(self)
         divisible = all(side % self.patch_size == 0 for side in self.image_size)
         check(divisible, "image_size", self.image_size, f"two multiples of patch_size = {self.patch_size}")
         check_heads(self.embed_dim, self.num_heads)
-        check_share(self, "drop_path", below_one=True)
-        check(is_number(self.norm_eps) and self.norm_eps > 0, "norm_eps", self.norm_eps, "a positive number")
 
     @property
     def grid(self) -> Size:

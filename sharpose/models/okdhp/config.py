@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sharpose.models.config import Size, check, check_whole
+from sharpose.models.config import Whole, check, sized
 from sharpose.models.layers.cnn_config import CnnConfig
 from sharpose.models.system import System
 
@@ -14,18 +14,17 @@ from sharpose.models.system import System
 class OkdhpConfig(CnnConfig):
     """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
 
-    stacks: int
-    features: int = 256
-    depth: int = 4
+    stacks: Whole
+    features: Whole = 256
+    depth: Whole = 4
     """Halvings inside an hourglass."""
-    branches: int = 1
+    branches: Whole = 1
     """1: a plain net. More: a net for training, whose branches share all stacks but the last two."""
-    ensemble_hidden: int = 64
-    num_keypoints: int = 16
+    ensemble_hidden: Whole = 64
+    num_keypoints: Whole = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "stacks", "features", "depth", "branches", "ensemble_hidden")
         check(self.features % 4 == 0, "features", self.features, "a multiple of 4")
         shares = self.stacks > self.branch_stacks
         check(shares, "stacks", self.stacks, f"more than the {self.branch_stacks} that every branch has of its own")
@@ -37,19 +36,13 @@ class OkdhpConfig(CnnConfig):
         return 2 if self.branches > 1 else 0
 
 
-def values(image: Size, stacks: int, **more: Any) -> dict[str, Any]:
-    """Return the options of a size; heatmaps are a quarter of the image (height, width)."""
-    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "stacks": stacks}
-    return {**sizes, **more}
-
-
 # MPII's size and keypoints; which of the two gave the paper's 90.6 is not known
 SIZES: dict[str, dict[str, Any]] = {
-    "okdhp-hourglass-4-256x256": values((256, 256), 4),
-    "okdhp-hourglass-8-256x256": values((256, 256), 8),
+    "okdhp-hourglass-4-256x256": sized((256, 256), stacks=4),
+    "okdhp-hourglass-8-256x256": sized((256, 256), stacks=8),
     # a narrow stand-in, at most as costly as sharpose-nano-128x96
-    "okdhp-hourglass-nano-128x96": values((128, 96), 2, features=64, depth=3, num_keypoints=17),
-    "okdhp-hourglass-nano-128x128-mpii": values((128, 128), 2, features=64, depth=3),
+    "okdhp-hourglass-nano-128x96": sized((128, 96), stacks=2, features=64, depth=3, num_keypoints=17),
+    "okdhp-hourglass-nano-128x128-mpii": sized((128, 128), stacks=2, features=64, depth=3),
 }
 
 SYSTEM = System(

@@ -44,7 +44,7 @@ class BranchWeights(nn.Module):
 
     def forward(self, maps: Float[Tensor, "B D h w"]) -> Float[Tensor, "branches B K"]:
         """Return the weight of each branch per person and keypoint; they sum to 1 over the branches."""
-        pooled = sum(layer(maps) for layer in self.ranges).mean(dim=(2, 3))  # type: ignore[union-attr]
+        pooled = sum(layer(maps) for layer in self.ranges).mean(dim=(2, 3))
         squeezed = self.squeeze(pooled)
         return torch.stack([layer(squeezed) for layer in self.branches]).softmax(dim=0)
 

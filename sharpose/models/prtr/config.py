@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, check, check_heads, check_share, check_whole, is_number
+from sharpose.models.config import Size, Whole, Wholes, check, check_heads, sized
 from sharpose.models.layers.cnn_config import CnnConfig, check_branches
-from sharpose.models.simple_baseline.config import RESNETS
+from sharpose.models.simple_baseline.config import ResNetDepth
 from sharpose.models.system import System
+from sharpose.runtime.fields import Positive, ShareBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,47 +20,39 @@ class PRTRConfig(CnnConfig):
     result. Raises InputError naming the field that is out of range.
     """
 
-    embed_dim: int = 256
-    hidden_dim: int = 2048
-    num_heads: int = 8
-    encoder_depth: int = 6
-    decoder_depth: int = 6
-    num_queries: int = 100
-    dropout: float = 0.0
+    embed_dim: Whole = 256
+    hidden_dim: Whole = 2048
+    num_heads: Whole = 8
+    encoder_depth: Whole = 6
+    decoder_depth: Whole = 6
+    num_queries: Whole = 100
+    dropout: ShareBelowOne = 0.0
     readout: Literal["hungarian", "best"] = "hungarian"
     """Which query stands for a keypoint: `hungarian`, as published, gives each query to one keypoint at most; with
     `best` every keypoint takes its likeliest query, which is a static graph."""
-    widths: tuple[int, ...] = ()
+    widths: tuple[Whole, ...] = ()
     """Branches of an HRNet, all of which are merged; none: a ResNet."""
-    modules: tuple[int, ...] = (1, 4, 3)
-    blocks_per_branch: int = 4
-    stage1_blocks: int = 4
-    stage1_planes: int = 64
-    merge_planes: int = 32
+    modules: Wholes = (1, 4, 3)
+    blocks_per_branch: Whole = 4
+    stage1_blocks: Whole = 4
+    stage1_planes: Whole = 64
+    merge_planes: Whole = 32
     """Of the finest branch's Bottleneck before merging; every coarser one has twice as many."""
-    merged_channels: int = 2048
-    stem_channels: int = 64
-    resnet_depth: int = 50
-    resnet_channels: int = 64
-    drawn_sigma: float = 2.0
+    merged_channels: Whole = 2048
+    stem_channels: Whole = 64
+    resnet_depth: ResNetDepth = 50
+    resnet_channels: Whole = 64
+    drawn_sigma: Positive = 2.0
     codec: Literal["drawn"] = "drawn"  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "embed_dim", "hidden_dim", "num_heads", "encoder_depth", "decoder_depth", "num_queries")
-        check_whole(self, "stem_channels", "resnet_channels", "merge_planes", "merged_channels")
         check_heads(self.embed_dim, self.num_heads)
         check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
         enough = self.num_queries >= self.num_keypoints
         check(enough, "num_queries", self.num_queries, f"at least num_keypoints = {self.num_keypoints}")
-        check_share(self, "dropout", below_one=True)
-        positive = is_number(self.drawn_sigma) and self.drawn_sigma > 0
-        check(positive, "drawn_sigma", self.drawn_sigma, "a positive number")
-        listed = "one of " + ", ".join(map(str, RESNETS))
-        check(self.resnet_depth in RESNETS, "resnet_depth", self.resnet_depth, listed)
         step = 32
         if self.widths:
-            check_whole(self, "blocks_per_branch", "stage1_blocks", "stage1_planes")
             step = 2 ** (check_branches(self, "modules", "widths") + 1)
         self.check_quarter(step)
 
@@ -68,11 +61,6 @@ class PRTRConfig(CnnConfig):
         """Rows and columns of the map that the encoder works on."""
         stride = 2 ** (len(self.widths) + 1) if self.widths else 32
         return self.image_size[0] // stride, self.image_size[1] // stride
-
-
-def values(image: Size, **more: Any) -> dict[str, Any]:
-    """Return the fields of a size; heatmaps are a quarter of the image."""
-    return {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), **more}
 
 
 W32 = {"widths": (32, 64, 128, 256)}
@@ -90,14 +78,14 @@ NANO = {
 }
 
 SIZES: dict[str, dict[str, Any]] = {
-    "prtr-r50-384x288": values((384, 288)),
-    "prtr-r50-512x384": values((512, 384)),
-    "prtr-w32-384x288": values((384, 288), **W32),
-    "prtr-w32-512x384": values((512, 384), **W32),
+    "prtr-r50-384x288": sized((384, 288)),
+    "prtr-r50-512x384": sized((512, 384)),
+    "prtr-w32-384x288": sized((384, 288), **W32),
+    "prtr-w32-512x384": sized((512, 384), **W32),
     # at the size of the other rows; not published
-    "prtr-r50-256x192": values((256, 192)),
-    "prtr-w32-256x192": values((256, 192), **W32),
-    "prtr-nano-128x96": values((128, 96), **NANO),
+    "prtr-r50-256x192": sized((256, 192)),
+    "prtr-w32-256x192": sized((256, 192), **W32),
+    "prtr-nano-128x96": sized((128, 96), **NANO),
 }
 
 SYSTEM = System(

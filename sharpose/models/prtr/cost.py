@@ -1,4 +1,4 @@
-"""PRTR in closed form; reading queries out has no products."""
+"""PRTR in closed form; reading queries out has no matmul."""
 
 from __future__ import annotations
 

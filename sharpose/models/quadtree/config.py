@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from sharpose.models.config import Size, check, check_whole, check_whole_list
+from pydantic import Field
+
+from sharpose.models.config import LARGEST_WHOLE, Size, Wholes, check
 from sharpose.models.keypoint_vit.config import KeypointViTConfig, family, tokens_per_block
 from sharpose.models.system import EncoderNames, System
 
@@ -18,8 +20,8 @@ class QuadTreeConfig(KeypointViTConfig):
     Raises InputError naming the field that is out of range.
     """
 
-    levels: int = 3
-    top_k: tuple[int, ...] = (8, 8)
+    levels: Annotated[int, Field(ge=2, le=LARGEST_WHOLE)] = 3
+    top_k: Wholes = (8, 8)
     """How many cells each query opens, for every level but the finest."""
     form: Literal["A", "B"] = "B"
     """How levels become one message: `A` hands an opened cell's attention on to its four children, `B` weighs the
@@ -27,8 +29,6 @@ class QuadTreeConfig(KeypointViTConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "levels", least=2)
-        check_whole_list(self, "top_k")
         step = 2 ** (self.levels - 1)
         even = all(side % step == 0 for side in self.grid)
         check(even, "levels", self.levels, f"as many as the grid {self.grid} can be halved, and one")

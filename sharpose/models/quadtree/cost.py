@@ -10,7 +10,7 @@ from sharpose.models.quadtree.config import QuadTreeConfig
 
 
 def quadtree(config: QuadTreeConfig) -> Cost:
-    """The plain transformer with other products of queries and keys, and of attention and values."""
+    """The plain transformer with other matmuls of queries and keys, and of attention and values."""
     tokens = config.num_keypoints + math.prod(config.grid)
     fewer = pairs(config) - tokens**2
     learned = config.levels if config.form == "B" else 0

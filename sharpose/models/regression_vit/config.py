@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import check, is_number
 from sharpose.models.keypoint_vit.config import KeypointViTConfig, family, tokens_per_block
 from sharpose.models.system import EncoderNames, System
+from sharpose.runtime.fields import Positive
 
 __all__ = ["RegressionViTConfig", "tokens_per_block"]
 
@@ -16,14 +16,9 @@ __all__ = ["RegressionViTConfig", "tokens_per_block"]
 class RegressionViTConfig(KeypointViTConfig):
     """`head` has no meaning here: three layers give (x, y). The maps of its output are drawn around those points."""
 
-    drawn_sigma: float = 2.0
+    drawn_sigma: Positive = 2.0
     """Of the Gaussians, in heatmap pixels; where they peak, and so what is decoded, does not depend on it."""
     codec: Literal["drawn"] = "drawn"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive = is_number(self.drawn_sigma) and self.drawn_sigma > 0
-        check(positive, "drawn_sigma", self.drawn_sigma, "a positive number")
 
 
 SIZES: dict[str, dict[str, Any]] = family("regression-vit")

@@ -6,19 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sharpose.models.config import (
-    EXTENSION,
-    Size,
-    check,
-    check_choices,
-    check_heads,
-    check_share,
-    check_sizes,
-    check_whole,
-    is_number,
-)
+from sharpose.models.config import EXTENSION, Size, Whole, WholeOrZero, check, check_heads, sized
 from sharpose.models.system import EncoderNames, System
 from sharpose.models.tome.config import possible_merges
+from sharpose.runtime.fields import Finite, Share, ShareBelowOne, check_fields
 
 KEEP_PARTS = 16
 
@@ -32,21 +23,21 @@ class SHaRPoseConfig:
     """
 
     image_size: Size
-    embed_dim: int
+    embed_dim: Whole
     heatmap_size: Size
-    alpha: float
-    patch_size: int = 16
-    refine_ratio: int = 2
+    alpha: Share
+    patch_size: Whole = 16
+    refine_ratio: Whole = 2
     """s_f / s_c: a selected coarse patch becomes refine_ratio² fine patches."""
-    depth: int = 12
-    num_heads: int = 12
-    mlp_ratio: int = 4
-    num_keypoints: int = 17
+    depth: Whole = 12
+    num_heads: Whole = 12
+    mlp_ratio: Whole = 4
+    num_keypoints: Whole = 17
     head: Literal["auto", "single", "two-layer"] = "auto"
     stages: Literal["coarse-fine", "coarse", "fine"] = "coarse-fine"
     """`coarse` and `fine` alone are Table 8's Coarse-None and None-Fine (all fine patches, no quality token)."""
-    drop_path: float = 0.1
-    attention_beta: float = 0.99
+    drop_path: ShareBelowOne = 0.1
+    attention_beta: ShareBelowOne = 0.99
     position_init: Literal["normal", "sincos"] = "normal"
     keep_rounding: Literal["ceil", "floor"] = "ceil"
     relevance_blocks: Literal["late", "all"] = "late"
@@ -56,13 +47,13 @@ class SHaRPoseConfig:
     in CF-ViT."""
     unselected_tokens: Literal["input", "output"] = "input"
     """What stands for a coarse patch in the fine stage: its embedding before the blocks, or its coarse output."""
-    quality_threshold: float | None = None
+    quality_threshold: Finite | None = None
     """Instances with a predicted quality below it are refined; None refines every instance."""
     oks_target: Literal["release", "paper"] = "release"
-    alpha_mass: float | None = field(default=None, metadata=EXTENSION)
+    alpha_mass: Share | None = field(default=None, metadata=EXTENSION)
     """Refine as many patches of an image as make up this share of its relevance, rounded up to one of `keep_sizes`;
     None: as many as `alpha` says, of every image. An α given to a call goes before it."""
-    fine_merge: int = field(default=0, metadata=EXTENSION)
+    fine_merge: WholeOrZero = field(default=0, metadata=EXTENSION)
     """Pairs of similar patches that every block of the fine stage merges, as in ToMe; keypoint tokens never merge."""
     gate: Literal["quality", "gain"] = field(default="quality", metadata=EXTENSION)
     """`gain`: what goes for the predicted quality is 1 minus the OKS that a fine look is predicted to gain, so that it
@@ -70,24 +61,15 @@ class SHaRPoseConfig:
     selection: Literal["attention", "constant", "random", "keypoints"] = field(default="attention", metadata=EXTENSION)
     """Controls in place of attention (`evaluation.selection`): one map of relevance for everybody, chance, or where the
     annotated keypoints are."""
-    selection_seed: int = field(default=0, metadata=EXTENSION)
+    selection_seed: WholeOrZero = field(default=0, metadata=EXTENSION)
     """Seed of `selection = random`."""
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        check_whole(self, "patch_size", "refine_ratio", "embed_dim", "depth", "num_heads", "mlp_ratio", "num_keypoints")
-        check_sizes(self, "image_size", "heatmap_size")
+        check_fields(self)
         step = self.patch_size * self.refine_ratio
         divisible = all(side % step == 0 for side in self.image_size)
         check(divisible, "image_size", self.image_size, f"two multiples of patch_size × refine_ratio = {step}")
         check_heads(self.embed_dim, self.num_heads)
-        check_share(self, "alpha")
-        check_share(self, "drop_path", "attention_beta", below_one=True)
-        threshold = self.quality_threshold
-        check(threshold is None or is_number(threshold), "quality_threshold", threshold, "a number, or none")
-        if self.alpha_mass is not None:
-            check_share(self, "alpha_mass")
-        check_whole(self, "fine_merge", "selection_seed", least=0)
 
     @property
     def coarse_image_size(self) -> Size:
@@ -181,8 +163,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def values(image: Size, embed_dim: int, alpha: float, threshold: float, **more: Any) -> dict[str, Any]:
     """Return the options of a size; heatmaps are a quarter of the image (height, width)."""
-    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "embed_dim": embed_dim}
-    return {**sizes, "alpha": alpha, "quality_threshold": threshold, **more}
+    return sized(image, embed_dim=embed_dim, alpha=alpha, quality_threshold=threshold, **more)
 
 
 MPII = {"num_keypoints": 16}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sharpose.models.config import Size, check, check_whole
+from sharpose.models.config import Whole, check, sized
 from sharpose.models.layers.cnn_config import CnnConfig
 from sharpose.models.system import System
 
@@ -14,23 +14,16 @@ from sharpose.models.system import System
 class StackedHourglassConfig(CnnConfig):
     """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
 
-    stacks: int
-    features: int = 256
-    depth: int = 4
+    stacks: Whole
+    features: Whole = 256
+    depth: Whole = 4
     """Halvings inside an hourglass."""
-    num_keypoints: int = 16
+    num_keypoints: Whole = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "stacks", "features", "depth")
         check(self.features % 4 == 0, "features", self.features, "a multiple of 4")
         self.check_quarter(step=4 * 2**self.depth)
-
-
-def values(image: Size, stacks: int, **more: Any) -> dict[str, Any]:
-    """Return the fields of a size; heatmaps are a quarter of the image."""
-    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "stacks": stacks}
-    return {**sizes, **more}
 
 
 COCO = {"num_keypoints": 17}
@@ -39,11 +32,11 @@ NANO = {"features": 64, "depth": 3}
 
 # MPII's size and keypoints, as published; 256x192 is COCO's of CPN's and HRNet's tables
 SIZES: dict[str, dict[str, Any]] = {
-    "hourglass-2-256x256": values((256, 256), 2),
-    "hourglass-8-256x256": values((256, 256), 8),
-    "hourglass-8-256x192": values((256, 192), 8, **COCO),
-    "hourglass-nano-128x96": values((128, 96), 2, **NANO, **COCO),
-    "hourglass-nano-128x128-mpii": values((128, 128), 2, **NANO),
+    "hourglass-2-256x256": sized((256, 256), stacks=2),
+    "hourglass-8-256x256": sized((256, 256), stacks=8),
+    "hourglass-8-256x192": sized((256, 192), stacks=8, **COCO),
+    "hourglass-nano-128x96": sized((128, 96), stacks=2, **NANO, **COCO),
+    "hourglass-nano-128x128-mpii": sized((128, 128), stacks=2, **NANO),
 }
 
 SYSTEM = System(

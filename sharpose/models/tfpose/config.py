@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, check, check_heads, check_share, check_whole, is_number
+from sharpose.models.config import Size, Whole, check, check_heads, sized
 from sharpose.models.layers.cnn_config import CnnConfig
-from sharpose.models.simple_baseline.config import RESNETS
+from sharpose.models.simple_baseline.config import ResNetDepth
 from sharpose.models.system import System
+from sharpose.runtime.fields import Positive, ShareBelowOne
 
 GROUPS = 32
 STRIDES = (4, 8, 16, 32)
@@ -23,34 +24,27 @@ class TFPoseConfig(CnnConfig):
     result. Raises InputError naming the field that is out of range.
     """
 
-    embed_dim: int = 256
-    hidden_dim: int = 1024
-    num_heads: int = 8
-    encoder_depth: int = 6
-    decoder_depth: int = 6
-    levels: int = 3
+    embed_dim: Whole = 256
+    hidden_dim: Whole = 1024
+    num_heads: Whole = 8
+    encoder_depth: Whole = 6
+    decoder_depth: Whole = 6
+    levels: Whole = 3
     """Maps that attention reads, the coarsest of the ResNet's."""
-    points: int = 4
+    points: Whole = 4
     """Places that a head reads of each."""
-    dropout: float = 0.1
-    stem_channels: int = 64
-    resnet_depth: int = 50
-    resnet_channels: int = 64
-    drawn_sigma: float = 2.0
+    dropout: ShareBelowOne = 0.1
+    stem_channels: Whole = 64
+    resnet_depth: ResNetDepth = 50
+    resnet_channels: Whole = 64
+    drawn_sigma: Positive = 2.0
     codec: Literal["drawn"] = "drawn"  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "embed_dim", "hidden_dim", "num_heads", "encoder_depth", "decoder_depth", "levels", "points")
-        check_whole(self, "stem_channels", "resnet_channels")
         check_heads(self.embed_dim, self.num_heads)
         check(self.embed_dim % GROUPS == 0, "embed_dim", self.embed_dim, f"a multiple of {GROUPS}")
         check(self.levels <= len(STRIDES), "levels", self.levels, f"at most {len(STRIDES)}")
-        check_share(self, "dropout", below_one=True)
-        positive = is_number(self.drawn_sigma) and self.drawn_sigma > 0
-        check(positive, "drawn_sigma", self.drawn_sigma, "a positive number")
-        listed = "one of " + ", ".join(map(str, RESNETS))
-        check(self.resnet_depth in RESNETS, "resnet_depth", self.resnet_depth, listed)
         self.check_quarter(step=32)
 
     @property
@@ -58,11 +52,6 @@ class TFPoseConfig(CnnConfig):
         """Rows and columns of every map, finest first."""
         height, width = self.image_size
         return [(height // stride, width // stride) for stride in STRIDES[-self.levels :]]
-
-
-def values(image: Size, **more: Any) -> dict[str, Any]:
-    """Return the fields of a size; heatmaps are a quarter of the image."""
-    return {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), **more}
 
 
 # a small stand-in, at most as costly as sharpose-nano-128x96
@@ -79,9 +68,9 @@ NANO = {
 }
 
 SIZES: dict[str, dict[str, Any]] = {
-    "tfpose-r50-256x192": values((256, 192)),
-    "tfpose-r50-384x288": values((384, 288)),
-    "tfpose-nano-128x96": values((128, 96), **NANO),
+    "tfpose-r50-256x192": sized((256, 192)),
+    "tfpose-r50-384x288": sized((384, 288)),
+    "tfpose-nano-128x96": sized((128, 96), **NANO),
 }
 
 SYSTEM = System(

@@ -79,7 +79,10 @@ class Decoder(nn.Module):
     def forward(
         self, tokens: Tensor, queries: Tensor, places: Tensor, memory: Tensor, sizes: Sizes
     ) -> Float[Tensor, "B K D"]:
-        """Return keypoint tokens after attention among themselves, to the memory around their places, and an MLP."""
+        """Return keypoint tokens after attention among themselves, to the memory around their places, and an MLP.
+
+        tokens, queries: (B, K, D); places: (B, K, 2) as shares of the crop; memory: (B, N, D), of maps of `sizes`.
+        """
         placed = tokens + queries
         tokens = self.norm1(tokens + self.dropout(self.self_attn(placed, placed, tokens)))
         seen = self.attn(tokens + queries, places, memory, sizes)

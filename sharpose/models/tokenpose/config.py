@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, check, check_heads, check_sizes, check_whole
+from sharpose.models.config import Size, Whole, Wholes, check, check_heads, sized
 from sharpose.models.layers.cnn_config import CnnConfig, check_branches
 from sharpose.models.system import System
 
@@ -21,30 +21,27 @@ class TokenPoseConfig(CnnConfig):
     """
 
     patch_size: Size
-    depth: int
+    depth: Whole
     """Blocks per stack."""
-    num_heads: int
-    stacks: int = 1
-    embed_dim: int = 192
-    mlp_ratio: int = 3
+    num_heads: Whole
+    stacks: Whole = 1
+    embed_dim: Whole = 192
+    mlp_ratio: Whole = 3
     head: Literal["auto", "single", "two-layer"] = "auto"
-    stem_widths: tuple[int, ...] = ()
+    stem_widths: tuple[Whole, ...] = ()
     """Branches of an HRNet without its last stage; none: raw pixels."""
-    stem_modules: tuple[int, ...] = (1, 4)
-    stem_blocks_per_branch: int = 4
-    stem_stage1_blocks: int = 4
-    stem_stage1_planes: int = 64
-    stem_channels: int = 64
+    stem_modules: Wholes = (1, 4)
+    stem_blocks_per_branch: Whole = 4
+    stem_stage1_blocks: Whole = 4
+    stem_stage1_planes: Whole = 64
+    stem_channels: Whole = 64
     codec: Literal["msra", "dark", "udp"] = "dark"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_sizes(self, "patch_size")
-        check_whole(self, "depth", "num_heads", "stacks", "embed_dim", "mlp_ratio", "stem_channels")
         check_heads(self.embed_dim, self.num_heads)
         check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
         if self.stem_widths:
-            check_whole(self, "stem_blocks_per_branch", "stem_stage1_blocks", "stem_stage1_planes")
             step = 2 ** (check_branches(self, "stem_modules", "stem_widths") + 1)
             divisible = all(side % step == 0 for side in self.image_size)
             check(divisible, "image_size", self.image_size, f"two multiples of {step}")
@@ -84,12 +81,6 @@ class TokenPoseConfig(CnnConfig):
         return self.head == "two-layer" or (self.head == "auto" and narrow)
 
 
-def values(image: Size, patch: Size, **more: Any) -> dict[str, Any]:
-    """Return the options of a size; heatmaps are a quarter of the image, `patch` is rows and columns of a patch."""
-    sizes = {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), "patch_size": patch}
-    return {**sizes, **more}
-
-
 def tokens_per_block(config: TokenPoseConfig) -> list[int]:
     """Tokens that each block works on."""
     return [config.num_keypoints + math.prod(config.patch_grid)] * (config.stacks * config.depth)
@@ -107,19 +98,19 @@ NANO_STEM: dict[str, Any] = {
 }
 
 SIZES: dict[str, dict[str, Any]] = {
-    "tokenpose-t-256x192": values((256, 192), (16, 12), **T),
-    "tokenpose-l-d6-256x192": values((256, 192), (4, 3), **D6),
-    "tokenpose-l-d24-256x192": values((256, 192), (4, 3), **D24),
-    "tokenpose-l-d24-384x288": values((384, 288), (6, 4), **D24),
-    "tokenpose-t-256x256": values((256, 256), (16, 16), **T, **MPII),
-    "tokenpose-l-d6-256x256": values((256, 256), (4, 4), **D6, **MPII),
-    "tokenpose-l-d24-256x256": values((256, 256), (4, 4), **D24, **MPII),
+    "tokenpose-t-256x192": sized((256, 192), patch_size=(16, 12), **T),
+    "tokenpose-l-d6-256x192": sized((256, 192), patch_size=(4, 3), **D6),
+    "tokenpose-l-d24-256x192": sized((256, 192), patch_size=(4, 3), **D24),
+    "tokenpose-l-d24-384x288": sized((384, 288), patch_size=(6, 4), **D24),
+    "tokenpose-t-256x256": sized((256, 256), patch_size=(16, 16), **T, **MPII),
+    "tokenpose-l-d6-256x256": sized((256, 256), patch_size=(4, 4), **D6, **MPII),
+    "tokenpose-l-d24-256x256": sized((256, 256), patch_size=(4, 4), **D24, **MPII),
     # a small stand-in, at most as costly as sharpose-nano-128x96
-    "tokenpose-nano-128x96": values((128, 96), (8, 8), depth=4, num_heads=6, embed_dim=96),
+    "tokenpose-nano-128x96": sized((128, 96), patch_size=(8, 8), depth=4, num_heads=6, embed_dim=96),
     # with a small convolutional stem: L/D6 with as many blocks, L/D24 with half of them
-    "tokenpose-nano-d6-128x96": values((128, 96), (2, 2), **NANO_STEM, depth=2),
-    "tokenpose-nano-d12-192x144": values((192, 144), (3, 2), **NANO_STEM, depth=4),
-    "tokenpose-nano-d12-128x128-mpii": values((128, 128), (2, 2), **NANO_STEM, depth=4, **MPII),
+    "tokenpose-nano-d6-128x96": sized((128, 96), patch_size=(2, 2), **NANO_STEM, depth=2),
+    "tokenpose-nano-d12-192x144": sized((192, 144), patch_size=(3, 2), **NANO_STEM, depth=4),
+    "tokenpose-nano-d12-128x128-mpii": sized((128, 128), patch_size=(2, 2), **NANO_STEM, depth=4, **MPII),
 }
 
 SYSTEM = System(

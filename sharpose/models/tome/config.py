@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from sharpose.models.config import check, check_whole, is_number
+from pydantic import Field
+
+from sharpose.models.config import WholeOrZero, check
 from sharpose.models.keypoint_vit.config import KeypointViTConfig, family
 from sharpose.models.system import EncoderNames, System
 
@@ -21,23 +23,17 @@ def merge_schedule(mean: int, inflection: float, depth: int) -> tuple[int, ...]:
 class ToMeConfig(KeypointViTConfig):
     """Every block merges some pairs of similar patches, on average `merges`; keypoint tokens never merge."""
 
-    merges: int = 8
-    inflection: float = -1.0
-    merges_per_block: tuple[int, ...] | None = None
+    merges: WholeOrZero = 8
+    inflection: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] = -1.0
+    merges_per_block: tuple[WholeOrZero, ...] | None = None
     """Explicit numbers in place of the linear schedule."""
     proportional_attention: bool = True
     """Keys count as often as the patches they stand for; the public code leaves it out when training with merging."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "merges", least=0)
-        inside = is_number(self.inflection) and -1 <= self.inflection <= 1
-        check(inside, "inflection", self.inflection, "between -1 and 1")
-        given = self.merges_per_block
-        fits = given is None or (len(given) == self.depth and all(isinstance(m, int) and m >= 0 for m in given))
-        check(fits, "merges_per_block", given, f"{self.depth} whole numbers, one per block, or none")
-        exact = isinstance(self.proportional_attention, bool)
-        check(exact, "proportional_attention", self.proportional_attention, "true or false")
+        fits = self.merges_per_block is None or len(self.merges_per_block) == self.depth
+        check(fits, "merges_per_block", self.merges_per_block, f"{self.depth} numbers, one per block, or none")
 
     @property
     def schedule(self) -> tuple[int, ...]:

@@ -6,45 +6,41 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, check, check_heads, check_share, check_whole
+from sharpose.models.config import Size, Whole, Wholes, check, check_heads, sized
 from sharpose.models.layers.cnn_config import CnnConfig, check_branches
-from sharpose.models.simple_baseline.config import RESNETS
+from sharpose.models.simple_baseline.config import ResNetDepth
 from sharpose.models.system import System
+from sharpose.runtime.fields import ShareBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransPoseConfig(CnnConfig):
     """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
 
-    embed_dim: int
-    hidden_dim: int
+    embed_dim: Whole
+    hidden_dim: Whole
     """Of the layers' MLPs."""
-    depth: int
-    num_heads: int = 1
-    dropout: float = 0.1
-    stem_widths: tuple[int, ...] = ()
+    depth: Whole
+    num_heads: Whole = 1
+    dropout: ShareBelowOne = 0.1
+    stem_widths: tuple[Whole, ...] = ()
     """Branches of an HRNet without its last stage (H); none: the first two stages of a ResNet (R)."""
-    stem_modules: tuple[int, ...] = (1, 4)
-    stem_blocks_per_branch: int = 4
-    stem_stage1_blocks: int = 4
-    stem_stage1_planes: int = 64
-    stem_channels: int = 64
-    resnet_depth: int = 50
-    resnet_channels: int = 64
+    stem_modules: Wholes = (1, 4)
+    stem_blocks_per_branch: Whole = 4
+    stem_stage1_blocks: Whole = 4
+    stem_stage1_planes: Whole = 64
+    stem_channels: Whole = 64
+    resnet_depth: ResNetDepth = 50
+    resnet_channels: Whole = 64
     """Planes of the ResNet's first stage."""
     codec: Literal["msra", "dark", "udp"] = "dark"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "embed_dim", "hidden_dim", "depth", "num_heads", "stem_channels", "resnet_channels")
         check_heads(self.embed_dim, self.num_heads)
         check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
-        check_share(self, "dropout", below_one=True)
-        listed = "one of " + ", ".join(map(str, RESNETS))
-        check(self.resnet_depth in RESNETS, "resnet_depth", self.resnet_depth, listed)
         step = 8
         if self.stem_widths:
-            check_whole(self, "stem_blocks_per_branch", "stem_stage1_blocks", "stem_stage1_planes")
             step = 2 ** (check_branches(self, "stem_modules", "stem_widths") + 1)
         self.check_quarter(step)
 
@@ -53,11 +49,6 @@ class TransPoseConfig(CnnConfig):
         """Rows and columns of tokens: those of the heatmaps behind an HRNet, half as many behind a ResNet."""
         factor = 1 if self.stem_widths else 2
         return self.heatmap_size[0] // factor, self.heatmap_size[1] // factor
-
-
-def values(image: Size, **more: Any) -> dict[str, Any]:
-    """Return the fields of a size; heatmaps are a quarter of the image."""
-    return {"image_size": image, "heatmap_size": (image[0] // 4, image[1] // 4), **more}
 
 
 def tokens_per_block(config: TransPoseConfig) -> list[int]:
@@ -82,13 +73,13 @@ NANO_H = {
 }
 
 SIZES: dict[str, dict[str, Any]] = {
-    "transpose-r-a3-256x192": values((256, 192), depth=3, **R),
-    "transpose-r-a4-256x192": values((256, 192), depth=4, **R),
-    "transpose-h-s-256x192": values((256, 192), depth=4, **W32),
-    "transpose-h-a4-256x192": values((256, 192), depth=4, **W48),
-    "transpose-h-a6-256x192": values((256, 192), depth=6, **W48),
-    "transpose-r-nano-128x96": values((128, 96), depth=4, dropout=0.0, stem_channels=24, resnet_channels=24, **NANO_R),
-    "transpose-h-nano-128x96": values((128, 96), depth=2, dropout=0.0, **NANO_H),
+    "transpose-r-a3-256x192": sized((256, 192), depth=3, **R),
+    "transpose-r-a4-256x192": sized((256, 192), depth=4, **R),
+    "transpose-h-s-256x192": sized((256, 192), depth=4, **W32),
+    "transpose-h-a4-256x192": sized((256, 192), depth=4, **W48),
+    "transpose-h-a6-256x192": sized((256, 192), depth=6, **W48),
+    "transpose-r-nano-128x96": sized((128, 96), depth=4, dropout=0.0, stem_channels=24, resnet_channels=24, **NANO_R),
+    "transpose-h-nano-128x96": sized((128, 96), depth=2, dropout=0.0, **NANO_H),
 }
 
 SYSTEM = System(

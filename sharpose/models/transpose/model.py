@@ -2,7 +2,7 @@
 
 Source: Yang et al., "TransPose: Keypoint Localization via Transformer", ICCV 2021, and its public code. The published
 GFLOPs are by that code's own counter, which counts a transposed convolution once per output pixel and adds seven
-operations for every entry of an attention matrix; products alone are fewer (`tests/models/test_transpose.py`).
+operations for every entry of an attention matrix; matmuls alone are fewer (`tests/models/test_transpose.py`).
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, check, check_whole
+from sharpose.models.config import Size, Whole, WholeOrZero, check
 from sharpose.models.layers.vit_config import ViTConfig
 from sharpose.models.system import EncoderNames, System
+from sharpose.runtime.fields import ShareBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,22 +19,17 @@ class ViTPoseConfig(ViTConfig):
     resizes it `upsample` times.
     """
 
-    patch_padding: int = 2
+    patch_padding: WholeOrZero = 2
     """Less than half a patch on each side, so it adds no patch."""
     head: Literal["classic", "simple"] = "classic"
-    deconv_filters: tuple[int, ...] = (256, 256)
-    upsample: int = 4
-    drop_path: float = 0.3
+    deconv_filters: tuple[Whole, ...] = (256, 256)
+    upsample: Whole = 4
+    drop_path: ShareBelowOne = 0.3
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "upsample")
-        padding = self.patch_padding
-        inside = isinstance(padding, int) and 0 <= padding < self.patch_size / 2
-        check(inside, "patch_padding", padding, "whole pixels, from 0 to below half of patch_size")
-        filters = self.deconv_filters
-        whole = isinstance(filters, tuple) and all(isinstance(f, int) and f > 0 for f in filters)
-        check(whole, "deconv_filters", filters, "a list of channel counts")
+        inside = self.patch_padding < self.patch_size / 2
+        check(inside, "patch_padding", self.patch_padding, "below half of patch_size")
 
     @property
     def heatmap_size(self) -> Size:
@@ -65,22 +61,17 @@ NANO = {
 }
 
 
-def values(image: Size, **more: Any) -> dict[str, Any]:
-    """Return the options of a size (height, width)."""
-    return {"image_size": image, **more}
-
-
 SIZES: dict[str, dict[str, Any]] = {
     **{
-        f"vitpose-{width}-{height}x{across}": values((height, across), **own)
+        f"vitpose-{width}-{height}x{across}": dict(image_size=(height, across), **own)
         for width, own in WIDTHS.items()
         for height, across in ((256, 192), (384, 288))
     },
-    "vitpose-base-simple-256x192": values((256, 192), head="simple", **WIDTHS["base"]),
-    "vitpose-nano-128x96": values((128, 96), embed_dim=96, **NANO),
-    "vitpose-nano-192x144": values((192, 144), embed_dim=96, **NANO),
+    "vitpose-base-simple-256x192": dict(image_size=(256, 192), head="simple", **WIDTHS["base"]),
+    "vitpose-nano-128x96": dict(image_size=(128, 96), embed_dim=96, **NANO),
+    "vitpose-nano-192x144": dict(image_size=(192, 144), embed_dim=96, **NANO),
     # half as wide, as Small is half of Base
-    "vitpose-nano-small-128x96": values((128, 96), embed_dim=48, **NANO),
+    "vitpose-nano-small-128x96": dict(image_size=(128, 96), embed_dim=48, **NANO),
 }
 
 SYSTEM = System(

@@ -13,10 +13,10 @@ from pycocotools.coco import COCO as CocoIndex
 from pycocotools.cocoeval import COCOeval
 
 from sharpose.evaluation.metrics.postprocess import (
-    Cleaning,
-    clean_detections,
+    PostProcessing,
     oks_matrix,
     oks_nms,
+    post_process,
     rescore,
     soft_oks_nms,
 )
@@ -78,7 +78,7 @@ def test_suppression_keeps_the_best_of_near_duplicates() -> None:
 
 def test_images_do_not_suppress_each_other_and_repeated_boxes_count_once() -> None:
     keypoints = np.tile(np.random.default_rng(0).uniform(0, 300, (1, 17, 2)), (4, 1, 1))
-    kept, scores = clean_detections(
+    kept, scores = post_process(
         image_ids=np.array([8, 3, 8, 3]),
         box_ids=np.array([5, 6, 5, 7]),
         keypoints=keypoints,
@@ -89,7 +89,7 @@ def test_images_do_not_suppress_each_other_and_repeated_boxes_count_once() -> No
     )
     assert kept.tolist() == [0, 3]
     assert scores.tolist() == pytest.approx([0.05, 0.1, 0.45, 0.15])
-    nothing, _ = clean_detections(
+    nothing, _ = post_process(
         np.zeros(0, int),
         np.zeros(0, int),
         np.zeros((0, 17, 2)),
@@ -101,10 +101,10 @@ def test_images_do_not_suppress_each_other_and_repeated_boxes_count_once() -> No
     assert len(nothing) == 0
 
 
-def cleaned(cleaning: Cleaning) -> tuple[list[int], np.ndarray]:
+def cleaned(post_processing: PostProcessing) -> tuple[list[int], np.ndarray]:
     """Three detections of one image: a person, nearly the same again, somebody else."""
     people = np.random.default_rng(0).uniform(0, 300, (2, 17, 2))
-    kept, scores = clean_detections(
+    kept, scores = post_process(
         np.zeros(3, int),
         np.arange(3),
         np.stack([people[0], people[0] + 0.1, people[1]]),
@@ -112,31 +112,31 @@ def cleaned(cleaning: Cleaning) -> tuple[list[int], np.ndarray]:
         np.array([1.0, 0.8, 0.5]),
         np.full(3, 5000.0),
         COCO.sigmas,
-        cleaning,
+        post_processing,
     )
     return kept.tolist(), scores
 
 
 def test_near_duplicates_go_move_down_or_stay() -> None:
-    assert cleaned(Cleaning())[0] == [0, 2]
-    assert cleaned(Cleaning("soft"))[0] == [0, 2, 1]
-    assert cleaned(Cleaning("none"))[0] == [0, 1, 2]
-    assert cleaned(Cleaning(oks_threshold=1.0))[0] == [0, 1, 2], "nothing has an OKS above 1"
+    assert cleaned(PostProcessing())[0] == [0, 2]
+    assert cleaned(PostProcessing("soft"))[0] == [0, 2, 1]
+    assert cleaned(PostProcessing("none"))[0] == [0, 1, 2]
+    assert cleaned(PostProcessing(oks_threshold=1.0))[0] == [0, 1, 2], "nothing has an OKS above 1"
 
 
 def test_only_keypoints_above_the_threshold_count() -> None:
-    assert cleaned(Cleaning())[1] == pytest.approx([0.6, 0.48, 0.3])
-    assert cleaned(Cleaning(keypoint_threshold=0.5))[1] == pytest.approx([0.9, 0.72, 0.45])
+    assert cleaned(PostProcessing())[1] == pytest.approx([0.6, 0.48, 0.3])
+    assert cleaned(PostProcessing(keypoint_threshold=0.5))[1] == pytest.approx([0.9, 0.72, 0.45])
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"nms": "harder"}, "hard, soft, none"),
-        ({"oks_threshold": 0.0}, "above 0"),
-        ({"keypoint_threshold": 2}, "0 to 1"),
+        ({"nms": "harder"}, "'hard', 'soft' or 'none'"),
+        ({"oks_threshold": 0.0}, "greater than 0"),
+        ({"keypoint_threshold": 2}, "less than or equal to 1"),
     ],
 )
 def test_wrong_cleaning_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Cleaning(**wrong)
+        PostProcessing(**wrong)

@@ -1,0 +1,145 @@
+"""What manifests of trained weights say: crops seen in all, what they started from, whether they still learnt."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+RANDOM, LABEL_FREE, POSE_NETWORK = "random", "label-free", "pose network"
+Curve = tuple[Mapping[str, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Weights and how they came to be. start: what kind of weights it began with; `started_from` and `file` name them.
+
+    own, before: crops of the training itself, and of all that it started from. matched: of how many of its `tensors`
+    its start gave, None where that is not known; fresh: parts that it did not give. noted: the manifest says all that.
+    curve: a row per validation, `crops` and `SET_ap`, `SET_pck` as fractions, over all phases of the training. rates:
+    how the learning rate was chosen, None where it was not.
+    """
+
+    name: str
+    noted: bool
+    own: int
+    before: int
+    start: str
+    started_from: str
+    file: str | None
+    matched: int | None
+    tensors: int | None
+    fresh: tuple[str, ...]
+    curve: Curve
+    learning_rate: float | None
+    rates: Mapping[str, Any] | None
+    teacher: str | None
+
+    @property
+    def crops(self) -> int:
+        """Crops seen in all, those of its start included."""
+        return self.own + self.before
+
+    @property
+    def taken(self) -> str:
+        """What was taken from where."""
+        if self.file is None:
+            return "random weights"
+        if self.tensors is None:
+            return "the whole of an earlier training of its own"
+        if not self.fresh:
+            return f"all of its {self.tensors} tensors from {self.file}, its head included"
+        return f"{self.matched} of its {self.tensors} tensors from {self.file}, new: {', '.join(self.fresh)}"
+
+    @property
+    def seen(self) -> str:
+        """Return the crops seen in all and, where they are fewer, those of its own."""
+        return f"{self.crops:,}" + (f" ({self.own:,} of them its own)" if self.own < self.crops else "")
+
+    def last_doubling(self, data: str) -> float | None:
+        """AP on `data` that the last doubling of crops gained, in percent; None where no curve reaches so far back."""
+        scored = [(row["crops"], row.get(f"{data}_ap")) for row in self.curve]
+        points = [(crops, score) for crops, score in scored if crops is not None and score is not None]
+        if len(points) < 2:
+            return None
+        (end, last), first = points[-1], points[0][0]
+        # steps are whole, so the point at half of the way may lie a step behind it
+        half = max(end / 2, first) if first < 1.02 * end / 2 else end / 2
+        before = interpolated(points, half)
+        return None if before is None else 100 * (last - before)
+
+
+def interpolated(points: Sequence[tuple[float, float]], crops: float) -> float | None:
+    """The score at so many crops, on a line over their logarithm; None before the first point."""
+    for (left, low), (right, high) in pairwise(points):
+        if left <= crops <= right:
+            return low + (high - low) * math.log(crops / left) / math.log(right / left)
+    return None
+
+
+@cache
+def read_training(weights: Path) -> Training:
+    """Return what the manifest beside weights says. Catalog.weights has checked that it is there."""
+    made = json.loads(weights.with_suffix(".json").read_bytes())
+    init, recipe, teacher = made.get("init") or {}, made.get("recipe") or {}, made.get("teacher")
+    kind, said = start_of(made)
+    taken = init.get("taken") or {}
+    missing = taken.get("missing", ())
+    # manifests of other origin may say nothing of single tensors
+    matched = taken["matched"] + len(taken.get("resized", ())) if "matched" in taken else None
+    return Training(
+        name=weights.stem,
+        noted={"steps", "recipe", "init"} <= made.keys(),
+        own=own_crops(made),
+        before=sum(map(own_crops, ancestors(made))),
+        start=kind,
+        started_from=said,
+        file=init.get("file"),
+        matched=matched,
+        tensors=None if matched is None else matched + len(missing),
+        fresh=tuple(dict.fromkeys(name.split(".")[0] for name in missing)),
+        curve=curve_of(made),
+        learning_rate=recipe.get("learning_rate"),
+        rates=made.get("learning_rates"),
+        teacher=teacher and teacher["file"].removesuffix(".safetensors"),
+    )
+
+
+def own_crops(made: Mapping[str, Any]) -> int:
+    """Return the crops that a training itself has seen, without those of its start; 0 if its manifest does not say."""
+    return int(made.get("steps", 0) * (made.get("recipe") or {}).get("batch_size", 0))
+
+
+def ancestors(made: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The manifests of what a training began with, and what that began with."""
+    before = (made.get("init") or {}).get("manifest")
+    return [] if before is None else [before, *ancestors(before)]
+
+
+def start_of(made: Mapping[str, Any]) -> tuple[str, str]:
+    """The kind of start, and what it was. An earlier phase of the same model is no start: its own is."""
+    init = made.get("init")
+    if init is None:
+        return RANDOM, "random weights"
+    # only an image encoder has a class token to leave out
+    if "cls_token" in (init.get("taken") or {}).get("unexpected", ()):
+        return LABEL_FREE, f"{init['file']} ({init['sha256'][:8]}), which has seen no keypoint"
+    before = init.get("manifest")
+    if before and before.get("model") == made.get("model"):
+        return start_of(before)
+    return POSE_NETWORK, f"weights of {before['model']}" if before else f"{init['file']}, of unknown origin"
+
+
+def curve_of(made: Mapping[str, Any]) -> Curve:
+    """The curve of all phases of a training, over the crops seen in all of them."""
+    before = (made.get("init") or {}).get("manifest")
+    own, seen = made.get("curve") or [], 0
+    earlier: Curve = ()
+    if before and before.get("model") == made.get("model"):
+        earlier, seen = curve_of(before), sum(map(own_crops, (before, *ancestors(before))))
+    return (*earlier, *({**row, "crops": row["crops"] + seen} for row in own))

@@ -1,0 +1,143 @@
+"""Trainings for as long as a GPU is given: as many crops as their first steps promise, weights whenever they stop."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sharpose.runtime.errors import Interrupted, OutOfTime, first_line
+from sharpose.runtime.files import write_json
+
+if TYPE_CHECKING:
+    from experiments.tools.gpu import System, Work
+
+SPENT_TRAINING = 0.75
+"""Of a training's time after its start; the rest is for validation, checkpoints and slower minutes."""
+
+
+def train_system(system: System, work: Work, deadline: float) -> tuple[bool, str]:
+    """Train a system on photographs for as many crops as its time allows; weights also where it is stopped."""
+    folder = work.folder / "small" / system.name
+    changes = recipe_changes(system, work)
+    chosen = folder / "length.json"
+    if not chosen.is_file():
+        write_json(chosen, choose_length(system, work, deadline, changes))
+    length = json.loads(chosen.read_text())
+    epochs = length["epochs"]
+    changes |= {"epochs": epochs, "linear_decay_epochs": epochs}
+    try:
+        facts = train(system, work, folder, changes, deadline, compiled=length["compiled"], validate=True)
+    except OutOfTime as stop:
+        save_unfinished(system, work, folder, changes)
+        return False, str(stop)
+    curve = facts.get("curve") or [{}]
+    figures = ", ".join(f"{key} {value:.3f}" for key, value in curve[-1].items() if isinstance(value, float))
+    return True, f"{length['crops']:,} crops in {facts['wall_s']:.0f} s; {figures}"
+
+
+def recipe_changes(system: System, work: Work) -> dict[str, Any]:
+    """What differs from the recipe's fields, model options merged."""
+    from sharpose.training.recipe import load_recipe
+
+    options = load_recipe(work.scale.recipe).model_options
+    changes = {**work.scale.changes, **system.changes}
+    changes["model_options"] = {**options, **changes.get("model_options", {})}
+    teacher = None if system.teacher is None else weights_of(work, system.teacher)
+    if teacher is not None:
+        changes["teacher"] = teacher
+    elif system.teacher is not None:
+        work.log(f"{system.name}: {system.teacher} has no weights yet, so nobody teaches it")
+    return changes
+
+
+def weights_of(work: Work, name: str) -> Path | None:
+    """The finished weights of a system; None where there are none."""
+    folder = work.folder / "small" / name
+    done = [path for path in folder.glob("*.safetensors") if "unfinished" not in path.stem]
+    return done[0] if done else None
+
+
+def choose_length(system: System, work: Work, deadline: float, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """How many crops fit before the deadline, by the speed of the first steps; and whether blocks are compiled.
+
+    Raises OutOfTime where they are too few to learn from.
+    """
+    probe = work.folder / "probe" / system.name
+    compiled, began = work.compiled, work.clock()
+    try:
+        facts = train(system, work, probe, changes, deadline, compiled=compiled, max_steps=work.scale.probe_steps)
+    # what the compiler raises has no common class; a mistake of ours would come again without it
+    except Exception as error:
+        if not compiled or isinstance(error, Interrupted):
+            raise
+        work.log(f"{system.name}: torch.compile failed ({type(error).__name__}: {first_line(error)}); eager instead")
+        compiled = False
+        shutil.rmtree(probe, ignore_errors=True)
+        began = work.clock()
+        facts = train(system, work, probe, changes, deadline, compiled=False, max_steps=work.scale.probe_steps)
+    shutil.rmtree(probe, ignore_errors=True)
+    batch, people = facts["recipe"]["batch_size"], facts["data"]["people"]
+    speed = facts["steps"] * batch / max(facts["wall_s"], 1e-3)
+    # data are read again before the first step, and some of the time goes to judging the model
+    startup = max(0.0, work.clock() - began - facts["wall_s"])
+    crops = int(min(work.scale.crops, SPENT_TRAINING * speed * (deadline - work.clock() - startup)))
+    if crops < max(batch, work.scale.least_crops):
+        raise OutOfTime(f"at {speed:.0f} crops/s there is time for {max(0, crops):,} crops, too few to learn from")
+    work.log(f"{system.name}: {speed:.0f} crops/s, so {crops:,} crops")
+    return {"epochs": crops / people, "crops": crops, "crops_per_s": speed, "compiled": compiled}
+
+
+def train(
+    system: System,
+    work: Work,
+    folder: Path,
+    changes: Mapping[str, Any],
+    deadline: float,
+    *,
+    compiled: bool,
+    validate: bool = False,
+    max_steps: int | None = None,
+) -> dict[str, Any]:
+    """One training, or a part of it; the facts of its manifest."""
+    from sharpose.evaluation.validation import validate_on
+    from sharpose.training.request import TrainingRequest
+    from sharpose.training.session import train_and_export
+
+    scale = work.scale
+    asked = TrainingRequest(
+        model=system.model,
+        recipe=scale.recipe,
+        changes=changes,
+        data=scale.data,
+        out=folder,
+        init=work.start,
+        from_scratch=work.start is None,
+        workers=work.workers,
+        preload=work.is_gpu,
+        precision="bf16" if work.is_gpu else "no",
+        validate=validate_on(scale.validate if validate else ()),
+        points=3,
+        max_steps=max_steps,
+        device=work.device.kind,
+        deadline=deadline,
+        compiled=compiled,
+    )
+    return train_and_export(asked)
+
+
+def save_unfinished(system: System, work: Work, folder: Path, changes: Mapping[str, Any]) -> None:
+    """The weights of the latest checkpoint in half precision: what there is to look at, should nobody go on."""
+    from sharpose.training.checkpoints import WEIGHTS, latest_checkpoint, read_state
+    from sharpose.weights.files import read_weights, save_tensors
+
+    checkpoint = latest_checkpoint(folder, warn=work.log)
+    if checkpoint is None:
+        return
+    tensors = {name: value.half() for name, value in read_weights(checkpoint / WEIGHTS).items()}
+    state = read_state(checkpoint)
+    facts = {"model": system.model, "finished": False, "steps": state["step"], "curve": state.get("curve", [])}
+    recipe = {"name": work.scale.recipe, **{key: str(value) for key, value in changes.items()}}
+    save_tensors(tensors, folder / f"{system.model}-unfinished.safetensors", {**facts, "recipe": recipe})
