@@ -17,6 +17,7 @@ from analysis.figures.bench import bench
 from analysis.figures.concept import concept
 from analysis.figures.curves import curve_frame, curves
 from analysis.figures.examples import Example, blocks, load_example, people
+from analysis.figures.reduction import stored_lines, token_reduction
 from analysis.figures.style import head
 from analysis.tables.bench import bench_tables
 from analysis.tables.raw import other_devices
@@ -100,6 +101,8 @@ def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[s
     if tier == EMBEDDED:
         benches = (list(bench_figure(bench_tables(device=one, store=store))) for one in devices)
         yield from next((figures for figures in benches if figures), [])
+        if lines := stored_lines():
+            yield "token-reduction", token_reduction(lines)
 
 
 def learning_curves(tier: str) -> Iterator[tuple[str, Figure]]:

@@ -1,16 +1,23 @@
-"""Linear layers that keep their weights in the order in which oneDNN multiplies them, for inference on a CPU.
+"""A model for inference on a CPU: weights in the order in which oneDNN multiplies them, and attention for few tokens.
 
 torch's own fp32 product takes the weights as they are and orders them anew at each call, which is most felt where there
-are few rows, and adds bias and GELU in passes of their own. The outputs differ by rounding alone.
+are few rows, and adds bias and GELU in passes of their own. Its fused attention is made for long sequences. The outputs
+differ by rounding alone.
 """
 
 from __future__ import annotations
+
+from functools import cached_property
 
 import torch
 from timm.layers import Mlp
 from torch import Tensor, nn
 
+from sharpose.models.layers.vit import Attention
 from sharpose.runtime.errors import InputError
+
+MATRIX_BYTES = 2**20
+"""Attention matrices of an image up to this size, which a core's own cache holds, are formed."""
 
 
 class PackedLinear(nn.Linear):
@@ -33,6 +40,50 @@ class PackedLinear(nn.Linear):
         return found if self.narrow else found.to(self.weight.dtype)
 
 
+class PackedAttention(Attention):
+    """Attention that forms the matrices of few tokens, image by image, and gives the rows asked for from them.
+
+    torch's fused kernel takes fewer than 192 queries in blocks of 32, and would have those rows computed once more.
+    """
+
+    def answer(self, q: Tensor, k: Tensor, v: Tensor, rows: slice | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return what `Attention.answer` does: (B, M, D), and (B, heads, rows, N) where there are `rows`."""
+        batch, heads, queries, _ = q.shape
+        if self.explicit or batch == 0 or q.dtype != torch.float32 or 4 * heads * queries * k.shape[2] > MATRIX_BYTES:
+            return super().answer(q, k, v, rows)
+        keys, nothing = k.transpose(2, 3), q.new_empty(1, 1, 1)
+        logits, attention = q.new_empty(2, heads, queries, k.shape[2])
+        mixed = q.new_empty(batch, queries, heads, q.shape[3])
+        picked = None if rows is None else q.new_empty(batch, *attention[:, rows].shape)
+        for image in range(batch):
+            torch.baddbmm(nothing, q[image], keys[image], beta=0, alpha=self.scale, out=logits)
+            torch.softmax(logits, dim=-1, out=attention)
+            torch.bmm(attention, v[image], out=mixed[image].transpose(0, 1))
+            if picked is not None:
+                picked[image] = attention[:, rows]
+        return self.proj(mixed.flatten(2)), picked
+
+    @cached_property
+    def halves(self) -> tuple[PackedLinear, PackedLinear]:
+        """Return `qkv` in two, on the same weights, packed when first wanted apart: queries, and keys and values."""
+        assert isinstance(self.qkv, PackedLinear)
+        dim, made = self.qkv.in_features, []
+        for part in (slice(dim), slice(dim, None)):
+            layer = nn.Linear(dim, len(self.qkv.weight[part]), device="meta")
+            layer.weight, layer.bias = nn.Parameter(self.qkv.weight[part]), nn.Parameter(self.qkv.bias[part])
+            made.append(PackedLinear(layer, self.qkv.kind))
+        return made[0], made[1]
+
+    def queries(self, tokens: Tensor) -> Tensor:
+        """Return the queries (B, heads, M, d) of tokens (B, M, D)."""
+        return self.halves[0](tokens).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+    def keys_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values, each (B, heads, N, d), of tokens (B, N, D)."""
+        k, v = self.halves[1](tokens).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return k, v
+
+
 def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
     """Pack every linear layer of `model` in place, the GELU after it included; from now on it is for inference alone.
 
@@ -47,6 +98,9 @@ def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
         if isinstance(module, Mlp) and is_plain(module):
             module.fc1 = PackedLinear(module.fc1, kind, gelu=True, narrow=True)  # type: ignore[arg-type]
             module.act = nn.Identity()
+        elif type(module) is Attention:
+            # with the same weights under the same names
+            module.__class__ = PackedAttention
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             # subclasses may do something of their own

@@ -11,6 +11,7 @@ import pytest
 
 from analysis.figures import Example, all_figures, alpha_curve, concept, draw, load_example
 from analysis.figures.alpha import switches
+from analysis.figures.reduction import token_reduction
 from analysis.figures.schedules import tokens
 from analysis.tables.tables import Table
 from experiments.spec.spec import load_specs
@@ -91,3 +92,17 @@ def test_a_missing_example_is_one_line(tmp_path: object) -> None:
 def test_a_tier_without_weights_has_no_figures_of_another(tmp_path: Path) -> None:
     # neither people as the models of another tier see them, nor what is the same at every tier
     assert list(all_figures("photos", "cpu", Store(tmp_path / "empty"))) == []
+
+
+def test_measured_over_predicted_speed_ups() -> None:
+    systems = {
+        "keypoint-vit": {"times_as_fast": {"macs": 1.0, "roofline": 1.0, "measured": 1.0}},
+        "tome": {"times_as_fast": {"macs": 1.5, "roofline": 1.25, "measured": 0.75}},
+    }
+    lines = [{"device": "one", "batch": 4, "attention": kind, "systems": systems} for kind in ("fused", "unfused")]
+    figure = token_reduction(lines)
+    for axis, predicted in zip(figure.axes, (1.5, 1.25), strict=True):
+        points = [line for line in axis.lines if line.get_label() == "tome, batch 4"]
+        assert [(*line.get_xdata(), *line.get_ydata()) for line in points] == [(predicted, 0.75)] * 2
+        assert [line.get_markerfacecolor() == "none" for line in points] == [False, True]
+    plt.close("all")

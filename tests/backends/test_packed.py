@@ -10,9 +10,10 @@ from timm.layers import Mlp
 from torch import nn
 
 from sharpose.backends.deploy import deploy, usual_backend
-from sharpose.backends.packed import PackedLinear, can_pack, pack_linears
+from sharpose.backends.packed import MATRIX_BYTES, PackedAttention, PackedLinear, can_pack, pack_linears
 from sharpose.backends.parity import difference
 from sharpose.models import create_model
+from sharpose.models.layers.vit import Block
 from sharpose.models.output import PoseModel
 from sharpose.runtime.errors import InputError
 from tests.backends.exported import parting, some_images
@@ -53,6 +54,27 @@ def test_gelu_is_exact_and_in_the_kernel() -> None:
     pack_linears(other)
     assert isinstance(other[0].act, nn.GELU)
     torch.testing.assert_close(other(rows), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [9, 300], ids=["matrices", "fused"])
+@torch.inference_mode()
+def test_attention_of_few_and_of_many_tokens(tokens: int) -> None:
+    torch.manual_seed(0)
+    block = Block(24, 3, 2, 0.0).eval()
+    packed = nn.Sequential(copy.deepcopy(block))
+    pack_linears(packed)
+    assert isinstance(packed[0].attn, PackedAttention)
+    assert (4 * 3 * tokens**2 <= MATRIX_BYTES) == (tokens == 9)
+    sequence, rows = torch.randn(2, tokens, 24), slice(1, 5)
+    for found, expected in zip(packed[0](sequence, rows), block(sequence, rows), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert packed[0](sequence)[1] is None
+    # some tokens alone, of what all of them remember
+    few = sequence[:, :4]
+    read = [one.read(few, one.memory(sequence), slice(1, None)) for one in (packed[0], block)]
+    for found, expected in zip(*read, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert packed.state_dict().keys() == nn.Sequential(block).state_dict().keys()
 
 
 @torch.inference_mode()

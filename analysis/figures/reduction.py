@@ -1,0 +1,63 @@
+"""When token reduction pays: measured speed-up over what multiply-adds and the roofline predict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.style import COLOURS, GREY, MARKERS, head, tidy
+from results.store import ROOT
+
+LOG = ROOT.parent / "docs" / "token-reduction.jsonl"
+PREDICTIONS = {"macs": "multiply-adds", "roofline": "roofline, operator by operator"}
+Line = Mapping[str, Any]
+
+
+def stored_lines() -> list[Line]:
+    """Lines of the study's log on the machine that was measured last; none where there is no log."""
+    lines = [json.loads(text) for text in LOG.read_text(encoding="utf-8").splitlines()] if LOG.exists() else []
+    return [line for line in lines if line["device"] == lines[-1]["device"]]
+
+
+def token_reduction(lines: Sequence[Line]) -> Figure:
+    """A panel per prediction: a point per system and setting, a colour per system, a shape per batch, open unfused."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.6, 4.0), layout="constrained", sharey=True)
+    for axis, (kind, name) in zip(axes, PREDICTIONS.items(), strict=True):
+        panel(lines, axis, kind)
+        tidy(axis, f"times as fast, by {name}", "" if axis is axes[1] else "times as fast, measured")
+    handles, labels = axes[0].get_legend_handles_labels()
+    # one entry for each system and batch
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    head(figure, f"Token reduction over the whole transformer, {lines[0]['device']}, open: unfused attention")
+    return figure
+
+
+def panel(lines: Sequence[Line], axis: Axes, kind: str) -> Axes:
+    """Measured over one prediction; on the diagonal the prediction was right, below the line at 1 nothing was won."""
+    batches = sorted({line["batch"] for line in lines})
+    ends: list[float] = [1.0]
+    for line in lines:
+        reducing = [system for system, found in line["systems"].items() if found["times_as_fast"]["macs"] != 1]
+        for colour, system in zip(COLOURS, reducing, strict=False):
+            ratios = line["systems"][system]["times_as_fast"]
+            axis.plot(
+                ratios[kind],
+                ratios["measured"],
+                MARKERS[batches.index(line["batch"])],
+                color=colour,
+                mfc="none" if line["attention"] == "unfused" else colour,
+                ms=6,
+                label=f"{system}, batch {line['batch']}",
+            )
+            ends += [ratios[kind], ratios["measured"]]
+    axis.axline((1, 1), slope=1, color=GREY, lw=0.8, ls="--")
+    axis.axhline(1, color=GREY, lw=0.8)
+    axis.set_xlim(min(ends) - 0.05, max(ends) + 0.05)
+    axis.set_ylim(min(ends) - 0.05, max(ends) + 0.05)
+    return axis
