@@ -67,9 +67,9 @@ csv: $(VENV)/harness.stamp
 fill: $(VENV)/harness.stamp
 	@$(SHARPOSE) fill --budget $(BUDGET) --device $(DEVICE) --tier $(TIER)
 
-# a process per core, one thread each; the tests of a file share what they set up
+# a process per core, one thread each
 PARALLEL := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
-SPREAD := -n logical --maxprocesses 8 --dist loadfile
+SPREAD := -n logical --maxprocesses 8 --dist worksteal
 
 test: $(VENV)/dev.stamp
 	@$(PARALLEL) $(BIN)/python -m pytest $(SPREAD)

@@ -23,8 +23,12 @@ install_import_hook(CHECKED, "beartype.beartype")
 SHARED = Path(os.environ.get("SHARPOSE_SHARED", ROOT.parent / "shared"))
 
 
-# a signal that ends a terminal is heard, here and in what tests start, also where they run under nohup
+# signals of a terminal are heard, here and in what tests start, also under nohup or in a shell's background
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# tables are as wide as the terminal, which is no fact about them
+os.environ["COLUMNS"] = "140"
 
 
 @pytest.fixture(scope="session")

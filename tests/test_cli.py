@@ -123,7 +123,7 @@ def test_models_and_cost_need_no_checkout(
         (["train-missing", "--only", "hrnet"], "no such system"),
         (["evaluate", "--model", "sharpose-nano-128x96"], "--data: say once which people"),
         (["evaluate", "--model", "sharpose-base-256x192", "--data", "mannequin-tiny"], "no trained weights"),
-        (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--nms", "harder"], "hard, soft, none"),
+        (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--nms", "harder"], "'hard', 'soft' or 'none'"),
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--evaluator", "best"], "pycocotools, hotcoco"),
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--oks-threshold", "0"], "oks_threshold"),
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--device", "gpu"], "it must be cpu or cuda"),

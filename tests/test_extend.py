@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,21 +32,12 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of one's own with the page's files; a few people stand for each generated set."""
     for language in ("python", "yaml"):
         for block in blocks(language):
             (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "SYSTEMS", dict(registry.SYSTEMS))
-    monkeypatch.setattr(measures, "MEASURES", kept := dict(measures.MEASURES))
-    for module in (
-        "experiments.spec.spec",
-        "experiments.run.run",
-        "experiments.cells.cells",
-        "experiments.cells.measures",
-    ):
-        monkeypatch.setattr(f"{module}.MEASURES", kept)
     for module in ("tiny", "activations"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     (tmp_path / "people").mkdir()
@@ -54,7 +47,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("sharpose.data.locate.NAMED_SETS", few)
     monkeypatch.setenv("SHARPOSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(Store.__init__, "__defaults__", (tmp_path / "results",))
-    return tmp_path
+    # modules hold these very dictionaries, so what is registered is taken out of them again
+    registries: list[dict[str, Any]] = [registry.SYSTEMS, measures.MEASURES]
+    before = [dict(one) for one in registries]
+    yield tmp_path
+    for one, entries in zip(registries, before, strict=True):
+        one.clear()
+        one.update(entries)
 
 
 def test_the_system_has_at_most_fifteen_lines() -> None:
