@@ -19,6 +19,7 @@ from experiments.spec.measures import MEASURES
 from experiments.spec.spec import MEAN_POSE, PEER, is_ours
 from results.packed import pack
 from sharpose.data.cache import ensure, ensure_mpii
+from sharpose.data.photos import PHOTO_SETS
 from sharpose.data.pictures import unchanged
 from sharpose.models.system import load
 from sharpose.runtime.errors import InputError, RunFailed, first_line
@@ -131,7 +132,7 @@ def own_network(cell: Cell, catalog: Catalog, progress: Progress) -> dict[str, A
 
     network: dict[str, Any] = {"model": cell.model, "options": cell.options, "weights": str(cell.weights)}
     if cell.options.get("selection") == "constant":
-        others = data_files(catalog, training_of(cell.dataset or "", catalog), progress)
+        others = first_source(catalog, training_of(cell.dataset or "", catalog), progress)
         network["mean_over"] = People(data=str(others.annotations), images=others.images)
     return network
 
@@ -234,6 +235,15 @@ def training_annotations(catalog: Catalog, name: str, progress: Progress) -> lis
     """The annotations of what models learn from; photographs have several sources."""
     sources = catalog.dataset(name).sources
     return [catalog.data_path(name, path) for path in sources] or [data_files(catalog, name, progress).annotations]
+
+
+def first_source(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
+    """The files of a data set; of one of several sources those of its first, which has the most people."""
+    data = catalog.dataset(name)
+    if not data.sources:
+        return data_files(catalog, name, progress)
+    source = PHOTO_SETS[data.photos or ""][0]
+    return DataFiles(catalog.data_path(name, source.annotations), catalog.data_path(name, source.images), None)
 
 
 def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cells.measures import data_files
+from experiments.cells.measures import data_files, first_source
 from experiments.spec.catalog import EMBEDDED, Blocked, Catalog, examples_folder, open_catalog
 from results.store import write
 from sharpose.runtime.errors import InputError
@@ -45,18 +45,15 @@ def save_examples(tier: str = EMBEDDED) -> list[Path]:
 
 
 def constant_choice(catalog: Catalog, model: PoseModel) -> list[int] | None:
-    """The patches that one map for everybody chooses: the mean of attention's relevance over training people.
-
-    None where these are of several sources.
-    """
+    """The patches that one map for everybody chooses: the mean of attention's relevance over training people."""
     from sharpose.data.coco import CocoTopDown
     from sharpose.evaluation.selection import mean_relevance
     from sharpose.models.sharpose.model import SHaRPose
 
     training = catalog.dataset(dataset_of(catalog)).training
-    if training is None or catalog.dataset(training).sources or not isinstance(model, SHaRPose):
+    if training is None or not isinstance(model, SHaRPose):
         return None
-    files = data_files(catalog, training, lambda done, total: None)
+    files = first_source(catalog, training, lambda done, total: None)
     others = CocoTopDown(files.annotations, files.images, image_size=model.config.image_size)
     order = mean_relevance(model, others).argsort(descending=True, stable=True)
     return sorted(order[: model.config.num_keep()].tolist())

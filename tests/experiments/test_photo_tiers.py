@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cells.cells import Cell, cells
+from experiments.cells.measures import first_source
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog, Places, open_catalog
 from experiments.spec.datasets import DataSet
@@ -17,6 +18,7 @@ from experiments.spec.spec import FOLDER, SpecError, load_spec, load_specs
 from sharpose.data.photos import PHOTO_SETS
 from sharpose.models.registry import find, resolve_config
 from sharpose.runtime.errors import InputError
+from tests.experiments.photographs import write_photographs
 
 CPU = Device("cpu", "Some CPU", 2)
 TEST_SETS = ["photos-val", "coco-mini-val", "pelota", "lspet-val"]
@@ -192,3 +194,12 @@ def test_the_mean_pose_is_of_all_training_people(tmp_path: Path) -> None:
     dataset = CocoTopDown(files[0], tmp_path, image_size=(128, 96))
     assert mean_pose_control(files[0], dataset)[0]["keypoints"][:2] == [10, 20]
     assert mean_pose_control(files, dataset)[0]["keypoints"][:2] == [20, 20]
+
+
+def test_a_constant_map_is_the_mean_over_the_first_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARPOSE_PHOTOS", str(write_photographs(tmp_path)))
+    catalog = open_catalog("photos")
+    found = first_source(catalog, "photos-train", lambda done, total: None)
+    assert found.annotations == tmp_path / "people/person_keypoints_train.json" and found.images.is_dir()
+    alone = first_source(catalog, "photos-val", lambda done, total: None)
+    assert alone.annotations == tmp_path / "people/person_keypoints_holdout.json"
