@@ -10,8 +10,8 @@ CAPTIONS = {
     "figure5": "Figure 5: people, what their keypoints attend to, the patches selected for a fine look, and "
     "those that one map for everybody selects. Above each: the predicted quality, and the true OKS of "
     "the coarse answer → of the fine one (0.76 → 0.93 is a gain of 0.17).",
-    "figure6": "Figure 6: the quality threshold. Left: AP, AP50 and AP75 (lines) and who leaves early (bars); "
-    "middle: AP over expected cost, beside as many exits at random and by the true gain; right: true "
+    "figure6": "Figure 6: the quality threshold. Above: AP, AP50 and AP75 (lines) and who leaves early (bars); "
+    "middle: AP over expected cost, beside as many exits at random and by the true gain; below: true "
     "over predicted quality.",
     "gates": "Two gates on the same answers, by predicted quality and by predicted gain: thresholds, what "
     "exits cost, and how right the prediction is.",

@@ -133,7 +133,8 @@ def own_network(cell: Cell, catalog: Catalog, progress: Progress) -> dict[str, A
     network: dict[str, Any] = {"model": cell.model, "options": cell.options, "weights": str(cell.weights)}
     if cell.options.get("selection") == "constant":
         others = first_source(catalog, training_of(cell.dataset or "", catalog), progress)
-        network["mean_over"] = People(data=str(others.annotations), images=others.images)
+        by_name = catalog.dataset(cell.dataset or "").by_name is not None
+        network["mean_over"] = People(data=str(others.annotations), images=others.images, by_name=by_name)
     return network
 
 
