@@ -190,6 +190,8 @@ STUDIES: dict[str, Recipes | Starts] = {
             # warm-up over as many crops, and a rate that goes with the root of the batch
             "batch-8": Trial(changes={"batch_size": 8, "learning_rate": 1e-3, "warmup_iterations": 800}),
             "batch-16": Trial(changes={"batch_size": 16, "learning_rate": 1.4e-3, "warmup_iterations": 400}),
+            # a head whose last layer starts near zero, and nothing else
+            "head-near-zero": Trial(changes={"head_init_std": 0.001}),
             "batch-16-2.8e-3": Trial(changes={"batch_size": 16, "learning_rate": 2.8e-3, "warmup_iterations": 400}),
         }
     ),
