@@ -46,7 +46,7 @@ DRAWN: dict[str, tuple[tuple[str, ...], tuple[float, float], Callable[[Any, Axes
 
 
 def ap(tier: str) -> str:
-    return f"AP with flip test, {tier} tier (95 % interval)"
+    return f"AP with flip test, {tier} tier"
 
 
 def save_all(tier: str = "nano") -> list[Path]:

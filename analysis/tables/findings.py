@@ -18,6 +18,7 @@ from pydantic import Field, RootModel
 from analysis.gate.gate_table import HARDLY, GateCurve, gate_curves, leaving
 from analysis.tables.cell_text import amount
 from analysis.tables.lines import Line, compare_records, pick_device, read_lines
+from analysis.tables.manifests import LABEL_FREE
 from analysis.tables.statistics import score_of
 from analysis.tables.trainings import noted_training
 from experiments.cells.cells import cells
@@ -208,12 +209,19 @@ def verdict_text(verdicts: dict[str, str]) -> str:
 
 
 def started_alike(first: Line, second: Line) -> bool:
-    """Whether two rows are of the same weights, or of weights that began alike and saw as much."""
+    """Whether two rows are of the same weights, or of weights that began alike and saw as much.
+
+    What has seen no keypoint is the same start for everybody; of a pose network all must have taken the same parts.
+    """
     cells = [line.cells["accuracy"] for line in (first, second)]
-    starts = [noted_training(line) for line in (first, second)]
     if cells[0].weights is not None and cells[0].weights == cells[1].weights:
         return True
-    return None not in starts and len({(one.crops, one.file, one.fresh, one.tensors) for one in starts if one}) == 1
+    chances = set()
+    for line in (first, second):
+        made = noted_training(line)
+        taken = None if made is None or made.start == LABEL_FREE else (made.fresh, made.tensors)
+        chances.add(made and (made.crops, made.file, taken))
+    return len(chances) == 1 and None not in chances
 
 
 def judged(tested: Comparison, theirs: float | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.tables.findings import CLAIMS, FINDINGS, AllClaims, Reader, cost_ratio, findings, judged
+from analysis.tables.findings import CLAIMS, FINDINGS, AllClaims, Reader, cost_ratio, findings, judged, started_alike
 from analysis.tables.statistics import MARGIN
 from experiments.spec.spec import load_specs
 from experiments.spec.yamlfile import SpecError, YamlFile
@@ -50,6 +50,13 @@ def test_a_row_that_is_not_there_is_named():
     reader = Reader(Store(published_only=True))
     with pytest.raises(SpecError, match=r"claims.yaml: table8 has no row 'Coarse-Non'; did you mean 'Coarse-None'"):
         reader.row("table8", "Coarse-Non")
+
+
+def test_a_label_free_start_is_the_same_for_systems_with_other_parts():
+    reader = Reader(Store(published_only=True))
+    for tier, alike in (("photos", True), ("nano", False)):
+        rows = [reader.row("table8", label, tier) for label in ("Coarse-Sel-Fine", "Coarse-None")]
+        assert started_alike(*rows) is alike
 
 
 def test_the_committed_file_is_what_is_printed():
