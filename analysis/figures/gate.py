@@ -20,13 +20,10 @@ def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:
     figure, axes = plt.subplots(
         3 * blocks, 2, figsize=(8, 8.4 * blocks), squeeze=False, layout="constrained", gridspec_kw={"hspace": 0.04}
     )
-    for number in range(2 * blocks):
-        column = axes[3 * (number // 2) : 3 * (number // 2) + 3, number % 2]
-        if number == len(curves):
-            for axis in column:
-                axis.remove()
-            break
-        curve = curves[number]
+    columns = [axes[3 * block : 3 * block + 3, side] for block in range(blocks) for side in (0, 1)]
+    for axis in (axis for column in columns[len(curves) :] for axis in column):
+        axis.remove()
+    for column, curve in zip(columns, curves, strict=False):
         draw, judged = (gains, "gain") if curve.by_gain else (reliability, "quality")
         thresholds(curve.frame, column[0], f"{curve.label}: threshold", tier)
         savings(curve.frame, column[1], "what early exits cost", judged, tier)

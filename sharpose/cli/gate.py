@@ -113,24 +113,21 @@ def choose_operating_point(
     fine = ", ".join(f"{one:.3g} (α = {alpha:g})" for alpha, one in times.fine.items())
     timed = f"timed: {name}, batch {batch}, {device}: coarse {times.coarse:.3g} ms per person, fine {fine}"
 
-    def as_fast(person_ms: float) -> dict[str, float]:
-        if one_stage_ms is None:
-            return {}
-        return {"break_even_people": choosing.break_even(one_stage_ms, detector_ms, person_ms)}
-
     if latency_ms is None:
         points = choosing.latency_frontier(costs, spec=rows, tier=tier)
-        facts["points"] = [point | as_fast(point["latency_ms"]) for point in points]
+        facts["points"] = points
+        for one in points if one_stage_ms is not None else ():
+            one["break_even_people"] = choosing.break_even(one_stage_ms, detector_ms, one["latency_ms"])
         lines = [
             f"{one['latency_ms']:7.1f} ms  AP {100 * one['ap']:4.1f}  α = {one['alpha']:g}, quality threshold "
             f"{one['quality_threshold']:.4f}, {100 * one['refine_rate']:.0f} % refined"
-            + "".join(f", as fast up to {people:.1f} people" for people in as_fast(one["latency_ms"]).values())
+            + ("" if one_stage_ms is None else f", as fast up to {one['break_even_people']:.1f} people")
             for one in steps(points)
         ]
         show(facts, as_json, "\n".join([*lines, timed]))
         return
     point = choosing.choose_operating_point(latency_ms, costs, spec=rows, tier=tier)
-    facts |= point.as_dict() | as_fast(point.latency_ms)
+    facts |= point.as_dict()
     lines = [
         f"α = {point.alpha:g}, quality threshold {point.quality_threshold:.4f} "
         f"(--set alpha={point.alpha:g} --set quality_threshold={point.quality_threshold:.4f})",
@@ -138,12 +135,11 @@ def choose_operating_point(
         f"{point.latency_ms_refined:.3g} ms",
         f"AP {100 * point.ap:.1f} [{100 * point.ap_low:.1f}, {100 * point.ap_high:.1f}] on {point.dataset} ({tier} "
         "tier, chosen on these people)",
-        *(
-            f"as fast as {one_stage_ms:g} ms for a whole picture up to {people:.1f} people in it"
-            for people in as_fast(point.latency_ms).values()
-        ),
         timed,
     ]
+    if one_stage_ms is not None:
+        facts["break_even_people"] = people = choosing.break_even(one_stage_ms, detector_ms, point.latency_ms)
+        lines.insert(-1, f"as fast as {one_stage_ms:g} ms for a whole picture up to {people:.1f} people in it")
     show(facts, as_json, "\n".join(lines))
 
 
