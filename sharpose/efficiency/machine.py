@@ -15,11 +15,11 @@ COPIED_BYTES = {"cpu": 128 * 2**20, "cuda": 2**30}
 BYTES_PER_NUMBER = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 
 
-def matmul_call(device: str) -> tuple[Callable[[], None], int]:
-    """A large fp32 product, and its multiply-adds."""
+def matmul_call(device: str, dtype: torch.dtype = torch.float32) -> tuple[Callable[[], None], int]:
+    """A large product of numbers of a kind, and its multiply-adds."""
     size = MATMUL_SIZE[device.partition(":")[0]]
-    a, b = torch.randn(2, size, size, device=device)
-    out = torch.empty(size, size, device=device)
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
+    out = torch.empty(size, size, device=device, dtype=dtype)
     return lambda: _ignore(torch.mm(a, b, out=out)), size**3
 
 

@@ -113,8 +113,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         total = math.ceil(run.recipe.epochs * steps_per_epoch)
         stop = total if run.max_steps is None else min(total, run.max_steps)
         loader = make_loader(run, accelerator, state.step, stop)
-        # on CPUs fused attention is the slower one in half precision
-        use_explicit_attention(model, accelerator.device.type == "cpu" and run.precision == "bf16")
+        use_explicit_attention(model, explicit_is_faster(accelerator.device.type, run.precision))
         if run.compiled:
             compile_blocks(model)
         objective, optimizer = accelerator.prepare(objective, optimizer)
@@ -138,6 +137,11 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
             track=accelerator.log,
         ).run(loader)
     return model, state
+
+
+def explicit_is_faster(device: str, precision: str) -> bool:
+    """Whether steps take less time with attention matrices: on CPUs fused attention is the slower one in bf16."""
+    return device == "cpu" and precision == "bf16"
 
 
 @torch.no_grad()
