@@ -67,11 +67,11 @@ KEYS = {
     "flip_test": "true or false",
     "weights": "best, shared, start, photos, distilled or use, or a .safetensors file beside the spec",
 }
+FILES = {"weights": r"\.safetensors$"}
 CHOICES = {
     "boxes": ["ground-truth", "detections"],
     "weights": ["best", "shared", "start", "photos", "distilled", "use"],
 }
-FILES = {"weights": r"\.safetensors$"}
 """`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
 `start` are those that this budget begins with, `photos` ones were trained on photographs after generated people,
 `distilled` ones by the recipe nano-distilled, `use` ones for use on photographs, whatever they started from; all lie in
