@@ -1,0 +1,132 @@
+"""How many people in a picture until a detector and SHaRPose are slower than a model that finds everybody at once.
+
+    pip install ultralytics
+    python -m experiments.tools.break_even --threads 2
+    python -m experiments.tools.break_even --show
+
+SHaRPose (packed, everyone refined, one person at a time), the default detector, and one-stage models that can be
+installed, all with random weights, are timed in interleaved rounds. A line is added to docs/break-even.jsonl; `--show`
+prints the last one of every device as a table. APs are the published ones on COCO val; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+from analysis.gate.operating_point import break_even
+from experiments.cells.provenance import REPOSITORY, local_device, provenance
+from experiments.tools.module import run
+from sharpose.inference.detector import DEFAULT_DETECTOR
+from sharpose.runtime.errors import InputError
+
+LOG = REPOSITORY / "docs" / "break-even.jsonl"
+ONE_STAGE = {
+    "yolo11n-pose": 50.0,
+    "yolo11s-pose": 58.9,
+    "yolo11m-pose": 64.9,
+    "yolo11l-pose": 66.1,
+    "yolo11x-pose": 69.5,
+}
+"""AP on COCO val at 640 x 640, by the table of docs.ultralytics.com."""
+PICTURE = (640, 640)
+OURS = {"sharpose-small-256x192": 74.2, "sharpose-base-256x192": 75.5, "sharpose-base-384x288": 77.4}
+"""AP on COCO val by SHaRPose's Table 3, in boxes of a stronger detector than the one timed here."""
+WARMUP = 2
+
+
+def measure(
+    ours: Iterable[str], one_stage: Iterable[str], *, device: str, rounds: int, threads: int | None
+) -> dict[str, Any]:
+    """Return a line of the log: medians in milliseconds, per person of ours, per picture of the others.
+
+    Raises InputError where one-stage models are wanted and their package is not installed.
+    """
+    import torch
+
+    from sharpose.backends.packed import pack_linears
+    from sharpose.efficiency.clocks import changes, read_clocks
+    from sharpose.efficiency.timing import interleave, torch_threads
+    from sharpose.models import create_model
+
+    calls: dict[str, Callable[[], Any]] = {}
+    picture = torch.rand(3, *PICTURE, device=device)
+    with torch_threads(threads):
+        for name in ours:
+            model = create_model(name, quality_threshold=None).eval().to(device)
+            pack_linears(model)
+            calls[name] = partial(model, torch.randn(1, 3, *model.config.image_size, device=device))
+        calls[DEFAULT_DETECTOR] = partial(detector().eval().to(device), [picture])
+        for name in one_stage:
+            calls[name] = partial(yolo(name).eval().to(device), picture[None])
+        calls = {name: torch.inference_mode()(call) for name, call in calls.items()}
+        before = read_clocks(device)
+        samples = interleave(calls, device, rounds, WARMUP, 0, None)
+        clocks, used = changes(before, read_clocks(device)), torch.get_num_threads()
+    return {
+        "picture": list(PICTURE),
+        "rounds": rounds,
+        "ms": {name: 1e3 * statistics.median(one.wall_s for one in taken) for name, taken in samples.items()},
+        "samples_ms": {name: [round(1e3 * one.wall_s, 3) for one in taken] for name, taken in samples.items()},
+        **clocks,
+        **provenance(local_device(device)),
+        "threads": used,
+    }
+
+
+def detector() -> Any:
+    """Return the default detector with random weights."""
+    from torchvision.models import detection
+
+    return getattr(detection, DEFAULT_DETECTOR)(weights=None, weights_backbone=None)
+
+
+def yolo(name: str) -> Any:
+    """Return a one-stage model with random weights, its normalisation folded. Raises InputError without its package."""
+    if find_spec("ultralytics") is None:
+        raise InputError(f"{name} needs ultralytics, which is not installed: pip install ultralytics")
+    from ultralytics import YOLO  # type: ignore[import-not-found]
+
+    return YOLO(f"{name}.yaml").model.fuse(verbose=False)
+
+
+def table(line: Mapping[str, Any]) -> str:
+    """Milliseconds of a line of the log, and up to how many people ours is as fast as each one-stage model."""
+    ms: Mapping[str, float] = line["ms"]
+    ours = [name for name in OURS if name in ms]
+    heads = (f"{name}, AP {OURS[name]}: {ms[name]:.0f} ms a person" for name in ours)
+    rows = [f"| one-stage model | AP | ms a picture | {' | '.join(heads)} |", "|---" * (3 + len(ours)) + "|"]
+    for name in (name for name in ONE_STAGE if name in ms):
+        people = (break_even(ms[name], ms[DEFAULT_DETECTOR], ms[mine]) for mine in ours)
+        cells = [name, f"{ONE_STAGE[name]}", f"{ms[name]:.0f}", *(f"{count:.1f}" for count in people)]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*rows, "", f"Detector ({DEFAULT_DETECTOR}): {ms[DEFAULT_DETECTOR]:.0f} ms a picture."])
+
+
+def main() -> None:
+    """Measure and add a line to the log, or print what is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
+    parser.add_argument("--show", action="store_true", help="print the log as a table")
+    chosen = parser.parse_args()
+    if chosen.show:
+        lines = [json.loads(text) for text in LOG.read_text(encoding="utf-8").splitlines()]
+        for device, line in {f"{line['device']}, {line['threads']} threads": line for line in lines}.items():
+            print(f"{device}\n\n{table(line)}\n")
+        return
+    limits = {"device": chosen.device, "rounds": chosen.rounds, "threads": chosen.threads}
+    line = measure(OURS, ONE_STAGE, **limits)
+    with LOG.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+    print(table(line))
+
+
+if __name__ == "__main__":
+    run(main)
