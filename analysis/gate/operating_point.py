@@ -84,14 +84,6 @@ def latency_frontier(
     return [point for point, before in zip(points, best, strict=False) if point["ap"] > before]
 
 
-def break_even(one_stage_ms: float, detector_ms: float, person_ms: float) -> float:
-    """Return up to how many people a detector and `person_ms` for each are as fast as a one-stage model.
-
-    That takes as long for any number of people, so: (one stage - detector) / person; 0 where the detector is slower.
-    """
-    return max(0.0, one_stage_ms - detector_ms) / person_ms
-
-
 def choose_operating_point(
     latency_ms: float,
     times: dict[float, Cost],

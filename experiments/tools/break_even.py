@@ -19,9 +19,9 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from analysis.gate.operating_point import break_even
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
 from experiments.tools.module import run
+from sharpose.efficiency.stages import break_even
 from sharpose.inference.detector import DEFAULT_DETECTOR
 from sharpose.runtime.errors import InputError
 

@@ -9,76 +9,29 @@ fails costs the others nothing. All that is made lies in one folder, with a log.
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from experiments.cells.cells import throughput_identity
-from experiments.cells.provenance import REPOSITORY, Device, provenance, usable_cores
+from experiments.cells.provenance import REPOSITORY, provenance, usable_cores
 from experiments.run.fill import OutOfTime as TooLong
 from experiments.run.fill import ended_after
 from experiments.run.train_missing import Training, shared_budget, train_missing
 from experiments.spec.catalog import Catalog, Places
 from experiments.tools.gpu_training import train_system
+from experiments.tools.gpu_work import Race, Scale, System, Work
 from results.records import Record
-from results.store import Store
 from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, first_line
 from sharpose.runtime.files import write_json
 
 OUT = REPOSITORY / "runs" / "gpu"
 PROGRESS = "steps.json"
-
-
-@dataclass(frozen=True)
-class System:
-    """A model to train on photographs; `share` of the budget, `changes` to the recipe, the system that teaches it."""
-
-    name: str
-    model: str
-    share: float
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    teacher: str | None = None
-
-
-@dataclass(frozen=True)
-class Race:
-    """The systems of a tier's shared budget, several at a time."""
-
-    tier: str
-    share: float
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How much of everything: for a GPU, or for a rehearsal on a CPU.
-
-    crops: at most so many in a training; fewer where the time does not suffice, but not below `least_crops`.
-    probe_steps: after which a training's length is chosen, by their speed. speeds_share, races: of the budget.
-    """
-
-    systems: Sequence[System]
-    recipe: str
-    changes: Mapping[str, Any]
-    data: Sequence[str]
-    validate: Sequence[str]
-    crops: int
-    least_crops: int
-    probe_steps: int
-    speeds: Sequence[str]
-    batch_sizes: Sequence[int]
-    precisions: Sequence[str]
-    modes: Sequence[str]
-    rounds: int
-    speeds_share: float
-    races: Sequence[Race]
-    tiers: Path = REPOSITORY / "experiments" / "tiers.yaml"
 
 
 SMALL = (
@@ -141,38 +94,6 @@ REHEARSAL = Scale(
     tiers=REPOSITORY / "experiments" / "specs" / "rehearsal" / "tiers.yaml",
 )
 """The same steps by tiny models on a CPU."""
-
-
-@dataclass
-class Work:
-    """One call: where everything goes, on what, from which start, until when."""
-
-    folder: Path
-    scale: Scale
-    device: Device
-    end: float
-    start: Path | None = None
-    compiled: bool = False
-    workers: int = 0
-    clock: Callable[[], float] = time.monotonic
-
-    def log(self, text: str) -> None:
-        """Add a line to the log, and say it."""
-        line = f"{datetime.now(UTC):%H:%M:%S} [{self.end - self.clock():4.0f} s left] {text}"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "gpu.log").open("a") as file:
-            file.write(line + "\n")
-        print(line, file=sys.stderr, flush=True)
-
-    @property
-    def is_gpu(self) -> bool:
-        """Return whether the work is done on a CUDA device."""
-        return self.device.kind == "cuda"
-
-    @property
-    def store(self) -> Store:
-        """Records of this folder alone, to be put among the others where they are wanted."""
-        return Store(self.folder / "records")
 
 
 @dataclass(frozen=True)

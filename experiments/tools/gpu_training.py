@@ -6,13 +6,11 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from experiments.tools.gpu_work import System, Work
 from sharpose.runtime.errors import Interrupted, OutOfTime, first_line
 from sharpose.runtime.files import write_json
-
-if TYPE_CHECKING:
-    from experiments.tools.gpu import System, Work
 
 SPENT_TRAINING = 0.75
 """Of a training's time after its start; the rest is for validation, checkpoints and slower minutes."""

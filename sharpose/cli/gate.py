@@ -97,7 +97,7 @@ def choose_operating_point(
     choosing = harness("analysis.gate.operating_point")
     theirs, labels = choosing.frontier_rows(rows)
     name, alphas = model or theirs, list(labels)
-    from sharpose.efficiency.stages import measure_stages
+    from sharpose.efficiency.stages import break_even, measure_stages
     from sharpose.runtime.devices import check_device
     from sharpose.runtime.progress import Reporter
 
@@ -116,8 +116,9 @@ def choose_operating_point(
     if latency_ms is None:
         points = choosing.latency_frontier(costs, spec=rows, tier=tier)
         facts["points"] = points
-        for one in points if one_stage_ms is not None else ():
-            one["break_even_people"] = choosing.break_even(one_stage_ms, detector_ms, one["latency_ms"])
+        if one_stage_ms is not None:
+            for one in points:
+                one["break_even_people"] = break_even(one_stage_ms, detector_ms, one["latency_ms"])
         lines = [
             f"{one['latency_ms']:7.1f} ms  AP {100 * one['ap']:4.1f}  α = {one['alpha']:g}, quality threshold "
             f"{one['quality_threshold']:.4f}, {100 * one['refine_rate']:.0f} % refined"
@@ -138,7 +139,7 @@ def choose_operating_point(
         timed,
     ]
     if one_stage_ms is not None:
-        facts["break_even_people"] = people = choosing.break_even(one_stage_ms, detector_ms, point.latency_ms)
+        facts["break_even_people"] = people = break_even(one_stage_ms, detector_ms, point.latency_ms)
         lines.insert(-1, f"as fast as {one_stage_ms:g} ms for a whole picture up to {people:.1f} people in it")
     show(facts, as_json, "\n".join(lines))
 

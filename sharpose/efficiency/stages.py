@@ -64,3 +64,11 @@ def measure_stages(
         label: 1e3 * statistics.median(one.wall_s for one in found) / batch_size for label, found in samples.items()
     }
     return StageTimes(taken["coarse"], {alpha: taken[str(alpha)] for alpha in alphas})
+
+
+def break_even(one_stage_ms: float, detector_ms: float, person_ms: float) -> float:
+    """Return up to how many people a detector and `person_ms` for each are as fast as a one-stage model.
+
+    That takes as long for any number of people, so: (one stage - detector) / person; 0 where the detector is slower.
+    """
+    return max(0.0, one_stage_ms - detector_ms) / person_ms

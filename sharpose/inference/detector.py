@@ -16,7 +16,7 @@ import torch
 from jaxtyping import UInt8
 from torch import nn
 
-from sharpose.inference.pose import Boxes
+from sharpose.inference.pipeline import Boxes
 from sharpose.runtime.errors import InputError, first_line
 from sharpose.weights.reading import read_checkpoint
 

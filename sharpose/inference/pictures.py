@@ -25,7 +25,8 @@ from sharpose.data.annotations import read_json
 from sharpose.data.fetch import fetch_picture
 from sharpose.data.images import read_image
 from sharpose.inference.drawing import DRAWN, PLAIN, Style, draw, write_drawing
-from sharpose.inference.pose import Boxes, Person, Pose, predict_people, whole
+from sharpose.inference.pipeline import Boxes
+from sharpose.inference.pose import Person, Pose, predict_people, whole
 from sharpose.pose.skeleton import known_skeleton
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import JsonList, distinct_names

@@ -14,6 +14,8 @@ from sharpose.pose.flip import flip_back
 from sharpose.pose.normalise import normalise
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Boxes = list[tuple[list[float], float]]
+"""(x, y, width, height) in pixels, and a score, for each person of a picture."""
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

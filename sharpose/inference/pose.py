@@ -23,7 +23,7 @@ from sharpose.codecs.choice import codec_of
 from sharpose.data.fetch import fetch_picture
 from sharpose.data.images import read_image
 from sharpose.evaluation.metrics.postprocess import rescore
-from sharpose.inference.pipeline import find_keypoints
+from sharpose.inference.pipeline import Boxes, find_keypoints
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
 from sharpose.pose.geometry import (
@@ -40,8 +40,6 @@ from sharpose.weights.files import load_weights
 from sharpose.weights.pretrained import DEFAULT, Weights, find_weights
 
 BATCH = 32
-Boxes = list[tuple[list[float], float]]
-"""(x, y, width, height) in pixels, and a score, for each person of a picture."""
 FindBoxes = Callable[[np.ndarray], Boxes]
 Picture = str | PathLike[str] | Image.Image | np.ndarray
 

@@ -6,12 +6,12 @@ import pytest
 
 from analysis.gate import operating_point
 from analysis.gate.gate import Candidate, Cost, Gate, candidates
-from analysis.gate.operating_point import break_even, choose_operating_point, frontier_rows, latency_frontier
+from analysis.gate.operating_point import choose_operating_point, frontier_rows, latency_frontier
 from analysis.gate.predictions import read_predictions
 from experiments.spec.yamlfile import SpecError
 from results.store import Store
 from sharpose.cli.gate import steps
-from sharpose.efficiency.stages import measure_stages
+from sharpose.efficiency.stages import break_even, measure_stages
 from sharpose.runtime.errors import InputError
 
 TINY = {"embed_dim": 12, "num_heads": 2, "depth": 2}

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from experiments.cells.provenance import Device
 from experiments.tools import gpu, gpu_training
-from experiments.tools.gpu import REHEARSAL, Race, Step, System, Work
+from experiments.tools.gpu import REHEARSAL, Step
+from experiments.tools.gpu_work import Race, System, Work
 from experiments.tools.parcels import worth_sending
 from sharpose.models.registry import list_models
 from sharpose.runtime.errors import OutOfTime
@@ -165,7 +166,7 @@ def test_a_speed_that_fails_leaves_the_others(work, monkeypatch):
     assert gpu.measure_speeds(work, work.clock() - 1) == (False, "0 measured, 0 failed, 2 left")
 
 
-def test_the_real_thing_names_what_there_is():
+def test_the_real_thing_names_what_there_is(tmp_path):
     names = set(list_models())
     assert {one.model for one in gpu.FULL.systems} | set(gpu.FULL.speeds) <= names
     for one in gpu.FULL.systems:
@@ -173,3 +174,5 @@ def test_the_real_thing_names_what_there_is():
         assert chosen_recipe(one.model, gpu.FULL.recipe, changes).batch_size == 64
     assert sum(step.share for step in gpu.steps(gpu.FULL)) == 100
     assert gpu.FULL.races == (Race("photos", 15), Race("nano", 10))
+    for one in gpu.FULL.races:
+        assert "sharpose-nano-128x96" in gpu.shared_budget(gpu.race_catalog(gpu.FULL, one.tier, tmp_path)).trainings
