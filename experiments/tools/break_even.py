@@ -11,8 +11,6 @@ prints the last one of every device as a table. APs are the published ones on CO
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -20,6 +18,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
+from experiments.tools.log import add_lines, read_lines, timing_options
 from experiments.tools.module import run
 from sharpose.efficiency.stages import break_even
 from sharpose.inference.detector import DEFAULT_DETECTOR
@@ -110,21 +109,14 @@ def table(line: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Measure and add a line to the log, or print what is there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
-    parser.add_argument("--show", action="store_true", help="print the log as a table")
-    chosen = parser.parse_args()
+    chosen = timing_options(__doc__, rounds=12).parse_args()
     if chosen.show:
-        lines = [json.loads(text) for text in LOG.read_text(encoding="utf-8").splitlines()]
-        for device, line in {f"{line['device']}, {line['threads']} threads": line for line in lines}.items():
-            print(f"{device}\n\n{table(line)}\n")
+        for line in read_lines(LOG, ("device", "threads")):
+            print(f"{line['device']}, {line['threads']} threads\n\n{table(line)}\n")
         return
     limits = {"device": chosen.device, "rounds": chosen.rounds, "threads": chosen.threads}
     line = measure(OURS, ONE_STAGE, **limits)
-    with LOG.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")
+    add_lines(LOG, [line])
     print(table(line))
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
+from experiments.tools.log import add_lines
 from experiments.tools.module import run
 
 if TYPE_CHECKING:
@@ -323,8 +324,7 @@ def main() -> None:
         everybody = np.ones(len(people.quality), dtype=bool)
         made |= {"ap_coarse": ap_of(people, ~everybody), "ap_fine": ap_of(people, everybody)}
         lines = [{**made, **line, **provenance(local_device("cpu"))} for line in study(people)]
-        with LOG.open("a", encoding="utf-8") as log:
-            log.writelines(json.dumps(line) + "\n" for line in lines)
+        add_lines(LOG, lines)
         print(table(lines), flush=True)
 
 

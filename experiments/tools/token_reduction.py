@@ -12,16 +12,14 @@ one sentence.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
+from experiments.tools.log import add_lines, read_lines, timing_options
 from experiments.tools.module import run
 from sharpose.models import list_models
 from sharpose.runtime.errors import InputError
@@ -32,6 +30,7 @@ REDUCING = ("sharpose", "evit", "dynamicvit", "tome")
 PICTURES, ATTENTION, BATCHES = ("256x192", "384x288"), ("fused", "unfused"), (1, 4, 16)
 WARMUP = 2
 SPEED_UPS = ("macs", "roofline", "measured")
+MEASURES_THE_SAME = ("device", "threads", "size", "picture", "batch", "attention")
 PAYS = 1.05
 """A speed-up from which on it is said to pay."""
 
@@ -123,15 +122,6 @@ def measure(
     }
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of the log, the last of those that measure the same. Raises InputError where there is none."""
-    if not path.exists():
-        raise InputError(f"{path.name} is not there: measure first, without --show")
-    lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
-    key = ("device", "threads", "size", "picture", "batch", "attention")
-    return list({tuple(line[name] for name in key): line for line in lines}.values())
-
-
 def table(lines: Iterable[Mapping[str, Any]]) -> str:
     """The log as a Markdown table: speed-ups by multiply-adds / by the roofline / **measured**."""
     rows = [f"| size | picture | batch | attention | {' | '.join(REDUCING)} |", "|---" * (4 + len(REDUCING)) + "|"]
@@ -164,18 +154,14 @@ def sentence(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def main() -> None:
     """Measure every combination and add a line for each to the log, or print what is there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = timing_options(__doc__, rounds=12)
     parser.add_argument("--size", action="append", choices=("nano", "small", "base"), help="default: small")
     parser.add_argument("--picture", action="append", help=f"height x width; default: {' and '.join(PICTURES)}")
     parser.add_argument("--batch", type=int, action="append", help="default: 1, 4 and 16")
     parser.add_argument("--attention", action="append", choices=ATTENTION, help="default: both")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
-    parser.add_argument("--show", action="store_true", help="print the log as a table")
     chosen = parser.parse_args()
     if chosen.show:
-        lines = read(LOG)
+        lines = read_lines(LOG, MEASURES_THE_SAME)
         for device in sorted({line["device"] for line in lines}):
             own = [line for line in lines if line["device"] == device]
             print(f"{device}\n\n{table(own)}\n\n{sentence(own)}\n")
@@ -185,8 +171,7 @@ def main() -> None:
     ):
         limits = {"device": chosen.device, "rounds": chosen.rounds, "threads": chosen.threads}
         line = measure(size, picture, batch, attention, **limits)
-        with LOG.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+        add_lines(LOG, [line])
         print(table([line]).splitlines()[-1], flush=True)
 
 

@@ -10,13 +10,12 @@ A line per precision is added to docs/training-speed.jsonl; `--show` prints them
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
+from experiments.tools.log import add_lines, read_lines, timing_options
 from experiments.tools.module import run
 from sharpose.runtime.errors import InputError
 
@@ -154,22 +153,17 @@ def table(lines: Iterable[Mapping[str, Any]]) -> str:
 
 def main() -> None:
     """Measure a model's training and add its lines to the log, or print what is there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = timing_options(__doc__, rounds=5)
     parser.add_argument("--model", default="vitpose-small-256x192")
     parser.add_argument("--recipe", default="photos-small")
     parser.add_argument("--data", help="a named set that the loader is timed on, such as photos-pelota")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
-    parser.add_argument("--show", action="store_true", help="print the log as a table")
     chosen = parser.parse_args()
     if chosen.show:
-        print(table(json.loads(text) for text in LOG.read_text(encoding="utf-8").splitlines()))
+        print(table(read_lines(LOG)))
         return
     limits = {"device": chosen.device, "rounds": chosen.rounds, "threads": chosen.threads}
     lines = measure(chosen.model, chosen.recipe, chosen.data, **limits)
-    with LOG.open("a", encoding="utf-8") as log:
-        log.writelines(json.dumps(line) + "\n" for line in lines)
+    add_lines(LOG, lines)
     print(table(lines))
 
 

@@ -12,7 +12,6 @@ learn, by PCK and loss after the same few thousand photographs. `--show` prints 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
+from experiments.tools.log import add_lines, read_lines
 from experiments.tools.module import run
 from sharpose.runtime.errors import InputError, nearest
 from sharpose.training.recipe import load_recipe
@@ -248,14 +248,13 @@ def main() -> None:
     chosen = parser.parse_args()
     study = STUDIES[chosen.study]
     if chosen.show:
-        print(study.table([json.loads(line) for line in study.log.read_text(encoding="utf-8").splitlines()]))
+        print(study.table(read_lines(study.log)))
         return
     for name in chosen.only:
         if name not in study.trials:
             raise InputError(f"--only {name!r}: no variant is called so{nearest(name, study.trials)}")
     for line in map(partial(run_trial, study, chosen), chosen.only or study.trials):
-        with study.log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+        add_lines(study.log, [line])
         print(study.table([line]), flush=True)
 
 

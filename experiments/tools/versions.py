@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
+from experiments.tools.log import add_lines
 from experiments.tools.module import run
 from sharpose.runtime.errors import InputError, RunFailed
 
@@ -144,8 +145,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     chosen = parser.parse_args()
     found = compare(chosen.since, chosen.model, chosen.options, chosen.batch, chosen.rounds)
-    with LOG.open("a", encoding="utf-8") as log:
-        log.write(json.dumps({**found, **provenance(local_device("cpu"))}) + "\n")
+    add_lines(LOG, [{**found, **provenance(local_device("cpu"))}])
     print(json.dumps({key: value for key, value in found.items() if key != "samples_ms"}, indent=1))
 
 

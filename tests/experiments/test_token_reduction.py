@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from experiments.tools import token_reduction as study
+from experiments.tools.log import add_lines, read_lines
 from sharpose.models import resolve_config
 from sharpose.runtime.errors import InputError
 
@@ -48,9 +48,11 @@ def line(batch: int, measured: float, device: str = "one") -> dict[str, Any]:
 def test_table_and_sentence(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     with pytest.raises(InputError, match=r"log.jsonl is not there"):
-        study.read(path)
-    path.write_text("".join(json.dumps(one) + "\n" for one in (line(1, 2.0), line(1, 0.75), line(4, 1.2))))
-    lines = study.read(path)
+        read_lines(path)
+    add_lines(path, [line(1, 2.0), line(1, 0.75)])
+    add_lines(path, [line(4, 1.2)])
+    assert len(read_lines(path)) == 3
+    lines = read_lines(path, study.MEASURES_THE_SAME)
     # of two lines of the same, the later
     assert [one["systems"]["tome"]["times_as_fast"]["measured"] for one in lines] == [0.75, 1.2]
     assert study.table(lines).splitlines()[2] == (
