@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # tables are as wide as the terminal, which is no fact about them
 os.environ["COLUMNS"] = "140"
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """Fail what leaves torch with another number of threads: later tests would compute with them, and slowly."""
+    before = threads_of_torch()
+    yield
+    after = threads_of_torch()
+    if None not in (before, after) and after != before:
+        sys.modules["torch"].set_num_threads(before)
+        pytest.fail(f"torch had {before} threads before this test, and {after} after it")
+
+
+def threads_of_torch() -> int | None:
+    """How many threads torch computes with; None where it is not imported."""
+    return getattr(sys.modules.get("torch"), "get_num_threads", lambda: None)()
 
 
 @pytest.fixture(scope="session")

@@ -52,8 +52,12 @@ def measure(
     if kind.together:
         yield from run(cells, reference, catalog, device, progress)
         return
+    from sharpose.efficiency.timing import torch_threads
+
     for cell in cells:
-        yield cell, run(cell, catalog, device, progress)
+        with torch_threads(device.threads):
+            metrics = run(cell, catalog, device, progress)
+        yield cell, metrics
 
 
 def run_cost(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
@@ -87,13 +91,10 @@ KEPT = ("annotations_sha256", "pictures_sha256", "boxes_sha256", "boxes_ap", "su
 
 def run_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
     """COCO's figures or MPII's as fractions, coverage, and bootstrap replicates of the score with what pairs them."""
-    import torch
-
     from sharpose.evaluation.evaluate import evaluate, judged
     from sharpose.evaluation.request import EvaluationRequest
     from sharpose.inference.blazepose import predict_blazepose
 
-    torch.set_num_threads(device.threads or torch.get_num_threads())
     people = judged_people(cell, catalog, progress)
     evaluation: Evaluation | PckhEvaluation
     if cell.model == MEAN_POSE:
@@ -172,12 +173,9 @@ def cropped(people: People) -> CocoTopDown:
 
 def run_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
     """Both stages of every person with what they are judged by, packed: every threshold can be evaluated from it."""
-    import torch
-
     from sharpose.data.coco import CocoTopDown
     from sharpose.inference.stages import predict_stages
 
-    torch.set_num_threads(device.threads or torch.get_num_threads())
     files = data_files(catalog, cell.dataset or "", progress)
     model, codec = trained_model(cell)
     dataset = CocoTopDown(files.annotations, files.images, image_size=model.config.image_size, warp=codec.warp)
