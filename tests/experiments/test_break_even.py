@@ -7,22 +7,23 @@ from importlib.util import find_spec
 import pytest
 
 from experiments.tools import break_even
-from sharpose.inference.detector import DEFAULT_DETECTOR
 from sharpose.runtime.errors import InputError
 
 
 def test_people_are_what_is_left_after_the_detector() -> None:
-    ms = {"sharpose-small-256x192": 20.0, DEFAULT_DETECTOR: 40.0, "yolo11s-pose": 100.0, "yolo11n-pose": 30.0}
+    ms = {"sharpose-small-256x192": 20.0, "yolo11s-pose": 100.0, "yolo11n-pose": 30.0}
+    ms |= dict(zip(break_even.DETECTORS, (40.0, 10.0), strict=True))
     *rows, _, last = break_even.table({"ms": ms}).splitlines()
     assert rows[0].endswith("| sharpose-small-256x192, AP 74.2: 20 ms a person |")
-    assert rows[2:] == ["| yolo11n-pose | 50.0 | 30 | 0.0 |", "| yolo11s-pose | 58.9 | 100 | 3.0 |"]
-    assert last == f"Detector ({DEFAULT_DETECTOR}): 40 ms a picture."
+    assert rows[2:] == ["| yolo11n-pose | 50.0 | 30 | 0.0 / 1.0 |", "| yolo11s-pose | 58.9 | 100 | 3.0 / 4.5 |"]
+    first, fast = break_even.DETECTORS
+    assert last == f"Detectors: 40 ms ({first}) / 10 ms ({fast}) a picture."
 
 
 def test_a_line_at_tiny_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(break_even, "PICTURE", (64, 64))
     line = break_even.measure(["sharpose-nano-128x96"], [], device="cpu", rounds=3, threads=1)
-    assert set(line["ms"]) == {"sharpose-nano-128x96", DEFAULT_DETECTOR}
+    assert set(line["ms"]) == {"sharpose-nano-128x96", *break_even.DETECTORS}
     for name, samples in line["samples_ms"].items():
         assert len(samples) == 3
         assert sorted(samples)[1] == pytest.approx(line["ms"][name], abs=1e-3)
