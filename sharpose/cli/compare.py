@@ -189,7 +189,7 @@ def draw_errors(files: Sequence[dict[str, Any]], path: Path) -> None:
     plot, axes = pyplot.subplots(figsize=(7, 0.9 + 0.45 * len(rows)), layout="constrained")
     left = [0.0] * len(rows)
     for kind, widths, (colour, hatch) in zip(header[1:-1], zip(*shares, strict=True), FILLINGS, strict=True):
-        how = {"left": left, "label": kind, "color": colour, "hatch": hatch, "edgecolor": "white"}
+        how: dict[str, Any] = {"left": left, "label": kind, "color": colour, "hatch": hatch, "edgecolor": "white"}
         axes.barh([row[0] for row in rows], widths, **how)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.invert_yaxis()
