@@ -193,6 +193,7 @@ def draw_errors(files: Sequence[dict[str, Any]], path: Path) -> None:
         axes.barh([row[0] for row in rows], widths, **how)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.invert_yaxis()
+    axes.set_xlim(0, 100)
     axes.set_xlabel("labelled keypoints of matched people, %")
     axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     plot.savefig(path, dpi=150)
