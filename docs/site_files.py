@@ -24,14 +24,23 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / source)))
     for page in [file for file in files if file.src_uri.endswith(".md")]:
         for target in linked(page):
-            name = site_name(target)
-            if files.get_file_from_path(name) is None or not files.get_file_from_path(name).inclusion.is_included():
-                files.append(File.generated(config, name, abs_src_path=str(target)))
+            inside = sorted(path for path in target.iterdir() if path.is_file()) if target.is_dir() else [target]
+            for path in inside:
+                name = site_name(path)
+                if files.get_file_from_path(name) is None or not files.get_file_from_path(name).inclusion.is_included():
+                    files.append(File.generated(config, name, abs_src_path=str(path)))
+            if target.is_dir() and files.get_file_from_path(site_name(target)) is None:
+                names = "\n".join(f"- [{path.name}]({posixpath.basename(site_name(path))})" for path in inside)
+                content = f"# {target.relative_to(ROOT).as_posix()}\n\n{names}\n"
+                files.append(File.generated(config, site_name(target), content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Let links lead to where their files are in the site."""
+    # lists of folders are written with their places in the site
+    if page.file.abs_src_path is None:
+        return markdown
 
     def moved(found: re.Match[str]) -> str:
         target = target_of(page.file, found[1])
@@ -54,25 +63,27 @@ def on_post_template(output: str, template_name: str, **_: Any) -> str:
 
 
 def linked(page: File) -> list[Path]:
-    """The files that a page links to, other pages left out."""
+    """The files and folders that a page links to, other pages left out."""
     found = [target_of(page, match[1]) for match in LINK.finditer(Path(str(page.abs_src_path)).read_text("utf-8"))]
     return [target for target in dict.fromkeys(found) if target is not None and target.suffix != ".md"]
 
 
 def target_of(page: File, address: str) -> Path | None:
-    """The file of the repository that an address of a page means; None for one that is elsewhere, or not there."""
+    """The file or folder of the repository that a page's address means; None for one elsewhere, or not there."""
     if re.match(r"[a-z]+:|//|<", address):
         return None
     target = (Path(str(page.abs_src_path)).parent / address).resolve()
-    return target if target.is_file() and target.is_relative_to(ROOT) else None
+    return target if target.exists() and target.is_relative_to(ROOT) else None
 
 
 def site_name(target: Path) -> str:
-    """Where a file of the repository is in the site: pages in their place, README as the index."""
+    """Where a file is in the site: pages in their place, README as the index; a folder is a page that lists it."""
     inside = target.relative_to(ROOT).as_posix()
     if inside in PAGES:
         return PAGES[inside]
     if inside.startswith("docs/") and inside.endswith(".md"):
         return inside.removeprefix("docs/")
+    if target.is_dir():
+        return f"{OUTSIDE}/{inside}/index.md"
     # a file without an ending is one to read
     return f"{OUTSIDE}/{inside}" if target.suffix else f"{OUTSIDE}/{inside}.txt"

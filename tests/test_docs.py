@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,22 @@ def test_every_command_and_option_that_is_named_is_there() -> None:
         assert not hasattr(command, "commands") or not rest or rest[0].startswith("-"), place
         asked = {word.partition("=")[0] for word in rest if re.match(r"--[a-z]", word)}
         assert asked <= known | {"--help"}, place
+
+
+def named(pattern: str) -> set[str]:
+    """What follows the pattern in code spans and blocks of all pages."""
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    return {word for text in texts for word in re.findall(rf"(?:`|^ *){pattern}", text, re.MULTILINE)}
+
+
+def test_every_target_and_module_that_is_named_is_there() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    rules = re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE)
+    lists = " ".join(re.findall(r"^(?:TABLES|OWN) := (.*)$", makefile, re.MULTILINE)).split()
+    targets, modules = named(r"make ([a-z][\w-]*)"), named(r"python -m ([a-z][\w.]*)")
+    assert len(targets) > 20 and targets <= {*rules, *lists}
+    # `build` is a tool of its own
+    assert len(modules) > 8 and all(find_spec(module) for module in modules - {"build"})
 
 
 def rows(text: str) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.style import BLUE, GREY, ORANGE, tidy
+from analysis.figures.style import BLUE, GREY, tidy
 
 
 def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
@@ -32,10 +32,8 @@ def switches(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
     axis.errorbar(shown["ap"], list(places), xerr=errors, color=BLUE, marker="o", ls="", capsize=3)
     for place, row in zip(places, shown.to_dict("records"), strict=True):
         cost = "" if pd.isna(row["gflops"]) else f"{row['gflops']:.2f} G, "
-        text, at = f"{cost}{100 * row['refined']:.0f} % refined", (row["ap_high"], place)
-        axis.annotate(text, at, xytext=(6, 0), textcoords="offset points", fontsize=8, color=ORANGE, va="center")
+        text = f"{cost}{100 * row['refined']:.0f} % refined"
+        # a column of its own, right of every interval
+        axis.annotate(text, (1.01, place), xycoords=axis.get_yaxis_transform(), fontsize=8, color=GREY, va="center")
     axis.set_yticks(list(places), shown["label"])
-    low, high = shown["ap_low"].min(), shown["ap_high"].max()
-    # what is written right of the dearest interval stays inside
-    axis.set_xlim(low - 0.06 * (high - low), high + 0.5 * (high - low))
     return tidy(axis, accuracy_title, "")

@@ -39,10 +39,10 @@ def curve_frame(catalog: Catalog) -> pd.DataFrame:
 def curves(frame: pd.DataFrame, people: str, tier: str) -> Figure:
     """AP and PCK on `people` over crops, on a logarithmic axis; a system's further seeds in its own colour, thin."""
     shown = [score for score in SCORES if f"{people}_{score}" in frame and frame[f"{people}_{score}"].notna().any()]
-    figure, axes = plt.subplots(1, len(shown), figsize=(5.8 * len(shown), 4.2), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, len(shown), figsize=(4.2 * len(shown), 3.8), squeeze=False, layout="constrained")
     for score, axis in zip(shown, axes[0], strict=True):
         draw_curves(frame.dropna(subset=[f"{people}_{score}"]), axis, f"{people}_{score}")
-        tidy(axis, "crops seen", f"{SCORES[score]} on {people} with flip test, {tier} tier, %")
+        tidy(axis, "crops seen", f"{SCORES[score]} on {people}\nwith flip test, {tier} tier, %")
     return figure
 
 
@@ -56,6 +56,9 @@ def draw_curves(frame: pd.DataFrame, axis: Axes, key: str) -> Axes:
         seed = "-seed" in str(name)
         axis.plot(part["crops"], part[key], color=colour, ls=style, marker="o", ms=3, lw=0.7 if seed else 1.6)
     axis.set_xscale("log")
+    first, last = axis.get_xlim()
+    # right of the lines, room for their names
+    axis.set_xlim(first, last * (last / first) ** 0.5)
     named = {name: part.iloc[-1] for name, part in parts.items() if "-seed" not in str(name)}
     low, high = axis.get_ylim()
     heights = spread([float(end[key]) for end in named.values()], gap=GAP * (high - low))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,17 +11,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import BLUE, COLOURS, DASHES, GREEN, GREY, MARKERS, ORANGE, SKY, name_line, tidy
+from analysis.figures.style import BLUE, COLOURS, DASHES, GREEN, GREY, MARKERS, ORANGE, SKY, tidy
 from analysis.gate.gate_table import GateCurve
 
 
 def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:
-    """A column of three panels per model, two models beside each other, with AP at `tier`."""
-    blocks = -(-len(curves) // 2)
-    figure, axes = plt.subplots(
-        3 * blocks, 2, figsize=(8, 8.4 * blocks), squeeze=False, layout="constrained", gridspec_kw={"hspace": 0.04}
-    )
-    columns = [axes[3 * block : 3 * block + 3, side] for block in range(blocks) for side in (0, 1)]
+    """A column of three panels per model, two models beside each other, with AP at `tier`; a row for a single one."""
+    if len(curves) == 1:
+        figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
+        columns = [axes]
+    else:
+        blocks = -(-len(curves) // 2)
+        shape: dict[str, Any] = {"figsize": (8, 8.4 * blocks), "gridspec_kw": {"hspace": 0.04}}
+        figure, axes = plt.subplots(3 * blocks, 2, squeeze=False, layout="constrained", **shape)
+        columns = [axes[3 * block : 3 * block + 3, side] for block in range(blocks) for side in (0, 1)]
     for axis in (axis for column in columns[len(curves) :] for axis in column):
         axis.remove()
     for column, curve in zip(columns, curves, strict=False):
@@ -37,7 +41,7 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
     bars = axis.twinx()
     bars.bar(places, frame["exited_percent"], color=SKY, alpha=0.45, width=0.7, zorder=0)
     bars.set_ylim(0, 100)
-    bars.set_ylabel("exit after the coarse stage, % (bars)", color=GREY)
+    bars.set_ylabel("exit after the\ncoarse stage, % (bars)", color=GREY)
     bars.spines[["top"]].set_visible(False)
     axis.set_zorder(bars.get_zorder() + 1)
     axis.patch.set_visible(False)
@@ -48,15 +52,15 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
         ("ap", "AP", BLUE, "o"),
     ):
         axis.plot(places, frame[key], color=colour, marker=marker, ms=3.5, lw=1.5)
-        # lines rise to the right
-        start = (0, frame[key].iloc[0])
-        axis.annotate(name, start, xytext=(-4, 9), textcoords="offset points", color=colour, fontsize=9)
+        # at the right end, where bars are low
+        end = (places[-1], frame[key].iloc[-1])
+        axis.annotate(name, end, xytext=(6, 4), textcoords="offset points", color=colour, fontsize=9, ha="right")
     values = frame["threshold"].iloc[1:-1]
     digits = 2 if np.allclose(values, values.round(2)) else 3
     inner = [f"{value:.{digits}f}" for value in values]
     axis.set_xticks(places, ["none\nrefined", *inner, "all\nrefined"], rotation=90, fontsize=8)
-    axis.margins(y=0.12)
-    return tidy(axis, "Q_thres", f"AP without flip test, {tier} tier, % (lines)", title)
+    axis.margins(y=0.15)
+    return tidy(axis, "Q_thres", f"AP without flip test,\n{tier} tier, % (lines)", title)
 
 
 def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str) -> Axes:
@@ -75,11 +79,17 @@ def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str)
         (f"by predicted {judged}", BLUE),
         ("as many at random", GREY),
     )
-    for place, (name, colour) in enumerate(names):
-        # below the lines, which rise to the right
-        axis.text(0.97, 0.22 - 0.08 * place, name, color=colour, fontsize=9, ha="right", transform=axis.transAxes)
-    cost = "GFLOPs (multiply-adds) at paper size, expected"
-    return tidy(axis, cost, f"AP without flip test, {tier} tier, %", title)
+    low, high = axis.get_ylim()
+    # the names have the lowest quarter to themselves
+    axis.set_ylim(low - (high - low) / 3, high)
+    name_below(axis, names)
+    return tidy(axis, "expected GFLOPs (multiply-adds), paper size", f"AP without flip test,\n{tier} tier, %", title)
+
+
+def name_below(axis: Axes, names: Sequence[tuple[str, str]]) -> None:
+    """Names of lines with their colours, in the lower right corner."""
+    for place, (name, colour) in enumerate(reversed(names)):
+        axis.text(0.97, 0.04 + 0.08 * place, name, color=colour, fontsize=9, ha="right", transform=axis.transAxes)
 
 
 def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
@@ -89,10 +99,10 @@ def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
     axis.annotate(
         "ideal", (0.97, 0.97), xytext=(-4, -14), textcoords="offset points", color=GREY, fontsize=8.5, ha="left"
     )
-    for key, name, colour, marker, dy in (("true", "coarse", BLUE, "o", -12), ("true_fine", "fine", ORANGE, "s", 24)):
+    for key, colour, marker in (("true", BLUE, "o"), ("true_fine", ORANGE, "s")):
         axis.plot(bins["predicted"], bins[key], color=colour, marker=marker, ms=4, lw=1.5)
-        name_line(axis, bins["predicted"].iloc[0], bins[key].iloc[0], name, colour, dy=dy)
-    return tidy(axis, "predicted quality, mean of a tenth of the people", "true OKS", title)
+    name_below(axis, (("of the fine answer", ORANGE), ("of the coarse answer", BLUE)))
+    return tidy(axis, "predicted quality, tenths of the people", "true OKS", title)
 
 
 def gains(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
@@ -102,7 +112,7 @@ def gains(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
     axis.plot(ends, ends, color=GREY, lw=1, ls="--")
     axis.annotate("ideal", (ends[1], ends[1]), xytext=(2, 2), textcoords="offset points", color=GREY, fontsize=8.5)
     axis.plot(predicted, true, color=BLUE, marker="o", ms=4, lw=1.5)
-    return tidy(axis, "predicted gain in OKS, mean of a tenth of the people", "true gain of the fine look", title)
+    return tidy(axis, "predicted gain in OKS, tenths of the people", "true gain of the fine look", title)
 
 
 def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:

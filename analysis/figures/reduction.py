@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from analysis.figures.style import COLOURS, GREY, MARKERS, head, tidy
 from results.store import ROOT
@@ -30,30 +31,51 @@ def token_reduction(lines: Sequence[Line]) -> Figure:
     for axis, (kind, name) in zip(axes, PREDICTIONS.items(), strict=True):
         panel(lines, axis, kind)
         tidy(axis, f"times as fast, by {name}", "" if axis is axes[1] else "times as fast, measured")
-    handles, labels = axes[0].get_legend_handles_labels()
-    # one entry for each system and batch
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    head(figure, f"Token reduction over the whole transformer, {lines[0]['device']}, open: unfused attention")
+    figure.legend(handles=meanings(lines), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    head(figure, f"Token reduction over the whole transformer, {lines[0]['device']}")
     return figure
+
+
+def meanings(lines: Sequence[Line]) -> list[Line2D]:
+    """What colours, shapes and fillings of the points mean."""
+    colours = [Line2D([], [], color=colour, marker="o", ls="", label=name) for name, colour in coloured(lines).items()]
+    shapes = [
+        Line2D([], [], color=GREY, marker=marker, ls="", label=f"batch {batch}")
+        for batch, marker in zip(batches(lines), MARKERS, strict=False)
+    ]
+    fillings = [
+        Line2D([], [], color=GREY, marker="o", mfc=fill, ls="", label=f"{attention} attention")
+        for attention, fill in (("fused", GREY), ("unfused", "none"))
+    ]
+    return [*colours, *shapes, *fillings]
+
+
+def coloured(lines: Sequence[Line]) -> dict[str, str]:
+    """The colour of every system that drops or merges tokens."""
+    reducing = [
+        name for line in lines for name, found in line["systems"].items() if found["times_as_fast"]["macs"] != 1
+    ]
+    return dict(zip(dict.fromkeys(reducing), COLOURS, strict=False))
+
+
+def batches(lines: Sequence[Line]) -> list[int]:
+    """The batch sizes that were measured."""
+    return sorted({line["batch"] for line in lines})
 
 
 def panel(lines: Sequence[Line], axis: Axes, kind: str) -> Axes:
     """Measured over one prediction; on the diagonal the prediction was right, below the line at 1 nothing was won."""
-    batches = sorted({line["batch"] for line in lines})
     ends: list[float] = [1.0]
     for line in lines:
-        reducing = [system for system, found in line["systems"].items() if found["times_as_fast"]["macs"] != 1]
-        for colour, system in zip(COLOURS, reducing, strict=False):
+        for system, colour in coloured(lines).items():
             ratios = line["systems"][system]["times_as_fast"]
             axis.plot(
                 ratios[kind],
                 ratios["measured"],
-                MARKERS[batches.index(line["batch"])],
+                MARKERS[batches(lines).index(line["batch"])],
                 color=colour,
                 mfc="none" if line["attention"] == "unfused" else colour,
                 ms=6,
-                label=f"{system}, batch {line['batch']}",
             )
             ends += [ratios[kind], ratios["measured"]]
     axis.axline((1, 1), slope=1, color=GREY, lw=0.8, ls="--")

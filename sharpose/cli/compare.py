@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,12 +39,15 @@ def compare(
         raise InputError(f"--format {format!r} does not work: it must be one of {', '.join(STYLES)}")
     done = compare_files(results, annotations_of(data), margin=margin / 100, evaluator=evaluator)  # type: ignore[arg-type]
     facts = done.facts
+    names = short_names([one["name"] for one in facts["files"]])
+    files = [{**one, "name": names[one["name"]]} for one in facts["files"]]
     if figure is not None:
-        draw_errors(facts["files"], figure)
+        draw_errors(files, figure)
     style = STYLES[format]
-    parts = [style(*figures(facts["files"])), style(*errors(facts["files"])), style(*keypoints(facts["files"]))]
+    parts = [style(*figures(files)), style(*errors(files)), style(*keypoints(files))]
     if facts["comparisons"]:
-        parts.insert(1, style(*differences(facts["comparisons"])))
+        pairs = [{**one, "first": names[one["first"]], "second": names[one["second"]]} for one in facts["comparisons"]]
+        parts.insert(1, style(*differences(pairs)))
     show(facts, as_json, "\n\n".join(parts))
 
 
@@ -73,6 +77,12 @@ def protocol(
     show({name: metrics.values() for name, metrics in effects.items()}, as_json, as_text(header, rows))
 
 
+def short_names(paths: Sequence[str]) -> dict[str, str]:
+    """What files are called in tables: their names, with the folder before it where several have the same one."""
+    shared = Counter(Path(path).name for path in paths)
+    return {path: "/".join(Path(path).parts[-2 if shared[Path(path).name] > 1 else -1 :]) for path in paths}
+
+
 def percent(value: float | None) -> str:
     """Return a fraction in percent with one digit; a dash for None."""
     return "–" if value is None else f"{100 * value:.1f}"
@@ -83,7 +93,7 @@ def figures(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]
     names = ("ap50", "ap75", "ap_m", "ap_l", "ar")
     rows = [
         [
-            Path(one["name"]).name,
+            one["name"],
             f"{percent(one['ap'])} [{percent(one['ap_low'])}, {percent(one['ap_high'])}]",
             *(percent(one[name]) for name in names),
             f"{one['results']:,}",
@@ -97,7 +107,7 @@ def differences(comparisons: Sequence[dict[str, Any]]) -> tuple[list[str], list[
     """Each later file against the first, in points of AP."""
     rows = [
         [
-            f"{Path(one['second']).name} − {Path(one['first']).name}",
+            f"{one['second']} − {one['first']}",
             f"{100 * one['value']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
             f"{one['p']:.3f}",
             one["verdict"],
@@ -116,13 +126,13 @@ def errors(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]
     for one in files:
         total = sum(one["errors"].values())
         shares = [f"{100 * count / total:.1f}" if total else "–" for count in one["errors"].values()]
-        rows.append([Path(one["name"]).name, *shares, f"{total:,}"])
+        rows.append([one["name"], *shares, f"{total:,}"])
     return ["keypoints, %", *kinds, "judged"], rows
 
 
 def keypoints(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """AP of each keypoint alone."""
-    header = ["AP of one keypoint", *(Path(one["name"]).name for one in files)]
+    header = ["AP of one keypoint", *(one["name"] for one in files)]
     names = files[0]["keypoint_ap"]
     return header, [[name, *(percent(one["keypoint_ap"][name]) for one in files)] for name in names]
 
@@ -161,6 +171,10 @@ STYLES: dict[str, Callable[[list[str], list[list[str]]], str]] = {
 }
 
 
+FILLINGS = (("#0072B2", ""), ("#D55E00", "//"), ("#009E73", ""), ("#CC79A7", "xx"), ("#56B4E9", ""))
+"""Of kinds of errors: colours that colour-blind readers tell apart (Okabe and Ito), and what print leaves of them."""
+
+
 def draw_errors(files: Sequence[dict[str, Any]], path: Path) -> None:
     """One bar per file, the shares of the kinds of errors in it. Raises InputError without matplotlib."""
     try:
@@ -174,11 +188,12 @@ def draw_errors(files: Sequence[dict[str, Any]], path: Path) -> None:
     shares = [[float(cell) if cell != "–" else 0.0 for cell in row[1:-1]] for row in rows]
     plot, axes = pyplot.subplots(figsize=(7, 0.9 + 0.45 * len(rows)), layout="constrained")
     left = [0.0] * len(rows)
-    for place, kind in enumerate(header[1:-1]):
-        widths = [row[place] for row in shares]
-        axes.barh([row[0] for row in rows], widths, left=left, label=kind, color=f"C{place}", edgecolor="white")
+    for kind, widths, (colour, hatch) in zip(header[1:-1], zip(*shares, strict=True), FILLINGS, strict=True):
+        how: dict[str, Any] = {"left": left, "label": kind, "color": colour, "hatch": hatch, "edgecolor": "white"}
+        axes.barh([row[0] for row in rows], widths, **how)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.invert_yaxis()
+    axes.set_xlim(0, 100)
     axes.set_xlabel("labelled keypoints of matched people, %")
     axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     plot.savefig(path, dpi=150)

@@ -78,17 +78,26 @@ def export_tables(name: str, format: str, out: Path | None, tier: str, device: s
 
 
 def export_graphs(name: str, folder: Path, weights: str | None, settings: list[str] | None, as_json: bool) -> None:
-    """Write a model's graphs and manifest into `folder`; print each graph's file, tensors and error against torch."""
+    """Write a model's graphs and manifest into `folder`; print each graph's file, tensors and error against torch.
+
+    The weights are those that `Pose` takes.
+    """
     options = parse_settings(settings)
     from sharpose.backends.onnx_export import check_folder, export_model
-    from sharpose.evaluation.evaluate import load_chosen
-    from sharpose.models import create_model
+    from sharpose.inference.pose import loaded
     from sharpose.models.registry import describe
+    from sharpose.runtime.files import sha256_of
+    from sharpose.runtime.progress import say
 
     check_folder(folder)
-    model = create_model(name, **options)
-    digest = load_chosen(model, name, weights)
+    model, found = loaded(name, weights, options)
+    digest = None if found is None else sha256_of(found.path)
+    if found is not None and weights is None:
+        name = found.model
+    if found is not None and found.warning:
+        say(f"warning: {found.warning}")
     facts = {"model": name, "options": options, "config": describe(model.config), "weights_sha256": digest}
+    facts["weights"] = found.name if found else "random"
     manifest = export_model(model, folder, facts)
     lines = []
     for graph in manifest["graphs"].values():

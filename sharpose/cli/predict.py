@@ -148,7 +148,10 @@ def result_lines(summaries: list[Summary], style: Style, drawn: bool) -> Iterato
     for one in summaries:
         yield f"{one.path}: {len(one.rows)} people, {len(one.drawings)} drawn"
         yield from one.notes
-        yield from (person_line(row) for row in one.rows[:MANY] if "frame" not in row)
+        of_pictures = [row for row in one.rows if "frame" not in row]
+        yield from map(person_line, of_pictures[:MANY])
+        if len(of_pictures) > MANY:
+            yield f"  and {len(of_pictures) - MANY} more people, in the file"
         if one.empty:
             named = ", ".join(one.empty[:MANY]) + (" …" if len(one.empty) > MANY else "")
             yield f"nobody found in {len(one.empty)} of {one.pictures}: {named}"

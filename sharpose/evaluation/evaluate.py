@@ -35,7 +35,7 @@ from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import check_writable, sha256_of, write_json
 from sharpose.runtime.progress import Reporter, is_main_process, note
 from sharpose.weights.files import load_weights
-from sharpose.weights.pretrained import CHECKOUT, find_weights
+from sharpose.weights.pretrained import CHECKOUT, WHEEL, find_weights
 
 Progress = Callable[[int, int], None]
 Scored = Evaluation | PckhEvaluation
@@ -194,9 +194,10 @@ def chosen_weights(model_name: str, config: Any, weights: str | None) -> Path | 
         return None
     # a gate by gain has a predictor that other weights lack
     gate = "-gain" if getattr(config, "gate", None) == "gain" else ""
-    shipped = CHECKOUT / f"{model_name}{gate}.safetensors"
-    if weights is None and not shipped.exists():
-        shared = CHECKOUT / "shared" / shipped.name
+    file = f"{model_name}{gate}.safetensors"
+    shipped = next((path for folder in (WHEEL, CHECKOUT) if (path := folder / file).exists()), None)
+    if weights is None and shipped is None:
+        shared = CHECKOUT / "shared" / file
         there = f" ({shared} has those of the budget that all systems share)" if shared.exists() else ""
         raise InputError(
             f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors{there}, "

@@ -66,6 +66,12 @@ class Canvas:
         cv2.circle(self.pixels, at, radius + 1, EDGE, -1, cv2.LINE_AA)
         cv2.circle(self.pixels, at, radius, colour, -1, cv2.LINE_AA)
 
+    def outline(self, corners: Sequence[np.ndarray], colour: tuple[int, int, int]) -> None:
+        """Draw closed lines with a dark edge, which is seen on white too; corners (n, 2) are (x, y) in pixels."""
+        lines = [np.round(each).astype(np.int32) for each in corners]
+        cv2.polylines(self.pixels, lines, True, EDGE, self.unit + 2)
+        cv2.polylines(self.pixels, lines, True, colour, self.unit)
+
     def label(self, text: str, box: Sequence[float]) -> None:
         """Text above the box, or at the nearest place inside the picture that no other label has."""
         size, (height, width) = 0.4 * self.unit, self.pixels.shape[:2]
@@ -103,10 +109,10 @@ def draw_person(canvas: Canvas, person: Person, skeleton: Skeleton | None, style
     """Draw patches, box, limbs and keypoints, as thick as the person is large."""
     width = int(np.clip(max(person.box[2:]) / 120, 1, 8))
     if "patches" in style.show:
-        cv2.polylines(canvas.pixels, list(np.round(person.patches).astype(np.int32)), True, PATCH, canvas.unit)
+        canvas.outline(list(person.patches), PATCH)
     if "boxes" in style.show:
-        x, y, w, h = (round(value) for value in person.box)
-        cv2.rectangle(canvas.pixels, (x, y), (x + w, y + h), MIDDLE, canvas.unit)
+        x, y, w, h = person.box
+        canvas.outline([np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)])], MIDDLE)
     # far outside of the picture OpenCV's own integers would overflow
     points = [(int(x), int(y)) for x, y in np.clip(person.points, -20_000, 20_000).round()]
     seen, colours = style.seen(person), side_colours(len(points), skeleton)

@@ -150,9 +150,15 @@ class Camera:
 
     def __init__(self, number: int) -> None:
         self.name = f"camera-{number}"
-        self.capture = cv2.VideoCapture(number)
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            self.capture = cv2.VideoCapture(number)
+        finally:
+            cv2.utils.logging.setLogLevel(level)
         if not self.capture.isOpened():
-            raise InputError(f"{number}: there is no such camera here")
+            raise InputError(
+                f"camera {number}: there is none, or another program uses it; try another number, or give a file"
+            )
 
     def frames(self) -> Iterator[Frame]:
         """Frames as they come, with the seconds since the first."""
@@ -163,7 +169,7 @@ class Camera:
                 if not there:
                     return
                 now = time.monotonic()
-                began = began or now
+                began = now if began is None else began
                 yield Frame(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), now - began)
         finally:
             self.capture.release()

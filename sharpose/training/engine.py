@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from sharpose.training.optim import make_optimizer
 from sharpose.training.order import ByEpoch, TrainingOrder
 from sharpose.training.recipe import Recipe
 from sharpose.training.request import How
-from sharpose.training.tracking import tracked, tracking
+from sharpose.training.tracking import follow, tracked, tracking
 from sharpose.weights.starting import read_start, start_from
 
 
@@ -134,7 +135,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
             deadline=run.deadline,
             validation=run.validation,
             validate_at=frozenset(math.ceil(total / 2**halved) for halved in range(run.points)),
-            track=accelerator.log,
+            track=functools.partial(follow, accelerator),
         ).run(loader)
     return model, state
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import LoggerType, ProjectConfiguration
 
 from sharpose.runtime.errors import InputError, first_line
+from sharpose.runtime.progress import say
 
 PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """By a tracker's name, the package that it needs; `pip install 'sharpose[NAME]'` brings it."""
@@ -59,7 +60,24 @@ def tracked(accelerator: Accelerator, folder: Path, facts: Mapping[str, Any]) ->
         yield
     finally:
         for tracker in accelerator.trackers:
-            tracker.finish()
+            told(tracker.name, tracker.finish)
+
+
+def follow(accelerator: Accelerator, values: Mapping[str, float], step: int) -> None:
+    """Send numbers of a step to every tracker; one that fails hears no more, and the training goes on."""
+    hear = [each for each in accelerator.trackers if told(each.name, each.log, dict(values), step=step)]
+    accelerator.trackers = hear
+
+
+def told(name: str, message: Callable[..., Any], *values: Any, **named: Any) -> bool:
+    """Call a tracker; where it fails, say so in one line and return False."""
+    try:
+        message(*values, **named)
+    # each has errors of its own, as of a server that is gone
+    except Exception as error:
+        say(f"warning: --log-with {name} failed ({first_line(error)}); nothing more is sent there")
+        return False
+    return True
 
 
 def plain(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def test_keypoints_without_the_package(tmp_path: Path) -> None:
     # a process of its own: a tracer cannot look into the shape checks of these tests
     subprocess.run(export, cwd=ROOT, check=True, capture_output=True)
     manifest = json.loads((graphs / "manifest.json").read_text())
+    assert (manifest["model"], manifest["weights"]) == ("sharpose-nano-128x96", "photos/sharpose-nano-128x96")
     for threshold, refined in ((None, True), (-9.0, False)):
         (graphs / "manifest.json").write_text(json.dumps({**manifest, "quality_threshold": threshold}))
         example = [sys.executable, str(ROOT / "docs" / "examples" / "onnx_numpy.py"), str(graphs), str(picture)]
@@ -37,7 +38,7 @@ def test_keypoints_without_the_package(tmp_path: Path) -> None:
             [*example, *map(str, BOX)], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
         ).stdout
         rows = [line.split() for line in said.splitlines()]
-        pose = Pose("best/sharpose-nano-128x96", device="cpu", backend="eager", quality_threshold=threshold)
+        pose = Pose("sharpose-nano-128x96", device="cpu", backend="eager", quality_threshold=threshold)
         (person,) = pose(picture, boxes=[BOX])
         assert person.refined is refined and tuple(row[0] for row in rows) == pose.names
         np.testing.assert_allclose(np.array([row[1:] for row in rows], dtype=float), person.keypoints, atol=2e-2)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sharpose.cli.compare import short_names
 from sharpose.data.annotations import load_pose_file
 from sharpose.evaluation.compare import compare, protocol_effects
 from sharpose.evaluation.error_kinds import count_errors
@@ -109,6 +110,11 @@ def test_the_commands_print_tables_and_json(truth: Path, tmp_path: Path, capsys:
     assert "OKS-NMS above 0.9" in text and "moved" in text
     code, _, wrong = call(capsys, "compare", str(truth), *on)
     assert code == 2 and "must be a list of results" in wrong
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
+    names = short_names(["runs/a/keypoints.json", "runs/b/keypoints.json", "other/mine.json"])
+    assert list(names.values()) == ["a/keypoints.json", "b/keypoints.json", "mine.json"]
 
 
 def test_results_of_other_images_are_refused_by_name(truth: Path, tmp_path: Path) -> None:

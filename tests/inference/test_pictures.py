@@ -15,8 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
+from sharpose.cli.predict import result_lines
 from sharpose.inference import pictures as predicting
-from sharpose.inference.drawing import Style
+from sharpose.inference.drawing import PLAIN, Style
 from sharpose.inference.pictures import Summary, find_inputs, load_boxes, predict_pictures
 from sharpose.inference.pose import Pose, predict_people
 from sharpose.models import create_model
@@ -283,6 +284,13 @@ def test_the_command_says_what_it_did(capsys: pytest.CaptureFixture[str], tmp_pa
     assert code == 0 and f"{tmp_path / 'out' / 'keypoints.json'}: 1 people, 1 drawn" in out and "warning" not in err
     assert "not drawn: 17 keypoints scored 1 or less; of 1 people nothing at all" in out
     assert "ms per picture (finding people 0)" in out and "ms per person" in out and "weights: random, cpu" in out
+
+
+def test_people_who_are_not_listed_are_counted() -> None:
+    row = {"file_name": "a.jpg", "bbox": [0, 0, 10, 20], "score": 0.5, "quality": None, "refined": None}
+    lines = list(result_lines([Summary(Path("keypoints.json"), rows=[row] * 12, pictures=1)], PLAIN, drawn=True))
+    assert lines[0] == "keypoints.json: 12 people, 0 drawn" and len(lines) == 1 + 10 + 1
+    assert lines[-1] == "  and 2 more people, in the file"
 
 
 @pytest.mark.parametrize("score", [0.9, 0.4])

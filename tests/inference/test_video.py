@@ -19,7 +19,7 @@ import torch
 from sharpose.inference import video as videos
 from sharpose.inference.pictures import Summary, find_inputs
 from sharpose.inference.pose import Pose, predict_people, whole
-from sharpose.inference.video import Video, predict_video
+from sharpose.inference.video import Camera, Video, predict_video
 from sharpose.models import create_model
 from sharpose.runtime.errors import InputError
 from tests.command_line import call
@@ -225,8 +225,35 @@ def test_a_camera_ends_well_with_ctrl_c(model: Pose, tmp_path: Path, monkeypatch
     summary = predict_video(model, 3, tmp_path / "out")
     assert [row["frame"] for row in summary.rows] == [1, 2] and summary.rows[0]["time"] == 0
     assert len(times(tmp_path / "out" / "camera-3.pose.mp4")) == 2
-    with pytest.raises(InputError, match="0: there is no such camera"):
+    with pytest.raises(InputError, match="camera 0: there is none, or another program uses it"):
         predict_video(model, 0, tmp_path / "out")
+
+
+def test_a_camera_by_its_number(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV reads a clip in place of a device."""
+    real, clip = cv2.VideoCapture, tmp_path / "clip.mp4"
+    record(clip, EVEN[:3])
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: real(str(clip) if number == 7 else str(tmp_path / "none")))
+    out = tmp_path / "out"
+    command = ["predict", "7", "--out", str(out), "--whole-picture", "--weights", "random", "--set", "depth=1"]
+    code, said, err = call(capsys, *command, "--device", "cpu", "--track")
+    assert code == 0, err
+    rows = json.loads((out / "camera-7.keypoints.json").read_text())
+    found = [(row["frame"], row["file_name"], row["track_id"]) for row in rows]
+    assert found == [(1, "camera-7", 1), (2, "camera-7", 1), (3, "camera-7", 1)]
+    assert rows[0]["time"] == 0 < rows[1]["time"] < rows[2]["time"]
+    assert len(times(out / "camera-7.pose.mp4")) == 3 and "camera-7.keypoints.json: 3 people, 1 drawn" in said
+    seen = next(Camera(7).frames()).pixels
+    assert np.abs(seen.astype(int) - next(Video(clip).frames()).pixels).mean() < 3
+
+
+def test_a_camera_that_is_not_there_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match=r"^camera 99: "):
+        Camera(99)
+    # OpenCV's own complaints are kept off the terminal
+    assert capfd.readouterr().err == ""
 
 
 def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +91,20 @@ def test_it_is_closed_when_the_run_fails(recorder: type[Recorder], run: Run) -> 
     assert recorder.made[0].closed
 
 
+def test_one_that_fails_later_is_one_line_and_training_goes_on(
+    recorder: type[Recorder], run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(self: Recorder, values: dict[str, Any], step: int | None = None) -> None:
+        self.rows.append((values, step))
+        raise ConnectionError("the server is gone\nfor good")
+
+    monkeypatch.setattr(Recorder, "log", refuse)
+    _, state = train(run)
+    assert len(recorder.made[0].rows) == 2 and len(state.curve) == 4  # a start and one point; every validation
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert said == ["warning: --log-with mlflow failed (the server is gone); nothing more is sent there"]
+
+
 def test_one_that_does_not_start_is_one_line(
     recorder: type[Recorder], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +124,11 @@ def test_what_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         check_trackers(["wandb"])
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="no tensorboard here")
+def needs(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"no {name} here")
+
+
+@needs("tensorboard")
 def test_tensorboard_reads_it(run: Run) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -116,6 +137,49 @@ def test_tensorboard_reads_it(run: Run) -> None:
     read.Reload()
     assert [point.value for point in read.Scalars("mine_ap")] == [0.25] * 4
     assert {"lr", "mine_ap"} < set(read.Tags()["scalars"])
+
+
+@needs("mlflow")
+def test_mlflow_reads_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    _, state = train(replace(run, log_with=["mlflow"]))
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("sharpose")
+    (one,) = client.search_runs([experiment.experiment_id])
+    assert one.info.run_name == "first" and one.info.status == "FINISHED"
+    assert one.data.params["model"] == "sharpose-nano-128x96" and one.data.params["epochs"] == "2.0"
+    points = {point.step: point.value for point in client.get_metric_history(one.info.run_id, "mine_ap")}
+    assert points == {row["step"]: 0.25 for row in state.curve}
+    assert client.get_metric_history(one.info.run_id, "lr")[0].value == state.log[0]["lr"]
+
+
+@needs("trackio")
+def test_trackio_reads_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # read once, when trackio is imported
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    _, state = train(replace(run, log_with=["trackio"]))
+    with contextlib.closing(sqlite3.connect(tmp_path / "trackio" / "sharpose.db")) as kept:
+        rows = [(step, json.loads(values)) for step, values in kept.execute("SELECT step, metrics FROM metrics")]
+    assert [(step, values) for step, values in rows if "mine_ap" in values] == [
+        (row["step"], {"mine_ap": 0.25}) for row in state.curve
+    ]
+    assert rows[0][0] == 0 and rows[0][1]["lr"] == state.log[0]["lr"]
+
+
+@needs("wandb")
+def test_wandb_keeps_it_without_a_network(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    train(replace(run, log_with=["wandb"]))
+    # the file is complete when its service has ended
+    wandb.teardown()
+    (kept,) = run.folder.glob("wandb/offline-run-*/run-*.wandb")
+    content = kept.read_bytes()
+    # its own format; names and values are readable in it
+    assert all(name in content for name in (b"sharpose-nano-128x96", b"mine_ap", b"0.25", b"lr"))
 
 
 def test_figures_in_words() -> None:
