@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from sharpose.runtime.errors import nearest
 CLAIMS = Path(__file__).with_name("claims.yaml")
 FINDINGS = ROOT.parent / "docs" / "findings.md"
 TIERS = ("nano", "photos", "small")
+NOWHERE = "at no tier"
 DASH = "–"
 CLOSE = 0.10
 """Share by which a ratio of speeds may differ from the paper's and still hold."""
@@ -135,15 +136,29 @@ def findings(store: Store | None = None) -> str:
         " (the tiers are not set up yet)" if missing else ""
     )
     head = HEAD.format(device=reader.device_name, close=100 * CLOSE, exact=EXACT, pending=pending)
-    counted = Counter(row.verdict for row in rows)
-    total = ", ".join(f"{count} {verdict}" for verdict, count in counted.most_common())
     body = ["| where | what is said | paper | " + " | ".join(TIERS) + " | verdict | records |"]
     body.append("|" + " --- |" * (len(TIERS) + 5))
     for row in rows:
         ours = " | ".join(row.ours.get(tier, DASH) for tier in TIERS)
         links = " ".join(dict.fromkeys(map(link, row.runs))) or DASH
         body.append(f"| {row.where} | {row.claim} | {row.paper} | {ours} | {row.verdict} | {links} |")
-    return "\n".join([head, f"{len(rows)} lines: {total}.", "", *body]) + "\n"
+    return "\n".join([head, f"{len(rows)} lines. {tally(rows)}", "", *body]) + "\n"
+
+
+def tally(rows: Sequence[Finding]) -> str:
+    """How often each verdict was reached, a sentence for each tier; what is true of the paper's models is nano's."""
+    counts: dict[str, Counter[str]] = {tier: Counter() for tier in (*TIERS, NOWHERE)}
+    for row in rows:
+        for part in row.verdict.split("; "):
+            tier, named, word = part.partition(": ")
+            if not named:
+                tier, word = next(iter(row.ours), NOWHERE), part
+            counts[tier][word.partition(" up to")[0]] += 1
+    return " ".join(
+        f"{tier.capitalize()}: {', '.join(f'{count} {word}' for word, count in words.most_common())}."
+        for tier, words in counts.items()
+        if words
+    )
 
 
 def link(record: Record) -> str:

@@ -8,7 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.tables.findings import CLAIMS, FINDINGS, AllClaims, Reader, cost_ratio, findings, judged, started_alike
+from analysis.tables.findings import (
+    CLAIMS,
+    FINDINGS,
+    AllClaims,
+    Finding,
+    Reader,
+    cost_ratio,
+    findings,
+    judged,
+    started_alike,
+    tally,
+)
 from analysis.tables.statistics import MARGIN
 from experiments.spec.spec import load_specs
 from experiments.spec.yamlfile import SpecError, YamlFile
@@ -81,3 +92,12 @@ def test_speeds_that_do_not_hold_are_said_too():
     lines = [line for line in Path(FINDINGS).read_text().splitlines() if line.startswith("|")]
     (said,) = [line for line in lines if "speed, SHaRPose-B 256x192 ÷ HRNet-W48 256x192" in line]
     assert "| 2.03 × | 0.84 × |" in said and "does not hold" in said
+
+
+def test_verdicts_are_counted_tier_by_tier():
+    rows = [
+        Finding("", "", "", {"nano": "", "photos": ""}, "nano: holds; photos: does not hold"),
+        Finding("", "", "", {"nano": ""}, "holds up to 25 % leaving"),
+        Finding("", "", "", {}, "not measured"),
+    ]
+    assert tally(rows) == "Nano: 2 holds. Photos: 1 does not hold. At no tier: 1 not measured."
