@@ -16,6 +16,9 @@ from typing import Any
 
 from sharpose.runtime.errors import InputError
 
+MAX_MANIFEST_BYTES = 2**28
+"""What the JSON beside weights has at most."""
+
 
 def check_regular(path: Path, what: str = "file") -> int:
     """Return the size in bytes. Raises InputError for what is missing, a folder, a pipe or a device.
@@ -112,7 +115,9 @@ def is_full(error: OSError) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Hex digest of a file's bytes. Raises InputError for a folder, a pipe or a device."""
+    if path.exists():
+        check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -17,9 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sharpose.runtime.errors import InputError, RunFailed, first_line
-from sharpose.runtime.files import check_regular, read_text, sha256_of, why_not_written, write_atomically, write_json
-
-MAX_MANIFEST_BYTES = 2**28
+from sharpose.runtime.files import (
+    MAX_MANIFEST_BYTES,
+    check_regular,
+    read_text,
+    sha256_of,
+    why_not_written,
+    write_atomically,
+    write_json,
+)
 
 Bits = Literal[8, 16]
 SCALE = ".int8_scale"
