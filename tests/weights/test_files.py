@@ -144,10 +144,10 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     os.mkfifo(tmp_path / "whole.json")
     torch.save({}, tmp_path / "whole.safetensors")
-    with pytest.raises(InputError, match="pipe.safetensors: a pipe or a device, not a file"):
+    with pytest.raises(InputError, match=r"pipe.safetensors: a pipe or a device, not a file"):
         sha256_of(tmp_path / "pipe.safetensors")
     # in a manifest's place it says nothing
     assert find_weights(tmp_path / "whole.safetensors").manifest == {}
     assert manifest_of(tmp_path / "whole.safetensors") is None
-    with pytest.raises(InputError, match="whole.json: a pipe or a device"):
+    with pytest.raises(InputError, match=r"whole.json: a pipe or a device"):
         read_result(tmp_path / "whole.json")
