@@ -105,6 +105,8 @@ def test_cells_run_as_an_array_with_a_limit(cluster: None, tmp_path: Path, store
         print(f"{note.line}\n{Path(note.log).read_text()}")
 
 
+TIME = "--time=4"
+"""Minutes. A signal a minute before may come a minute early, and a busy machine needs its time up to the first step."""
 EXEC = "exec {words}"
 """In the shell's place, so that a signal to the batch step reaches the training."""
 AGAIN = "srun {words}\n[ $? -ne 75 ] || scontrol requeue $SLURM_JOB_ID"
@@ -139,13 +141,13 @@ def check_stopped(folder: Path, number: str) -> None:
 
 
 def test_a_training_whose_time_ends_leaves_a_checkpoint(cluster: None, tmp_path: Path) -> None:
-    options = ["--no-requeue", "--time=2", "--signal=B:TERM@60"]
+    options = ["--no-requeue", TIME, "--signal=B:TERM@60"]
     check_stopped(tmp_path / "job", train_in_a_job(tmp_path / "job", *options))
 
 
 def test_a_training_whose_time_ends_is_queued_again_and_goes_on(cluster: None, tmp_path: Path) -> None:
     folder = tmp_path / "job"
-    number = train_in_a_job(folder, "--requeue", "--time=2", "--signal=TERM@60", body=AGAIN)
+    number = train_in_a_job(folder, "--requeue", TIME, "--signal=TERM@60", body=AGAIN)
     queue = ("squeue", f"--jobs={number}", "--noheader", "--format=%i %T %r")
     wait_for("place in the queue", lambda: "PENDING" in ask(*queue), 400)
     newest = latest_checkpoint(folder / "run", pytest.fail)

@@ -48,7 +48,7 @@ from sharpose.inference.video import Video, predict_video, writer
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
 from sharpose.runtime.errors import InputError, Interrupted, RunFailed
-from sharpose.runtime.signals import STOP, StopOnSignal
+from sharpose.runtime.signals import STOP, StopOnSignal, ignore_stop_signals
 from sharpose.training import checkpoints
 from sharpose.training.engine import Run, train
 from sharpose.weights.files import read_weights
@@ -56,8 +56,8 @@ from sharpose.weights.files import read_weights
 STEPS = 20
 KILLS_PER_ROUND = 3
 FRAMES = 12
-# what `sharpose` ends with: done, failed, refused, stopped in a way that can go on
-DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, Interrupted.exit_code
+# what `sharpose` ends with: done, failed, refused, stopped in a way that can go on, an error that nobody caught
+DONE, FAILED, REFUSED, STOPPED, FAULT = 0, 1, 2, Interrupted.exit_code, 99
 
 
 class Soak:
@@ -179,18 +179,20 @@ class Soak:
             os.setsid()
             os.dup2(os.open(self.folder / "attempts.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
             sys.argv = ["sharpose", "train"]
-            stop, code = StopOnSignal(at_once=True), DONE
+            stop, code = StopOnSignal(at_once=True), FAULT
+            # whatever comes, this copy of the soak ends here, and does not clear the folder that the other one uses
             try:
                 with stop:
                     os.write(began, b"!")
                     body()
+                    code = DONE
             except BaseException as error:
-                try:
+                ignore_stop_signals()
+                if code != DONE:
                     message, code = cli.verdict(error, stop)
-                except BaseException as fault:
-                    message, code = repr(fault), 99
-                print(message, file=sys.stderr, flush=True)
-            os._exit(code)
+                    print(message, file=sys.stderr, flush=True)
+            finally:
+                os._exit(code)
         os.read(hears, 1)
         os.close(hears)
         os.close(began)
