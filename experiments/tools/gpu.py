@@ -160,7 +160,7 @@ class Work:
         """Add a line to the log, and say it."""
         line = f"{datetime.now(UTC):%H:%M:%S} [{self.end - self.clock():4.0f} s left] {text}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "gpu.log").open("a") as file:
+        with (self.folder / "gpu.log").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         print(line, file=sys.stderr, flush=True)
 
@@ -199,7 +199,7 @@ def run(work: Work) -> dict[str, dict[str, Any]]:
     Raises Interrupted after SIGTERM, with what is there kept.
     """
     path = work.folder / PROGRESS
-    stands: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    stands: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     todo = [step for step in steps(work.scale) if not stands.get(step.name, {}).get("done")]
     work.log(f"on {work.device}: {', '.join(step.name for step in todo) or 'nothing left to do'}")
     for number, step in enumerate(todo):

@@ -121,14 +121,8 @@ def train_in_a_job(folder: Path, *options: str, body: str = EXEC) -> str:
     words += ["--data", str(annotations_path(people, "train")), "--images", str(images_path(people, "train"))]
     words += ["--set", "model_options={embed_dim: 24, num_heads: 4, depth: 3}", "--set", "epochs=100000"]
     (folder / "job.sh").write_text(f"#!/bin/bash\nexport PYTHONPATH={ROOT}\n{body.format(words=shlex.join(words))}\n")
-    how = [
-        f"--chdir={ROOT}",
-        f"--output={folder / 'log'}",
-        "--open-mode=append",
-        "--cpus-per-task=1",
-        "--time=30",
-        "--parsable",
-    ]
+    where = [f"--chdir={ROOT}", f"--output={folder / 'log'}", "--open-mode=append"]
+    how = [*where, "--cpus-per-task=1", "--time=30"]
     number = ask("sbatch", "--parsable", *how, *options, str(folder / "job.sh")).strip()
     wait_for("first step", (folder / "0.steps").exists, 600)
     return number
