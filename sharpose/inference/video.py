@@ -74,7 +74,11 @@ class Video:
         if not self.container.streams.video:
             raise InputError(f"{source}: holds no pictures, only sound")
         self.stream = self.container.streams.video[0]
+        if self.stream.codec_context is None:
+            raise InputError(f"{source}: its pictures are coded in a way that is not known here; convert the video")
         self.stream.thread_type = "AUTO"
+        # also of frames that grow on the way
+        self.stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         if self.stream.width * self.stream.height > MAX_PIXELS:
             raise InputError(f"{source}: frames of {self.stream.width}x{self.stream.height} pixels; shrink the video")
         self.length = 0 if self.live else self.stream.frames
