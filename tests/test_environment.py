@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -32,6 +33,28 @@ def test_files_are_utf_8_whatever_the_locale(tmp_path: Path) -> None:
     done = sharpose("export", "--table", "6a", "--format", "markdown", "--out", str(tmp_path / "t.md"), env=ASCII)
     assert done.returncode == 0, done.stderr
     assert "| α |" in (tmp_path / "t.md").read_text(encoding="utf-8")
+
+
+def says_no_encoding(call: ast.Call) -> bool:
+    """Whether this reads or writes text in whatever encoding the locale has."""
+    of_path = isinstance(call.func, ast.Attribute)
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if "encoding" in {keyword.arg for keyword in call.keywords}:
+        return False
+    if name == "read_text" and of_path:
+        return not call.args
+    mode = call.args[0 if of_path else 1 :][:1]
+    return name == "open" and any(isinstance(one, ast.Constant) and one.value in ("r", "w", "a", "x") for one in mode)
+
+
+def test_no_text_is_read_in_the_encoding_of_the_locale() -> None:
+    found = []
+    for folder in ("sharpose", "experiments", "analysis", "results"):
+        for path in (ROOT / folder).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+            found += [f"{path.relative_to(ROOT)}:{call.lineno}" for call in calls if says_no_encoding(call)]
+    assert not found
 
 
 NOBODY = """

@@ -44,10 +44,9 @@ def latex(table: Table) -> str:
 
 def escape(text: str) -> str:
     """Text as LaTeX in ASCII; a minus before a number is one. An unknown character is named by its code point."""
-    signed = MINUS.sub("−", text)
+    escaped = "".join(map(symbol, MINUS.sub("−", text)))
     # a bracket or star that starts a line would be read as the option of the line break before it
-    guard = "{}" if signed.lstrip().startswith(("[", "*")) else ""
-    return guard + "".join(map(symbol, signed))
+    return f"{{}}{escaped}" if escaped.lstrip().startswith(("[", "*")) else escaped
 
 
 def symbol(character: str) -> str:

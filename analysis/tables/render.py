@@ -31,8 +31,10 @@ GAP = 3
 BELOW = "not in the comparison"
 """What Markdown, whose tables know no line, says above rows that stand below one."""
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
-# a bracket alone is none of a link, an underscore inside a word no emphasis, a single tilde no line through
-MARKUP = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=[(\[])|~(?=~)|(?<=~)~|^(?=[#>]|[-+] )")
+# a bracket alone is none of a link, an underscore inside a word no emphasis, a tilde between spaces no line through
+MARKUP = re.compile(r"[\\`*|<$]|(?<!\w)_|_(?!\w)|\](?=[(\[])|~(?=\S)|(?<=\S)~|^(?=[#>]|[-+] )")
+# also as wide as a Chinese character, as some spreadsheets take them
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 LOCAL_CSV = ROOT / "local" / "csv"
 
 
@@ -64,11 +66,11 @@ def render(table: Table, form: Format = "text", width: int | None = None) -> str
 
 def no_formula(value: Any) -> Any:
     """A cell of a CSV; a text that a spreadsheet would compute is marked as text, by an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def markdown_text(text: str) -> str:
-    """Text that Markdown shows as it is: no emphasis, link, code, HTML or end of a cell begins in it."""
+    """Text that Markdown shows as it is: no emphasis, link, code, formula, HTML or end of a cell begins in it."""
     return MARKUP.sub(lambda found: "&lt;" if found[0] == "<" else f"\\{found[0]}", text.replace("&", "&amp;"))
 
 

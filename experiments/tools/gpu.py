@@ -120,7 +120,7 @@ def run(work: Work) -> dict[str, dict[str, Any]]:
     Raises Interrupted after SIGTERM, with what is there kept.
     """
     path = work.folder / PROGRESS
-    stands: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    stands: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     todo = [step for step in steps(work.scale) if not stands.get(step.name, {}).get("done")]
     work.log(f"on {work.device}: {', '.join(step.name for step in todo) or 'nothing left to do'}")
     for number, step in enumerate(todo):

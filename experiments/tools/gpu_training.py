@@ -23,7 +23,7 @@ def train_system(system: System, work: Work, deadline: float) -> tuple[bool, str
     chosen = folder / "length.json"
     if not chosen.is_file():
         write_json(chosen, choose_length(system, work, deadline, changes))
-    length = json.loads(chosen.read_text())
+    length = json.loads(chosen.read_text(encoding="utf-8"))
     epochs = length["epochs"]
     changes |= {"epochs": epochs, "linear_decay_epochs": epochs}
     try:

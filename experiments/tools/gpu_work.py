@@ -77,7 +77,7 @@ class Work:
         """Add a line to the log, and say it."""
         line = f"{datetime.now(UTC):%H:%M:%S} [{self.end - self.clock():4.0f} s left] {text}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "gpu.log").open("a") as file:
+        with (self.folder / "gpu.log").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         print(line, file=sys.stderr, flush=True)
 

@@ -314,7 +314,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print what was measured, and run nothing")
     chosen = parser.parse_args()
     if chosen.show or not chosen.data:
-        print(table([json.loads(line) for line in LOG.read_text().splitlines()]))
+        print(table([json.loads(line) for line in LOG.read_text(encoding="utf-8").splitlines()]))
         return
     weights = chosen.weights or CHECKOUT / f"{chosen.model}.safetensors"
     for data in chosen.data:

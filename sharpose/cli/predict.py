@@ -80,7 +80,7 @@ def predict(
     from sharpose.inference.pictures import Summary, find_inputs, predict_pictures
     from sharpose.inference.pose import Pose, chosen_device
     from sharpose.runtime.files import distinct_names, is_full
-    from sharpose.runtime.progress import Reporter, note
+    from sharpose.runtime.progress import Reporter
     from sharpose.weights.pretrained import DEFAULT
 
     device = chosen_device(device)
@@ -111,8 +111,6 @@ def predict(
             jobs.append((f"Predicting {name}", 1, Summary(out / f"{name}.keypoints.json"), job))
     done, unusable = list[Summary](), list[InputError]()
     for title, length, summary, job in jobs:
-        if summary.path.exists():
-            note(f"{summary.path}: there from an earlier run, and replaced; another --out keeps both")
         try:
             with Reporter(title, length) as report:
                 done.append(job(style=style, drawings=draw, summary=summary, progress=report.progress))

@@ -20,6 +20,7 @@ MAX_NAME, MAX_PATH = 255, 4000
 EXAMPLES = 3
 BEYOND = "boxes reach beyond their image; cut at its borders"
 APART = "people whose labelled keypoints all lie outside their box"
+NO_SHARE = "people whose area is none of their box's (above it, or below a thousandth), so that AP misleads"
 CORNERS = "boxes reach beyond their image, as if they were corners (x1 y1 x2 y2); cut at its borders"
 
 
@@ -205,6 +206,9 @@ class RowReader:
             if x < -1 or y < -1 or x + width > image.width + 1 or y + height > image.height + 1:
                 corners = x < width <= image.width + 1 and y < height <= image.height + 1
                 self.findings.remark(CORNERS if corners else BEYOND, place)
+        # polygons and boxes are rounded differently
+        if not width * height / 1000 <= row["area"] <= 1.1 * width * height + 1:
+            self.findings.remark(NO_SHARE, place)
         if not any(x - 1 <= a <= x + width + 1 and y - 1 <= b <= y + height + 1 for a, b in found):
             note(APART, place)
 

@@ -17,6 +17,7 @@ Where a rule was needed, `PoseFile.notes` says so, with how many rows; `CocoTopD
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,11 +68,22 @@ class PoseFile:
 def read_json(path: Path, change: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """Return parsed JSON, each object changed as soon as it is read.
 
-    Raises InputError for a file that is missing, not text or cut off.
+    Raises InputError for a file that is missing, not text or cut off, and where an object has a key twice.
     """
+
+    def read_object(pairs: list[tuple[str, Any]]) -> Any:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            # JSON's usual readers keep the last, and the other is lost in silence
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            raise InputError(f"{path}: an object has the key {twice!r} twice; keep one")
+        return row if change is None else change(row)
+
     text = read_text(path, MAX_JSON_BYTES, "the JSON file")
     try:
-        return json.loads(text, object_hook=change)
+        return json.loads(text, object_pairs_hook=read_object)
+    except InputError:
+        raise
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}: not valid JSON at line {error.lineno} ({error.msg}); broken or cut off, fetch it again"

@@ -36,15 +36,15 @@ def open_rapl(folder: Path = Path("/sys/class/powercap")) -> Callable[[], float]
     """Sum the counters of all packages, which begin again at their range's end; None where they cannot be read."""
     packages = [path for path in sorted(folder.glob("intel-rapl:*")) if path.name.count(":") == 1]
     try:
-        ranges = [int((path / "max_energy_range_uj").read_text()) for path in packages]
-        last = [int((path / "energy_uj").read_text()) for path in packages]
+        ranges = [int((path / "max_energy_range_uj").read_text(encoding="utf-8")) for path in packages]
+        last = [int((path / "energy_uj").read_text(encoding="utf-8")) for path in packages]
     except (OSError, ValueError):
         return None
     total = 0
 
     def joules() -> float:
         nonlocal total, last
-        now = [int((path / "energy_uj").read_text()) for path in packages]
+        now = [int((path / "energy_uj").read_text(encoding="utf-8")) for path in packages]
         total += sum((new - old) % most for new, old, most in zip(now, last, ranges, strict=True))
         last = now
         return total / 1e6

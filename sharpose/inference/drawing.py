@@ -147,8 +147,11 @@ def label(person: Person, style: Style = PLAIN) -> str:
 
 
 def write_drawing(path: Path, canvas: UInt8[np.ndarray, "H W 3"]) -> None:
-    """Write a picture as JPEG, atomically. Raises InputError for one that is too large for that."""
+    """Write a picture as JPEG, atomically; another one of that name is kept under a number.
+
+    Raises InputError for one that is too large for that.
+    """
     if max(canvas.shape[:2]) > MAX_SIDE:
         raise InputError(f"{path}: not drawn, as JPEG has at most {MAX_SIDE:,} pixels a side; shrink the picture")
     encoded = cv2.imencode(".jpg", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))[1].tobytes()
-    write_atomically(path, lambda temporary: temporary.write_bytes(encoded))
+    write_atomically(path, lambda temporary: temporary.write_bytes(encoded), keep_earlier=True)

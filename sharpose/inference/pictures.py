@@ -11,9 +11,10 @@ or outside its picture, is left out and listed; the rest is done. Grey, CMYK and
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from sharpose.data.annotation_rows import check_unit, is_whole
 from sharpose.data.annotations import read_json
 from sharpose.data.fetch import fetch_picture
 from sharpose.data.images import read_image
@@ -57,6 +59,17 @@ class Summary:
     undrawn_people: int = 0
     undrawn_keypoints: int = 0
     """What is in the rows but not in the drawings, as its score is too low."""
+
+    @contextlib.contextmanager
+    def results(self) -> Iterator[JsonList]:
+        """The file of rows; what an earlier run left there is kept under a number, unless it is the same."""
+        with JsonList(self.path) as results:
+            yield results
+        if results.earlier is not None:
+            others = (
+                f"{self.path}: other results were there; they are kept as {results.earlier.name}, drawings likewise"
+            )
+            self.notes.append(others)
 
     def count(self, people: Sequence[Person], style: Style) -> None:
         """Note what a drawing leaves out."""
@@ -112,7 +125,8 @@ def own_ids(pictures: Sequence[Path]) -> list[int]:
 def load_boxes(path: Path, pictures: Sequence[Path]) -> tuple[dict[Path, Boxes], str | None]:
     """Boxes and scores by picture, and what was left out.
 
-    Raises InputError for a row that is malformed, or that is not of exactly one given picture.
+    Raises InputError for a row that is malformed, or that is not of exactly one given picture, and for boxes in shares
+    of the picture.
     """
     content = read_json(path)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
@@ -127,8 +141,8 @@ def load_boxes(path: Path, pictures: Sequence[Path]) -> tuple[dict[Path, Boxes],
             picture = named_picture(where, str(row["file_name"]), pictures)
         elif not ids and "image_id" in row:
             raise InputError(f"{where}: the pictures' names are no numbers, so image_id says nothing; give file_name")
-        elif type(row.get("image_id")) is int and row["image_id"] in by_id:
-            picture = by_id[row["image_id"]]
+        elif is_whole(row.get("image_id")) and int(row["image_id"]) in by_id:
+            picture = by_id[int(row["image_id"])]
         else:
             raise InputError(f"{where} is of no given picture; its file_name or image_id must be one's")
         box, score, category = row.get("bbox"), row.get("score", 1.0), row.get("category_id", PERSON)
@@ -141,6 +155,7 @@ def load_boxes(path: Path, pictures: Sequence[Path]) -> tuple[dict[Path, Boxes],
             boxes.setdefault(picture, []).append(([float(value) for value in values[:4]], float(score)))
         else:
             others += 1
+    check_unit(path, [box for some in boxes.values() for box, _ in some if min(box[2:]) > 0], "people")
     left_out = f"{path}: {others} of {len(content)} boxes are of other categories than {PERSON}, the person"
     return boxes, left_out if others else None
 
@@ -179,7 +194,7 @@ def predict_pictures(
     summary.notes += [left_out] if left_out else []
     skeleton, names = known_skeleton(pose.model.config.num_keypoints), distinct_names(pictures)
     repeated = Counter(picture.name for picture in pictures)
-    with JsonList(summary.path) as results:
+    with summary.results() as results:
         for number, (picture, image_id) in enumerate(zip(pictures, image_ids(pictures), strict=True)):
             try:
                 pixels = read_image(picture, upright=boxes is None)

@@ -32,7 +32,7 @@ from sharpose.inference.pose import Pose
 from sharpose.inference.tracking import Tracker
 from sharpose.pose.skeleton import known_skeleton
 from sharpose.runtime.errors import InputError, RunFailed, first_line
-from sharpose.runtime.files import JsonList, write_atomically
+from sharpose.runtime.files import write_atomically
 
 TICKS = Fraction(1, 90_000)
 """What the times of drawn videos are whole numbers of: of every usual rate a whole number."""
@@ -74,7 +74,11 @@ class Video:
         if not self.container.streams.video:
             raise InputError(f"{source}: holds no pictures, only sound")
         self.stream = self.container.streams.video[0]
+        if self.stream.codec_context is None:
+            raise InputError(f"{source}: its pictures are coded in a way that is not known here; convert the video")
         self.stream.thread_type = "AUTO"
+        # also of frames that grow on the way
+        self.stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         if self.stream.width * self.stream.height > MAX_PIXELS:
             raise InputError(f"{source}: frames of {self.stream.width}x{self.stream.height} pixels; shrink the video")
         self.length = 0 if self.live else self.stream.frames
@@ -203,7 +207,7 @@ def predict_video(
     tracker = Tracker(skeleton.sigmas if skeleton else None, smooth=smooth) if track or smooth else None
 
     def work(show: Show | None) -> None:
-        with JsonList(summary.path) as results:
+        with summary.results() as results:
             for number, frame in enumerate(video.frames(), 1):
                 boxes = keep_usable(pose.boxes(frame.pixels), frame.pixels, video.name, summary.skipped)
                 (people,) = pose.people([(frame.pixels, boxes)])
@@ -239,7 +243,7 @@ def predict_video(
     if drawings:
         drawn = out / f"{name}.pose.mp4"
         try:
-            write_atomically(drawn, write)
+            write_atomically(drawn, write, keep_earlier=True)
         except av.FFmpegError as error:
             raise RunFailed(f"{drawn}: not written ({error.strerror}); {summary.path} holds what was done") from error
         summary.drawings.append(str(drawn))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import hashlib
 import json
 import os
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sharpose.runtime.errors import InputError
+
+MAX_MANIFEST_BYTES = 2**28
+"""What the JSON beside weights has at most."""
 
 
 def check_regular(path: Path, what: str = "file") -> int:
@@ -48,8 +52,11 @@ def read_text(path: Path, max_bytes: int, what: str = "the file") -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """`write` fills a temporary file beside `path`; it is synced and renamed only when that succeeded."""
+def write_atomically(path: Path, write: Callable[[Path], object], *, keep_earlier: bool = False) -> None:
+    """`write` fills a temporary file beside `path`; it is synced and renamed only when that succeeded.
+
+    keep_earlier: what was at `path` and is not the same gets another name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
@@ -59,9 +66,20 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.chmod(0o644)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        if keep_earlier and path.is_file() and not filecmp.cmp(path, temporary, shallow=False):
+            set_aside(path)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file the next free number before its endings (walk.1.pose.mp4); return its new path."""
+    endings = "".join(path.suffixes[-2:])
+    number = 1
+    while (aside := path.with_name(f"{path.name.removesuffix(endings)}.{number}{endings}")).exists():
+        number += 1
+    return path.rename(aside)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -97,7 +115,9 @@ def is_full(error: OSError) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Hex digest of a file's bytes. Raises InputError for a folder, a pipe or a device."""
+    if path.exists():
+        check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -115,7 +135,7 @@ class JsonList:
     """A JSON list in a file, a row a line, that is complete JSON after every `extend`.
 
     So a run that ends early, by a signal or on a full disk, keeps what it had. An earlier file stays until the first
-    `extend`.
+    `extend`; then it gets another name, `earlier`, unless all of it is in this list as well.
     """
 
     END = b"\n]\n"
@@ -123,15 +143,17 @@ class JsonList:
     def __init__(self, path: Path) -> None:
         self.path, self.count, self.end = path, 0, 0
         self.file: int | None = None
+        self.earlier: Path | None = None
 
     def extend(self, rows: Iterable[Any]) -> None:
         """Append rows. Raises OSError where they cannot be written; then the file is as it was before."""
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-        text = ((",\n" if self.count else "\n") + ",\n".join(lines)).encode() if lines else b""
+        text = (",\n" if self.count else "\n") + ",\n".join(lines) if lines else ""
         try:
             if self.file is None:
                 self.begin()
-            self.end = self.write(text, self.end)
+            # of a name that is not in UTF-8 the odd bytes become what JSON, too, escapes halves of characters by
+            self.end = self.write(text.encode(errors="backslashreplace"), self.end)
         except OSError as error:
             error.filename = error.filename or str(self.path)
             raise
@@ -145,6 +167,8 @@ class JsonList:
             os.fchmod(handle, 0o644)
             if os.write(handle, b"[" + self.END) < 1 + len(self.END):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self.path.is_file():
+                self.earlier = set_aside(self.path)
             os.replace(temporary, self.path)
         except OSError:
             os.close(handle)
@@ -178,6 +202,13 @@ class JsonList:
             os.fsync(self.file)
             os.close(self.file)
             self.file = None
+        if self.earlier is not None and self.path.is_file() and self.holds(self.earlier):
+            self.earlier.unlink()
+            self.earlier = None
+
+    def holds(self, other: Path) -> bool:
+        """Whether this list is another one, or goes on where that ended early."""
+        return self.path.read_bytes().startswith(other.read_bytes().removesuffix(self.END))
 
 
 def distinct_names(paths: Sequence[Path], longest: int = 120) -> list[str]:

@@ -11,7 +11,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from sharpose.runtime.plain_text import printable
+from sharpose.runtime.plain_text import one_line, printable
 
 
 def is_main_process() -> bool:
@@ -37,7 +37,7 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Say on standard error, once for all processes, what a user should know about the input."""
     if is_main_process():
-        say(f"note: {text}")
+        say(f"note: {one_line(text)}")
 
 
 class Reporter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -18,6 +18,9 @@ from sharpose.runtime.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 
 LENGTHS = ("epochs", "linear_decay_epochs", "coarse_only_epochs", "quality_start_epoch", "cross_entropy_epochs")
 """Fields of a recipe that are numbers of epochs."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Moment = Annotated[float, Field(ge=0)]
+"""Of a training, in epochs."""
 
 
 class Recipe(BaseModel):
@@ -30,7 +33,7 @@ class Recipe(BaseModel):
     batch_size: int = Field(256, ge=1, description="over all processes")
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="adam: without any weight decay")
     learning_rate: float = Field(5e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     weight_decay: float = Field(0.1, ge=0)
     layer_decay: float = Field(0.75, gt=0, le=1)
     decay_embeddings: bool = Field(
@@ -41,7 +44,7 @@ class Recipe(BaseModel):
     )
     warmup_iterations: int = Field(500, ge=0)
     warmup_ratio: float = Field(0.001, gt=0, le=1)
-    milestones: tuple[float, ...] = Field((170, 200), description="epochs at which the learning rate falls by gamma")
+    milestones: tuple[Moment, ...] = Field((170, 200), description="epochs at which the learning rate falls by gamma")
     gamma: float = Field(0.1, gt=0, le=1)
     linear_decay_epochs: float = Field(0, ge=0, description="last epochs over which the learning rate falls to zero")
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of all gradients together")
@@ -54,11 +57,11 @@ class Recipe(BaseModel):
     quality_weight: float = Field(0.03, ge=0, description="lambda, once quality_start_epoch is reached")
     quality_start_epoch: float = Field(180, ge=0)
     coarse_only_epochs: float = Field(0, ge=0, description="first epochs that train the coarse stage alone")
-    alphas: tuple[float, ...] = Field((), description="drawn per batch (elastic model); empty: the model's own")
+    alphas: tuple[Share, ...] = Field((), description="drawn per batch (elastic model); empty: the model's own")
     elastic_distillation: float = Field(
         0, ge=0, description="SHaRPose: weight of learning from its own answer at alpha 1, which then learns too"
     )
-    keep_rate_schedule: tuple[float, float] | None = Field(
+    keep_rate_schedule: tuple[Moment, Moment] | None = Field(
         None, description="EViT: epochs without reduction, then epochs until its keep rate is reached"
     )
     only: tuple[str, ...] = Field((), description="train parameters whose names begin so, and leave others alone")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sharpose.runtime.curves import plot, sparkline
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import MAX_MANIFEST_BYTES, read_text
 from sharpose.training.checkpoints import checkpoints_in, read_state
 
 State = Literal["running", "stopped", "done", "unreadable"]
@@ -97,8 +98,8 @@ def rows_of(facts: Mapping[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]
 def manifest_of(weights: Path) -> dict[str, Any] | None:
     """What finished weights say of their training; None for others."""
     try:
-        made = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        made = json.loads(read_text(weights.with_suffix(".json"), MAX_MANIFEST_BYTES))
+    except (ValueError, RecursionError):
         return None
     known = isinstance(made, dict) and isinstance(made.get("log"), list) and isinstance(made.get("steps"), int)
     return made if known else None

@@ -17,9 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sharpose.runtime.errors import InputError, RunFailed, first_line
-from sharpose.runtime.files import check_regular, read_text, sha256_of, why_not_written, write_atomically, write_json
-
-MAX_MANIFEST_BYTES = 2**28
+from sharpose.runtime.files import (
+    MAX_MANIFEST_BYTES,
+    check_regular,
+    read_text,
+    sha256_of,
+    why_not_written,
+    write_atomically,
+    write_json,
+)
 
 Bits = Literal[8, 16]
 SCALE = ".int8_scale"
@@ -73,8 +79,10 @@ def load_weights(model: nn.Module, path: Path) -> str:
 
     Raises InputError when the file is missing, damaged, not what its manifest says, or of another model.
     """
+    tensors = read_weights(path)
+    check_fractions(tensors, model, path)
     try:
-        model.load_state_dict(read_weights(path))
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"{path}: weights of another model ({str(error).splitlines()[-1].strip()})") from error
     return sha256_of(path)
@@ -117,6 +125,15 @@ def check_finite(tensors: Mapping[str, Tensor], source: object) -> None:
     if broken:
         more = f" and {len(broken) - 3} others" if len(broken) > 3 else ""
         raise InputError(f"{source}: {', '.join(broken[:3])}{more}: values that are not finite; the training diverged")
+
+
+def check_fractions(tensors: Mapping[str, Tensor], model: nn.Module, source: object) -> None:
+    """Raise InputError where `source` has whole numbers for parameters that are fractions, as quantised files have."""
+    own = {name for name, value in model.state_dict().items() if value.is_floating_point()}
+    whole = [name for name in tensors if name in own and not tensors[name].is_floating_point()]
+    if whole:
+        kind = str(tensors[whole[0]].dtype).removeprefix("torch.")
+        raise InputError(f"{source}: {whole[0]} is {kind}, and a fraction in the model; store weights as floats")
 
 
 def check_manifest_place(path: Path) -> None:

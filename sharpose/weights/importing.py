@@ -24,7 +24,7 @@ from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
 from sharpose.weights.encoder import encoder_start, is_encoder
 from sharpose.weights.files import check_manifest_place, save_tensors
-from sharpose.weights.reading import MAX_BYTES, open_checkpoint, without_common_prefix
+from sharpose.weights.reading import MAX_BYTES, beginning_with, open_checkpoint, without_common_prefix
 from sharpose.weights.timm_names import PREFIX, timm_checkpoint
 from sharpose.weights.transfer import TransferReport, transfer
 
@@ -143,9 +143,17 @@ def convert(state: State, model: PoseModel, source: str) -> Converted:
         *([ENCODER] if system.encoder else []),
     ]
     first = ", ".join(list(state)[:3])
+    parts = [part for part in prefixes(state) if in_known_layout(beginning_with(part, state), system, model)]
+    choice = f"; choose what begins with {' or '.join(parts)} with --key" if parts else ""
     raise InputError(
-        f"{source}: not weights of {system.name} in a known layout ({'; '.join(known)}); its names begin with {first}"
+        f"{source}: not weights of {system.name} in a known layout ({'; '.join(known)}); its names begin with "
+        f"{first}{choice}"
     )
+
+
+def prefixes(state: State) -> list[str]:
+    """What names begin with before their first dots, in their order."""
+    return list(dict.fromkeys(name.partition(".")[0] for name in state if "." in name))
 
 
 def in_known_layout(state: State, system: System, model: PoseModel) -> Converted | None:

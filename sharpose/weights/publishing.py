@@ -20,7 +20,7 @@ import yaml
 from sharpose.models import create_model
 from sharpose.models.registry import describe
 from sharpose.runtime.errors import InputError, RunFailed, first_line
-from sharpose.runtime.files import write_json
+from sharpose.runtime.files import MAX_MANIFEST_BYTES, read_text, write_json
 from sharpose.weights.files import Bits, load_weights, save_weights
 from sharpose.weights.pretrained import HUB, Weights, find_weights
 
@@ -81,8 +81,10 @@ def new_folder(folder: Path | None) -> Iterator[Path]:
 def read_result(path: Path) -> dict[str, Any]:
     """Return what `sharpose evaluate --json` printed. Raises InputError for anything else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(read_text(path, MAX_MANIFEST_BYTES, "the result"))
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
     if not isinstance(content, dict) or "annotations" not in content or not set(METRICS) & set(content):
         raise InputError(f"{path}: not what `sharpose evaluate --json` prints")

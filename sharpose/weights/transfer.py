@@ -16,6 +16,7 @@ from torch import Tensor
 from sharpose.models.output import PoseModel
 from sharpose.pose.skeleton import known_skeleton
 from sharpose.runtime.errors import InputError
+from sharpose.weights.files import check_fractions
 
 
 @dataclass
@@ -35,7 +36,8 @@ class TransferReport:
 
 @torch.no_grad()
 def transfer(model: PoseModel, source: Mapping[str, Tensor]) -> TransferReport:
-    """Copy `source` into `model`, of the same width. Raises InputError where nothing fits."""
+    """Copy `source` into `model`, of the same width. Raises InputError where nothing fits, or is of another kind."""
+    check_fractions(source, model, "the weights")
     report = TransferReport(unexpected=sorted(set(source) - set(model.state_dict())))
     for name, own in model.state_dict().items():
         if name not in source:

@@ -25,11 +25,11 @@ base: {model: sharpose-base-256x192, model.quality_threshold: null, dataset: coc
 measure: [cost]
 columns: [gflops]
 rows:
-  - {label: "=cmd|'/C calc'!A0", set: {model.alpha: 0.1}, note: "**bold** _em_ [x](http://x) `code` ~~gone~~ AP_M"}
+  - {label: "=cmd|'/C calc'!A0", set: {model.alpha: 0.1}, note: "**b** _em_ [x](http://x) `code` ~~no~~ ~no~ $x$ ~ 3"}
   - {label: "<img src=x onerror=alert(1)>", set: {model.alpha: 0.2}}
   - {label: "a\nb|c\e]0;pwn\a", set: {model.alpha: 0.3}}
   - {label: "*starred", set: {model.alpha: 0.4}, paper: {gflops: 12.5}}
-  - {label: "-1+1", set: {model.alpha: 0.5}}
+  - {label: "＝1+1", set: {model.alpha: 0.5}}
   - {label: "\u202etxt", set: {model.alpha: 0.6}}
 notes: ["</script><script>alert(2)</script>", "@SUM(1+1)\\input{/etc/passwd}", "> quoted"]
 """
@@ -57,7 +57,7 @@ def test_no_control_character_is_left(table: Table, form: str) -> None:
 def test_a_spreadsheet_computes_nothing(table: Table) -> None:
     rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
     assert [row["label"] for row in rows] == [
-        "'=cmd|'/C calc'!A0", "<img src=x onerror=alert(1)>", r"a b|c\x1b]0;pwn\x07", "*starred", "'-1+1",
+        "'=cmd|'/C calc'!A0", "<img src=x onerror=alert(1)>", r"a b|c\x1b]0;pwn\x07", "*starred", "'＝1+1",
         r"\u202etxt",
     ]  # fmt: skip
     # numbers stay numbers
@@ -69,7 +69,7 @@ def test_markdown_shows_what_is_written(table: Table) -> None:
     assert lines[0].startswith("**=HYPERLINK") and "<" not in "".join(lines)
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 2 + 6 and len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
-    assert r"- ¹ \*\*bold\*\* \_em\_ [x\](http://x) \`code\` \~\~gone\~\~ AP_M" in lines
+    assert r"- ¹ \*\*b\*\* \_em\_ [x\](http://x) \`code\` \~\~no\~\~ \~no\~ \$x\$ ~ 3" in lines
     assert r"- \> quoted" in lines
 
 

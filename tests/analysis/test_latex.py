@@ -17,8 +17,8 @@ def test_escaping():
     assert escape("50 % & AP_M #1 {x} ~ a\\b") == (r"50 \% \& AP\_M \#1 \{x\} \textasciitilde{} a\textbackslash{}b")
     assert escape("α 0.3 ¹²") == r"$\alpha$ 0.3 \textsuperscript{1}\textsuperscript{2}"
     assert escape("-1.7 [-0.2, +0.1] fine-tuned 128-96") == "$-$1.7 [$-$0.2, +0.1] fine-tuned 128-96"
-    assert escape("[a]") == "{}[a]" and escape("☃") == "[U+2603]"
-    assert escape("*a") == "{}*a" and escape("\x1b[31m") == "[U+001B][31m"
+    assert escape("[a]") == "{}[a]" and escape("☃") == "{}[U+2603]"
+    assert escape("*a") == "{}*a" and escape("\x1b[31m") == "{}[U+001B][31m"
 
 
 def test_a_table_is_a_float_with_rules_caption_and_notes():

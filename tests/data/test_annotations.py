@@ -124,6 +124,26 @@ def test_areas_that_are_missing_or_0_are_the_boxes(tmp_path: Path) -> None:
     assert "area is 0" in pose_file.notes[0] and "not comparable with COCO's" in pose_file.notes[1]
 
 
+@pytest.mark.parametrize(("area", "said"), [(5e5, True), (4000.0, True), (3.5, True), (3601.0, False), (40.0, False)])
+def test_areas_that_are_none_of_their_box_are_said(tmp_path: Path, area: float, said: bool) -> None:
+    pose_file = load_pose_file(write(tmp_path, change_first("area", area)))
+    assert pose_file.annotations[0]["area"] == area
+    kind = "1 people whose area is none of their box's (above it, or below a thousandth), so that AP misleads"
+    assert pose_file.notes == ((f"{kind}: annotation 1",) if said else ())
+    assert bool(examine(write(tmp_path, change_first("area", area))).remarks) == said
+
+
+@pytest.mark.parametrize("key", ["annotations", "bbox"])
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, key: str) -> None:
+    """JSON's usual readers take the last one: people are lost, or others are found, in silence."""
+    text, path = json.dumps(people_set()), tmp_path / "people.json"
+    other = {"annotations": "[]", "bbox": "[0, 0, 9, 9]"}[key]
+    path.write_text(text.replace(f'"{key}":', f'"{key}": {other}, "{key}":', 1))
+    for read in (load_pose_file, examine, read_json):
+        with pytest.raises(InputError, match=f"people.json: an object has the key '{key}' twice; keep one"):
+            read(path)
+
+
 @pytest.mark.parametrize(
     ("box", "taken"),
     [

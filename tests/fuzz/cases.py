@@ -14,6 +14,7 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
+import av
 import numpy as np
 import torch
 import yaml
@@ -252,6 +253,23 @@ def image_files() -> list[bytes]:
     return seeds
 
 
+def video_files() -> list[bytes]:
+    """Five frames each, in the containers and codecs that phones, browsers and cameras write."""
+    seeds = []
+    for container, codec in (("mp4", "libx264"), ("mp4", "mpeg4"), ("matroska", "libx264"), ("avi", "mjpeg")):
+        page = io.BytesIO()
+        with av.open(page, "w", format=container) as file:
+            stream: Any = file.add_stream(codec, rate=10)
+            stream.width, stream.height = 48, 32
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            for number in range(5):
+                pixels = np.full((32, 48, 3), 40 * number, dtype=np.uint8)
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            file.mux(stream.encode())
+        seeds.append(page.getvalue())
+    return seeds
+
+
 def state_dict() -> dict[str, torch.Tensor]:
     return {"blocks.0.weight": torch.arange(12.0).reshape(3, 4), "bias": torch.zeros(3)}
 
@@ -262,6 +280,7 @@ def torch_files() -> list[bytes]:
     cyclic["model"] = {"state_dict": cyclic}
     odd = [torch.ones(2, device="meta"), torch.eye(2).to_sparse(), torch.ones(2, dtype=torch.complex64)]
     odd += [torch.tensor([math.nan]), torch.ones(1).expand(10**6)]
+    odd += [torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])]
     contents = [state_dict(), {"state_dict": state_dict(), "epoch": 3}, {"model": state_dict(), "ema": state_dict()}]
     contents += [cyclic, *({**state_dict(), "odd": one} for one in odd)]
     calls = [

@@ -19,7 +19,7 @@ from tests.fuzz.targets import targets, try_cases, try_many
 
 ROUND = 500
 # by how long a case takes: YAML is parsed slowly, commands and whole checkpoints are several files
-SHARES = {"specs": 0.2, "recipes": 0.3, "doctor": 0.05, "status": 0.05}
+SHARES = {"specs": 0.2, "recipes": 0.3, "doctor": 0.05, "status": 0.05, "videos": 0.1}
 # of every target some cases are hypothesis's own
 BY_HYPOTHESIS = 200
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
+import math
 import os
 import resource
 import shutil
@@ -28,6 +30,7 @@ from sharpose.data.annotations import load_detections, load_pose_file, parse_pos
 from sharpose.data.coco import ground_truth_instances
 from sharpose.data.doctor import examine
 from sharpose.data.images import read_image
+from sharpose.inference.video import Video
 from sharpose.models.registry import resolve_config
 from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.runtime.files import sha256_of
@@ -90,6 +93,12 @@ def both_ways(path: Path) -> None:
     with contextlib.suppress(*ERRORS):
         read_image(path)
     read_image(path, upright=True)
+
+
+def every_frame(path: Path) -> None:
+    """At most so many that a file which claims thousands ends in time."""
+    for frame in itertools.islice(Video(path).frames(), 200):
+        assert frame.pixels.ndim == 3 and math.isfinite(frame.time)
 
 
 def command(*arguments: str) -> Callable[[Path], None]:
@@ -159,6 +168,7 @@ def targets() -> dict[str, Target]:
         ),
         "detections": document("boxes.json", cases.DETECTIONS, json_file, detections),
         "images": binary("image.jpg", cases.image_files(), both_ways),
+        "videos": binary("walk.mp4", cases.video_files(), every_frame),
         "pickled checkpoints": binary("model.pth", torch_files, capped),
         "safetensors": Target("model.safetensors", *tensors, capped),
         "weights": Target("weights.safetensors", *tensors, read_weights),

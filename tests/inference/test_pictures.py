@@ -193,6 +193,11 @@ def test_boxes_go_to_exactly_one_picture(tmp_path: Path) -> None:
     boxes.write_text(json.dumps([{"image_id": True, **box}]))
     with pytest.raises(InputError, match="no given picture"):
         load_boxes(boxes, numbered)
+    boxes.write_text(json.dumps([{"image_id": 7.0, **box}]))
+    assert list(load_boxes(boxes, numbered)[0]) == [numbered[1]]
+    boxes.write_text(json.dumps([{"image_id": 7, "bbox": [0.1, 0.2, 0.5, 0.8]}]))
+    with pytest.raises(InputError, match=r"boxes.json: all 1 boxes of people .* shares of the picture; multiply them"):
+        load_boxes(boxes, numbered)
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(model: Pose, tmp_path: Path) -> None:
@@ -257,7 +262,9 @@ def test_an_interrupt_keeps_what_was_complete(model: Pose, tmp_path: Path) -> No
         predict_pictures(model, pictures, tmp_path / "out", summary=summary, progress=stop)
     rows = json.loads(summary.path.read_text())
     assert [row["image_id"] for row in rows] == [0, 1] and rows == summary.rows and summary.pictures == 2
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.pose.jpg", "1.pose.jpg", "keypoints.json"]
+    names = ["0.pose.jpg", "1.pose.jpg", "keypoints.1.json", "keypoints.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert (tmp_path / "out" / "keypoints.1.json").read_text() == "earlier"
 
 
 def test_a_full_disk_keeps_what_was_complete(model: Pose, tmp_path: Path) -> None:
@@ -337,10 +344,55 @@ def test_the_command_warns_of_weights_made_for_other_pictures(
     picture, out = save(tmp_path / "a.png"), str(tmp_path / "out")
     code, _, err = call(capsys, *COMMAND[:4], str(picture), "--out", out, "--model", "best/sharpose-nano-128x96")
     assert code == 0 and "warning: best/sharpose-nano-128x96 learned from generated people (mannequin-train)" in err
-    assert "from an earlier run" not in err
     code, said, err = call(capsys, *COMMAND[:4], str(picture), "--out", out, "--model", "photos/sharpose-nano-128x96")
-    assert "keypoints.json: there from an earlier run, and replaced; another --out keeps both" in err
     assert code == 0 and "warning" not in err and "weights: photos/sharpose-nano-128x96" in said
+
+
+def test_other_results_of_an_earlier_run_are_kept(model: Pose, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for folder, colour in (("a", 10), ("b", 200)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (60, 80), (colour, 0, 0)).save(tmp_path / folder / "me.png")
+
+    def run(folder: str) -> tuple[list[str], bytes, bytes]:
+        notes = predict_pictures(model, [tmp_path / folder / "me.png"], out).notes
+        return notes, (out / "keypoints.json").read_bytes(), (out / "me.pose.jpg").read_bytes()
+
+    first = run("a")
+    # the same again is nothing else
+    assert run("a") == first and first[0] == [] and len(list(out.iterdir())) == 2
+    (note,), *other = run("b")
+    assert (
+        note
+        == f"{out / 'keypoints.json'}: other results were there; they are kept as keypoints.1.json, drawings likewise"
+    )
+    assert [(out / name).read_bytes() for name in ("keypoints.1.json", "me.1.pose.jpg")] == list(first[1:]) != other
+    assert len(list(out.iterdir())) == 4
+    with pytest.raises(InputError, match="holds no picture"):
+        find_inputs([out])
+
+
+def test_names_that_are_odd_text(model: Pose, tmp_path: Path) -> None:
+    names = [b"not-\xff-utf-8.png", "é.png".encode(), b"two\nlines.png", b'quoted".png']
+    picture = save(tmp_path / "a.png")
+    pictures = [Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/" + name)) for name in names]
+    pictures[0].parent.mkdir()
+    for one in pictures:
+        one.write_bytes(picture.read_bytes())
+    predict_pictures(model, pictures, tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / "keypoints.json").read_bytes().decode())
+    assert [os.fsencode(row["file_name"]) for row in rows] == names
+    assert len(list((tmp_path / "out").glob("*.jpg"))) == 4
+
+
+def test_what_a_run_that_was_stopped_left_is_in_the_whole(model: Pose, tmp_path: Path) -> None:
+    pictures = [save(tmp_path / f"{number}.png") for number in range(3)]
+    predict_pictures(model, pictures[:1], tmp_path / "out", drawings=False)
+    summary = predict_pictures(model, pictures, tmp_path / "out", drawings=False)
+    assert not summary.notes and [one.name for one in (tmp_path / "out").iterdir()] == ["keypoints.json"]
+    # fewer than there were is something else
+    predict_pictures(model, pictures[:2], tmp_path / "out", drawings=False)
+    assert len(json.loads((tmp_path / "out" / "keypoints.1.json").read_text())) == 3
 
 
 def test_ctrl_c_ends_the_command_with_130(

@@ -203,6 +203,19 @@ def test_two_videos_of_one_stem(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert len(times(out / "a-walk.pose.mp4")) == 2 and len(times(out / "b-walk.pose.mp4")) == 3
 
 
+def test_two_videos_of_one_stem_one_after_the_other(model: Pose, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for folder, frames in (("a", EVEN[:2]), ("b", EVEN[:3])):
+        (tmp_path / folder).mkdir()
+        record(tmp_path / folder / "walk.mp4", frames)
+    for folder, number in (("a", 0), ("a", 0), ("b", 1)):
+        summary = predict_video(model, tmp_path / folder / "walk.mp4", out)
+        assert len(summary.notes) == number
+    assert [len(times(out / name)) for name in ("walk.1.pose.mp4", "walk.pose.mp4")] == [2, 3]
+    rows = [json.loads((out / name).read_text()) for name in ("walk.1.keypoints.json", "walk.keypoints.json")]
+    assert [len(one) for one in rows] == [2, 3] and len(list(out.iterdir())) == 4
+
+
 def test_a_camera_ends_well_with_ctrl_c(model: Pose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Fake:
         frames = 0

@@ -105,7 +105,13 @@ def test_cells_run_as_an_array_with_a_limit(cluster: None, tmp_path: Path, store
         print(f"{note.line}\n{Path(note.log).read_text()}")
 
 
-def train_in_a_job(folder: Path, *options: str) -> str:
+EXEC = "exec {words}"
+"""In the shell's place, so that a signal to the batch step reaches the training."""
+AGAIN = "srun {words}\n[ $? -ne 75 ] || scontrol requeue $SLURM_JOB_ID"
+"""As docs/scale.md says it."""
+
+
+def train_in_a_job(folder: Path, *options: str, body: str = EXEC) -> str:
     """Submit a training that takes hours and has loader workers; the job's number, once a step has begun."""
     folder.mkdir()
     people = folder / "people"
@@ -114,12 +120,18 @@ def train_in_a_job(folder: Path, *options: str) -> str:
     words += ["--model", "sharpose-nano-128x96", "--workers", "2", "--out", str(folder / "run")]
     words += ["--data", str(annotations_path(people, "train")), "--images", str(images_path(people, "train"))]
     words += ["--set", "model_options={embed_dim: 24, num_heads: 4, depth: 3}", "--set", "epochs=100000"]
-    # in the shell's place, so that a signal to the batch step reaches the training
-    (folder / "job.sh").write_text(f"#!/bin/bash\nexport PYTHONPATH={ROOT}\nexec {shlex.join(words)}\n")
-    how = [f"--chdir={ROOT}", f"--output={folder / 'log'}", "--cpus-per-task=1", "--no-requeue", "--parsable"]
-    number = ask("sbatch", *how, *options, str(folder / "job.sh")).strip()
-    wait_for("first step", (folder / "0.steps").exists, 200)
+    (folder / "job.sh").write_text(f"#!/bin/bash\nexport PYTHONPATH={ROOT}\n{body.format(words=shlex.join(words))}\n")
+    where = [f"--chdir={ROOT}", f"--output={folder / 'log'}", "--open-mode=append"]
+    how = [*where, "--cpus-per-task=1", "--time=30"]
+    number = ask("sbatch", "--parsable", *how, *options, str(folder / "job.sh")).strip()
+    wait_for("first step", (folder / "0.steps").exists, 600)
     return number
+
+
+def let_time_end(number: str) -> None:
+    """Leave a job that runs one to two minutes more, however long a busy machine took to its first step."""
+    passed = ask("squeue", f"--jobs={number}", "--noheader", "--format=%M").split(":")
+    ask("scontrol", "update", f"JobId={number}", f"TimeLimit={int(passed[-2]) + 2}")
 
 
 def check_stopped(folder: Path, number: str) -> None:
@@ -134,11 +146,37 @@ def check_stopped(folder: Path, number: str) -> None:
 
 
 def test_a_training_whose_time_ends_leaves_a_checkpoint(cluster: None, tmp_path: Path) -> None:
-    check_stopped(tmp_path / "job", train_in_a_job(tmp_path / "job", "--time=2", "--signal=B:TERM@60"))
+    options = ["--no-requeue", "--signal=B:TERM@60"]
+    number = train_in_a_job(tmp_path / "job", *options)
+    let_time_end(number)
+    check_stopped(tmp_path / "job", number)
+
+
+def test_a_training_whose_time_ends_is_queued_again_and_goes_on(cluster: None, tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    number = train_in_a_job(folder, "--requeue", "--signal=TERM@60", body=AGAIN)
+    let_time_end(number)
+    queue = ("squeue", f"--jobs={number}", "--noheader", "--format=%i %T %r")
+    wait_for("place in the queue", lambda: "PENDING" in ask(*queue), 600)
+    newest = latest_checkpoint(folder / "run", pytest.fail)
+    assert newest is not None and (folder / "0.code").read_text() == "75"
+    step = int(newest.name[5:])
+    (folder / "0.steps").unlink()
+    ask("scontrol", "update", f"JobId={number}", "StartTime=now", "TimeLimit=30")
+    # it does not begin again, but with the step after the checkpoint's
+    wait_for("step", (folder / "0.steps").exists, 600)
+    assert int((folder / "0.steps").read_text()) >= step > 0
+    ask("scancel", number)
+    wait_for("end", lambda: not ask("squeue", f"--jobs={number}", "--noheader").strip(), 240)
+    said = (folder / "log").read_text()
+    print(said)
+    assert (
+        f"stopped by a signal at step {step}; run the same command again to go on" in said and "Traceback" not in said
+    )
 
 
 def test_a_training_of_which_every_process_hears_a_signal_leaves_a_checkpoint(cluster: None, tmp_path: Path) -> None:
-    number = train_in_a_job(tmp_path / "job", "--time=30")
+    number = train_in_a_job(tmp_path / "job", "--no-requeue")
     ask("scancel", "--full", "--signal=TERM", number)
     check_stopped(tmp_path / "job", number)
 

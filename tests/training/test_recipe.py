@@ -27,6 +27,16 @@ def test_unknown_strength_names_file_and_field(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["alphas: [0.5, 2]", "betas: [0.9, 1]", "milestones: [-3]", "keep_rate_schedule: [1, -1]"]
+)
+def test_numbers_inside_lists_have_their_ranges(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"mine.yaml: {text.partition(':')[0]}\.\d: it must be (greater|less) than"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize(
     ("model", "recipe"),
     [
         ("sharpose-base-384x288", "sharpose-base-384x288"),

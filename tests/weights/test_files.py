@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from safetensors.torch import load_file
 
 from sharpose.models import create_model
 from sharpose.runtime.errors import InputError
-from sharpose.runtime.files import write_atomically
+from sharpose.runtime.files import sha256_of, write_atomically
+from sharpose.training.runs import manifest_of
 from sharpose.weights.files import SCALE, in_8_bits, load_weights, read_weights, save_weights
+from sharpose.weights.pretrained import find_weights
+from sharpose.weights.publishing import read_result
 from sharpose.weights.transfer import transfer
 
 TINY = {"embed_dim": 24, "num_heads": 4, "depth": 2}
@@ -134,3 +138,16 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         write_atomically(path, fail)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    os.mkfifo(tmp_path / "whole.json")
+    torch.save({}, tmp_path / "whole.safetensors")
+    with pytest.raises(InputError, match=r"pipe.safetensors: a pipe or a device, not a file"):
+        sha256_of(tmp_path / "pipe.safetensors")
+    # in a manifest's place it says nothing
+    assert find_weights(tmp_path / "whole.safetensors").manifest == {}
+    assert manifest_of(tmp_path / "whole.safetensors") is None
+    with pytest.raises(InputError, match=r"whole.json: a pipe or a device"):
+        read_result(tmp_path / "whole.json")

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from sharpose.models import create_model
 from sharpose.runtime.errors import InputError
+from sharpose.weights.files import load_weights
 from sharpose.weights.importing import import_weights
 from sharpose.weights.reading import open_checkpoint, read_checkpoint
 from sharpose.weights.starting import read_start, start_from
@@ -131,6 +132,27 @@ def test_prefixes_and_suffixes_do_not_matter(
 def test_safetensors_are_told_by_content(tmp_path: Path) -> None:
     save_file(STATE, tmp_path / "x.bin")
     assert set(read_checkpoint(tmp_path / "x.bin")) == set(STATE)
+
+
+def test_beginnings_that_can_be_chosen_are_named(tmp_path: Path, own: dict[str, torch.Tensor]) -> None:
+    path = save(tmp_path, {f"{who}.{name}": value for who in ("student", "teacher") for name, value in own.items()})
+    with pytest.raises(InputError, match="choose what begins with student or teacher with --key"):
+        import_weights(str(path), MODEL, tmp_path / "o.safetensors", options=TINY)
+    report, _ = import_weights(str(path), MODEL, tmp_path / "o.safetensors", options=TINY, key="teacher")
+    assert len(report.matched) == len(own)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.int32, torch.bool])
+def test_whole_numbers_are_no_weights(tmp_path: Path, own: dict[str, torch.Tensor], kind: torch.dtype) -> None:
+    """As the insides of quantised layers, whose scales are elsewhere."""
+    name = "blocks.0.mlp.fc1.weight"
+    state = {**own, name: own[name].to(kind)}
+    message = f"{name} is {str(kind).removeprefix('torch.')}, and a fraction in the model; store weights as floats"
+    with pytest.raises(InputError, match=message):
+        import_weights(str(save(tmp_path, state)), MODEL, tmp_path / "o.safetensors", options=TINY)
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=message):
+        load_weights(create_model(MODEL, **TINY), tmp_path / "w.safetensors")
 
 
 def test_import_says_which_weights_it_took(tmp_path: Path, own: dict[str, torch.Tensor]) -> None:
