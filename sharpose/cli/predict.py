@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -81,6 +82,7 @@ def predict(
     from sharpose.inference.pose import Pose, chosen_device
     from sharpose.runtime.files import distinct_names, is_full
     from sharpose.runtime.progress import Reporter
+    from sharpose.runtime.signals import StopOnSignal
     from sharpose.weights.pretrained import DEFAULT
 
     device = chosen_device(device)
@@ -118,7 +120,8 @@ def predict(
             unusable.append(error)
         except KeyboardInterrupt:
             stopped = RunFailed(f"interrupted; {kept([*done, summary])}")
-            stopped.exit_code = 130
+            asked = StopOnSignal.innermost and StopOnSignal.innermost.asked
+            stopped.exit_code = 128 + (asked or signal.SIGINT)
             raise stopped from None
         except OSError as error:
             if not is_full(error):
@@ -138,7 +141,8 @@ def predict(
 
 def kept(summaries: list[Summary]) -> str:
     """What is on disk after an early end."""
-    return "kept: " + ", ".join(f"{one.path} ({one.pictures} pictures, {len(one.rows)} people)" for one in summaries)
+    files = [f"{one.path} ({one.pictures} pictures, {len(one.rows)} people)" for one in summaries if one.pictures]
+    return f"kept: {', '.join(files)}" if files else "nothing was done yet"
 
 
 def result_lines(summaries: list[Summary], style: Style, drawn: bool) -> Iterator[str]:

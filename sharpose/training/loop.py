@@ -21,7 +21,7 @@ from sharpose.runtime.distributed import any_of, mean_of
 from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, first_line
 from sharpose.runtime.progress import Reporter
 from sharpose.runtime.signals import StopOnSignal, Stopped
-from sharpose.training.checkpoints import save_checkpoint
+from sharpose.training.checkpoints import checkpoints_in, save_checkpoint
 from sharpose.training.divergence import Watch
 from sharpose.training.optim import learning_rate, set_learning_rate
 from sharpose.training.recipe import Recipe
@@ -202,7 +202,8 @@ class Loop:
 
     def judge(self, loss: float) -> None:
         """Raise RunFailed when the loss, averaged over the processes, is no number or has run away."""
-        kept = f"the last good checkpoint in {self.folder} is kept"
+        saved = checkpoints_in(self.folder)
+        kept = f"the last good checkpoint in {self.folder} is kept" if saved else "there was no checkpoint yet"
         if not math.isfinite(loss):
             raise RunFailed(
                 f"step {self.state.step}: the loss is {loss}; {kept}. "

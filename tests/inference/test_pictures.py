@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import threading
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +24,7 @@ from sharpose.inference.pictures import Summary, find_inputs, load_boxes, predic
 from sharpose.inference.pose import Pose, predict_people
 from sharpose.models import create_model
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.signals import STOP
 from tests.command_line import call
 
 SIDE = 16
@@ -395,23 +398,36 @@ def test_what_a_run_that_was_stopped_left_is_in_the_whole(model: Pose, tmp_path:
     assert len(json.loads((tmp_path / "out" / "keypoints.1.json").read_text())) == 3
 
 
-def test_ctrl_c_ends_the_command_with_130(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """A command that was told to stop hears no more; the tests after it do."""
+    before = {number: signal.getsignal(number) for number in STOP}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("done", [0, 1])
+def test_a_signal_ends_the_command_with_the_code_that_shells_know(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, done: int
 ) -> None:
     pictures = [str(save(tmp_path / f"{number}.png")) for number in range(3)]
     real, calls = predicting.read_image, list[Path]()
 
-    def second_is_too_much(path: Path, **options: bool) -> np.ndarray:
+    def one_is_too_much(path: Path, **options: bool) -> np.ndarray:
         calls.append(path)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
+        if len(calls) > done:
+            os.kill(os.getpid(), number)
         return real(path, **options)
 
-    monkeypatch.setattr(predicting, "read_image", second_is_too_much)
+    monkeypatch.setattr(predicting, "read_image", one_is_too_much)
     code, _, err = call(capsys, *COMMAND, *pictures, "--out", str(tmp_path / "out"))
     results = tmp_path / "out" / "keypoints.json"
-    assert code == 130 and err.strip() == f"sharpose: interrupted; kept: {results} (1 pictures, 1 people)"
-    assert len(json.loads(results.read_text())) == 1
+    kept = f"kept: {results} (1 pictures, 1 people)" if done else "nothing was done yet"
+    assert code == 128 + number and err.strip() == f"sharpose: interrupted; {kept}"
+    assert results.exists() == bool(done) and (not done or len(json.loads(results.read_text())) == 1)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(run: Run, monkeypatch: pytest.M
     with pytest.raises(RunFailed, match=r"loss is (nan|inf).*kept"):
         train(run)
     assert [path.name for path in run.folder.glob("step-*")] == ["step-000000002"]
+    with pytest.raises(RunFailed, match="there was no checkpoint yet"):
+        train(replace(run, folder=run.folder / "other"))
 
 
 def test_sigterm_leaves_a_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
