@@ -19,7 +19,7 @@ from analysis.gate.gate_table import HARDLY, GateCurve, gate_curves, leaving
 from analysis.tables.cell_text import amount
 from analysis.tables.lines import Line, compare_records, pick_device, read_lines
 from analysis.tables.manifests import LABEL_FREE
-from analysis.tables.statistics import score_of
+from analysis.tables.statistics import MARGIN, score_of
 from analysis.tables.trainings import noted_training
 from experiments.cells.cells import cells
 from experiments.spec.catalog import Catalog, open_catalog
@@ -49,10 +49,11 @@ by `python -m analysis.tables.findings` from `analysis/tables/claims.yaml`, the 
 edits it.
 
 - **AP**: the first row minus the second, in percent, [paired 95 % bootstrap interval over images]. *Holds*, *does not
-  hold*: the interval lies on the paper's side of zero, or on the other; *equivalent*: within ± 0.5 AP by two one-sided
-  tests; *undecided*: neither. Verdicts here are not corrected for their number; the tables' footers are, by Holm's
-  method. **Rows that began from different weights had no equal chance** (every table's footer says from which), so
-  *unequal starts* stands in place of a verdict.
+  hold*: the interval lies on the paper's side of zero, or on the other, or wholly beyond ± 0.5 AP where the paper's
+  difference is smaller than that; *equivalent*: within ± 0.5 AP by two one-sided tests; *undecided*: neither. Verdicts
+  here are not corrected for their number; the tables' footers are, by Holm's method. **Rows that began from different
+  weights had no equal chance** (every table's footer says from which), so *unequal starts* stands in place of a
+  verdict.
 - **Speed**: images/s of the first row over those of the second, the same back-end on both sides, on one machine
   ({device}), random weights, some pairs in two sessions;
   the paper states no device. *Holds*: within {close:.0f} % of the paper's ratio; *in part*: as far as the order goes;
@@ -247,6 +248,8 @@ def judged(tested: Comparison, theirs: float | None) -> str:
         return ("above" if tested.value > 0 else "below") + (", but equivalent" if tested.equivalent else "")
     if theirs == 0:
         return "holds" if tested.equivalent else "does not hold"
+    if abs(theirs) < 100 * MARGIN and min(abs(tested.low), abs(tested.high)) > MARGIN:
+        return "does not hold"
     return "holds" if tested.value * theirs > 0 else "does not hold"
 
 

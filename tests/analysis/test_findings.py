@@ -30,10 +30,13 @@ from sharpose.evaluation.metrics.significance import compare_replicates
 @pytest.mark.parametrize(
     ("centre", "spread", "theirs", "verdict"),
     [
-        (0.03, 0.005, 0.01, "holds"),
-        (0.03, 0.005, -0.01, "does not hold"),
-        (0.0, 0.001, 0.01, "equivalent"),
-        (0.0, 0.02, 0.01, "undecided"),
+        (0.03, 0.005, 1.0, "holds"),
+        (0.03, 0.005, -1.0, "does not hold"),
+        # on the same side, but the paper has them alike
+        (-0.15, 0.01, -0.3, "does not hold"),
+        (-0.004, 0.001, -0.3, "holds"),
+        (0.0, 0.001, 1.0, "equivalent"),
+        (0.0, 0.02, 1.0, "undecided"),
         (0.03, 0.005, 0.0, "does not hold"),
         (0.003, 0.0005, 0.0, "holds"),
         (-0.03, 0.005, None, "below"),
