@@ -64,7 +64,8 @@ class Gate:
 
     def point(self, threshold: float) -> Point:
         """People whose predicted quality is below `threshold` take the fine answer, as in the model."""
-        return self.choice(threshold, self.predictions.quality < threshold)
+        # in double precision, also by a NumPy that would round the threshold to the array's
+        return self.choice(threshold, self.predictions.quality.astype(np.float64) < threshold)
 
     def choice(self, threshold: float, refined: Array) -> Point:
         """The same for any choice of people to refine. `refined`: bool (N,)."""

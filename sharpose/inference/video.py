@@ -38,6 +38,7 @@ TICKS = Fraction(1, 90_000)
 """What the times of drawn videos are whole numbers of: of every usual rate a whole number."""
 TIMEOUT_S = 20.0
 LAST_FRAME_S = 0.04
+SILENT = 0
 Pixels = UInt8[np.ndarray, "H W 3"]
 Show = Callable[[Pixels, float], None]
 
@@ -154,11 +155,13 @@ class Camera:
 
     def __init__(self, number: int) -> None:
         self.name = f"camera-{number}"
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        # OpenCV 4 and 5 have it in different places
+        logs = getattr(cv2.utils, "logging", cv2)
+        level = logs.setLogLevel(SILENT)
         try:
             self.capture = cv2.VideoCapture(number)
         finally:
-            cv2.utils.logging.setLogLevel(level)
+            logs.setLogLevel(level)
         if not self.capture.isOpened():
             raise InputError(
                 f"camera {number}: there is none, or another program uses it; try another number, or give a file"
