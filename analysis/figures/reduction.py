@@ -66,13 +66,14 @@ def batches(lines: Sequence[Line]) -> list[int]:
 def panel(lines: Sequence[Line], axis: Axes, kind: str) -> Axes:
     """Measured over one prediction; on the diagonal the prediction was right, below the line at 1 nothing was won."""
     ends: list[float] = [1.0]
+    colours, markers = coloured(lines), dict(zip(batches(lines), MARKERS, strict=False))
     for line in lines:
-        for system, colour in coloured(lines).items():
+        for system, colour in colours.items():
             ratios = line["systems"][system]["times_as_fast"]
             axis.plot(
                 ratios[kind],
                 ratios["measured"],
-                MARKERS[batches(lines).index(line["batch"])],
+                markers[line["batch"]],
                 color=colour,
                 mfc="none" if line["attention"] == "unfused" else colour,
                 ms=6,

@@ -70,8 +70,11 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
 
 def measure(
     model: str, recipe: str, people: str | None, *, device: str, rounds: int, threads: int | None
-) -> list[dict]:
-    """Return a line of the log per precision, steps and products interleaved. Raises InputError for no rounds."""
+) -> list[dict[str, Any]]:
+    """Return a line of the log per precision, steps and products interleaved.
+
+    Raises InputError for no rounds, and for people that are not at hand.
+    """
     import torch
 
     from sharpose.efficiency.cost import measure_cost
