@@ -95,7 +95,7 @@ class SharedBudget(Strict):
     validate_on: list[str] = Field(default_factory=list)
     points: int = Field(5, ge=1)
     learning_rates: RateTrials | None = None
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["no", "bf16", "fp16", "auto"] = "no"
     preload: bool = False
     systems: dict[str, SharedSystem]
     repeated: Repeated | None = None

@@ -115,7 +115,7 @@ def train(
         from_scratch=work.start is None,
         workers=work.workers,
         preload=work.is_gpu,
-        precision="bf16" if work.is_gpu else "no",
+        precision="auto",
         validate=validate_on(scale.validate if validate else ()),
         points=3,
         max_steps=max_steps,

@@ -27,7 +27,7 @@ def train(
     settings: Settings = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare crops.")] = 0,
-    precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
+    precision: Annotated[str, typer.Option(help="no, bf16, fp16, or auto: bf16 where the device has it.")] = "no",
     preload: Annotated[bool, typer.Option(help="Keep decoded images in memory.")] = False,
     init: Annotated[
         str, typer.Option(help="Start from these weights: ours, an image encoder's, or timm:NAME; resampled to fit.")

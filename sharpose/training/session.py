@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from sharpose.pose.skeleton import wanted_layout
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.fields import reason
 from sharpose.runtime.files import sha256_of
-from sharpose.training.engine import Run, train
+from sharpose.training.engine import Run, chosen_precision, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 from sharpose.training.request import TrainingRequest
 from sharpose.training.tracking import check_trackers
@@ -43,6 +43,7 @@ def train_and_export(asked: TrainingRequest) -> dict[str, Any]:
     Returns the manifest with the path of the weights. Raises InputError for anything that does not go together.
     """
     check_trackers(asked.log_with)
+    asked = replace(asked, precision=chosen_precision(asked.precision, asked.device))
     recipe = chosen_recipe(asked.model, asked.recipe, asked.changes)
     if recipe.starts_from and asked.init is None and not asked.from_scratch:
         raise InputError(

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from sharpose.models import create_model
 from sharpose.runtime.errors import InputError
+from sharpose.training.engine import chosen_precision
 from sharpose.training.request import TrainingRequest
 from sharpose.training.session import train_and_export
 from sharpose.weights import timm_names
@@ -35,6 +36,18 @@ def test_a_recipe_with_a_start_runs_from_random_weights_only_when_told(tmp_path:
     # told, it goes on to the data, which is not there
     with pytest.raises(InputError, match=r"none\.json"):
         train_and_export(TrainingRequest(**request, from_scratch=True))
+
+
+def test_a_precision_is_refused_before_anything_is_made_or_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="precision = 'half' does not work: one of no, bf16, fp16, or auto"):
+        train_and_export(TrainingRequest(model="m", data=["none.json"], out=tmp_path, precision="half"))
+
+
+@pytest.mark.parametrize(("native", "chosen"), [(True, "bf16"), (False, "no")])
+def test_auto_is_bf16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch, native: bool, chosen: str) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert [chosen_precision(asked, "cpu") for asked in ("auto", "no", "fp16")] == [chosen, "no", "fp16"]
 
 
 @pytest.mark.parametrize("name", ["sharpose-small-256x192", "vitpose-small-256x192", "evit-small-256x192"])
