@@ -18,7 +18,7 @@ Validate = Callable[[Any, str], "Judge"]
 class How:
     """How a training runs, whatever it learns.
 
-    precision: no, bf16, fp16, or auto: bf16 where the device has it. device: cpu or cuda; None: cuda where there is one.
+    precision: no, bf16, fp16, or auto: bf16 where the device has it. device: cpu or cuda; None: cuda if there is one.
     deadline: the time.monotonic() at which to stop with a checkpoint. max_steps: stop there, though the schedule is
     longer. points: how often to validate: at the end, at half of it, at a quarter, and so on. log_with: trackers that
     follow it.
