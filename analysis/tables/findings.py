@@ -8,39 +8,31 @@ from __future__ import annotations
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from pydantic import Field, RootModel
 
 from analysis.gate.gate_table import HARDLY, GateCurve, gate_curves, leaving
 from analysis.tables.cell_text import amount
-from analysis.tables.lines import Line, compare_records, pick_device, read_lines
+from analysis.tables.claims import CLAIMS, TIERS, AllClaims, Claims, Reader
+from analysis.tables.lines import Line, compare_records
 from analysis.tables.manifests import LABEL_FREE
 from analysis.tables.statistics import MARGIN, score_of
 from analysis.tables.trainings import noted_training
-from experiments.cells.cells import cells
-from experiments.spec.catalog import Catalog, open_catalog
-from experiments.spec.datasets import Strict
-from experiments.spec.spec import LoadedSpec, load_specs
-from experiments.spec.yamlfile import SpecError, YamlFile
+from experiments.spec.yamlfile import YamlFile
 from results.records import Record
 from results.store import ROOT, Store, write
 from sharpose.evaluation.metrics.significance import Comparison
-from sharpose.runtime.errors import nearest
 
-CLAIMS = Path(__file__).with_name("claims.yaml")
 FINDINGS = ROOT.parent / "docs" / "findings.md"
-TIERS = ("nano", "photos", "small")
 NOWHERE = "at no tier"
+UNMEASURED = "not measured"
 DASH = "–"
 CLOSE = 0.10
 """Share by which a ratio of speeds may differ from the paper's and still hold."""
 EXACT = 2.0
 """Percent by which multiply-adds may differ from the paper's and still hold."""
-Pairs = list[tuple[str, str]]
 
 HEAD = """# What holds so far, and what does not
 
@@ -67,64 +59,23 @@ edits it.
 """
 
 
-class Claims(Strict):
-    """What a table is read for: pairs of rows by kind, and rows whose cost the paper gives."""
-
-    table: str
-    accuracy: Pairs = Field(default_factory=list)
-    speed: Pairs = Field(default_factory=list)
-    cost: list[str] = Field(default_factory=list)
-    cost_ratio: Pairs = Field(default_factory=list)
-    params: list[str] = Field(default_factory=list)
-    control: Pairs = Field(default_factory=list)
-    statement: list[str] = Field(default_factory=list)
-    bench: Pairs = Field(default_factory=list)
-
-
-class AllClaims(RootModel[list[Claims]]):
-    """The whole of `claims.yaml`."""
-
-
 @dataclass(frozen=True)
 class Finding:
-    """A line of the table; `ours` by tier."""
+    """A line of the table; `ours` and the verdicts by tier, none where nothing was measured."""
 
     where: str
     claim: str
     paper: str
-    ours: dict[str, str]
-    verdict: str
+    ours: Mapping[str, str] = field(default_factory=dict)
+    verdicts: Mapping[str, str] = field(default_factory=dict)
     runs: tuple[Record, ...] = ()
 
-
-class Reader:
-    """Specs and records, each read once. `device` is the one on which most speeds are stored."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        speeds = Counter(str(record.provenance.get("device")) for record in store.records("throughput"))
-        self.device_name = speeds.most_common(1)[0][0] if speeds else "cpu"
-        self.device = pick_device(self.device_name, store)
-        known = open_catalog().tiers.tiers
-        self.catalogs: dict[str, Catalog] = {tier: open_catalog(tier) for tier in TIERS if tier in known}
-        self.known: dict[tuple[str, str], tuple[LoadedSpec, list[Line]]] = {}
-
-    def lines(self, table: str, tier: str = "nano") -> tuple[LoadedSpec, list[Line]]:
-        """A spec with its rows and their records at a tier."""
-        if (table, tier) not in self.known:
-            (loaded,) = load_specs([table])
-            found = read_lines(loaded, cells(loaded, self.catalogs[tier], self.device), self.store)
-            self.known[table, tier] = loaded, found
-        return self.known[table, tier]
-
-    def row(self, table: str, label: str, tier: str = "nano") -> Line:
-        """A row by its label. Raises SpecError where there is none."""
-        _, lines = self.lines(table, tier)
-        for line in lines:
-            if line.row.label == label:
-                return line
-        labels = [line.row.label for line in lines]
-        raise SpecError(f"{CLAIMS}: {table} has no row {label!r}{nearest(label, labels)}")
+    @property
+    def verdict(self) -> str:
+        """The verdict of every tier that has one; of a single one without its name."""
+        if len(self.verdicts) == 1:
+            return next(iter(self.verdicts.values()))
+        return "; ".join(f"{tier}: {word}" for tier, word in self.verdicts.items()) or UNMEASURED
 
 
 def findings(store: Store | None = None) -> str:
@@ -150,10 +101,7 @@ def tally(rows: Sequence[Finding]) -> str:
     """How often each verdict was reached, a sentence for each tier; what is true of the paper's models is nano's."""
     counts: dict[str, Counter[str]] = {tier: Counter() for tier in (*TIERS, NOWHERE)}
     for row in rows:
-        for part in row.verdict.split("; "):
-            tier, named, word = part.partition(": ")
-            if not named:
-                tier, word = next(iter(row.ours), NOWHERE), part
+        for tier, word in (row.verdicts or {NOWHERE: UNMEASURED}).items():
             counts[tier][word.partition(" up to")[0]] += 1
     return " ".join(
         f"{tier.capitalize()}: {', '.join(f'{count} {word}' for word, count in words.most_common())}."
@@ -209,19 +157,11 @@ def accuracy(table: str, first: str, second: str, reader: Reader, *, said: bool 
         ours[tier] = shown(tested)
         runs += records
         equal = started_alike(*pair)
-        word = judged(tested, theirs) if equal or not said else "unequal starts"
-        verdicts[tier] = word
+        verdicts[tier] = judged(tested, theirs) if equal or not said else "unequal starts"
     name = {"ap": "AP", "pckh": "PCKh"}[score]
     claim = f"{name}, {first} − {second}"
     paper = DASH if theirs is None else f"{theirs:+.1f}"
-    return Finding(where(table), claim, paper, ours, verdict_text(verdicts), tuple(runs))
-
-
-def verdict_text(verdicts: dict[str, str]) -> str:
-    """The verdict of every tier that has one; of a single one without its name."""
-    if len(verdicts) == 1:
-        return next(iter(verdicts.values()))
-    return "; ".join(f"{tier}: {word}" for tier, word in verdicts.items()) or "not measured"
+    return Finding(where(table), claim, paper, ours, verdicts, tuple(runs))
 
 
 def started_alike(first: Line, second: Line) -> bool:
@@ -267,11 +207,11 @@ def speed(table: str, first: str, second: str, reader: Reader) -> Finding:
     claim = f"speed, {first} ÷ {second}"
     paper = DASH if theirs is None else f"{theirs:.2f} ×"
     if len(records) < 2 or theirs is None:
-        return Finding(where(table), claim, paper, {}, "not measured")
+        return Finding(where(table), claim, paper)
     ratio = relative(records[0], records[1])
     alike = abs(ratio / theirs - 1) <= CLOSE
     verdict = "holds" if alike else "in part" if (ratio > 1) == (theirs > 1) else "does not hold"
-    return Finding(where(table), claim, paper, {"nano": f"{ratio:.2f} ×"}, verdict, tuple(records))
+    return Finding(where(table), claim, paper, {"nano": f"{ratio:.2f} ×"}, {"nano": verdict}, tuple(records))
 
 
 def relative(first: Record, second: Record) -> float:
@@ -294,9 +234,9 @@ def cost(table: str, label: str, key: str, reader: Reader) -> Finding:
     name = {"gflops": "GFLOPs", "params": "M parameters"}[key]
     claim = f"{name}, {'α = ' if table.startswith('table6') else ''}{label}"
     if ours is None or theirs is None or record is None:
-        return Finding(where(table), claim, DASH if theirs is None else f"{theirs:g}", {}, "not measured")
+        return Finding(where(table), claim, DASH if theirs is None else f"{theirs:g}")
     verdict = "holds" if abs(100 * (ours / theirs - 1)) <= EXACT else "does not hold"
-    return Finding(where(table), claim, f"{theirs:g}", {"nano": f"{ours:.2f}"}, verdict, (record,))
+    return Finding(where(table), claim, f"{theirs:g}", {"nano": f"{ours:.2f}"}, {"nano": verdict}, (record,))
 
 
 def cost_ratio(table: str, first: str, second: str, reader: Reader) -> Finding:
@@ -307,11 +247,11 @@ def cost_ratio(table: str, first: str, second: str, reader: Reader) -> Finding:
     claim, paper = f"GFLOPs, {first} ÷ {second}", DASH if theirs is None else f"{theirs:.2f} ×"
     records = tuple(line.records["cost"] for line in pair if "cost" in line.records)
     if theirs is None or not ours[0] or not ours[1]:
-        return Finding(where(table), claim, paper, {}, "not measured")
+        return Finding(where(table), claim, paper)
     ratio = ours[0] / ours[1]
     alike, order = abs(100 * (ratio / theirs - 1)) <= EXACT, (ratio > 1) == (theirs > 1)
     verdict = "holds" if alike else "in part" if order else "does not hold"
-    return Finding(where(table), claim, paper, {"nano": f"{ratio:.2f} ×"}, verdict, records)
+    return Finding(where(table), claim, paper, {"nano": f"{ratio:.2f} ×"}, {"nano": verdict}, records)
 
 
 def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
@@ -337,7 +277,7 @@ def figure6(table: str, one: GateCurve, record: Record) -> Iterator[Finding]:
         claim,
         "a curve",
         {"nano": f"until {far:.0f} % leave: AP −{lost:.1f}, AP50 and AP75 −0.1"},
-        f"holds up to {far:.0f} % leaving",
+        {"nano": f"holds up to {far:.0f} % leaving"},
         (record,),
     )
     ours = ", ".join(
@@ -345,7 +285,9 @@ def figure6(table: str, one: GateCurve, record: Record) -> Iterator[Finding]:
         for key, name in (("ap", "predicted quality"), ("ap_by_true_quality", "true OKS"), ("ap_by_gain", "true gain"))
     )
     worth = f"{ours}; R² of the quality {one.calibration.explained:.2f}"
-    yield Finding(where(table), f"{one.label}: who may leave for 0.3 AP", DASH, {"nano": worth}, "ours", (record,))
+    yield Finding(
+        where(table), f"{one.label}: who may leave for 0.3 AP", DASH, {"nano": worth}, {"nano": "ours"}, (record,)
+    )
 
 
 def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:
@@ -360,7 +302,7 @@ def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:
             same = pair[0].identity["backend"] == pair[1].identity["backend"] and "Hugging Face" not in second
             how = "same back-end" if same else "as each ships"
             claim = f"speed on {device.partition(' (')[0]}, {first} ÷ {second} ({how})"
-            yield Finding(where("bench"), claim, DASH, {"nano": f"{ratio:.2f} ×"}, "ours", pair)
+            yield Finding(where("bench"), claim, DASH, {"nano": f"{ratio:.2f} ×"}, {"nano": "ours"}, pair)
 
 
 def main() -> None:

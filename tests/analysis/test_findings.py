@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.tables.claims import CLAIMS, AllClaims, Reader
 from analysis.tables.findings import (
-    CLAIMS,
     FINDINGS,
-    AllClaims,
     Finding,
-    Reader,
     cost_ratio,
     findings,
     judged,
@@ -99,8 +97,8 @@ def test_speeds_that_do_not_hold_are_said_too():
 
 def test_verdicts_are_counted_tier_by_tier():
     rows = [
-        Finding("", "", "", {"nano": "", "photos": ""}, "nano: holds; photos: does not hold"),
-        Finding("", "", "", {"nano": ""}, "holds up to 25 % leaving"),
-        Finding("", "", "", {}, "not measured"),
+        Finding("", "", "", {"nano": "", "photos": ""}, {"nano": "holds", "photos": "does not hold"}),
+        Finding("", "", "", {"nano": ""}, {"nano": "holds up to 25 % leaving"}),
+        Finding("", "", ""),
     ]
     assert tally(rows) == "Nano: 2 holds. Photos: 1 does not hold. At no tier: 1 not measured."
