@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.style import COLOURS, GREY, MARKERS, head, tidy
+from results.logs import read_lines
 from results.store import ROOT
 
 LOG = ROOT.parent / "docs" / "token-reduction.jsonl"
@@ -21,7 +21,7 @@ Line = Mapping[str, Any]
 
 def stored_lines() -> list[Line]:
     """Lines of the study's log on the machine that was measured last; none where there is no log."""
-    lines = [json.loads(text) for text in LOG.read_text(encoding="utf-8").splitlines()] if LOG.exists() else []
+    lines = read_lines(LOG) if LOG.exists() else []
     return [line for line in lines if line["device"] == lines[-1]["device"]]
 
 

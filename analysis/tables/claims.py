@@ -1,4 +1,4 @@
-"""Which of the paper's sentences are read from which rows (`claims.yaml`), and those rows with their records at a tier."""
+"""Which sentences of the paper are read from which rows (`claims.yaml`), and those rows' records at a tier."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.log import add_lines, read_lines, timing_options
-from experiments.tools.module import run
+from experiments.tools.module import run, timing_options
+from results.logs import add_lines, read_lines
 from sharpose.efficiency.stages import break_even
 from sharpose.inference.detector import DEFAULT_DETECTOR
 from sharpose.runtime.errors import InputError

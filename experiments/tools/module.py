@@ -1,7 +1,8 @@
-"""The ending of modules that are run by themselves (`python -m experiments.…`)."""
+"""What modules that are run by themselves (`python -m experiments.…`) share: the options of timings, and the ending."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -18,3 +19,13 @@ def run(main: Callable[[], None]) -> None:
     except RunFailed as error:
         print(f"failed: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def timing_options(doc: str | None, rounds: int) -> argparse.ArgumentParser:
+    """Return a parser that knows --device, --rounds, --threads and --show, with a module's text as its description."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
+    parser.add_argument("--show", action="store_true", help="print the log as a table")
+    return parser

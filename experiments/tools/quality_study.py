@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.log import add_lines
 from experiments.tools.module import run
+from results.logs import add_lines
 
 if TYPE_CHECKING:
     from sharpose.data.coco import CocoTopDown

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.log import add_lines, read_lines, timing_options
-from experiments.tools.module import run
+from experiments.tools.module import run, timing_options
+from results.logs import add_lines, read_lines
 from sharpose.runtime.errors import InputError
 
 LOG = REPOSITORY / "docs" / "training-speed.jsonl"

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.log import add_lines, read_lines
 from experiments.tools.module import run
+from results.logs import add_lines, read_lines
 from sharpose.runtime.errors import InputError, nearest
 from sharpose.training.recipe import load_recipe
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.log import add_lines
 from experiments.tools.module import run
+from results.logs import add_lines
 from sharpose.runtime.errors import InputError, RunFailed
 
 LOG = REPOSITORY / "docs" / "versions-log.jsonl"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from experiments.tools import token_reduction as study
-from experiments.tools.log import add_lines, read_lines
+from results.logs import add_lines, read_lines
 from sharpose.models import resolve_config
 from sharpose.runtime.errors import InputError
 

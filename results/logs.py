@@ -1,8 +1,7 @@
-"""Logs of what is measured beside the tables: a JSON object in a line, added at the end; and the options of timings."""
+"""Logs of what is measured beside the tables: a JSON object in a line, added at the end."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,13 +26,3 @@ def read_lines(log: Path, key: Sequence[str] = ()) -> list[dict[str, Any]]:
         raise InputError(f"{log.name} is not there: measure first, without --show")
     lines = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]
     return list({tuple(line[name] for name in key): line for line in lines}.values()) if key else lines
-
-
-def timing_options(doc: str | None, rounds: int) -> argparse.ArgumentParser:
-    """Return a parser that knows --device, --rounds, --threads and --show, with a module's text as its description."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
-    parser.add_argument("--show", action="store_true", help="print the log as a table")
-    return parser
