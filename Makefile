@@ -53,7 +53,7 @@ TABLES := table1 table2 table3 table4 table5 table6 table6a table6b table7 table
 $(TABLES): table%: $(VENV)/harness.stamp
 	@$(SHARPOSE) run $* --table --device $(DEVICE) --tier $(TIER)
 
-OWN := figure6 figure6-test gates gates-test semantics frontier schedules batch exits counters beyond elastic
+OWN := figure6 figure6-test gates gates-test semantics frontier schedules batch exits counters beyond elastic related
 .PHONY: $(OWN)
 $(OWN): $(VENV)/harness.stamp
 	@$(SHARPOSE) run $@ --table --device $(DEVICE) --tier $(TIER)

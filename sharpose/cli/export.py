@@ -35,7 +35,10 @@ def export(
     Example: sharpose export sharpose-nano-128x96 --onnx graphs --set alpha=.3
     """
     if (model is None) != (onnx is None):
-        raise InputError("a model is exported with both its name and a folder: sharpose export MODEL --onnx DIR")
+        raise InputError(
+            "a model is exported with both its name and a folder: sharpose export MODEL --onnx DIR; "
+            "a table by its name: sharpose export --table NAME"
+        )
     if model is not None and onnx is not None:
         if name != "all" or out is not None:
             raise InputError("--table and --out are for tables; a model's graphs go to the folder given with --onnx")

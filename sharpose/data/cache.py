@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from sharpose.data.mannequin.parameters import MannequinParameters, SceneParameters
 from sharpose.data.mannequin.request import (
@@ -135,7 +135,7 @@ def ensure(
     wanted = MannequinSet(split, images, seed, parameters or MannequinParameters())
     if find_fault(wanted) is None:
         return wanted.folder
-    with _locked(wanted.folder):
+    with _lock(wanted.folder):
         if find_fault(wanted) is not None:
             from sharpose.data.mannequin.generate import generate
 
@@ -159,7 +159,7 @@ def ensure_mpii(
     sound = mpii_manifest(wanted)
     if sound is not None:
         return sound
-    with _locked(wanted.folder):
+    with _lock(wanted.folder):
         sound = mpii_manifest(wanted)
         if sound is None:
             from sharpose.data.mannequin.mpii import write_mpii
@@ -204,12 +204,10 @@ def find_fault(wanted: MannequinSet) -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> FileLock:
+    """Return what everybody holds who makes or replaces this folder, as long as their process lives."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(f".{folder.name}.lock"), "w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
 def _clear(folder: Path) -> None:
