@@ -133,7 +133,8 @@ def write_graph(graph: Graph, folder: Path) -> Path:
                 custom_translation_table={torch.ops.aten.sort.stable: sort_stable},
             )
         except torch.onnx.OnnxExporterError as error:
-            reason = str(error).strip().splitlines()[-1]
+            # the first line of what stopped it; the exporter's own text is of steps and where to report them
+            reason = str(error.__cause__ or error).strip().partition("\n")[0]
             raise RunFailed(f"{type(graph.module.model).__name__}: cannot be expressed in ONNX ({reason})") from error
         assert program is not None
         inputs = program.model.graph.inputs

@@ -14,6 +14,7 @@ from sharpose.backends.choice import check_backend, split_backend
 from sharpose.backends.deploy import deploy
 from sharpose.backends.graphs import graphs_of
 from sharpose.backends.onnx_export import export_model
+from sharpose.models import create_model
 from sharpose.models.output import PoseModel
 from sharpose.runtime.errors import InputError, RunFailed
 from tests.backends.exported import parting, some_images, tiny
@@ -73,6 +74,13 @@ def write_nothing(graph: object, folder: Path) -> Path:
 def test_graphs_refine_a_fixed_number_of_patches() -> None:
     with pytest.raises(InputError, match=r"^alpha_mass: "):
         graphs_of(tiny(alpha_mass=0.8))
+
+
+def test_one_graph_does_not_choose_who_is_looked_at_again() -> None:
+    with pytest.raises(InputError, match="quality_threshold=null"):
+        graphs_of(create_model("dvt-nano-128x96"))
+    (whole,) = graphs_of(create_model("dvt-nano-128x96", quality_threshold=None))
+    assert whole.outputs == ("heatmaps",)
 
 
 def test_a_backend_with_its_precision() -> None:
