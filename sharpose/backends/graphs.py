@@ -86,18 +86,12 @@ class Fine(Part):
 def graphs_of(model: PoseModel) -> list[Graph]:
     """The static graphs of a model, in the order in which they run. α is the configured one.
 
-    Raises InputError with `alpha_mass`, where every image may take another number of tokens, and for one graph of which
-    only some images need all.
+    Raises InputError where an option leaves none.
     """
-    if getattr(model.config, "alpha_mass", None) is not None:
-        raise InputError("alpha_mass: a static graph refines a fixed number of patches; leave it out and give alpha")
+    if (reason := getattr(model.config, "not_static", None)) is not None:
+        raise InputError(reason)
     images = torch.randn(EXAMPLES, 3, *model.config.image_size, generator=torch.Generator().manual_seed(0))
     if not model.stages:
-        if getattr(model.config, "quality_threshold", None) is not None:
-            raise InputError(
-                "quality_threshold: which images are looked at again is not the same for every batch, so it is no static "
-                "graph; with --set quality_threshold=null all are"
-            )
         return [Graph("whole", Whole(model), {"images": images}, ("heatmaps",))]
     staged, graphs, stage = cast(SHaRPose, model), [], dict[str, Tensor]()
     if "coarse" in model.stages:

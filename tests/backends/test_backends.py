@@ -17,7 +17,7 @@ from sharpose.backends.onnx_export import export_model
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
 from sharpose.runtime.errors import InputError, RunFailed
-from tests.backends.exported import parting, some_images, tiny
+from tests.backends.exported import parting, some_images
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,16 +71,13 @@ def write_nothing(graph: object, folder: Path) -> Path:
     return folder / "nothing.onnx"
 
 
-def test_graphs_refine_a_fixed_number_of_patches() -> None:
-    with pytest.raises(InputError, match=r"^alpha_mass: "):
-        graphs_of(tiny(alpha_mass=0.8))
-
-
-def test_one_graph_does_not_choose_who_is_looked_at_again() -> None:
-    with pytest.raises(InputError, match="quality_threshold=null"):
-        graphs_of(create_model("dvt-nano-128x96"))
-    (whole,) = graphs_of(create_model("dvt-nano-128x96", quality_threshold=None))
-    assert whole.outputs == ("heatmaps",)
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [("sharpose-nano-128x96", {"alpha_mass": 0.8}, "^alpha_mass: "), ("prtr-nano-128x96", {}, "readout=best")],
+)
+def test_an_option_that_leaves_no_static_graph_is_named(name: str, options: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        graphs_of(create_model(name, **options))
 
 
 def test_a_backend_with_its_precision() -> None:

@@ -57,7 +57,8 @@ class ReusingBlock(nn.Module):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, relations: Tensor | None) -> Float[Tensor, "B heads N d"]:
         """Values (B, heads, N, d) mixed by attention, to whose logits relations (B, heads, N, N) are added."""
-        if not self.attn.explicit:
+        # with relations, fused attention has other strides than what an exported graph has in its place
+        if not (self.attn.explicit or torch.compiler.is_exporting()):
             return F.scaled_dot_product_attention(q, k, v, attn_mask=relations, scale=self.attn.scale)
         logits = q * self.attn.scale @ k.transpose(-2, -1)
         return (logits if relations is None else logits + relations).softmax(dim=-1) @ v

@@ -57,6 +57,13 @@ class PRTRConfig(CnnConfig):
         self.check_quarter(step)
 
     @property
+    def not_static(self) -> str | None:
+        """Assigning each query to one keypoint is an algorithm, not a graph."""
+        if self.readout == "best":
+            return None
+        return "readout: which query a keypoint gets depends on all others'; with readout=best each takes its likeliest"
+
+    @property
     def grid(self) -> Size:
         """Rows and columns of the map that the encoder works on."""
         stride = 2 ** (len(self.widths) + 1) if self.widths else 32

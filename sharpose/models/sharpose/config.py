@@ -72,6 +72,13 @@ class SHaRPoseConfig:
         check_heads(self.embed_dim, self.num_heads)
 
     @property
+    def not_static(self) -> str | None:
+        """With `alpha_mass` every image may take another number of tokens."""
+        if self.alpha_mass is None:
+            return None
+        return "alpha_mass: a static graph refines a fixed number of patches; leave it out and give alpha"
+
+    @property
     def coarse_image_size(self) -> Size:
         """Return height and width of the coarse stage's picture, in pixels."""
         return self.image_size[0] // self.refine_ratio, self.image_size[1] // self.refine_ratio
