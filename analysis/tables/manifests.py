@@ -22,7 +22,7 @@ class Training:
     own, before: crops of the training itself, and of all that it started from. matched: of how many of its `tensors`
     its start gave, None where that is not known; fresh: parts that it did not give. noted: the manifest says all that.
     curve: a row per validation, `crops` and `SET_ap`, `SET_pck` as fractions, over all phases of the training. rates:
-    how the learning rate was chosen, None where it was not.
+    how the learning rate was chosen, None where it was not. precision: of its products, fp32, bf16 or fp16.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Training:
     learning_rate: float | None
     rates: Mapping[str, Any] | None
     teacher: str | None
+    precision: str
 
     @property
     def crops(self) -> int:
@@ -107,6 +108,7 @@ def read_training(weights: Path) -> Training:
         learning_rate=recipe.get("learning_rate"),
         rates=made.get("learning_rates"),
         teacher=teacher and teacher["file"].removesuffix(".safetensors"),
+        precision={"no": "fp32"}.get(made.get("precision", "no"), made.get("precision")),
     )
 
 

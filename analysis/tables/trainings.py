@@ -96,6 +96,7 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
         told("Crops of people seen in all, starts included", rows, lambda made: f"{made.crops:,}", same=same),
         told("Started from", rows, lambda made: made.started_from),
         told("Learning rate", rows, rate_text),
+        told("Trained in", rows, lambda made: made.precision),
         told("The last doubling of crops gained", rows, lambda made: gain_text(made, curve_key(loaded, catalog))),
     ]
     taught = [f"{label} from {made.teacher}" for label, made in rows if made.teacher]
