@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 import shlex
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -13,14 +17,19 @@ from typing import Any
 
 import pytest
 import typer
+from packaging.requirements import Requirement
 from PIL import Image
+from submitit.slurm.slurm import SlurmExecutor
+from torch.distributed.run import get_args_parser
 
 from analysis.tables.raw import for_files
 from analysis.tables.tables import build_tables
 from results.store import Store
 from sharpose import cli
 from sharpose.data import cache
+from sharpose.inference.pose import whole
 from sharpose.pose.skeleton import COCO_CATEGORY
+from sharpose.training.tracking import PACKAGES
 from tests.command_line import call
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +39,7 @@ RUN_HERE = "docs/own-data.md"
 """The page that is run from its first command to its last, in a folder with what it says one has."""
 NOT_HERE = {
     r"docs/extend\.md \| .*": "tests/test_extend.py runs this page",
-    r".* \| (make|pip) .*": "installs packages, or takes minutes",
+    r".* \| (make|pip) .*": "installs packages, or takes minutes; what make would do is looked at below",
     r".* \| sharpose predict photo\.jpg": "fetches a detector; test_the_first_minute runs it without one",
     r"docs/deploy\.md \| sharpose export .*": "tests/backends/test_example.py runs both commands of this page",
     r"docs/deploy\.md \| python docs/examples/onnx_numpy\.py .*": "tests/backends/test_example.py runs it",
@@ -113,20 +122,24 @@ def test_the_first_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "poses/keypoints.json: 1 people, 1 drawn" in out and (tmp_path / "poses" / "photo.pose.jpg").is_file()
 
 
-def mentions() -> Iterator[tuple[str, list[str]]]:
-    """Every `sharpose …` of a code span or a block, as words."""
+def mentions(program: str) -> Iterator[tuple[str, list[str]]]:
+    """Every call of a program in a code span or a block, as the words after it; `-m sharpose.cli` is `sharpose`."""
     for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        spans = re.findall(r"(?<!`)`(sharpose [^`\n]+)`", FENCED.sub("", text))
-        for line in [*spans, *(line for line in commands(page) if line.startswith("sharpose "))]:
-            yield f"{page.name}: {line}", shlex.split(line)[1:]
+        spans = re.findall(r"(?<!`)`([^`\n]+)`", FENCED.sub("", page.read_text(encoding="utf-8")))
+        for line in (part for one in [*spans, *commands(page)] for part in one.split(" && ")):
+            found = re.search(
+                rf"^(?:\w+=\S+ )*(?:srun )?{program} (.*)", line.replace("python3 -m sharpose.cli", "sharpose")
+            )
+            if found:
+                yield f"{page.name}: {line}", shlex.split(found[1])
 
 
 def test_every_command_and_option_that_is_named_is_there() -> None:
     for group in cli.GROUPS:
         __import__(f"sharpose.cli.{group}")
     root: Any = typer.main.get_command(cli.app.app)
-    found = list(mentions())
+    found = list(mentions("sharpose"))
+    found += [(place, words[words.index("sharpose.cli") + 1 :]) for place, words in mentions("torchrun")]
     assert len(found) > 40
     for place, words in found:
         command, rest = root, list(words)
@@ -138,6 +151,71 @@ def test_every_command_and_option_that_is_named_is_there() -> None:
         assert not hasattr(command, "commands") or not rest or rest[0].startswith("-"), place
         asked = {word.partition("=")[0] for word in rest if re.match(r"--[a-z]", word)}
         assert asked <= known | {"--help"}, place
+        slurm = {each.partition("=")[0] for option, each in itertools.pairwise(rest) if option == "--slurm"}
+        assert slurm <= SlurmExecutor._valid_parameters(), place
+
+
+def would_make(*words: str) -> tuple[int, str]:
+    """The exit code and the commands of `make` with these words, were everything to be made again; runs nothing."""
+    outer = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    asked = ["make", "--dry-run", "--always-make", "--no-print-directory", *words]
+    done = subprocess.run(asked, cwd=ROOT, env=outer, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def test_make_knows_every_target_and_variable() -> None:
+    found = list(mentions("make"))
+    assert len(found) > 30 and any("=" in word for _, words in found for word in words)
+    for place, words in found:
+        code, printed = would_make(*words)
+        assert code == 0, place
+        assert all(word.partition("=")[2] in printed for word in words if "=" in word), place
+    # what this would say of a variable that no command takes
+    code, printed = would_make("gpu", "BUDGETS=17m")
+    assert code == 0 and "17m" not in printed
+
+
+def test_what_pip_is_to_install_can_be_asked_for() -> None:
+    known = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    found = list(mentions("pip install"))
+    assert len(found) > 4
+    for place, words in found:
+        for word in (word for word in words if not word.startswith("-")):
+            asked = Requirement(re.sub(r"^\.(?=\[|$)", "sharpose", word))
+            # NAME stands for each tracker
+            wanted = set(PACKAGES) if asked.extras == {"NAME"} else asked.extras
+            assert asked.name != "sharpose" or wanted <= known, place
+    files = [path for folder in ("sharpose", "experiments", "analysis") for path in (ROOT / folder).rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in [*files, ROOT / "Makefile"]]
+    named_there = [extra for text in texts for extra in re.findall(r"'(?:sharpose|\.)\[([a-z,]+)\]'", text)]
+    assert len(named_there) > 5 and {name for extras in named_there for name in extras.split(",")} <= known
+
+
+def test_blocks_of_commands_are_a_shells() -> None:
+    script = "\n".join(command for _, command in EVERY)
+    assert subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=True).stderr == ""
+    for place, words in mentions("torchrun"):
+        launched = get_args_parser().parse_args([word for word in words if word != "…"])
+        assert launched.module and launched.training_script == "sharpose.cli", place
+    for _, words in mentions("python3?"):
+        if words[0] == "-c":
+            compile(words[1], "python -c", "exec")
+
+
+def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are written, by somebody with two pictures; the detector would have to be fetched. See test_extend.py."""
+    for name in ("photo.jpg", "a.jpg", "b.jpg"):
+        Image.open(ROOT / "results" / "examples" / "person.png").convert("RGB").save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sharpose.inference.detector.PersonDetector", lambda device: whole)
+    ran: dict[str, dict[str, Any]] = {}
+    for page in PAGES:
+        names = ran[page.name] = {"x": 5, "y": 5, "w": 60, "h": 120}
+        for language, text in FENCED.findall(page.read_text(encoding="utf-8")):
+            if language == "python" and page.name != "extend.md":
+                exec(compile(text, page, "exec"), names)
+    assert ran["README.md"]["result"].heatmaps.shape == (8, 17, 64, 48) and len(ran["README.md"]["person"].points) == 17
+    assert len(ran["predict.md"]["people"]) == 1 and ran["predict.md"]["people"][0].score > 0.5
 
 
 def named(pattern: str) -> set[str]:
@@ -146,12 +224,8 @@ def named(pattern: str) -> set[str]:
     return {word for text in texts for word in re.findall(rf"(?:`|^ *){pattern}", text, re.MULTILINE)}
 
 
-def test_every_target_and_module_that_is_named_is_there() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    rules = re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE)
-    lists = " ".join(re.findall(r"^(?:TABLES|OWN) := (.*)$", makefile, re.MULTILINE)).split()
-    targets, modules = named(r"make ([a-z][\w-]*)"), named(r"python -m ([a-z][\w.]*)")
-    assert len(targets) > 20 and targets <= {*rules, *lists}
+def test_every_module_that_is_named_is_there() -> None:
+    modules = named(r"python -m ([a-z][\w.]*)")
     # `build` is a tool of its own
     assert len(modules) > 8 and all(find_spec(module) for module in modules - {"build"})
 

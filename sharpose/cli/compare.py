@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Json, app, show
+from sharpose.cli.app import Category, Device, Images, Json, Model, Settings, Weights, app, parse_settings, show
 from sharpose.cli.listing import TRAIN
 from sharpose.runtime.errors import InputError
 
@@ -51,30 +51,98 @@ def compare(
     show(facts, as_json, "\n\n".join(parts))
 
 
+OF_MODEL = {
+    "images": "--images",
+    "boxes": "--boxes",
+    "weights": "--weights",
+    "settings": "--set",
+    "flip_test": "--no-flip-test",
+    "batch_size": "--batch-size",
+    "workers": "--workers",
+    "device": "--device",
+    "by_name": "--by-name",
+    "category": "--category",
+}
+"""Options of `protocol` that a results file has no use for."""
+MOVED = ("moved", "moved_low", "moved_high")
+
+
 @app.command(rich_help_panel=TRAIN)
 def protocol(
-    results: Annotated[Path, typer.Argument(help="A results file in COCO's keypoint format.")],
+    context: typer.Context,
     data: Truth,
+    results: Annotated[Path | None, typer.Argument(help="A results file in COCO's keypoint format.")] = None,
+    model: Model = "",
+    images: Images = None,
+    boxes: Annotated[str, typer.Option(help="Of --model: ground-truth, or a detections file.")] = "ground-truth",
+    weights: Weights = None,
+    settings: Settings = None,
+    flip_test: Annotated[bool, typer.Option(help="Of --model: average with the mirrored crop.")] = True,
+    batch_size: Annotated[int, typer.Option(help="Of --model.", min=1)] = 32,
+    workers: Annotated[int, typer.Option(help="Of --model.", min=0)] = 0,
+    device: Device = "cpu",
+    by_name: Annotated[
+        bool, typer.Option("--by-name", help="Of --model: match the data's keypoints with its own by their names.")
+    ] = False,
+    category: Category = None,
     evaluator: ByEvaluator = "pycocotools",
     as_json: Json = False,
 ) -> None:
-    """How far one results file moves by choices that papers seldom name: score rule, OKS-NMS, area rule.
+    """How far one set of predictions moves by choices that papers seldom name: score rule, OKS-NMS, area rule.
+
+    With --model in place of a results file also by flip test, decoder and, where --boxes names a file, boxes; the
+    first row is then what `sharpose evaluate` gives with the same options. Intervals are of the paired difference.
 
     Example: sharpose protocol results.json --data person_keypoints_val2017.json
+
+    Example: sharpose protocol --model sharpose-nano-128x96 --data mannequin-val
     """
     from sharpose.data.locate import annotations_of
-    from sharpose.evaluation.compare import protocol_effects
+    from sharpose.evaluation.protocol import file_effects
 
-    effects = protocol_effects(results, annotations_of(data), evaluator=evaluator)  # type: ignore[arg-type]
-    base = effects["as given"].ap
-    rows = []
-    for name, metrics in effects.items():
-        moved = "–" if base is None or metrics.ap is None else f"{100 * (metrics.ap - base):+.1f}"
-        rows.append(
-            [name, percent(metrics.ap), moved, percent(metrics.ap50), percent(metrics.ap75), percent(metrics.ar)]
+    if (results is None) == (not model):
+        raise InputError("give either a results file, or --model NAME to vary flip test, decoder and boxes as well")
+    if results is not None:
+        sources = {option: context.get_parameter_source(name) for name, option in OF_MODEL.items()}
+        useless = [option for option, source in sources.items() if source and source.name == "COMMANDLINE"]
+        if useless:
+            raise InputError(f"{results}: is judged as it is; leave out {', '.join(useless)}, or give --model")
+        about = {"results": str(results), "annotations": str(annotations_of(data)), "evaluator": evaluator}
+        choices = file_effects(results, annotations_of(data), evaluator=evaluator)  # type: ignore[arg-type]
+        lines = list[str]()
+    else:
+        from sharpose.evaluation.request import EvaluationRequest, People
+        from sharpose.evaluation.variations import network_effects
+
+        asked = EvaluationRequest(
+            people=People(data=data, images=images, boxes=boxes, by_name=by_name, category=category),
+            model=model,
+            options=parse_settings(settings),
+            weights=weights,
+            flip_test=flip_test,
+            batch_size=batch_size,
+            workers=workers,
+            device=device,
+            evaluator=evaluator,  # type: ignore[arg-type]
         )
-    header = ["choice", "AP", "moved", "AP50", "AP75", "AR"]
-    show({name: metrics.values() for name, metrics in effects.items()}, as_json, as_text(header, rows))
+        choices, about = network_effects(asked)
+        lines = [
+            f"{about['model']} on {about['annotations']}: {about['people']} boxes ({about['boxes']}), "
+            f"decoder {about['decoder']}, flip test {'on' if flip_test else 'off'}"
+        ]
+        lines += [f"note: {line}" for line in about["notes"]]
+    facts = {name: one.facts for name, one in choices.items()}
+    show({**about, "choices": facts}, as_json, "\n".join([*lines, as_text(*moves(facts))]))
+
+
+def moves(choices: Mapping[str, Mapping[str, float | None]]) -> tuple[list[str], list[list[str]]]:
+    """COCO's figures of every choice, and what it moves AP by, in points."""
+    rows = []
+    for name, one in choices.items():
+        moved, low, high = ("–" if (x := one[key]) is None else f"{round(100 * x, 1) + 0:+.1f}" for key in MOVED)
+        figures = [percent(one[key]) for key in ("ap50", "ap75", "ar")]
+        rows.append([name, percent(one["ap"]), f"{moved} [{low}, {high}]", *figures])
+    return ["choice", "AP", "moved", "AP50", "AP75", "AR"], rows
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:

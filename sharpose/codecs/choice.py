@@ -23,12 +23,23 @@ CODECS: dict[str, type[UdpCodec] | type[DarkCodec] | type[MsraCodec]] = {
 KERNEL, LARGE_KERNEL, LARGE_HEIGHT = 11, 17, 96
 
 
-def codec_of(config: Any, sigma: float = 2.0) -> HeatmapCodec:
-    """The codec of a model's configuration: its `codec` field, UDP for systems that have none."""
-    codec = CODECS[getattr(config, "codec", "udp")]
+def codec_of(config: Any, sigma: float = 2.0, name: str | None = None) -> HeatmapCodec:
+    """The codec of a model's configuration: its `codec` field, UDP for systems that have none; or the one of a name."""
+    codec = CODECS[name or codec_name(config)]
     if codec in (UdpCodec, DarkCodec):
         return codec(config.image_size, config.heatmap_size, sigma, blur_kernel(config))
     return codec(config.image_size, config.heatmap_size, sigma)
+
+
+def codec_name(config: Any) -> str:
+    """The name in CODECS of a model's codec."""
+    return getattr(config, "codec", "udp")
+
+
+def decoders_of(config: Any) -> dict[str, HeatmapCodec]:
+    """Every codec that can find the peaks of a model's heatmaps, by name, its own first; `argmax` takes no step."""
+    known = {name: codec_of(config, name=name) for name in (codec_name(config), *CODECS)}
+    return known | {"argmax": MsraCodec(config.image_size, config.heatmap_size, quarter_step=False)}
 
 
 def blur_kernel(config: Any) -> int:

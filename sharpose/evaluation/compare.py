@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from sharpose.data.annotations import PoseFile, load_pose_file
-from sharpose.evaluation.error_kinds import count_errors, rows_by_image
+from sharpose.evaluation.error_kinds import count_errors
 from sharpose.evaluation.metrics.coco_ap import RESAMPLES, CocoMetrics, coco_ap, load_results
 from sharpose.evaluation.metrics.evaluators import Evaluator
-from sharpose.evaluation.metrics.postprocess import SCORE_THRESHOLD, oks_matrix, oks_nms, rescore
 from sharpose.evaluation.metrics.significance import Comparison, compare_replicates, holm
 from sharpose.runtime.errors import InputError
 
 Rows = Sequence[Mapping[str, Any]]
-# a box holds about so much person, where no mask says it
-BOX_SHARE = 0.53
+MARGIN = 0.005
+"""A difference in AP that nobody minds."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def compare(
     paths: Sequence[Path],
     annotations: Path,
     *,
-    margin: float = 0.005,
+    margin: float = MARGIN,
     resamples: int = RESAMPLES,
     evaluator: Evaluator = "pycocotools",
 ) -> Compared:
@@ -71,23 +70,39 @@ def compare(
     Raises InputError for files that are no results on these annotations.
     """
     pose_file = load_pose_file(annotations)
-    scored = [score_file(path, pose_file, resamples, evaluator) for path in paths]
-    first, comparisons = scored[0].metrics, []
+    files = {path: load_results(path) for path in paths}
+    how: dict[str, Any] = {"resamples": resamples, "evaluator": evaluator, "among": images_of(files.values())}
+    scored = [score_file(path, pose_file, files[path], **how) for path in paths]
+    comparisons = []
     for other in scored[1:]:
-        a, b = first.bootstrap, other.metrics.bootstrap
-        if a is None or b is None or first.ap is None or other.metrics.ap is None:
+        found = difference(scored[0].metrics, other.metrics, margin)
+        if found is None:
             raise InputError(f"{annotations}: nobody in it could be found, so nothing can be compared")
-        value = other.metrics.ap - first.ap
-        comparisons.append(compare_replicates(value, b.replicates - a.replicates, margin))
+        comparisons.append(found)
     adjusted = holm([one.p for one in comparisons])
     return Compared(scored, [replace(one, p=p) for one, p in zip(comparisons, adjusted, strict=True)])
 
 
-def score_file(path: Path, pose_file: PoseFile, resamples: int, evaluator: Evaluator) -> Scored:
+def images_of(files: Iterable[Rows]) -> set[int]:
+    """The images that any of several files has a result on: resamples of all of them are drawn from these."""
+    return {found for rows in files for row in rows if isinstance(found := row.get("image_id"), int)}
+
+
+def difference(first: CocoMetrics, other: CocoMetrics, margin: float = MARGIN) -> Comparison | None:
+    """Return `other` minus `first` in AP, resampled `among` the same images; None where nobody is to be found."""
+    a, b = first.bootstrap, other.bootstrap
+    if a is None or b is None or first.ap is None or other.ap is None:
+        return None
+    assert a.image_ids == b.image_ids and a.seed == b.seed
+    return compare_replicates(other.ap - first.ap, b.replicates - a.replicates, margin)
+
+
+def score_file(
+    path: Path, pose_file: PoseFile, results: Rows, *, resamples: int, evaluator: Evaluator, among: Collection[int]
+) -> Scored:
     """All figures of one results file. Raises InputError naming it."""
-    results = load_results(path)
     try:
-        metrics = coco_ap(pose_file, results, resamples=resamples, evaluator=evaluator)
+        metrics = coco_ap(pose_file, results, resamples=resamples, evaluator=evaluator, among=among)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     errors, by_keypoint = count_errors(pose_file, results)
@@ -110,46 +125,3 @@ def only(row: Mapping[str, Any], place: int) -> dict[str, Any]:
     points = np.asarray(row["keypoints"]).reshape(-1, 3).copy()
     points[np.arange(len(points)) != place, 2] = 0
     return {**row, "keypoints": points.ravel().tolist(), "num_keypoints": int(points[place, 2] > 0)}
-
-
-def protocol_effects(path: Path, annotations: Path, *, evaluator: Evaluator = "pycocotools") -> dict[str, CocoMetrics]:
-    """How far one results file moves by choices that papers seldom name: the score of a row, OKS-NMS, the area rule.
-
-    Raises InputError for a file without a result.
-    """
-    pose_file, results = load_pose_file(annotations), load_results(path)
-    if not results:
-        raise InputError(f"{path}: holds no result")
-    scores = np.asarray([row["keypoints"] for row in results], dtype=float).reshape(len(results), -1, 3)[:, :, 2]
-    given = np.array([row["score"] for row in results], dtype=float)
-    same = np.ones(len(results))
-    rules = {
-        "as given": given,
-        "score: mean of the keypoints'": scores.mean(axis=1),
-        f"score: mean of the keypoints' above {SCORE_THRESHOLD}": rescore(same, scores),
-        "score: given, times that mean": rescore(given, scores),
-        "score: the same for all": same,
-    }
-    rated: dict[str, Rows] = {name: with_scores(results, values) for name, values in rules.items()}
-    rated |= {f"OKS-NMS above {at:g}": suppressed(results, pose_file, at) for at in (0.9, 0.7, 0.5)}
-    figures = {name: coco_ap(pose_file, rows, resamples=0, evaluator=evaluator) for name, rows in rated.items()}
-    boxed = [{**row, "area": BOX_SHARE * row["bbox"][2] * row["bbox"][3]} for row in pose_file.annotations]
-    by_box = replace(pose_file, annotations=boxed)
-    figures[f"area: {BOX_SHARE:g} of the box"] = coco_ap(by_box, results, resamples=0, evaluator=evaluator)
-    return figures
-
-
-def with_scores(results: Rows, scores: np.ndarray) -> list[dict[str, Any]]:
-    """Return copies of results with other scores, in the same order. `scores`: (N,)."""
-    return [{**row, "score": float(score)} for row, score in zip(results, scores, strict=True)]
-
-
-def suppressed(results: Rows, pose_file: PoseFile, threshold: float) -> list[Mapping[str, Any]]:
-    """Without near-duplicates; areas are those of the boxes around the keypoints."""
-    kept: list[Mapping[str, Any]] = []
-    for rows in rows_by_image(results).values():
-        points = np.asarray([row["keypoints"] for row in rows], dtype=float).reshape(len(rows), -1, 3)[:, :, :2]
-        areas = np.ptp(points, axis=1).prod(axis=1)
-        oks = oks_matrix(points, areas, pose_file.skeleton.sigmas)
-        kept += [rows[index] for index in oks_nms(oks, np.array([row["score"] for row in rows]), threshold)]
-    return kept

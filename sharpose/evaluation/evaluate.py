@@ -23,7 +23,7 @@ from sharpose.evaluation.metrics.pckh import load_mpii_truth
 from sharpose.evaluation.points import PckhEvaluation, pck_summary, score_pck, score_pckh
 from sharpose.evaluation.request import EvaluationRequest, People
 from sharpose.evaluation.selection import set_ranking
-from sharpose.inference.dataset import Predictions, predict
+from sharpose.inference.dataset import Predictions, Way, predict_ways
 from sharpose.inference.heatmap_file import HeatmapFile
 from sharpose.models import create_model
 from sharpose.models.sharpose.model import SHaRPose
@@ -131,19 +131,31 @@ def open_people(people: People, network: Network, *, labelled: bool = True) -> t
 def predicted(
     network: Network, dataset: CocoTopDown, asked: EvaluationRequest, progress: Progress | None = None
 ) -> Predictions:
-    """The keypoints of every person, by the ranking of patches that the network's `selection` names."""
+    """The keypoints of every person, as they are asked for."""
+    return predicted_ways(network, dataset, asked, [Way(codec_of(network.model.config), asked.flip_test)], progress)[0]
+
+
+def predicted_ways(
+    network: Network,
+    dataset: CocoTopDown,
+    asked: EvaluationRequest,
+    ways: Sequence[Way],
+    progress: Progress | None = None,
+) -> list[Predictions]:
+    """The keypoints of every person by each of several ways, by the ranking of patches that `selection` names."""
     with Reporter(f"Evaluating {network.name}", len(dataset)) as report:
         told = progress or report.progress
         if isinstance(network.model, SHaRPose) and network.model.config.selection != "attention":
             others = None if asked.mean_over is None else open_people(asked.mean_over, network)[0]
             network.model.to(asked.device)
-            set_ranking(network.model, dataset, others=others, flip_test=asked.flip_test, progress=told)
-        return predict(
+            flipped = any(way.flip_test for way in ways)
+            set_ranking(network.model, dataset, others=others, flip_test=flipped, progress=told)
+        return predict_ways(
             network.model,
             dataset,
             codec_of(network.model.config),
+            ways,
             batch_size=asked.batch_size,
-            flip_test=asked.flip_test,
             device=asked.device,
             precision=network.precision,  # type: ignore[arg-type]
             num_workers=asked.workers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from sharpose.data.batches import sample_batches
 from sharpose.data.coco import CocoTopDown
 from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing, post_process
-from sharpose.inference.pipeline import Codec, Found, Precision, find_keypoints
+from sharpose.inference.pipeline import Codec, Found, Precision, find_heatmaps, place
 from sharpose.runtime.distributed import gathered, rank_and_world
 from sharpose.runtime.errors import RunFailed
 from sharpose.runtime.signals import block_stop_signals
@@ -75,7 +75,14 @@ class Predictions:
         ]
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class Way:
+    """One way to read keypoints off a model's heatmaps: what finds the peaks, and whether the flip test comes first."""
+
+    decoder: Codec
+    flip_test: bool
+
+
 def predict(
     model: nn.Module,
     dataset: CocoTopDown,
@@ -94,6 +101,36 @@ def predict(
     Of several processes each predicts a part of the people; all of them return the whole. Raises RunFailed where a
     person is missing, a worker was killed, or a prediction is not finite.
     """
+    (found,) = predict_ways(
+        model,
+        dataset,
+        codec,
+        [Way(codec, flip_test)],
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        num_workers=num_workers,
+        output=output,
+        progress=progress,
+    )
+    return found
+
+
+@torch.inference_mode()
+def predict_ways(
+    model: nn.Module,
+    dataset: CocoTopDown,
+    codec: Codec,
+    ways: Sequence[Way],
+    *,
+    batch_size: int = 32,
+    device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
+    num_workers: int = 0,
+    output: str = "heatmaps",
+    progress: Progress | None = None,
+) -> list[Predictions]:
+    """`predict` by several ways, from the same heatmaps; `codec` says how they lie on the crops and are mirrored."""
     device = torch.device(device)
     mine = Subset(dataset, shard(len(dataset), *rank_and_world()))
     loader = DataLoader(
@@ -103,27 +140,30 @@ def predict(
         pin_memory=device.type == "cuda",
         worker_init_fn=block_stop_signals,
     )
-    parts: dict[str, list[np.ndarray]] = {}
+    flip_pairs = dataset.skeleton.flip_pairs if any(way.flip_test for way in ways) else None
+    parts: list[dict[str, list[np.ndarray]]] = [{} for _ in ways]
     done = 0
     with _evaluating(model.to(device)):
         for batch in sample_batches(loader):
-            found = find_keypoints(
+            averaged, result = find_heatmaps(
                 model,
                 batch["image"].to(device, non_blocking=True),
-                batch["center"],
-                batch["scale"],
                 codec,
-                flip_pairs=dataset.skeleton.flip_pairs if flip_test else None,
+                flip_pairs=flip_pairs,
                 precision=precision,
                 output=output,
             )
-            _collect(parts, batch, found)
+            for way, part in zip(ways, parts, strict=True):
+                heatmaps = averaged if way.flip_test else getattr(result, output)
+                points = place(heatmaps, batch["center"], batch["scale"], codec, way.decoder)
+                _collect(part, batch, Found(*points, result))
             done += len(batch["image"])
             if progress is not None:
                 progress(done, len(mine))
-    predictions = merged(gathered({name: np.concatenate(part) for name, part in parts.items()}))
-    check_complete(predictions, dataset)
-    return predictions
+    whole = [merged(gathered({name: np.concatenate(rows) for name, rows in part.items()})) for part in parts]
+    for predictions in whole:
+        check_complete(predictions, dataset)
+    return whole
 
 
 def shard(people: int, rank: int, world: int) -> range:

@@ -57,11 +57,24 @@ def find_keypoints(
 
     With `flip_pairs`, left and right keypoints, heatmaps are averaged with those of the mirrored crops.
     """
+    heatmaps, result = find_heatmaps(model, crops, codec, flip_pairs=flip_pairs, precision=precision, output=output)
+    return Found(*place(heatmaps, center, scale, codec), result)
+
+
+def find_heatmaps(
+    model: nn.Module,
+    crops: UInt8[Tensor, "B 3 H W"],
+    codec: Codec,
+    *,
+    flip_pairs: Sequence[tuple[int, int]] | None = None,
+    precision: Precision = "fp32",
+    output: str = "heatmaps",
+) -> tuple[Float[Tensor, "B C h w"], Any]:
+    """Run a model on crops as `find_keypoints` does; return what `forward` does."""
     # a network of another project has been trained on pixels of its own kind
     images = getattr(model, "normalise", normalise)(crops)
     with torch.autocast(crops.device.type, dtype=AUTOCAST.get(precision), enabled=precision != "fp32"):
-        heatmaps, result = forward(model, images, codec, flip_pairs, output)
-    return Found(*place(heatmaps, center, scale, codec), result)
+        return forward(model, images, codec, flip_pairs, output)
 
 
 def forward(
@@ -85,10 +98,17 @@ def forward(
 
 
 def place(
-    heatmaps: Float[Tensor, "B C h w"], center: Float[Tensor, "B 2"], scale: Float[Tensor, "B 2"], codec: Codec
+    heatmaps: Float[Tensor, "B C h w"],
+    center: Float[Tensor, "B 2"],
+    scale: Float[Tensor, "B 2"],
+    codec: Codec,
+    decoder: Codec | None = None,
 ) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
-    """Decode heatmaps to keypoints in pixels of the pictures, and their scores."""
-    points, scores = codec.decode(heatmaps.float())
+    """Decode heatmaps to keypoints in pixels of the pictures, and their scores.
+
+    decoder: another codec, that finds the peaks in maps which lie on the crops as `codec` has it.
+    """
+    points, scores = (decoder or codec).decode(heatmaps.float())
     return codec.to_image(points, center.to(points.device), scale.to(points.device)), scores
 
 

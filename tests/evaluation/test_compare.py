@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from sharpose.cli.compare import short_names
 from sharpose.data.annotations import load_pose_file
-from sharpose.evaluation.compare import compare, protocol_effects
+from sharpose.evaluation.compare import compare
 from sharpose.evaluation.error_kinds import count_errors
+from sharpose.evaluation.protocol import file_effects
 from sharpose.pose.skeleton import COCO, COCO_CATEGORY
 from sharpose.runtime.errors import InputError
 from tests.command_line import call
@@ -93,9 +95,34 @@ def test_the_score_rule_alone_moves_ap(truth: Path, tmp_path: Path) -> None:
     worse = [{**row, "score": row["score"] + 1} for row in results(truth, 40, seed=3)]
     for row in worse:
         row["keypoints"][2::3] = [0.1] * 17
-    effects = protocol_effects(write(tmp_path / "two.json", rows + worse), truth)
-    assert effects["as given"].ap < effects["score: mean of the keypoints'"].ap
-    assert effects["score: mean of the keypoints'"].ap > 0.95
+    effects = file_effects(write(tmp_path / "two.json", rows + worse), truth, resamples=100)
+    given, by_keypoints = effects["as given"], effects["score: mean of the keypoints'"]
+    assert given.metrics.ap is not None and by_keypoints.metrics.ap is not None and by_keypoints.metrics.ap > 0.95
+    assert given.moved is not None and (given.moved.value, given.moved.low, given.moved.high) == (0, 0, 0)
+    moved = by_keypoints.moved
+    assert moved is not None and moved.value == by_keypoints.metrics.ap - given.metrics.ap and moved.low > 0.1
+    # the paired interval is that of the two files compared
+    two = compare(
+        [write(tmp_path / f"{n}.json", one) for n, one in enumerate(ranked(rows + worse))], truth, resamples=100
+    )
+    assert moved == replace(two.comparisons[0], p=moved.p)
+
+
+def ranked(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Results as they are, and by the mean of the keypoints' scores."""
+    return [rows, [{**row, "score": float(np.mean(row["keypoints"][2::3]))} for row in rows]]
+
+
+def test_files_with_results_on_other_images_stay_paired(truth: Path, tmp_path: Path) -> None:
+    content = json.loads(truth.read_text())
+    content["images"].append({**content["images"][0], "id": IMAGES + 1})
+    truth.write_text(json.dumps(content))
+    rows = results(truth, 9)
+    # behind all others, where nobody is: it moves AP of no resample
+    stray = {**rows[0], "image_id": IMAGES + 1, "score": 0.01}
+    first, second = write(tmp_path / "first.json", rows), write(tmp_path / "second.json", [*rows, stray])
+    (same,) = compare([first, second], truth, resamples=100).comparisons
+    assert (same.value, same.low, same.high, same.verdict) == (0, 0, 0, "equivalent")
 
 
 def test_the_commands_print_tables_and_json(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,8 +133,12 @@ def test_the_commands_print_tables_and_json(truth: Path, tmp_path: Path, capsys:
     assert (tmp_path / "f.png").stat().st_size > 1000
     found = json.loads(call(capsys, "compare", *files, *on, "--json")[1])
     assert [one["ap"] > 0.5 for one in found["files"]] == [True, True] and len(found["comparisons"]) == 1
-    text = call(capsys, "protocol", files[0], *on)[1]
-    assert "OKS-NMS above 0.9" in text and "moved" in text
+    found = json.loads(call(capsys, "protocol", files[0], *on, "--json")[1])
+    assert found["results"] == files[0] and found["choices"]["as given"]["moved_low"] == 0
+    assert "OKS-NMS above 0.9" in found["choices"]
+    rows = [{"image_id": 1, "score": 1}]
+    code, _, wrong = call(capsys, "protocol", str(write(tmp_path / "odd.json", rows)), *on)
+    assert code == 2 and "odd.json: results[0].keypoints must be 51 finite numbers" in wrong
     code, _, wrong = call(capsys, "compare", str(truth), *on)
     assert code == 2 and "must be a list of results" in wrong
 

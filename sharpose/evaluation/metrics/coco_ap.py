@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,15 +75,18 @@ def coco_ap(
     seed: int = 0,
     evaluator: Evaluator = "pycocotools",
     every_interval: bool = False,
+    among: Collection[int] = (),
 ) -> CocoMetrics:
     """Evaluate results in COCO's keypoint format against annotations.
 
     sigmas: one per keypoint; None takes the annotation file's (COCO's by name). image_ids: evaluate on these images
     only; None is the protocol, every image of the annotations. resamples: 0 for no bootstrap. evaluator: both give the
-    same numbers, "hotcoco" sooner. every_interval: also for AP50, AP75, AP_M, AP_L and AR. Raises InputError.
+    same numbers, "hotcoco" sooner. every_interval: also for AP50, AP75, AP_M, AP_L and AR. among: images
+    to draw resamples from as well, though they hold nobody and no result: replicates are paired where they were drawn
+    from the same images. Raises InputError.
     """
     pose_file = annotations_of(annotations)
-    _check_results(results, pose_file)
+    check_results(results, pose_file)
     chosen = set(pose_file.images if image_ids is None else image_ids)
     known = {"category_id": pose_file.category_id}
     kept = [
@@ -100,13 +103,13 @@ def coco_ap(
         num_images=len(chosen),
         num_people=sum(row["image_id"] in chosen and _counts(row) for row in truth["annotations"]),
         num_results=len(kept),
-        bootstrap=_bootstrap(evaluation, resamples, seed, every_interval) if resamples else None,
+        bootstrap=_bootstrap(evaluation, resamples, seed, every_interval, among) if resamples else None,
     )
 
 
 def keypoint_matches(pose_file: PoseFile, results: Sequence[Mapping[str, Any]]) -> Matches:
     """Return which results found which person on the images of the annotations. Raises InputError."""
-    _check_results(results, pose_file)
+    check_results(results, pose_file)
     images, sigmas = sorted(pose_file.images), pose_file.skeleton.sigmas
     return Matches.from_evaluation(
         match("pycocotools", "keypoints", truth_of(pose_file), [dict(row) for row in results], images, sigmas)
@@ -141,7 +144,7 @@ def annotations_of(annotations: Path | str | Mapping[str, Any] | PoseFile) -> Po
     return load_pose_file(Path(annotations))
 
 
-def _check_results(results: Sequence[Mapping[str, Any]], pose_file: PoseFile) -> None:
+def check_results(results: Sequence[Mapping[str, Any]], pose_file: PoseFile) -> None:
     """Raise InputError, naming row and field, for a result that cannot be scored."""
     length = 3 * pose_file.skeleton.num_keypoints
     for number, row in enumerate(results):
@@ -172,8 +175,10 @@ def _counts(row: Mapping[str, Any]) -> bool:
     return not row["iscrowd"] and row["num_keypoints"] > 0 and 0 <= row["area"] <= _LARGEST_AREA
 
 
-def _bootstrap(evaluation: Matched, resamples: int, seed: int, every_interval: bool) -> Bootstrap | None:
-    matches = Matches.from_evaluation(evaluation)
+def _bootstrap(
+    evaluation: Matched, resamples: int, seed: int, every_interval: bool, among: Collection[int]
+) -> Bootstrap | None:
+    matches = Matches.from_evaluation(evaluation).among(among)
     if not matches.image_ids:
         return None
     scores = matches.resampled(resamples, seed)
@@ -183,7 +188,7 @@ def _bootstrap(evaluation: Matched, resamples: int, seed: int, every_interval: b
         return None
     if every_interval:
         for size, name in enumerate(("ap_m", "ap_l"), 1):
-            scores[name] = Matches.from_evaluation(evaluation, size).resampled_ap(resamples, seed)
+            scores[name] = Matches.from_evaluation(evaluation, size).among(among).resampled_ap(resamples, seed)
     known = {name: values for name, values in scores.items() if every_interval and not np.isnan(values).all()}
     intervals = {name: _percentiles(values, CONFIDENCE) for name, values in known.items()}
     return Bootstrap(replicates, tuple(matches.image_ids), seed, intervals)

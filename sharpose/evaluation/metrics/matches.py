@@ -6,6 +6,7 @@ each bootstrap replicate reuses the cached matches and repeats that step alone, 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,6 +69,14 @@ class Matches:
             # both evaluators number results from 1, in their order
             prediction=ids[order] - 1,
         )
+
+    def among(self, image_ids: Collection[int]) -> Matches:
+        """Return these matches among more images, on which there is nobody and no prediction."""
+        every = sorted({*self.image_ids, *image_ids})
+        people = dict(zip(self.image_ids, self.people_ignored, strict=True))
+        place = np.searchsorted(every, self.image_ids).astype(np.int64)
+        ignored = [people.get(image_id, []) for image_id in every]
+        return replace(self, image_ids=every, image=place[self.image], people_ignored=ignored)
 
     def mixed(self, other: Matches, ours: Float[np.ndarray, "*R D"], theirs: Float[np.ndarray, "*R d"]) -> Matches:
         """Return the predictions of both, each of which counts by its share: `ours` of these, `theirs` of the other's.
