@@ -154,7 +154,7 @@ def chosen_precision(asked: str, device: str | None) -> str:
 def has_bf16(device: str | None) -> bool:
     """Whether a device (None: cuda where there is one) multiplies in bf16 by instructions of its own, so faster."""
     if device == "cpu" or (device is None and not torch.cuda.is_available()):
-        # without them oneDNN computes in fp32 and rounds: 8 times slower than fp32 on an EPYC of family 25
+        # without them it is ten times slower than fp32 (docs/training-speed.jsonl)
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
