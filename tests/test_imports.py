@@ -119,7 +119,7 @@ from experiments.spec.catalog import open_catalog
 from experiments.cells.cells import cells
 from experiments.cells.provenance import local_device
 from experiments.run.run import run_specs
-from experiments.spec.spec import load_specs
+from experiments.spec.reading import load_specs
 from results.records import Record
 from results.store import Store
 store = Store(Path({str(tmp_path)!r}))

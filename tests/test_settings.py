@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiments.spec.spec import load_spec
+from experiments.spec.reading import load_spec
 from experiments.spec.yamlfile import YamlFile
 from sharpose.cli.app import parse_settings
 from sharpose.models.registry import resolve_config

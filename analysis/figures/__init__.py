@@ -23,7 +23,8 @@ from analysis.tables.bench import bench_tables
 from analysis.tables.raw import other_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.spec.catalog import EMBEDDED, examples_folder, open_catalog, tier_folder
-from experiments.spec.spec import LoadedSpec, load_specs
+from experiments.spec.reading import load_specs
+from experiments.spec.spec import LoadedSpec
 from results.store import ROOT, Store
 
 __all__ = ["Example", "alpha_curve", "concept", "load_example", "save_all"]

@@ -15,7 +15,7 @@ from analysis.tables.derived import columns_of, derive, frame_of
 from analysis.tables.lines import Line, pick_device, read_lines
 from experiments.cells.cells import cells
 from experiments.spec.catalog import open_catalog
-from experiments.spec.spec import load_specs
+from experiments.spec.reading import load_specs
 from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store

@@ -9,7 +9,7 @@ from typing import Any
 from analysis.gate.choose import find_line, stored_sweep
 from analysis.gate.gate import RESAMPLES, Candidate, Cost, Gate, pick
 from analysis.gate.predictions import read_predictions
-from experiments.spec.spec import load_specs
+from experiments.spec.reading import load_specs
 from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store

@@ -11,7 +11,8 @@ from analysis.tables.lines import Line, pick_device, read_lines
 from experiments.cells.cells import cells
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.datasets import Strict
-from experiments.spec.spec import LoadedSpec, load_specs
+from experiments.spec.reading import load_specs
+from experiments.spec.spec import LoadedSpec
 from experiments.spec.yamlfile import SpecError
 from results.store import Store
 from sharpose.runtime.errors import nearest

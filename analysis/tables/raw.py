@@ -17,7 +17,7 @@ import pandas as pd
 from analysis.tables.lines import stored_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.cells.provenance import local_device
-from experiments.spec.spec import load_specs
+from experiments.spec.reading import load_specs
 from results.store import Store
 
 SPEED = ["images_per_s", "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy", "speed_relative"]

@@ -8,7 +8,8 @@ from typing import Any
 
 from experiments.cells.cells import VERSIONS, model_identity, weights_name
 from experiments.spec.catalog import Catalog, open_catalog
-from experiments.spec.spec import LoadedSpec, is_ours, load_specs
+from experiments.spec.reading import load_specs
+from experiments.spec.spec import LoadedSpec, is_ours
 from results.records import Record
 from results.store import Store
 from sharpose.models.overview import DASH, Model, billions

@@ -36,7 +36,8 @@ from analysis.tables.trainings import compared_first, race_text, shown_apart, st
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog, open_catalog
-from experiments.spec.spec import LoadedSpec, load_specs
+from experiments.spec.reading import load_specs
+from experiments.spec.spec import LoadedSpec
 from results.store import Store
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from experiments.cells.cells import PAPER_SIZE, Cell, cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, Catalog
 from experiments.spec.measures import MEASURES, own_columns
-from experiments.spec.spec import COLUMNS, LoadedSpec, load_specs
+from experiments.spec.reading import load_specs
+from experiments.spec.spec import COLUMNS, LoadedSpec
 from experiments.spec.yamlfile import SpecError
 from results.records import RUN_ID_LENGTH, Record
 from results.store import Store

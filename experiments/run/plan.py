@@ -23,7 +23,8 @@ from experiments.run.work import (
     training_work,
 )
 from experiments.spec.catalog import Blocked, Catalog, brief, open_catalog
-from experiments.spec.spec import LoadedSpec, Settings, is_ours, load_specs
+from experiments.spec.reading import load_specs
+from experiments.spec.spec import LoadedSpec, Settings, is_ours
 from experiments.spec.tiers import SharedBudget
 from results.records import Record, canonical
 from results.store import Store

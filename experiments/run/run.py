@@ -16,7 +16,8 @@ from experiments.cells.provenance import Device, choose_device, local_device, pr
 from experiments.run.jobs import latest_notes
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.measures import MEASURES
-from experiments.spec.spec import PEER, LoadedSpec, is_ours, load_specs
+from experiments.spec.reading import load_specs
+from experiments.spec.spec import PEER, LoadedSpec, is_ours
 from results.records import BadMetrics, Record
 from results.store import Store
 from sharpose.runtime.errors import InputError, RunFailed

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from experiments.run.plan import Need, need, rows_by_weights
 from experiments.run.work import OPERATIONS, PEAK, gpu_hours
 from experiments.spec.catalog import open_catalog
-from experiments.spec.spec import LoadedSpec, load_specs
+from experiments.spec.reading import load_specs
+from experiments.spec.spec import LoadedSpec
 from results.store import Store
 
 TIER = "paper"

@@ -15,7 +15,8 @@ from experiments.cells.provenance import Device, local_device
 from experiments.run.run import Say, alongside, print_line, wanted_measures
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.measures import MEASURES
-from experiments.spec.spec import LoadedSpec, load_specs
+from experiments.spec.reading import load_specs
+from experiments.spec.spec import LoadedSpec
 from results.records import Record
 from results.store import Store
 from sharpose.runtime.errors import InputError

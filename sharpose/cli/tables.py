@@ -181,7 +181,7 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
     built = tables.build_tables(names, tier=tier, device=device)
     texts = [rendering.render(one, format) for one in built]
     show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
-    specs = harness("experiments.spec.spec").load_specs(names)
+    specs = harness("experiments.spec.reading").load_specs(names)
     raw = harness("analysis.tables.raw").for_files(built, names, tier=tier, device=device)
     for loaded, one in zip(specs, raw, strict=True):
         try:

@@ -9,7 +9,8 @@ from experiments.cells.cells import Cell
 from experiments.cells.measures import measure
 from experiments.cells.provenance import local_device
 from experiments.spec.catalog import open_catalog
-from experiments.spec.spec import FOLDER, LoadedSpec, load_spec
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER, LoadedSpec
 from sharpose.runtime.errors import InputError
 
 

@@ -14,7 +14,7 @@ from analysis.figures.alpha import switches
 from analysis.figures.reduction import token_reduction
 from analysis.figures.schedules import tokens
 from analysis.tables.tables import Table
-from experiments.spec.spec import load_specs
+from experiments.spec.reading import load_specs
 from results.records import StoreError
 from results.store import Store
 

@@ -19,7 +19,7 @@ from analysis.tables.findings import (
     tally,
 )
 from analysis.tables.statistics import MARGIN
-from experiments.spec.spec import load_specs
+from experiments.spec.reading import load_specs
 from experiments.spec.yamlfile import SpecError, YamlFile
 from results.store import ROOT, Store
 from sharpose.evaluation.metrics.significance import compare_replicates

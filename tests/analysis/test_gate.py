@@ -20,7 +20,7 @@ from analysis.tables.lines import read_lines
 from experiments.cells.cells import cells
 from experiments.cells.provenance import local_device
 from experiments.spec.catalog import open_catalog
-from experiments.spec.spec import load_spec, load_specs
+from experiments.spec.reading import load_spec, load_specs
 from experiments.spec.yamlfile import SpecError
 from results.packed import pack
 from results.records import Record

@@ -8,7 +8,8 @@ from analysis.tables.cell_text import expected_text, kept_text
 from analysis.tables.kept import expected_macs, kept_people, mean_kept
 from analysis.tables.lines import Line
 from experiments.cells.cells import model_identity
-from experiments.spec.spec import FOLDER, load_spec
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER
 from results.records import Record
 from sharpose.models.registry import closed_form, resolve_config
 

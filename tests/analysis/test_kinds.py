@@ -15,7 +15,8 @@ from analysis.tables.footers import pairs_text, seeds_text
 from analysis.tables.lines import Line, Seed, seed_scores
 from analysis.tables.tables import build_tables
 from experiments.cells.cells import Cell
-from experiments.spec.spec import FOLDER, LoadedSpec, load_spec
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER, LoadedSpec
 from experiments.spec.yamlfile import SpecError, YamlFile
 from results.records import Record
 

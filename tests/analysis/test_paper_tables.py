@@ -13,7 +13,8 @@ from analysis.tables.tables import build, superscript
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.catalog import Catalog, Places
-from experiments.spec.spec import FOLDER, load_spec, load_specs
+from experiments.spec.reading import load_spec, load_specs
+from experiments.spec.spec import FOLDER
 from results.records import Record
 from results.store import Store
 from sharpose import cli

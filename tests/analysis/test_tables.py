@@ -17,7 +17,8 @@ from analysis.tables.tables import build, pick_device
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.catalog import Catalog, Places
-from experiments.spec.spec import FOLDER, LoadedSpec, SpecError, load_spec
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER, LoadedSpec, SpecError
 from results.records import Record, StoreError
 from results.store import Store
 from sharpose.models.registry import closed_form, resolve_config

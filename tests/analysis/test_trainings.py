@@ -21,7 +21,8 @@ from analysis.tables.tables import Table, build
 from experiments.cells.cells import Cell, cells
 from experiments.cells.provenance import local_device
 from experiments.spec.catalog import Catalog, Places
-from experiments.spec.spec import FOLDER, load_spec
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER
 from results.records import Record
 from results.store import Store
 from sharpose.runtime.files import sha256_of

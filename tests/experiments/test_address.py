@@ -6,7 +6,7 @@ import pytest
 
 from experiments.cells.address import device_of, find_cells, find_record, is_run_id, places_of, tier_of
 from experiments.cells.provenance import Device
-from experiments.spec.spec import load_spec
+from experiments.spec.reading import load_spec
 from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from sharpose.runtime.errors import InputError

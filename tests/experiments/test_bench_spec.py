@@ -10,7 +10,8 @@ from experiments.cells.provenance import Device
 from experiments.spec import bench_spec
 from experiments.spec.bench_spec import deployments, load_bench, sessions, timings
 from experiments.spec.catalog import open_catalog
-from experiments.spec.spec import FOLDER, find_specs
+from experiments.spec.reading import find_specs
+from experiments.spec.spec import FOLDER
 from experiments.spec.yamlfile import SpecError
 from results.records import run_id
 

@@ -13,7 +13,8 @@ from experiments.cells.cells import Cell, cells
 from experiments.cells.measures import measure
 from experiments.cells.provenance import local_device
 from experiments.spec.catalog import Catalog, Places
-from experiments.spec.spec import FOLDER, load_spec
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER
 from sharpose.data.annotations import load_pose_file
 from sharpose.data.cache import ensure_named
 from sharpose.data.coco import CocoTopDown

@@ -10,7 +10,8 @@ import pytest
 from experiments.cells.cells import VERSIONS, cells, model_identity
 from experiments.cells.provenance import Device, command, cpu_name, local_device, provenance, usable_cores
 from experiments.spec.catalog import Catalog, Places, open_catalog
-from experiments.spec.spec import FOLDER, SpecError, load_spec
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER, SpecError
 from results.records import Record
 from results.store import Store
 from sharpose.data import cache

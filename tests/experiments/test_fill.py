@@ -15,7 +15,7 @@ from experiments.run import run
 from experiments.run.durations import MARGIN, Durations
 from experiments.run.fill import fill
 from experiments.spec.catalog import Catalog
-from experiments.spec.spec import load_spec
+from experiments.spec.reading import load_spec
 from results.leases import Busy
 from results.records import Record
 from sharpose.runtime.errors import RunFailed

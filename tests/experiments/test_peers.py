@@ -14,7 +14,8 @@ from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
 from experiments.run.run import Runner
 from experiments.spec.catalog import VARIABLE, Catalog, Places, open_catalog
-from experiments.spec.spec import FOLDER, SpecError, is_ours, load_spec
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER, SpecError, is_ours
 from results.store import Store
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of

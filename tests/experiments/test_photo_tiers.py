@@ -14,7 +14,8 @@ from experiments.cells.measures import first_source
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog, Places, open_catalog
 from experiments.spec.datasets import DataSet
-from experiments.spec.spec import FOLDER, SpecError, load_spec, load_specs
+from experiments.spec.reading import load_spec, load_specs
+from experiments.spec.spec import FOLDER, SpecError
 from sharpose.data.photos import PHOTO_SETS
 from sharpose.models.registry import find, resolve_config
 from sharpose.runtime.errors import InputError

@@ -18,7 +18,7 @@ from experiments.run.run import run_specs
 from experiments.run.scale import markdown, works
 from experiments.run.work import STEP_FORWARDS, training_work
 from experiments.spec.catalog import Catalog, Places
-from experiments.spec.spec import load_specs
+from experiments.spec.reading import load_specs
 from results.records import Record
 from results.store import Store
 from sharpose.cli.app import parse_settings

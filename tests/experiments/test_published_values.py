@@ -7,7 +7,8 @@ import pytest
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog, Places
-from experiments.spec.spec import FOLDER, NO_TABLES, find_specs, load_spec, load_specs
+from experiments.spec.reading import NO_TABLES, find_specs, load_spec, load_specs
+from experiments.spec.spec import FOLDER
 from experiments.spec.yamlfile import SpecError
 from sharpose.models.registry import list_models, resolve_config
 

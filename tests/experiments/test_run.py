@@ -12,7 +12,7 @@ from experiments.cells.measures import accuracy_metrics, run_throughput
 from experiments.cells.provenance import Device
 from experiments.run import run
 from experiments.spec.catalog import Catalog
-from experiments.spec.spec import load_spec
+from experiments.spec.reading import load_spec
 from sharpose.efficiency import throughput
 from sharpose.evaluation.metrics.coco_ap import Bootstrap
 from sharpose.runtime.errors import RunFailed

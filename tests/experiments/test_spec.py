@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.spec.spec import FOLDER, SCHEMA, find_specs, json_schema, load_spec, load_specs, save_schema
+from experiments.spec.reading import find_specs, load_spec, load_specs
+from experiments.spec.spec import FOLDER, SCHEMA, json_schema, save_schema
 from experiments.spec.yamlfile import MAX_BYTES, SpecError
 from sharpose.runtime.errors import InputError
 

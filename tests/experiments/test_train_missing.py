@@ -12,7 +12,7 @@ from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
 from experiments.run.train_missing import Training, parse_duration, train_missing
 from experiments.spec.catalog import Catalog, Places
-from experiments.spec.spec import load_specs
+from experiments.spec.reading import load_specs
 from experiments.spec.tiers import SharedBudget
 from experiments.spec.yamlfile import SpecError
 from sharpose.data import cache

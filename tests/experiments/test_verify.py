@@ -15,7 +15,7 @@ from experiments.cells.provenance import local_device
 from experiments.run import verify as verifying
 from experiments.run.verify import lines, verify
 from experiments.spec.catalog import Catalog
-from experiments.spec.spec import load_spec
+from experiments.spec.reading import load_spec
 from results.packed import pack
 from results.records import Record
 from results.store import Store

@@ -22,7 +22,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from experiments.spec.spec import load_spec
+from experiments.spec.reading import load_spec
 from results.records import StoreError, read
 from sharpose import cli
 from sharpose.cli.app import parse_settings

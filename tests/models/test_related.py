@@ -7,7 +7,8 @@ import torch
 
 from experiments.cells.cells import weights_name
 from experiments.spec.catalog import Catalog
-from experiments.spec.spec import FOLDER, load_spec
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER
 from sharpose.codecs.choice import codec_of
 from sharpose.codecs.drawn import DrawnCodec
 from sharpose.models import create_model, resolve_config
