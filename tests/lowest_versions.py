@@ -11,11 +11,12 @@ EXTRAS = ("harness", "dev")
 
 
 def constraints(project: dict) -> list[str]:
-    """Return one line per requirement with a lower bound: any build of that version, as `numpy==1.26.*`."""
+    """Return one line per requirement with a lower bound: any build of it, as `numpy==1.26.*`, or `pytest==8.0.*`."""
     extras = project["optional-dependencies"]
     requirements = [*project["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
-    found = (re.match(r"([\w-]+)>=([\w.]+)", requirement) for requirement in requirements)
-    return sorted({f"{one[1]}=={one[2]}" + (".*" if "post" not in one[2] else "") for one in found if one})
+    found = [re.match(r"([\w-]+)>=([\w.]+)", requirement) for requirement in requirements]
+    bounds = {one[1]: one[2] if "." in one[2] else f"{one[2]}.0" for one in found if one}
+    return sorted(f"{name}=={bound}" + (".*" if "post" not in bound else "") for name, bound in bounds.items())
 
 
 if __name__ == "__main__":

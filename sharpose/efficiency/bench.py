@@ -119,8 +119,8 @@ def count_model(variant: Variant) -> tuple[int, int, int]:
         cost = measure_cost(variant.model, variant.options)
         spared = cost.get("macs_torch_executed_fine", 0) - cost.get("macs_torch_executed_head", 0)
         return cost["params"], cost["macs_torch_executed"], spared
-    with torch.device("meta"):
-        model = build_peer(variant.model, explicit_attention=True).eval()
+    # not made there: some libraries read values while they build
+    model = build_peer(variant.model, explicit_attention=True).eval().to("meta")
     config: Any = model.config
     images = torch.empty(1, 3, *config.image_size, device="meta")
     return sum(parameter.numel() for parameter in model.parameters()), count_torch(model, (images,))["torch"], 0

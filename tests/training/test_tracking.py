@@ -38,6 +38,9 @@ class Recorder(accelerate.tracking.GeneralTracker):
         super().__init__()
         self.project, self.settings, self.rows, self.closed = project, settings, list[tuple[Any, Any]](), False
         Recorder.made.append(self)
+        # what accelerate calls later since it has `start`, its older trackers do themselves
+        if not hasattr(accelerate.tracking.GeneralTracker, "start"):
+            self.start()
 
     @property
     def tracker(self) -> Recorder:
