@@ -90,9 +90,11 @@ def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
     Everything but the products (norms, softmax, residuals, convolutions) stays in fp32. It takes as much memory again
     as these layers' weights. Raises InputError where torch cannot do it.
     """
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
     if not can_pack():
         raise InputError("backend = 'packed': this torch has no oneDNN kernels for it; use --backend eager")
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    if not can_pack(kind):
+        raise InputError("precision = 'bf16': this processor has no instructions for it; use fp32")
     model.eval().requires_grad_(False)
     for module in list(model.modules()):
         if isinstance(module, Mlp) and is_plain(module):
@@ -114,10 +116,10 @@ def is_plain(mlp: Mlp) -> bool:
     return gelu and type(mlp.fc1) is nn.Linear and isinstance(mlp.norm, nn.Identity)
 
 
-def can_pack() -> bool:
-    """Whether this torch has the kernels, which no version promises: they are those of its own compiler."""
+def can_pack(kind: torch.dtype = torch.float32) -> bool:
+    """Whether this torch has the kernels on this processor; no version promises them: they are its own compiler's."""
     try:
-        probe = PackedLinear(nn.Linear(8, 8), torch.float32)
+        probe = PackedLinear(nn.Linear(8, 8), kind)
         with torch.inference_mode():
             probe(torch.zeros(1, 8))
     except (AttributeError, RuntimeError):
