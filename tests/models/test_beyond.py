@@ -207,7 +207,7 @@ def test_the_gate_by_gain_changes_who_leaves_and_nothing_else(images: torch.Tens
     won = torch.stack([predictor.mlp(predictor.norm(token)).squeeze(1) for token in right.coarse_tokens.unbind(1)])
     torch.testing.assert_close(right.quality, 1 - won.mean(0))
     # those whom a fine look helps least leave
-    threshold = float(right.quality.median()) + 1e-6
+    threshold = float(right.quality.median()) + 1e-4
     gain.config = replace(gain.config, quality_threshold=threshold)
     assert gain(images).needs_refinement.tolist() == (won.mean(0) > 1 - threshold).tolist()
 
