@@ -86,7 +86,7 @@ class Fine(Part):
 def graphs_of(model: PoseModel) -> list[Graph]:
     """The static graphs of a model, in the order in which they run. α is the configured one.
 
-    Raises InputError where an option leaves none.
+    Raises InputError where an option leaves none, as a configuration's `not_static` says.
     """
     if (reason := getattr(model.config, "not_static", None)) is not None:
         raise InputError(reason)

@@ -36,11 +36,6 @@ class PoseConfig:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    @property
-    def not_static(self) -> str | None:
-        """The option that leaves the model no static graph, and which value does; None where it is one."""
-        return None
-
 
 def sized(image: Size, **more: Any) -> dict[str, Any]:
     """Return the fields of a model whose heatmaps are a quarter of the image (height, width), and `more` of them."""
