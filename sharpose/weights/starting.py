@@ -26,6 +26,8 @@ SAME_MEANING = (
 )
 # what tells a ViTPose, whose position table has a row more: one that is added to every patch
 EXTRA_ROW = "last_norm.weight"
+# what networks of one stage have no counterpart of: their positions stand for it too
+COARSE_TABLE = "coarse_pos_embed"
 
 
 def find_start(name: str) -> Path:
@@ -96,4 +98,8 @@ def translate(model: PoseModel, source: Mapping[str, Tensor]) -> tuple[dict[str,
     if table in translated and has != wants:
         rows = translated[table]
         translated[table] = F.pad(rows, (0, 0, 1, 0)) if wants else rows[:, 1:] + rows[:, :1]
+    if COARSE_TABLE in learned and COARSE_TABLE not in source and table in translated:
+        # resampled to the coarse grid on its way in, as an image encoder's is
+        translated[COARSE_TABLE] = translated[table]
+        renamed.append(f"{table} → {COARSE_TABLE}")
     return translated, renamed

@@ -58,6 +58,18 @@ def test_tables_are_resampled_after_translation() -> None:
     assert torch.allclose(vit.pos_embed[:, 1:], torch.full((1, 192, 24), 0.25), atol=1e-5)
 
 
+def test_a_coarse_stage_starts_from_the_positions_of_a_network_without_one() -> None:
+    vit, both = made("vitpose-nano-128x96"), made("sharpose-nano-128x96")
+    rows = torch.arange(16.0)
+    with torch.no_grad():
+        vit.pos_embed.zero_()[:, 1:] = rows.repeat_interleave(12)[None, :, None]
+    report = start_from(both, vit.state_dict())
+    assert "fine_pos_embed → coarse_pos_embed" in report.renamed
+    # a coarse patch lies over two rows of fine ones; the outermost are resampled over the border
+    inner = both.coarse_pos_embed[0, :, 0].reshape(8, 6)[2:-2]
+    assert torch.allclose(inner, rows.reshape(8, 2).mean(1)[2:-2, None].expand(-1, 6), atol=0.05)
+
+
 def test_what_is_not_learned_is_not_overwritten() -> None:
     source = made("sharpose-nano-128x96")
     tokenpose = create_model("tokenpose-nano-128x96", embed_dim=24, num_heads=4, depth=2)
