@@ -10,8 +10,6 @@ is added to docs/quality-study.jsonl; `--show` prints them as a table.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import run
-from results.logs import add_lines
+from experiments.tools.module import Line, run, study, study_options
+from results.logs import markdown
 
 if TYPE_CHECKING:
     from sharpose.data.coco import CocoTopDown
@@ -78,28 +77,25 @@ def folds_of(pictures: Array, folds: int = FOLDS, seed: int = 0) -> Array:
     return np.random.default_rng(seed).permutation(np.arange(len(known)) % folds)[place]
 
 
-def ridge(inputs: Array, target: Array, others: Array) -> Array:
-    """Predictions for `others` by linear ridge regression, its penalty chosen by the leave-one-out error."""
+def standardised(inputs: Array, others: Array) -> tuple[Array, Array]:
+    """Both in units of the deviations of `inputs` (N, values) around their means."""
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
     spread[spread < 1e-9] = 1.0
-    known, new = (inputs - mean) / spread, (others - mean) / spread
+    return (inputs - mean) / spread, (others - mean) / spread
+
+
+def ridge(inputs: Array, target: Array, others: Array) -> Array:
+    """Predictions for `others` by linear ridge regression, its penalty chosen by the leave-one-out error."""
+    known, new = standardised(inputs, others)
     return dual(known @ known.T, new @ known.T, target)
 
 
 def kernel_ridge(inputs: Array, target: Array, others: Array) -> Array:
     """The same with a Gaussian kernel, as wide as the median distance between people."""
-    mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
-    spread[spread < 1e-9] = 1.0
-    known, new = (inputs - mean) / spread, (others - mean) / spread
-    apart, across = distances(known, known), distances(new, known)
+    known, new = standardised(inputs, others)
+    apart, across = (cdist(people, known, "sqeuclidean") for people in (known, new))
     width = np.median(apart[~np.eye(len(known), dtype=bool)])
     return dual(np.exp(-apart / width), np.exp(-across / width), target)
-
-
-def distances(first: Array, second: Array) -> Array:
-    """Squared distances (len(first), len(second))."""
-    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None]
-    return np.maximum(squares - 2 * first @ second.T, 0.0)
 
 
 def dual(kernel: Array, across: Array, target: Array) -> Array:
@@ -256,7 +252,7 @@ def entropy(heatmaps: Any) -> Any:
     return -(shares * shares.clamp(min=1e-12).log()).sum(dim=2)
 
 
-def study(people: People) -> list[dict[str, Any]]:
+def every_fit(people: People) -> list[dict[str, Any]]:
     """Every fit, and beside them the model's own prediction and the truth."""
     lines: list[dict[str, Any]] = []
 
@@ -279,22 +275,31 @@ def study(people: People) -> list[dict[str, Any]]:
     return lines
 
 
-def table(lines: Sequence[Mapping[str, Any]]) -> str:
+def study_of(data: str, model: str, weights: Path) -> list[dict[str, Any]]:
+    """The lines of the log of one data set."""
+    from sharpose.runtime.files import sha256_of
+
+    people = look(model, data, weights)
+    made = {"data": data, "people": len(people.quality), "model": model}
+    made |= {"weights_sha256": sha256_of(weights), "annotations_sha256": sha256_of(people.dataset.annotations)}
+    everybody = np.ones(len(people.quality), dtype=bool)
+    made |= {"ap_coarse": ap_of(people, ~everybody), "ap_fine": ap_of(people, everybody)}
+    return [{**made, **line, **provenance(local_device("cpu"))} for line in every_fit(people)]
+
+
+def table(lines: Sequence[Line]) -> str:
     """The log as a Markdown table: a row per data set and inputs, R² and who may leave for each target and fit."""
     columns = [(target, fit) for target in ("coarse OKS", "gain") for fit in FITS]
-    head = ["people", "inputs", *(f"{target}, {fit}" for target, fit in columns)]
-    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    found: dict[tuple[str, str], dict[tuple[str, str], Mapping[str, Any]]] = {}
+    found: dict[tuple[str, str], dict[tuple[str, str], Line]] = {}
     for line in lines:
-        fits = FITS if line["fit"] not in FITS else (line["fit"],)
-        for fit in fits:
+        # what is no fit stands under both
+        for fit in [line["fit"]] if line["fit"] in FITS else FITS:
             found.setdefault((line["data"], line["inputs"]), {})[line["target"], fit] = line
-    for (data, name), cells in found.items():
-        rows.append("| " + " | ".join([data, name, *(said(cells.get(column)) for column in columns)]) + " |")
-    return "\n".join(rows)
+    rows = ([*row, *(said(cells.get(column)) for column in columns)] for row, cells in found.items())
+    return markdown(["people", "inputs", *(f"{target}, {fit}" for target, fit in columns)], rows)
 
 
-def said(line: Mapping[str, Any] | None) -> str:
+def said(line: Line | None) -> str:
     """R² with its interval, and who may leave, unless `LOSS` is much of the whole AP."""
     if line is None:
         return "–"
@@ -304,28 +309,16 @@ def said(line: Mapping[str, Any] | None) -> str:
 
 def main() -> None:
     """Run the study on the sets named on the command line, and add its lines to the log."""
-    from sharpose.runtime.files import sha256_of
     from sharpose.weights.pretrained import CHECKOUT
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_options(__doc__)
     parser.add_argument("data", nargs="*", help="named sets of people")
     parser.add_argument("--model", default="sharpose-nano-128x96")
     parser.add_argument("--weights", type=Path, help="default: the model's best that ship")
-    parser.add_argument("--show", action="store_true", help="print what was measured, and run nothing")
     chosen = parser.parse_args()
-    if chosen.show or not chosen.data:
-        print(table([json.loads(line) for line in LOG.read_text(encoding="utf-8").splitlines()]))
-        return
     weights = chosen.weights or CHECKOUT / f"{chosen.model}.safetensors"
-    for data in chosen.data:
-        people = look(chosen.model, data, weights)
-        made = {"data": data, "people": len(people.quality), "model": chosen.model}
-        made |= {"weights_sha256": sha256_of(weights), "annotations_sha256": sha256_of(people.dataset.annotations)}
-        everybody = np.ones(len(people.quality), dtype=bool)
-        made |= {"ap_coarse": ap_of(people, ~everybody), "ap_fine": ap_of(people, everybody)}
-        lines = [{**made, **line, **provenance(local_device("cpu"))} for line in study(people)]
-        add_lines(LOG, lines)
-        print(table(lines), flush=True)
+    show = chosen.show or not chosen.data
+    study(LOG, table, show, lambda: (study_of(data, chosen.model, weights) for data in chosen.data))
 
 
 if __name__ == "__main__":

@@ -14,17 +14,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import run
-from results.logs import add_lines, read_lines
+from experiments.tools.module import Line, run, study, study_options
+from results.logs import markdown
 from sharpose.runtime.errors import InputError, nearest
 from sharpose.training.recipe import load_recipe
 
-Line = Mapping[str, Any]
 JUDGED_ON = ("mannequin-val", "mannequin-test")
 # crops a CPU second on one thread, to choose how many crops make up a budget; what was used is measured
 COARSE_CROPS, BOTH_CROPS = 190.0, 60.0
@@ -108,13 +106,13 @@ class Recipes:
 
     def table(self, lines: Sequence[Line]) -> str:
         """The log as a Markdown table, the best first."""
-        rows = ["| recipe | CPU min | crops | coarse AP | AP | AP, other people |", "|---|---|---|---|---|---|"]
         val, test = JUDGED_ON
+        rows = []
         for line in sorted(lines, key=lambda line: (line["cpu_minutes_wanted"], -line[val]["fine"])):
             scores = (line[val]["coarse"], line[val]["fine"], line[test]["fine"])
             cells = [line["trial"], f"{line['cpu_s'] / 60:.1f}", f"{line['crops']:,}"]
-            rows.append(f"| {' | '.join([*cells, *(f'{100 * score:.1f}' for score in scores)])} |")
-        return "\n".join(rows)
+            rows.append([*cells, *(f"{100 * score:.1f}" for score in scores)])
+        return markdown(("recipe", "CPU min", "crops", "coarse AP", "AP", "AP, other people"), rows)
 
 
 @dataclass(frozen=True)
@@ -163,16 +161,11 @@ class Starts:
 
     def table(self, lines: Sequence[Line]) -> str:
         """The log as a Markdown table."""
-        rows = [
-            "| study | start and loss | crops | PCK half-way | PCK | loss at the end |",
-            "|---|---|---|---|---|---|",
-        ]
+        rows = []
         for line in lines:
             half, end = (f"{100 * row[f'{self.judged_on}_pck']:.1f}" for row in line["curve"][-2:])
-            rows.append(
-                f"| {line['study']} | {line['trial']} | {line['crops']:,} | {half} | {end} | {line['loss']:.2e} |"
-            )
-        return "\n".join(rows)
+            rows.append([line["study"], line["trial"], f"{line['crops']:,}", half, end, f"{line['loss']:.2e}"])
+        return markdown(("study", "start and loss", "crops", "PCK half-way", "PCK", "loss at the end"), rows)
 
 
 COARSE = {"stages": "coarse", "oks_target": "paper"}
@@ -225,37 +218,32 @@ STUDIES: dict[str, Recipes | Starts] = {
 }
 
 
-def run_trial(study: Recipes | Starts, chosen: argparse.Namespace, name: str) -> dict[str, Any]:
+def run_trial(kind: Recipes | Starts, chosen: argparse.Namespace, name: str) -> dict[str, Any]:
     """Train one variant, or go on where it stopped, and judge it; the line of the log."""
     from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
-    asked = TrainingRequest(model=study.model, recipe=study.recipe, preload=True, **study.request(name, chosen))
-    line = study.line(name, train_and_export(asked), chosen)
+    asked = TrainingRequest(model=kind.model, recipe=kind.recipe, preload=True, **kind.request(name, chosen))
+    line = kind.line(name, train_and_export(asked), chosen)
     return {**line, **provenance(local_device("cpu")), **line}
 
 
 def main() -> None:
     """Run the variants asked for and log a line each, or print the log. Raises InputError for an unknown variant."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_options(__doc__)
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--only", action="append", default=[], help="a variant; may be repeated; default: all")
     parser.add_argument("--cpu-minutes", type=float, default=10, help="about so much for each training of `recipes`")
     parser.add_argument("--seed", type=int, default=0, help="of `recipes`")
     parser.add_argument("--init", help="weights that `starts` begin with")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "trials", help="folder of run folders")
-    parser.add_argument("--show", action="store_true", help="print what was measured, and train nothing")
     chosen = parser.parse_args()
-    study = STUDIES[chosen.study]
-    if chosen.show:
-        print(study.table(read_lines(study.log)))
-        return
+    kind = STUDIES[chosen.study]
     for name in chosen.only:
-        if name not in study.trials:
-            raise InputError(f"--only {name!r}: no variant is called so{nearest(name, study.trials)}")
-    for line in map(partial(run_trial, study, chosen), chosen.only or study.trials):
-        add_lines(study.log, [line])
-        print(study.table([line]), flush=True)
+        if name not in kind.trials:
+            raise InputError(f"--only {name!r}: no variant is called so{nearest(name, kind.trials)}")
+    names = chosen.only or kind.trials
+    study(kind.log, kind.table, chosen.show, lambda: ([run_trial(kind, chosen, name)] for name in names))
 
 
 if __name__ == "__main__":
