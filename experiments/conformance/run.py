@@ -7,16 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.conformance import codecs, evaluation, training
 from experiments.conformance.case import Case, Comparison, load_case
-from experiments.conformance.codecs import (
-    check_codec_decoding,
-    check_codec_flip_loss,
-    check_codec_geometry,
-    check_codec_targets,
-)
-from experiments.conformance.evaluation import check_coco_postprocessing, check_instance_oks, check_mpii_pckh
-from experiments.conformance.parallel_branches import check_hrformer_decay
-from experiments.conformance.training import check_learning_rates, check_parameter_groups
 from sharpose.models.registry import systems
 from sharpose.models.system import load
 from sharpose.runtime.errors import InputError
@@ -24,20 +16,18 @@ from sharpose.runtime.errors import InputError
 Check = Callable[[Case], list[Comparison]]
 
 CHECKERS: dict[str, Check] = {
-    "SHaRPose optimizer": check_parameter_groups,
-    "ViTPose optimizer": check_parameter_groups,
-    "HRFormer optimizer": check_hrformer_decay,
-    "step schedule with linear warm-up": check_learning_rates,
-    "codec_decoding": check_codec_decoding,
-    "codec_flip_loss": check_codec_flip_loss,
-    "codec_geometry": check_codec_geometry,
-    "codec_targets": check_codec_targets,
-    "coco_postprocessing": check_coco_postprocessing,
-    "instance_oks": check_instance_oks,
-    "mpii_pckh": check_mpii_pckh,
+    "SHaRPose optimizer": training.check_parameter_groups,
+    "ViTPose optimizer": training.check_parameter_groups,
+    "HRFormer optimizer": training.check_hrformer_decay,
+    "step schedule with linear warm-up": training.check_learning_rates,
+    "codec_decoding": codecs.check_codec_decoding,
+    "codec_flip_loss": codecs.check_codec_flip_loss,
+    "codec_geometry": codecs.check_codec_geometry,
+    "codec_targets": codecs.check_codec_targets,
+    "coco_postprocessing": evaluation.check_coco_postprocessing,
+    "instance_oks": evaluation.check_instance_oks,
+    "mpii_pckh": evaluation.check_mpii_pckh,
 }
-
-
 """Of what is no system; those declare their own."""
 
 
