@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from experiments.cells.provenance import REPOSITORY
 from experiments.run.jobs import JobNote, here, jobs_folder, write_note
-from experiments.run.run import Summary, cell_status, groups, make_plan, print_line, run_specs
+from experiments.run.run import Asked, Summary, make_plan, print_line, run_specs
 from results.store import Store
 from sharpose.runtime.errors import InputError, RunFailed
 
@@ -81,28 +81,24 @@ def launch(
     names: Iterable[str | Path] = (),
     *,
     launcher: str,
-    tier: str = "nano",
-    device: str = "cpu",
-    coco: Path | None = None,
-    measures: Collection[str] | None = None,
     again: bool = False,
     at_once: int = 4,
     options: Mapping[str, Any] | None = None,
-    store: Store | None = None,
+    **asked: Unpack[Asked],
 ) -> Summary:
     """Start a job per missing cell or group, at most `at_once` running, and wait for all of them.
 
     `options` go to SLURM (`partition`, `time`, `gpus_per_node` …). Raises InputError before anything is submitted.
     """
-    store = store or Store()
-    paths = [str(name) if not Path(name).exists() else str(Path(name).resolve()) for name in names]
+    paths = tuple(str(Path(name).resolve() if Path(name).exists() else name) for name in names)
+    plan = make_plan(paths, **asked)
+    store, coco = plan.store, plan.catalog.places.coco
     executor = make_executor(launcher, store, at_once, options or {})
-    plan = make_plan(paths, tier=tier, device=device, coco=coco, measures=measures, again=again, store=store)
-    same: dict[str, Any] = {"tier": tier, "device": device, "coco": coco and coco.resolve(), "again": again}
-    where: dict[str, Any] = {"results": store.local.parent.resolve(), "launcher": launcher}
-    jobs = [Job(tuple(paths), tuple(cell.name for cell in group), **same, **where) for group in groups(plan.missing)]
+    same: dict[str, Any] = {"tier": plan.catalog.name, "device": plan.device.kind, "again": again}
+    same |= {"coco": coco and coco.resolve(), "results": store.local.parent.resolve(), "launcher": launcher}
+    jobs = [Job(paths, tuple(cell.name for cell in group), **same) for group in plan.jobs(again)]
     measured = sum(run_all(executor, jobs, store, at_once if launcher == "local" else len(jobs)))
-    return Summary(measured, [cell_status(cell, store) for cell in plan.every])
+    return Summary(measured, plan.statuses())
 
 
 def make_executor(launcher: str, store: Store, at_once: int, options: Mapping[str, Any]) -> Any:

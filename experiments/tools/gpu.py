@@ -33,7 +33,6 @@ from sharpose.runtime.files import write_json
 OUT = REPOSITORY / "runs" / "gpu"
 PROGRESS = "steps.json"
 
-
 SMALL = (
     System("sharpose-small", "sharpose-small-256x192", 16),
     System("vitpose-small", "vitpose-small-256x192", 14),
@@ -54,10 +53,8 @@ SPEEDS = (
 
 FULL = Scale(
     systems=SMALL,
-    recipe="photos-small",
     # a batch of 16 leaves a GPU idle; the rate grows with the root of the batch, as AdamW's steps want
     changes={"batch_size": 64, "learning_rate": 5.0e-4},
-    data=("photos-train",),
     validate=("photos-val", "photos-coco"),
     crops=1_000_000,
     least_crops=20_000,
@@ -71,15 +68,9 @@ FULL = Scale(
     races=(Race("photos", 15), Race("nano", 10)),
 )
 
-TINY = {"embed_dim": 24, "num_heads": 2}
 REHEARSAL = Scale(
-    systems=tuple(
-        System(one.name, one.model.replace("small-256x192", "nano-128x96"), one.share, teacher=one.teacher)
-        for one in SMALL
-    ),
-    recipe="photos-small",
-    changes={"batch_size": 4, "model_options": TINY, "warmup_iterations": 2},
-    data=("photos-train",),
+    systems=[replace(one, model=one.model.replace("small-256x192", "nano-128x96")) for one in SMALL],
+    changes={"batch_size": 4, "model_options": {"embed_dim": 24, "num_heads": 2}, "warmup_iterations": 2},
     validate=("photos-coco",),
     crops=400,
     least_crops=4,
@@ -172,10 +163,9 @@ def measure_speeds(work: Work, deadline: float) -> tuple[bool, str]:
 
 def speeds_wanted(work: Work, name: str, mode: str, batch: int) -> dict[str, dict[str, Any]]:
     """The identities, by precision, of what nobody has measured here yet."""
+    how: dict[str, Any] = {"batch_size": batch, "mode": mode}
     found = {
-        precision: throughput_identity(
-            name, all_refined(name), work.device, batch_size=batch, precision=precision, mode=mode
-        )
+        precision: throughput_identity(name, all_refined(name), work.device, precision=precision, **how)
         for precision in work.scale.precisions
     }
     return {precision: identity for precision, identity in found.items() if work.store.find(identity) is None}
