@@ -26,6 +26,7 @@ from results.logs import markdown
 if TYPE_CHECKING:
     from sharpose.data.coco import CocoTopDown
     from sharpose.evaluation.metrics.evaluators import Evaluator
+    from sharpose.inference.stages import BothStages
 
 LOG = REPOSITORY / "docs" / "quality-study.jsonl"
 FOLDS, RESAMPLES = 10, 1000
@@ -39,24 +40,17 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class People:
-    """N people in the data set's order.
-
-    inputs (N, values) by name, OKS of both stages (2, N), the model's own quality (N,), their pictures' ids (N,), and
-    keypoints with scores (2, N, K, 3).
-    """
+    """N people in the data set's order: inputs (N, values) by name, and what both stages say of them."""
 
     inputs: Mapping[str, Array]
-    oks: Array
-    quality: Array
-    pictures: Array
-    keypoints: Array
+    stages: BothStages
     dataset: CocoTopDown
-    areas: Array
 
     @property
     def targets(self) -> dict[str, Array]:
         """What is to be predicted: how good the coarse result is, and what the fine one adds."""
-        return {"coarse OKS": self.oks[0], "gain": self.oks[1] - self.oks[0]}
+        coarse, fine = self.stages.coarse.oks, self.stages.fine.oks
+        return {"coarse OKS": coarse, "gain": fine - coarse}
 
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -149,24 +143,13 @@ def r_squared_interval(target: Array, predicted: Array, pictures: Array, seed: i
 def ap_of(people: People, refined: Array) -> float:
     """COCO's AP where `refined` (N,) people take the fine result and the others the coarse one, boxes annotated."""
     from sharpose.evaluation.metrics.coco_ap import coco_ap
-    from sharpose.evaluation.metrics.postprocess import post_process
+    from sharpose.inference.dataset import Predictions
 
-    dataset = people.dataset
-    chosen = people.keypoints[refined.astype(int), np.arange(len(refined))]
-    ids = np.array([one.instance_id for one in dataset.instances])
-    kept, scores = post_process(
-        people.pictures, ids, chosen[..., :2], chosen[..., 2], np.ones(len(ids)), people.areas, dataset.skeleton.sigmas
-    )
-    results = [
-        {
-            "image_id": int(people.pictures[row]),
-            "category_id": dataset.category_id,
-            "keypoints": chosen[row].ravel().tolist(),
-            "score": float(scores[row]),
-        }
-        for row in kept
-    ]
-    return coco_ap(dataset.pose_file, results, resamples=0, evaluator=quickest()).ap or 0.0
+    both, dataset = people.stages, people.dataset
+    points = np.where(refined[:, None, None], both.fine.keypoints, both.coarse.keypoints)
+    scores = np.where(refined[:, None], both.fine.keypoint_scores, both.coarse.keypoint_scores)
+    found = Predictions(points, scores, both.box_scores, both.areas, both.image_ids, both.instance_ids)
+    return coco_ap(dataset.pose_file, found.results(dataset), resamples=0, evaluator=quickest()).ap or 0.0
 
 
 def quickest() -> Evaluator:
@@ -199,7 +182,7 @@ def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> Peo
     from sharpose.data.coco import CocoTopDown
     from sharpose.data.locate import find_data
     from sharpose.inference.pipeline import place
-    from sharpose.inference.stages import oks
+    from sharpose.inference.stages import predict_stages
     from sharpose.models import create_model
     from sharpose.pose.flip import flip_back
     from sharpose.pose.normalise import normalise
@@ -210,39 +193,26 @@ def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> Peo
     load_weights(model, weights)
     codec, source = codec_of(model.config), find_data(data, None)
     dataset = CocoTopDown(source.annotations, source.images, image_size=model.config.image_size, warp=codec.warp)
-    tokens: list[Any] = []
-    model.quality_predictor.register_forward_pre_hook(lambda module, inputs: tokens.append(inputs[0]))
-    parts: dict[str, list[Any]] = {}
+    tokens, entropies, mirrored = list[Any](), list[Any](), list[Any]()
+    hook = model.quality_predictor.register_forward_pre_hook(lambda module, inputs: tokens.append(inputs[0]))
     with torch.inference_mode(), Reporter(f"{data} by {model_name}", len(dataset)) as report:
+        both = predict_stages(model, dataset, codec, batch_size=batch_size, progress=report.progress)
+        hook.remove()
         for batch in sample_batches(DataLoader(dataset, batch_size=batch_size)):
             images = normalise(batch["image"])
-            output = model(images)
-            mirrored = model.head(model.coarse(images.flip(-1)).keypoint_tokens)
-            mirrored = flip_back(mirrored, dataset.skeleton.flip_pairs, shift=codec.flip_shift)
-            where = (batch["center"], batch["scale"], codec)
-            coarse, fine, other = (place(m, *where) for m in (output.coarse_heatmaps, output.heatmaps, mirrored))
-            sides = batch["scale"].prod(dim=1).sqrt()
-            rows = {
-                "token": tokens[0],
-                "peaks": coarse[1],
-                "entropy": entropy(output.coarse_heatmaps),
-                "flip": torch.log1p(100 * (coarse[0] - other[0]).norm(dim=2) / sides[:, None]),
-                "box": sides.log()[:, None],
-                "quality": output.quality,
-                "areas": batch["scale"].double().prod(dim=1),
-                "keypoints": torch.stack([torch.cat([p, s[..., None]], 2).double() for p, s in (coarse, fine)], dim=1),
-                "pictures": batch["image_id"],
-            }
-            tokens.clear()
-            for name, values in rows.items():
-                parts.setdefault(name, []).append(values.numpy())
-            report.at(sum(map(len, parts["pictures"])))
-    found = {name: np.concatenate(part) for name, part in parts.items()}
-    keypoints = found["keypoints"].transpose(1, 0, 2, 3)
-    inputs = {name: found[name].reshape(len(found[name]), -1).astype(np.float64) for name in GROUPS["all"]}
-    both = np.stack([oks(stage[..., :2], dataset) for stage in keypoints])
-    quality = found["quality"].astype(np.float64)
-    return People(inputs, both, quality, found["pictures"], keypoints, dataset, found["areas"])
+            maps, others = (model.head(model.coarse(seen).keypoint_tokens) for seen in (images, images.flip(-1)))
+            entropies.append(entropy(maps))
+            others = flip_back(others, dataset.skeleton.flip_pairs, shift=codec.flip_shift)
+            mirrored.append(place(others, batch["center"], batch["scale"], codec)[0])
+    apart = np.linalg.norm(both.coarse.keypoints - torch.cat(mirrored).numpy(), axis=2)
+    inputs = {
+        "token": torch.cat(tokens).double().numpy(),
+        "peaks": both.coarse.keypoint_scores,
+        "entropy": torch.cat(entropies).numpy(),
+        "flip": np.log1p(100 * apart / np.sqrt(both.areas)[:, None]),
+        "box": np.log(both.areas)[:, None] / 2,
+    }
+    return People(inputs, both, dataset)
 
 
 def entropy(heatmaps: Any) -> Any:
@@ -258,19 +228,19 @@ def every_fit(people: People) -> list[dict[str, Any]]:
 
     def add(name: str, target: str, fit: str, predicted: Array) -> None:
         truth = people.targets[target]
-        low, high = r_squared_interval(truth, predicted, people.pictures)
+        low, high = r_squared_interval(truth, predicted, people.stages.image_ids)
         # who is good already, or gains least, leaves first
         stays = predicted if target == "coarse OKS" else -predicted
         share = share_leaving(people, stays)
         values = {"r2": r_squared(truth, predicted), "r2_low": low, "r2_high": high, "share_leaving": share}
         lines.append({"inputs": name, "target": target, "fit": fit, **values})
 
-    add("the model's own prediction", "coarse OKS", "as trained", people.quality)
+    add("the model's own prediction", "coarse OKS", "as trained", people.stages.quality.astype(float))
     for target, truth in people.targets.items():
         for name, parts in GROUPS.items():
             inputs = np.concatenate([people.inputs[part] for part in parts], axis=1)
             for fit in FITS:
-                add(name, target, fit, cross_fitted(inputs, truth, people.pictures, fit))
+                add(name, target, fit, cross_fitted(inputs, truth, people.stages.image_ids, fit))
         add("the truth", target, "oracle", truth)
     return lines
 
@@ -280,9 +250,9 @@ def study_of(data: str, model: str, weights: Path) -> list[dict[str, Any]]:
     from sharpose.runtime.files import sha256_of
 
     people = look(model, data, weights)
-    made = {"data": data, "people": len(people.quality), "model": model}
+    made = {"data": data, "people": len(people.dataset), "model": model}
     made |= {"weights_sha256": sha256_of(weights), "annotations_sha256": sha256_of(people.dataset.annotations)}
-    everybody = np.ones(len(people.quality), dtype=bool)
+    everybody = np.ones(len(people.dataset), dtype=bool)
     made |= {"ap_coarse": ap_of(people, ~everybody), "ap_fine": ap_of(people, everybody)}
     return [{**made, **line, **provenance(local_device("cpu"))} for line in every_fit(people)]
 
