@@ -142,27 +142,19 @@ def run_all(executor: Any, jobs: Sequence[Job], store: Store, at_once: int) -> I
             if not handle.done():
                 continue
             running.remove((job, handle))
-            if handle.paths.result_pickle.exists():
-                error = handle.exception()
-                if error is None:
-                    yield handle.result()
-                else:
-                    failures.append(failed(job, handle))
-            elif requeues[job] < REQUEUES:
+            preempted = not handle.paths.result_pickle.exists()
+            if preempted and requeues[job] < REQUEUES:
                 requeues[job] += 1
                 waiting.append(job)
+            elif preempted or handle.exception() is not None:
+                failures.append(f"{', '.join(job.cells)}: see {handle.paths.stderr}")
             else:
-                failures.append(failed(job, handle))
+                yield handle.result()
         time.sleep(POLL_S if running else 0)
     if failures:
         raise RunFailed(
             f"{len(failures)} of {len(jobs)} jobs failed; what the others measured is stored: {failures[0]}"
         )
-
-
-def failed(job: Job, handle: Any) -> str:
-    """Return what failed, by the names of a job's cells, and where its log is."""
-    return f"{', '.join(job.cells)}: see {handle.paths.stderr}"
 
 
 def submit(executor: Any, jobs: Sequence[Job], store: Store) -> list[tuple[Job, Any]]:

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY
-from experiments.tools.module import Line, Timing, run, study, timing_options
+from experiments.tools.module import Line, Timing, options, run, study
 from results.logs import markdown
 from sharpose.efficiency.stages import break_even
 from sharpose.inference.detector import DEFAULT_DETECTOR
@@ -107,8 +107,8 @@ def report(lines: Sequence[Line]) -> str:
 
 def main() -> None:
     """Measure and add a line to the log, or print what is there."""
-    chosen = timing_options(__doc__, rounds=12).parse_args()
-    timing = Timing.chosen(chosen)
+    chosen = options(__doc__, log=True, rounds=12).parse_args()
+    timing = Timing(chosen.device, chosen.rounds, chosen.threads)
     study(LOG, report, chosen.show, lambda: [[measure(OURS, ONE_STAGE, timing)]], ("device", "threads"))
 
 

@@ -36,10 +36,10 @@ def save_examples(tier: str = EMBEDDED) -> list[Path]:
         people = people_for(catalog, model)
         chosen = choose(catalog, people)
         constant = constant_choice(catalog, model)
-        first, *others = [Shown(catalog, people, index, found) for index, found in chosen.items()]
-        paths = [save_person(model, digest, first, "person", constant)]
-        paths += [save_person(model, digest, one, f"person-{number}", constant) for number, one in enumerate(others, 1)]
-        return [*paths, save_blocks(first)]
+        shown = [Shown(catalog, people, index, found) for index, found in chosen.items()]
+        names = ["person", *(f"person-{number}" for number in range(1, len(shown)))]
+        paths = [save_person(model, digest, one, name, constant) for one, name in zip(shown, names, strict=True)]
+        return [*paths, save_blocks(shown[0])]
     except Blocked as reason:
         raise InputError(f"no examples of tier {tier}: {reason}") from None
 

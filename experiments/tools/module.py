@@ -32,24 +32,18 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(error.exit_code)
 
 
-def options(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser with a module's text as its description."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(doc: str | None, *, log: bool = False, rounds: int | None = None) -> argparse.ArgumentParser:
+    """Return a parser with a module's text as its description.
 
-
-def study_options(doc: str | None) -> argparse.ArgumentParser:
-    """Return the same for a module that keeps a log, which knows --show."""
-    parser = options(doc)
-    parser.add_argument("--show", action="store_true", help="print the log as a table, and measure nothing")
-    return parser
-
-
-def timing_options(doc: str | None, rounds: int) -> argparse.ArgumentParser:
-    """Return the same for what is timed, which knows --device, --rounds and --threads too."""
-    parser = study_options(doc)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
+    log: it knows --show. rounds: as many are the default of --rounds, beside which it knows --device and --threads.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if rounds is not None:
+        parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+        parser.add_argument("--rounds", type=int, default=rounds)
+        parser.add_argument("--threads", type=int, help="default: as many as torch takes")
+    if log:
+        parser.add_argument("--show", action="store_true", help="print the log as a table, and measure nothing")
     return parser
 
 
@@ -67,11 +61,6 @@ class Timing:
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise InputError("--rounds: at least one is needed")
-
-    @classmethod
-    def chosen(cls, options: argparse.Namespace) -> Timing:
-        """Return what `timing_options` parsed."""
-        return cls(options.device, options.rounds, options.threads)
 
     def measure(
         self, calls: Mapping[str, Callable[[], Any]], warmup: int

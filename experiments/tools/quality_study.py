@@ -20,7 +20,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import Line, run, study, study_options
+from experiments.tools.module import Line, options, run, study
 from results.logs import markdown
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def main() -> None:
     """Run the study on the sets named on the command line, and add its lines to the log."""
     from sharpose.weights.pretrained import CHECKOUT
 
-    parser = study_options(__doc__)
+    parser = options(__doc__, log=True)
     parser.add_argument("data", nargs="*", help="named sets of people")
     parser.add_argument("--model", default="sharpose-nano-128x96")
     parser.add_argument("--weights", type=Path, help="default: the model's best that ship")

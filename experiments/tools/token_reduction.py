@@ -19,7 +19,7 @@ from itertools import product
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY
-from experiments.tools.module import Line, Timing, run, study, timing_options
+from experiments.tools.module import Line, Timing, options, run, study
 from results.logs import markdown
 from sharpose.models import list_models
 from sharpose.runtime.errors import InputError
@@ -154,13 +154,13 @@ def report(lines: Sequence[Line]) -> str:
 
 def main() -> None:
     """Measure every combination and add a line for each to the log, or print what is there."""
-    parser = timing_options(__doc__, rounds=12)
+    parser = options(__doc__, log=True, rounds=12)
     parser.add_argument("--size", action="append", choices=("nano", "small", "base"), help="default: small")
     parser.add_argument("--picture", action="append", help=f"height x width; default: {' and '.join(PICTURES)}")
     parser.add_argument("--batch", type=int, action="append", help="default: 1, 4 and 16")
     parser.add_argument("--attention", action="append", choices=ATTENTION, help="default: both")
     chosen = parser.parse_args()
-    timing = Timing.chosen(chosen)
+    timing = Timing(chosen.device, chosen.rounds, chosen.threads)
     asked = (
         chosen.size or ["small"],
         chosen.picture or PICTURES,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY
-from experiments.tools.module import Line, Timing, run, study, timing_options
+from experiments.tools.module import Line, Timing, options, run, study
 from results.logs import markdown
 
 LOG = REPOSITORY / "docs" / "training-speed.jsonl"
@@ -167,12 +167,12 @@ def table(lines: Sequence[Line]) -> str:
 
 def main() -> None:
     """Measure a model's training and add its lines to the log, or print what is there."""
-    parser = timing_options(__doc__, rounds=5)
+    parser = options(__doc__, log=True, rounds=5)
     parser.add_argument("--model", default="vitpose-small-256x192")
     parser.add_argument("--recipe", default="photos-small")
     parser.add_argument("--data", help="a named set that the loader is timed on, such as photos-pelota")
     chosen = parser.parse_args()
-    timing = Timing.chosen(chosen)
+    timing = Timing(chosen.device, chosen.rounds, chosen.threads)
     study(LOG, table, chosen.show, lambda: [measure(chosen.model, chosen.recipe, chosen.data, timing)])
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import Line, run, study, study_options
+from experiments.tools.module import Line, options, run, study
 from results.logs import markdown
 from sharpose.runtime.errors import InputError, nearest
 from sharpose.training.recipe import load_recipe
@@ -230,7 +230,7 @@ def run_trial(kind: Recipes | Starts, chosen: argparse.Namespace, name: str) -> 
 
 def main() -> None:
     """Run the variants asked for and log a line each, or print the log. Raises InputError for an unknown variant."""
-    parser = study_options(__doc__)
+    parser = options(__doc__, log=True)
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--only", action="append", default=[], help="a variant; may be repeated; default: all")
     parser.add_argument("--cpu-minutes", type=float, default=10, help="about so much for each training of `recipes`")
