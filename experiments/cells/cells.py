@@ -87,13 +87,12 @@ class Cell:
 def cells(loaded: LoadedSpec, catalog: Catalog, device: Device) -> list[Cell]:
     """Every cell of a spec at the catalog's tier; throughput on `device`."""
     catalog.learn(loaded)
-    return [cell for row in loaded.spec.rows for cell in row_cells(loaded, row, catalog, device)]
-
-
-def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """Yield the cells of a row, for every measure that the row or its spec asks for."""
-    for measure in loaded.measures(row):
-        yield from load(MEASURES[measure].cells)(measure, loaded, row, catalog, device)
+    return [
+        cell
+        for row in loaded.spec.rows
+        for measure in loaded.measures(row)
+        for cell in load(MEASURES[measure].cells)(measure, loaded, row, catalog, device)
+    ]
 
 
 def accuracy_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
@@ -208,7 +207,8 @@ def accuracy_cell(
             identity |= {"score": {"name": "pckh", "version": PCKH_VERSION}}
         weights = None
         if control:
-            identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
+            learnt = {"system": MEAN_POSE, "training": catalog.data_identity(training_of(dataset, catalog))}
+            identity |= {"model": learnt, "weights_sha256": None, "flip_test": None}
         elif peer:
             identity |= {"model": catalog.peer_identity(model)}
         else:
@@ -274,11 +274,6 @@ def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:
     """The system and its full resolved configuration, but for what only shapes training."""
     described = describe(resolve_config(model, **options))
     return {key: value for key, value in described.items() if key not in TRAINING_ONLY}
-
-
-def control_identity(dataset: str, catalog: Catalog) -> dict[str, Any]:
-    """The mean pose of a training set."""
-    return {"system": MEAN_POSE, "training": catalog.data_identity(training_of(dataset, catalog))}
 
 
 def training_of(dataset: str, catalog: Catalog) -> str:

@@ -153,7 +153,10 @@ def measure_control(
     from sharpose.evaluation.mean_pose import mean_pose_control
 
     dataset = cropped(people)
-    training = training_annotations(catalog, training_of(cell.dataset or "", catalog), progress)
+    name = training_of(cell.dataset or "", catalog)
+    # photographs have several sources
+    sources = [catalog.data_path(name, path) for path in catalog.dataset(name).sources]
+    training = sources or [data_files(catalog, name, progress).annotations]
     facts = {"annotations_sha256": sha256_of(dataset.annotations), **box_facts(dataset)}
     return score_results(mean_pose_control(training, dataset), dataset), facts
 
@@ -218,12 +221,6 @@ class DataFiles:
     images: Path
     detections: Path | None
     ground_truth: Path | None = None
-
-
-def training_annotations(catalog: Catalog, name: str, progress: Progress) -> list[Path]:
-    """The annotations of what models learn from; photographs have several sources."""
-    sources = catalog.dataset(name).sources
-    return [catalog.data_path(name, path) for path in sources] or [data_files(catalog, name, progress).annotations]
 
 
 def first_source(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
