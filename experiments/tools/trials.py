@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,38 +28,30 @@ JUDGED_ON = ("mannequin-val", "mannequin-test")
 COARSE_CROPS, BOTH_CROPS = 190.0, 60.0
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A recipe as its difference from nano's.
+def recipe_changes(cpu_s: float, coarse: float = 4 / 5.5, decay: float = 1 / 5.5, **changes: Any) -> dict[str, Any]:
+    """What to set in nano's recipe for a budget of so much CPU time, in seconds.
 
     `coarse` and `decay` are shares of all crops: those of the coarse stage alone at first, and those at the end over
     which the learning rate falls to zero.
     """
-
-    coarse: float = 4 / 5.5
-    decay: float = 1 / 5.5
-    changes: Line = field(default_factory=dict)
-
-    def recipe_changes(self, cpu_s: float) -> dict[str, Any]:
-        """What to set in nano's recipe for a budget of so much CPU time, in seconds."""
-        crops = cpu_s / (self.coarse / COARSE_CROPS + (1 - self.coarse) / BOTH_CROPS)
-        epochs = round(crops / Recipes.people, 4)
-        return {
-            "epochs": epochs,
-            "coarse_only_epochs": self.coarse * epochs,
-            "linear_decay_epochs": self.decay * epochs,
-            # the quality is learnt at the end, as in nano
-            "quality_start_epoch": 4.5 / 5.5 * epochs,
-            "warmup_iterations": 200,
-            **self.changes,
-        }
+    crops = cpu_s / (coarse / COARSE_CROPS + (1 - coarse) / BOTH_CROPS)
+    epochs = round(crops / Recipes.people, 4)
+    return {
+        "epochs": epochs,
+        "coarse_only_epochs": coarse * epochs,
+        "linear_decay_epochs": decay * epochs,
+        # the quality is learnt at the end, as in nano
+        "quality_start_epoch": 4.5 / 5.5 * epochs,
+        "warmup_iterations": 200,
+        **changes,
+    }
 
 
 @dataclass(frozen=True)
 class Recipes:
-    """Variants of the recipe nano, trained for about the same CPU time."""
+    """Variants of the recipe nano, by what `recipe_changes` takes, trained for about the same CPU time."""
 
-    trials: Mapping[str, Trial]
+    trials: Mapping[str, Line]
     model: ClassVar[str] = "sharpose-nano-128x96"
     recipe: ClassVar[str] = "nano"
     people: ClassVar[int] = 49_925
@@ -68,7 +60,7 @@ class Recipes:
     def request(self, name: str, chosen: argparse.Namespace) -> dict[str, Any]:
         """How a trial is trained."""
         return {
-            "changes": self.trials[name].recipe_changes(60 * chosen.cpu_minutes),
+            "changes": recipe_changes(60 * chosen.cpu_minutes, **self.trials[name]),
             "data": ["mannequin-train"],
             "out": chosen.out / "recipes" / f"{name}-{chosen.cpu_minutes:g}-seed{chosen.seed}",
             "seed": chosen.seed,
@@ -174,18 +166,18 @@ CROSS_ENTROPY = {"cross_entropy": 1e-3}
 STUDIES: dict[str, Recipes | Starts] = {
     "recipes": Recipes(
         {
-            "nano": Trial(),
-            "both": Trial(coarse=0),
-            "coarse-45": Trial(coarse=0.45),
-            "decay": Trial(decay=1),
-            "decay-4e-3": Trial(decay=1, changes={"learning_rate": 4e-3}),
-            "rate-4e-3": Trial(changes={"learning_rate": 4e-3}),
+            "nano": {},
+            "both": {"coarse": 0},
+            "coarse-45": {"coarse": 0.45},
+            "decay": {"decay": 1},
+            "decay-4e-3": {"decay": 1, "learning_rate": 4e-3},
+            "rate-4e-3": {"learning_rate": 4e-3},
             # warm-up over as many crops, and a rate that goes with the root of the batch
-            "batch-8": Trial(changes={"batch_size": 8, "learning_rate": 1e-3, "warmup_iterations": 800}),
-            "batch-16": Trial(changes={"batch_size": 16, "learning_rate": 1.4e-3, "warmup_iterations": 400}),
+            "batch-8": {"batch_size": 8, "learning_rate": 1e-3, "warmup_iterations": 800},
+            "batch-16": {"batch_size": 16, "learning_rate": 1.4e-3, "warmup_iterations": 400},
             # a head whose last layer starts near zero, and nothing else
-            "head-near-zero": Trial(changes={"head_init_std": 0.001}),
-            "batch-16-2.8e-3": Trial(changes={"batch_size": 16, "learning_rate": 2.8e-3, "warmup_iterations": 400}),
+            "head-near-zero": {"head_init_std": 0.001},
+            "batch-16-2.8e-3": {"batch_size": 16, "learning_rate": 2.8e-3, "warmup_iterations": 400},
         }
     ),
     "starts-nano": Starts(
