@@ -1,17 +1,23 @@
-"""Run a folder of conformance cases: one line each, and a closing count."""
+"""Run a folder of conformance cases: one line each, a closing count, and a record for those who lack the cases."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.cells.cells import VERSIONS
+from experiments.cells.provenance import local_device, provenance
 from experiments.conformance import codecs, evaluation, training
 from experiments.conformance.case import Case, Comparison, load_case
+from results.records import Record
+from results.store import Store
 from sharpose.models.registry import systems
 from sharpose.models.system import load
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
 
 Check = Callable[[Case], list[Comparison]]
 
@@ -102,3 +108,30 @@ def closing_line(verdicts: list[Verdict]) -> str:
     """`N passed, M failed, K skipped (no such system yet)`."""
     counts = {status: sum(v.status == status for v in verdicts) for status in ("passed", "FAILED", "skipped")}
     return f"{counts['passed']} passed, {counts['FAILED']} failed, {counts['skipped']} skipped (no such system yet)"
+
+
+def save_verdicts(folder: Path, verdicts: Sequence[Verdict], store: Store | None = None) -> Record:
+    """Store what became of every case in `folder`; identified by the content of the cases."""
+    identity = {"measure": "conformance", "version": VERSIONS["conformance"], "cases_sha256": digest(folder)}
+    cases = {
+        verdict.case: {
+            "system": verdict.system,
+            "status": verdict.status,
+            "comparisons": verdict.comparisons,
+            "worst": verdict.worst and verdict.worst.name,
+            # an infinite error is no JSON
+            "error": verdict.worst and f"{verdict.worst.error:.3g}",
+            "bound": verdict.worst and f"{verdict.worst.bound:.3g}",
+        }
+        for verdict in verdicts
+    }
+    made = provenance(local_device("cpu"))
+    record = Record(identity, {"cases": cases}, "conformance", "all", "paper-size", made)
+    (store or Store()).save(record)
+    return record
+
+
+def digest(folder: Path) -> str:
+    """One hash over the names and contents of all files below `folder`."""
+    lines = [f"{path.relative_to(folder)} {sha256_of(path)}" for path in sorted(folder.rglob("*")) if path.is_file()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -48,17 +48,9 @@ class CellStatus:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        cell = self.cell
-        kept = {"published": self.record.published if self.record else None, "reason": self.reason}
-        return {
-            "spec": cell.spec,
-            "row": cell.row,
-            "measure": cell.measure,
-            "tier": cell.tier,
-            "run_id": cell.run_id,
-            "state": self.state,
-            **kept,
-        }
+        named = {name: getattr(self.cell, name) for name in ("spec", "row", "measure", "tier", "run_id")}
+        published = self.record.published if self.record else None
+        return {**named, "state": self.state, "published": published, "reason": self.reason}
 
 
 @dataclass(frozen=True)
