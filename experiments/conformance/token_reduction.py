@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.conformance.case import Case, Comparison
+from experiments.conformance.case import Case, Comparison, Config
 from sharpose.models.dynamicvit.config import DynamicViTConfig
 from sharpose.models.dynamicvit.model import DynamicViT, policy_softmax
 from sharpose.models.evit.config import EViTConfig
@@ -34,18 +34,11 @@ Classify = Callable[[Tensor], Tensor]
 STRIDE = 7
 
 
-def sizes(case: Case) -> dict[str, Any]:
-    """What all three have in common; our own head is not used."""
+def configuration(case: Case, kind: Callable[..., Config], **more: Any) -> Config:
+    """What all three have in common, and `more`; our own head is not used."""
     facts = case.config
-    same = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
-    return {
-        "image_size": tuple(facts["image_size"]),
-        "heatmap_size": (1, facts["num_classes"]),
-        "num_keypoints": 1,
-        "norm_eps": facts["layernorm_eps"],
-        "drop_path": 0.0,
-        **{name: facts[name] for name in same},
-    }
+    own = {"heatmap_size": (1, facts["num_classes"]), "num_keypoints": 1, "norm_eps": facts["layernorm_eps"]}
+    return case.configuration(kind, drop_path=0.0, **own, **more)
 
 
 def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
@@ -66,9 +59,8 @@ def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
 def check_dynamicvit(case: Case) -> list[Comparison]:
     """Evaluation with dropped patches, training with given decisions, and the policy softmax alone."""
     facts = case.config
-    config = DynamicViTConfig(
-        **sizes(case), reduction_blocks=tuple(facts["pruning_layers"]), token_ratios=tuple(facts["token_ratio"])
-    )
+    where, ratios = tuple(facts["pruning_layers"]), tuple(facts["token_ratio"])
+    config = configuration(case, DynamicViTConfig, reduction_blocks=where, token_ratios=ratios)
     model, classify = classifier(DynamicViT(config), case)
     images, stages = case.inputs("image"), range(len(config.reduction_blocks))
     hard = model.pruned(images)
@@ -112,14 +104,8 @@ def compare_by_patch(case: Case, stage: int, ours: Sequence[Tensor], log_probs: 
 @torch.inference_mode()
 def check_evit(case: Case) -> list[Comparison]:
     """Kept patches, class attention, fused and class tokens of every block, token counts and logits."""
-    facts = case.config
-    reduced = [index for index, rate in enumerate(facts["keep_rate"]) if rate < 1]
-    config = EViTConfig(
-        **sizes(case),
-        reduction_blocks=tuple(reduced),
-        keep_rates=tuple(facts["keep_rate"][index] for index in reduced),
-        fuse_token=facts["fuse_token"],
-    )
+    rates = {index: rate for index, rate in enumerate(case.config["keep_rate"]) if rate < 1}
+    config = configuration(case, EViTConfig, reduction_blocks=tuple(rates), keep_rates=tuple(rates.values()))
     model, classify = classifier(EViT(config), case)
     output = model(case.inputs("image"))
     comparisons = [case.compare("logits", classify(output.tokens))]
@@ -161,11 +147,8 @@ def check_tome(case: Case) -> list[Comparison]:
     for index, matching in enumerate(facts.get("matching", [])):
         comparisons += compare_matching(case, f"m{index}", matching["r"], int(matching["class_token"]))
     for index, variant in enumerate(facts["variants"]):
-        config = ToMeConfig(
-            **sizes(case),
-            merges_per_block=merges_of(variant, facts["depth"]),
-            proportional_attention=variant["proportional_attention"],
-        )
+        merges, proportional = merges_of(variant, facts["depth"]), variant["proportional_attention"]
+        config = configuration(case, ToMeConfig, merges_per_block=merges, proportional_attention=proportional)
         model, classify = classifier(ToMe(config), case)
         output = model(images)
         counts = [*tome_tokens(config)[1:], output.tokens.shape[1]]
