@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.conformance.case import Case, Comparison, Config
+from experiments.conformance.case import Case, Comparison
 from sharpose.models.dynamicvit.config import DynamicViTConfig
 from sharpose.models.dynamicvit.model import DynamicViT, policy_softmax
 from sharpose.models.evit.config import EViTConfig
@@ -34,11 +34,12 @@ Classify = Callable[[Tensor], Tensor]
 STRIDE = 7
 
 
-def configuration(case: Case, kind: Callable[..., Config], **more: Any) -> Config:
-    """What all three have in common, and `more`; our own head is not used."""
+def sizes(case: Case) -> dict[str, Any]:
+    """What all three have in common; our own head is not used."""
     facts = case.config
-    own = {"heatmap_size": (1, facts["num_classes"]), "num_keypoints": 1, "norm_eps": facts["layernorm_eps"]}
-    return case.configuration(kind, drop_path=0.0, **own, **more)
+    same = {name: facts[name] for name in ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")}
+    maps = {"image_size": tuple(facts["image_size"]), "heatmap_size": (1, facts["num_classes"]), "num_keypoints": 1}
+    return {**same, **maps, "norm_eps": facts["layernorm_eps"], "drop_path": 0.0}
 
 
 def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
@@ -60,7 +61,7 @@ def check_dynamicvit(case: Case) -> list[Comparison]:
     """Evaluation with dropped patches, training with given decisions, and the policy softmax alone."""
     facts = case.config
     where, ratios = tuple(facts["pruning_layers"]), tuple(facts["token_ratio"])
-    config = configuration(case, DynamicViTConfig, reduction_blocks=where, token_ratios=ratios)
+    config = DynamicViTConfig(**sizes(case), reduction_blocks=where, token_ratios=ratios)
     model, classify = classifier(DynamicViT(config), case)
     images, stages = case.inputs("image"), range(len(config.reduction_blocks))
     hard = model.pruned(images)
@@ -105,7 +106,8 @@ def compare_by_patch(case: Case, stage: int, ours: Sequence[Tensor], log_probs: 
 def check_evit(case: Case) -> list[Comparison]:
     """Kept patches, class attention, fused and class tokens of every block, token counts and logits."""
     rates = {index: rate for index, rate in enumerate(case.config["keep_rate"]) if rate < 1}
-    config = configuration(case, EViTConfig, reduction_blocks=tuple(rates), keep_rates=tuple(rates.values()))
+    reducing: dict[str, Any] = {"reduction_blocks": tuple(rates), "keep_rates": tuple(rates.values())}
+    config = EViTConfig(**sizes(case), **reducing, fuse_token=case.config["fuse_token"])
     model, classify = classifier(EViT(config), case)
     output = model(case.inputs("image"))
     comparisons = [case.compare("logits", classify(output.tokens))]
@@ -148,7 +150,7 @@ def check_tome(case: Case) -> list[Comparison]:
         comparisons += compare_matching(case, f"m{index}", matching["r"], int(matching["class_token"]))
     for index, variant in enumerate(facts["variants"]):
         merges, proportional = merges_of(variant, facts["depth"]), variant["proportional_attention"]
-        config = configuration(case, ToMeConfig, merges_per_block=merges, proportional_attention=proportional)
+        config = ToMeConfig(**sizes(case), merges_per_block=merges, proportional_attention=proportional)
         model, classify = classifier(ToMe(config), case)
         output = model(images)
         counts = [*tome_tokens(config)[1:], output.tokens.shape[1]]
