@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from experiments.cells.cells import throughput_identity
 from experiments.cells.provenance import REPOSITORY, provenance, usable_cores
 from experiments.run.fill import OutOfTime as TooLong
 from experiments.run.fill import ended_after
-from experiments.run.train_missing import Training, shared_budget, train_missing
+from experiments.run.train_missing import Outcome, Training, shared_budget, train_missing
 from experiments.spec.catalog import Catalog, Places
 from experiments.tools.gpu_training import train_system
 from experiments.tools.gpu_work import Race, Scale, System, Work
@@ -206,16 +207,14 @@ def race(which: Race, work: Work, deadline: float) -> tuple[bool, str]:
     if not names:
         return True, "all weights are there"
     together = max(1, min(len(names), usable_cores() // 3)) if work.is_gpu else 1
-    outcomes = dict.fromkeys(names, "waiting")
-    until = time.time() + deadline - work.clock()
-    one = partial(race_one, catalog, work.folder, work.device.kind, until)
+    one = partial(race_one, catalog, work.folder, work.device.kind, time.time() + deadline - work.clock())
+    states: Counter[str] = Counter()
     # a forked process cannot use CUDA
     with ProcessPoolExecutor(together, mp_context=get_context("spawn")) as pool:
-        for name, (state, line) in zip(names, pool.map(one, names), strict=True):
-            outcomes[name] = state
-            work.log(f"race {which.tier}: {line}")
-    counts = {state: list(outcomes.values()).count(state) for state in dict.fromkeys(outcomes.values())}
-    return set(counts) == {"trained"}, ", ".join(f"{count} {state}" for state, count in counts.items())
+        for outcome in pool.map(one, names):
+            states[outcome.state] += 1
+            work.log(f"race {which.tier}: {outcome.line}")
+    return set(states) == {"trained"}, ", ".join(f"{count} {state}" for state, count in states.items())
 
 
 def race_catalog(scale: Scale, tier: str, folder: Path) -> Catalog:
@@ -224,12 +223,11 @@ def race_catalog(scale: Scale, tier: str, folder: Path) -> Catalog:
     return Catalog(tier, replace(places, weights=folder / "races" / "weights") if scale is REHEARSAL else places)
 
 
-def race_one(catalog: Catalog, folder: Path, device: str, until: float, name: str) -> tuple[str, str]:
-    """Train one system of a race in a process of its own, until `until` (seconds since 1970); state and line."""
+def race_one(catalog: Catalog, folder: Path, device: str, until: float, name: str) -> Outcome:
+    """Train one system of a race in a process of its own, until `until` (seconds since 1970)."""
     gpu = device == "cuda"
     how = Training(out=folder / "races" / catalog.name, device=device, workers=2 if gpu else 0, preload=gpu)
     try:
-        outcome = train_missing(catalog.name, max(0.0, until - time.time()), [name], how, catalog)[0]
+        return train_missing(catalog.name, max(0.0, until - time.time()), [name], how, catalog)[0]
     except (InputError, RunFailed) as error:
-        return "failed", f"{name}: {error}"
-    return outcome.state, outcome.line
+        return Outcome(name, "failed", str(error))
