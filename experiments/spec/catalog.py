@@ -9,11 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from experiments.cells.provenance import REPOSITORY
+from experiments.cells.provenance import REPOSITORY, version_of
 from experiments.spec.datasets import DataSet
 from experiments.spec.spec import FOLDER, PEER, LoadedSpec, SpecError
 from experiments.spec.tiers import Peer, Tiers
@@ -132,7 +131,7 @@ class Catalog:
         peer = self.peer(model)
         if peer.file is not None:
             return {"system": "peer", "weights_sha256": peer.weights_sha256, **peer.reading}
-        return {"system": "peer", "package": "mediapipe", "version": mediapipe_version() or peer.mediapipe}
+        return {"system": "peer", "package": "mediapipe", "version": version_of("mediapipe") or peer.mediapipe}
 
     def peer_file(self, model: str) -> Path:
         """Return the file of a peer of heatmaps.
@@ -154,7 +153,7 @@ class Catalog:
     def peer_absence(self, model: str) -> str | None:
         """Why a peer cannot be run here; None where it can."""
         if self.peer(model).mediapipe is not None:
-            return None if mediapipe_version() else f"no {model} here (pip install 'sharpose[mediapipe]')"
+            return None if version_of("mediapipe") else f"no {model} here (pip install 'sharpose[mediapipe]')"
         try:
             self.peer_file(model)
         except Blocked as reason:
@@ -276,10 +275,9 @@ class Catalog:
             return Path(kind)
         if kind == "start" and self.tier.shared is not None:
             return self.places.weights / "shared" / f"{self.tier.shared.start}.safetensors"
-        best = kind == "best" or (kind == "shared" and self.tier.shared is None)
-        inside = (self.tier.folder or "") if best else kind
-        if kind == "shared" and self.tier.folder is not None:
-            inside = self.tier.folder
+        if kind == "shared" and (self.tier.folder is not None or self.tier.shared is None):
+            kind = "best"
+        inside = (self.tier.folder or "") if kind == "best" else kind
         return self.places.weights / inside / f"{model}.safetensors"
 
     def sha256(self, path: Path) -> str:
@@ -327,14 +325,6 @@ def folder_of(kind: str) -> Path | None:
     """The folder that SHARPOSE_<KIND> names; None where it is not set."""
     folder = os.environ.get(VARIABLE + kind.upper())
     return Path(folder) if folder else None
-
-
-def mediapipe_version() -> str | None:
-    """The installed version of MediaPipe; None where there is none."""
-    try:
-        return metadata.version("mediapipe")
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def tier_folder(folder: Path, tier: str) -> Path:
