@@ -130,14 +130,6 @@ def predictions_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catal
     yield replace(cell, model=model, identity=identity | own, blocked=absence, weights=weights, dataset=dataset)
 
 
-def cost_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """What the row's model of the paper's size costs."""
-    settings = loaded.settings(row)
-    model = model_identity(settings.model, settings.options)
-    identity = {"measure": measure, "version": VERSIONS["cost"], "model": model}
-    yield Cell(loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity)
-
-
 def throughput_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
     """How fast it is on the device."""
     settings, speed = loaded.settings(row), loaded.spec.throughput
@@ -150,11 +142,11 @@ def throughput_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalo
     yield Cell(loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity, details=details)
 
 
-def own_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """What a plug-in measures of the row's model."""
+def plain_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    """What the row's model of the paper's size costs, or what a plug-in measures of it."""
     settings, kind = loaded.settings(row), MEASURES[measure]
     model = model_identity(settings.model, settings.options)
-    identity: dict[str, Any] = {"measure": measure, "version": kind.version, "model": model}
+    identity: dict[str, Any] = {"measure": measure, "version": VERSIONS.get(measure, kind.version), "model": model}
     if kind.on_device:
         identity |= {"device": device.name, "threads": device.threads}
     yield Cell(loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity)
