@@ -33,7 +33,7 @@ def check_codec_geometry(case: Case) -> list[Comparison]:
     image_size, heatmap_size = tuple(case.config["image_size"]), tuple(case.config["heatmap_size"])
     center, scale = geometry.box_to_center_scale(case.array("box"), image_size, case.config["padding"])
     where = (case.inputs("heatmap_points"), case.tensor("out.center"), case.tensor("out.scale") * UNIT, heatmap_size)
-    ours = {
+    ours: dict[str, torch.Tensor | np.ndarray] = {
         "center": center,
         "scale": scale / UNIT,
         "back_udp": geometry.udp_heatmap_to_image(*where),
@@ -45,7 +45,7 @@ def check_codec_geometry(case: Case) -> list[Comparison]:
 
 def check_codec_targets(case: Case) -> list[Comparison]:
     """Target maps and weights of every codec."""
-    ours = {}
+    ours: dict[str, torch.Tensor] = {}
     for index, variant in enumerate(case.config["variants"]):
         codec = _codec(variant, tuple(case.config["image_size"]), tuple(variant["heatmap_size"]))
         maps, weights = codec.encode(case.inputs("joints"), case.inputs("visible"))

@@ -67,7 +67,9 @@ def find_stored(name: str, asked: Asked) -> tuple[Plan, list[tuple[Cell, Record]
     """
     if is_run_id(name):
         record = find_record(name, asked.get("store") or Store())
-        plan = make_plan((), **{**asked, "tier": tier_of(record)})
+        there = asked.copy()
+        there["tier"] = tier_of(record)
+        plan = make_plan((), **there)
         places = places_of(record, plan.catalog, plan.device, plan.specs)
         if not places:
             raise InputError(

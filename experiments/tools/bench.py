@@ -31,9 +31,10 @@ def run_bench(
     bench, catalog, chosen = load_bench(), open_catalog(), local_device(device)
     store = store or Store()
     timed, deployed = bench_spec.timings(bench, catalog, chosen), bench_spec.deployments(bench, catalog)
-    for one in (*timed, *deployed):
-        if one.lacking:
-            say(f"left out: {one.label}: {one.lacking}")
+    rows: list[Timing | Deployment] = [*timed, *deployed]
+    for row in rows:
+        if row.lacking:
+            say(f"left out: {row.label}: {row.lacking}")
     possible = [one for one in timed if not one.lacking]
     made = {DEPLOYED: 0, BENCH: 0}
     for deployment in deployed:
