@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.spec.catalog import examples_folder, open_catalog
-from experiments.tools.example import MODEL, dataset_of, judged, people_for, save_facts, save_picture, trained
+from experiments.tools.example import MODEL, dataset_of, keypoints, people_for, save_facts, save_picture, trained
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,17 +63,22 @@ def spread_by_quality(model: Any, dataset: CocoTopDown) -> list[int]:
 
 def person(model: Any, dataset: CocoTopDown, index: int) -> dict[str, Any]:
     """Quality, relevance and coarse result of one person, and the fine result at every α."""
+    from sharpose.codecs.choice import codec_of
+    from sharpose.inference.pipeline import place
     from sharpose.pose.normalise import normalise
+    from sharpose.pose.oks import instance_oks
 
     sample = dataset[index]
     image = normalise(sample["image"][None])
 
     def look(heatmaps: Tensor) -> dict[str, Any]:
         """Keypoints (x, y in crop pixels), their true OKS, the strongest heat over keypoints as base64 bytes (h w)."""
-        points, oks = judged(model, dataset, sample, heatmaps)
+        found, _ = place(heatmaps, sample["center"][None], sample["scale"][None], codec_of(model.config))
+        truth, area = found.new_tensor(dataset.instances[index].keypoints)[None], found.new_tensor([sample["area"]])
+        oks = instance_oks(found, truth, sample["visible"][None], area, dataset.skeleton.sigmas).item()
         heat = (heatmaps[0].amax(dim=0).clamp(0, 1) * 255).round().byte()
         return {
-            "keypoints": [[round(value, 1) for value in point] for point in points.tolist()],
+            "keypoints": [[round(value, 1) for value in point] for point in keypoints(model, heatmaps).tolist()],
             "oks": round(oks, 3),
             "heat": base64.b64encode(heat.numpy().tobytes()).decode(),
         }
