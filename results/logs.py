@@ -1,4 +1,4 @@
-"""Logs of what is measured beside the tables: a JSON object in a line, added at the end."""
+"""Logs of what is measured beside the tables: a JSON object in a line, added at the end, and shown as a table."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def read_lines(log: Path, key: Sequence[str] = ()) -> list[dict[str, Any]]:
         raise InputError(f"{log.name} is not there: measure first, without --show")
     lines = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]
     return list({tuple(line[name] for name in key): line for line in lines}.values()) if key else lines
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table, without a line end after its last row."""
+    lines = [f"| {' | '.join(map(str, row))} |" for row in (heads, *rows)]
+    return "\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]])

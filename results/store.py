@@ -80,41 +80,37 @@ class Store:
 
         Leases that expired (their process hangs, or its machine is gone), or whose process died, are void.
         """
-        path = self.local / "leases" / f"{checked_id(run_id)}.lease"
-        handle = self.take_lease(path, seconds)
-        if handle is None:
+        path, lock = self.lease_file(run_id), self.local / "leases" / ".lock"
+        owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": process_start(os.getpid())}
+        with locked(lock):
+            taken = holds(path, file_time(lock))
+            if not taken:
+                path.unlink(missing_ok=True)
+                # its time of change is when it was last renewed
+                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+                os.write(handle, json.dumps({**owner, "seconds": seconds}).encode())
+        if taken:
             yield False
             return
         try:
             with renewed(handle, seconds / 3):
                 yield True
         finally:
-            self.drop_lease(path, handle)
+            # unless it expired and someone else took it over
+            with locked(lock), contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), path.stat()):
+                    path.unlink()
+            os.close(handle)
 
-    def take_lease(self, path: Path, seconds: float) -> int | None:
-        """The open lease file, whose time of change is when it was last renewed; None when another holds it."""
-        owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": process_start(os.getpid())}
-        lock = self.local / "leases" / ".lock"
-        with locked(lock):
-            if holds(path, file_time(lock)):
-                return None
-            path.unlink(missing_ok=True)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            os.write(handle, json.dumps({**owner, "seconds": seconds}).encode())
-        return handle
+    def lease_file(self, run_id: str) -> Path:
+        """Where the lease of a record lies while somebody measures it."""
+        return self.local / "leases" / f"{checked_id(run_id)}.lease"
 
     def holder(self, run_id: str) -> str:
         """Who has the lease of `run_id`, and in which file, for people; empty where nobody has."""
-        path = self.local / "leases" / f"{checked_id(run_id)}.lease"
+        path = self.lease_file(run_id)
         lease = read_lease(path)
         return "" if lease is None else f"process {lease.get('pid')} on {lease.get('host')}, {path}"
-
-    def drop_lease(self, path: Path, handle: int) -> None:
-        """Give a lease back, unless it expired and someone else took it over."""
-        with locked(self.local / "leases" / ".lock"), contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), path.stat()):
-                path.unlink()
-        os.close(handle)
 
     def quiet(self, *, alone: bool, within_s: float | None = None) -> contextlib.AbstractContextManager[None]:
         """Wait for a turn on this machine: timings run `alone`, anything else may share it.

@@ -99,25 +99,15 @@ def find_cells(text: str, catalog: Catalog, device: Device) -> Address:
     every = [cell for cell in cells(loaded, catalog, device) if cell.row == label]
     if named is None:
         return Address(tuple(cell for cell in every if cell.seed is None), None)
-    check_column(text, named, loaded)
-    measure = measure_behind(named)
+    known = [*loaded.spec.columns, *loaded.spec.measure]
+    if named not in known:
+        raise SpecError(f"{text!r}: {loaded.id} has no column {named!r}{nearest(named, known)}")
+    behind = {**COLUMNS, **{column: kind.name for column, kind in own_columns().items()}}
+    measure = named if named in MEASURES else behind[named]
     chosen = [cell for cell in every if cell.measure == measure and (cell.seed is not None) == (named == SEEDS)]
     if not chosen:
         raise SpecError(f"{text!r}: the row has no {measure}")
     return Address(tuple(chosen), named)
-
-
-def measure_behind(name: str) -> str:
-    """Return the measure of that name, or behind the column of that name, a plug-in's too."""
-    own = {column: kind.name for column, kind in own_columns().items()}
-    return name if name in MEASURES else {**COLUMNS, **own}[name]
-
-
-def check_column(text: str, column: str, loaded: LoadedSpec) -> None:
-    """Raise SpecError unless the table has a column, or a measure, of that name."""
-    known = [*loaded.spec.columns, *loaded.spec.measure]
-    if column not in known:
-        raise SpecError(f"{text!r}: {loaded.id} has no column {column!r}{nearest(column, known)}")
 
 
 def rows_called(name: str, loaded: LoadedSpec) -> Sequence[str]:

@@ -87,13 +87,12 @@ class Cell:
 def cells(loaded: LoadedSpec, catalog: Catalog, device: Device) -> list[Cell]:
     """Every cell of a spec at the catalog's tier; throughput on `device`."""
     catalog.learn(loaded)
-    return [cell for row in loaded.spec.rows for cell in row_cells(loaded, row, catalog, device)]
-
-
-def row_cells(loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """Yield the cells of a row, for every measure that the row or its spec asks for."""
-    for measure in loaded.measures(row):
-        yield from load(MEASURES[measure].cells)(measure, loaded, row, catalog, device)
+    return [
+        cell
+        for row in loaded.spec.rows
+        for measure in loaded.measures(row)
+        for cell in load(MEASURES[measure].cells)(measure, loaded, row, catalog, device)
+    ]
 
 
 def accuracy_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
@@ -109,16 +108,26 @@ def accuracy_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog,
 
 
 def predictions_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """Yield the one cell of a row's predictions."""
-    yield predictions_cell(loaded, row, loaded.settings(row), catalog)
+    """Both stages of every person at the catalog's tier, with ground-truth boxes and without flip test.
 
-
-def cost_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """What the row's model of the paper's size costs."""
-    settings = loaded.settings(row)
-    model = model_identity(settings.model, settings.options)
-    identity = {"measure": measure, "version": VERSIONS["cost"], "model": model}
-    yield Cell(loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity)
+    Raises SpecError for a row that asks for other boxes, a flip test or a threshold.
+    """
+    settings = at_tier(loaded.settings(row), catalog)
+    everybody = settings.options.get("quality_threshold", 0) is None
+    if settings.boxes != "ground-truth" or settings.flip_test or not everybody:
+        raise loaded.row_error(
+            row, "predictions need `boxes: ground-truth`, `flip_test: false` and `model.quality_threshold: null`"
+        )
+    cell = Cell(loaded.id, row.label, measure, catalog.name, settings.model, settings.options, flip_test=False)
+    try:
+        dataset, model = catalog.stand_in("dataset", settings.dataset), catalog.stand_in("model", settings.model)
+        identity = {"measure": measure, "version": VERSIONS[measure], "dataset": catalog.data_identity(dataset)}
+        weights, own = trained_identity(model, settings, catalog)
+    except Blocked as reason:
+        yield replace(cell, blocked=str(reason))
+        return
+    absence = catalog.absence(dataset)
+    yield replace(cell, model=model, identity=identity | own, blocked=absence, weights=weights, dataset=dataset)
 
 
 def throughput_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
@@ -133,11 +142,11 @@ def throughput_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalo
     yield Cell(loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity, details=details)
 
 
-def own_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """What a plug-in measures of the row's model."""
+def plain_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
+    """What the row's model of the paper's size costs, or what a plug-in measures of it."""
     settings, kind = loaded.settings(row), MEASURES[measure]
     model = model_identity(settings.model, settings.options)
-    identity: dict[str, Any] = {"measure": measure, "version": kind.version, "model": model}
+    identity: dict[str, Any] = {"measure": measure, "version": VERSIONS.get(measure, kind.version), "model": model}
     if kind.on_device:
         identity |= {"device": device.name, "threads": device.threads}
     yield Cell(loaded.id, row.label, measure, PAPER_SIZE, settings.model, settings.options, identity)
@@ -190,13 +199,13 @@ def accuracy_cell(
             identity |= {"score": {"name": "pckh", "version": PCKH_VERSION}}
         weights = None
         if control:
-            identity |= {"model": control_identity(dataset, catalog), "weights_sha256": None, "flip_test": None}
+            learnt = {"system": MEAN_POSE, "training": catalog.data_identity(training_of(dataset, catalog))}
+            identity |= {"model": learnt, "weights_sha256": None, "flip_test": None}
         elif peer:
             identity |= {"model": catalog.peer_identity(model)}
         else:
-            own = weights_name(model, settings.options, seed, each_alpha=catalog.tier.each_alpha)
-            weights = catalog.weights(own, settings.weights)
-            identity |= {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
+            weights, own = trained_identity(model, settings, catalog, seed)
+            identity |= own
             if settings.options.get("selection") == "constant":
                 identity |= {"mean_over": catalog.data_identity(training_of(dataset, catalog))}
     except Blocked as reason:
@@ -210,45 +219,6 @@ def accuracy_cell(
         dataset=dataset,
         boxes=settings.boxes,
         flip_test=settings.flip_test,
-    )
-
-
-def predictions_cell(loaded: LoadedSpec, row: Row, settings: Settings, catalog: Catalog) -> Cell:
-    """Both stages of every person at the catalog's tier, with ground-truth boxes and without flip test.
-
-    Raises SpecError for a row that asks for other boxes, a flip test or a threshold.
-    """
-    settings = at_tier(settings, catalog)
-    cell = Cell(loaded.id, row.label, "predictions", catalog.name, settings.model, settings.options, flip_test=False)
-    if (
-        settings.boxes != "ground-truth"
-        or settings.flip_test
-        or settings.options.get("quality_threshold", 0) is not None
-    ):
-        raise loaded.row_error(
-            row, "predictions need `boxes: ground-truth`, `flip_test: false` and `model.quality_threshold: null`"
-        )
-    try:
-        dataset = catalog.stand_in("dataset", settings.dataset)
-        model = catalog.stand_in("model", settings.model)
-        own = weights_name(model, settings.options, each_alpha=catalog.tier.each_alpha)
-        weights = catalog.weights(own, settings.weights)
-        identity = {
-            "measure": "predictions",
-            "version": VERSIONS["predictions"],
-            "dataset": catalog.data_identity(dataset),
-            "model": model_identity(model, settings.options),
-            "weights_sha256": catalog.sha256(weights),
-        }
-    except Blocked as reason:
-        return replace(cell, blocked=str(reason))
-    return replace(
-        cell,
-        model=model,
-        identity=identity,
-        blocked=catalog.absence(dataset),
-        weights=weights,
-        dataset=dataset,
     )
 
 
@@ -283,15 +253,19 @@ def alpha_apart(model: str, options: dict[str, Any]) -> float | None:
     return None if options["alpha"] == resolve_config(model).alpha else float(options["alpha"])
 
 
+def trained_identity(
+    model: str, settings: Settings, catalog: Catalog, seed: int | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """The weights of a row's model, and what determines the two. Raises Blocked where it has none."""
+    name = weights_name(model, settings.options, seed, each_alpha=catalog.tier.each_alpha)
+    weights = catalog.weights(name, settings.weights)
+    return weights, {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
+
+
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:
     """The system and its full resolved configuration, but for what only shapes training."""
     described = describe(resolve_config(model, **options))
     return {key: value for key, value in described.items() if key not in TRAINING_ONLY}
-
-
-def control_identity(dataset: str, catalog: Catalog) -> dict[str, Any]:
-    """The mean pose of a training set."""
-    return {"system": MEAN_POSE, "training": catalog.data_identity(training_of(dataset, catalog))}
 
 
 def training_of(dataset: str, catalog: Catalog) -> str:

@@ -26,13 +26,10 @@ from sharpose.runtime.errors import InputError, RunFailed, first_line
 from sharpose.runtime.files import sha256_of
 
 if TYPE_CHECKING:
-    from sharpose.codecs.choice import HeatmapCodec
     from sharpose.data.coco import CocoTopDown
-    from sharpose.efficiency.variants import Variant
     from sharpose.evaluation.coco import Evaluation
     from sharpose.evaluation.points import PckhEvaluation
     from sharpose.evaluation.request import People
-    from sharpose.models.output import PoseModel
 
 Progress = Callable[[int, int], None]
 Measured = Iterator[tuple[Cell, dict[str, Any]]]
@@ -156,7 +153,10 @@ def measure_control(
     from sharpose.evaluation.mean_pose import mean_pose_control
 
     dataset = cropped(people)
-    training = training_annotations(catalog, training_of(cell.dataset or "", catalog), progress)
+    name = training_of(cell.dataset or "", catalog)
+    # photographs have several sources
+    sources = [catalog.data_path(name, path) for path in catalog.dataset(name).sources]
+    training = sources or [data_files(catalog, name, progress).annotations]
     facts = {"annotations_sha256": sha256_of(dataset.annotations), **box_facts(dataset)}
     return score_results(mean_pose_control(training, dataset), dataset), facts
 
@@ -173,11 +173,15 @@ def cropped(people: People) -> CocoTopDown:
 
 def run_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
     """Both stages of every person with what they are judged by, packed: every threshold can be evaluated from it."""
+    from sharpose.codecs.choice import codec_of
     from sharpose.data.coco import CocoTopDown
     from sharpose.inference.stages import predict_stages
+    from sharpose.models import create_model
+    from sharpose.weights.files import load_weights
 
-    files = data_files(catalog, cell.dataset or "", progress)
-    model, codec = trained_model(cell)
+    files, model = data_files(catalog, cell.dataset or "", progress), create_model(cell.model, **cell.options)
+    check_unchanged(cell, load_weights(model, cell.weights or Path()))
+    codec = codec_of(model.config)
     dataset = CocoTopDown(files.annotations, files.images, image_size=model.config.image_size, warp=codec.warp)
     with unchanged(dataset.pictures) as pictures:
         found = predict_stages(model, dataset, codec, device=device.kind, progress=progress)
@@ -189,17 +193,6 @@ def run_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Prog
         "pictures_sha256": pictures,
         "arrays": pack(packed_arrays(found, dataset)),
     }
-
-
-def trained_model(cell: Cell) -> tuple[PoseModel, HeatmapCodec]:
-    """The cell's model with its weights, which must be those it is identified by, and its codec."""
-    from sharpose.codecs.choice import codec_of
-    from sharpose.models import create_model
-    from sharpose.weights.files import load_weights
-
-    model = create_model(cell.model, **cell.options)
-    check_unchanged(cell, load_weights(model, cell.weights or Path()))
-    return model, codec_of(model.config)
 
 
 def check_unchanged(cell: Cell, digest: str | None) -> None:
@@ -230,12 +223,6 @@ class DataFiles:
     ground_truth: Path | None = None
 
 
-def training_annotations(catalog: Catalog, name: str, progress: Progress) -> list[Path]:
-    """The annotations of what models learn from; photographs have several sources."""
-    sources = catalog.dataset(name).sources
-    return [catalog.data_path(name, path) for path in sources] or [data_files(catalog, name, progress).annotations]
-
-
 def first_source(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
     """The files of a data set; of one of several sources those of its first, which has the most people."""
     data = catalog.dataset(name)
@@ -259,24 +246,21 @@ def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
     return DataFiles(people.annotations_file, people.images_folder, people.detections_file)
 
 
-def variant_of(cell: Cell) -> Variant:
-    """What is timed for a cell."""
-    from sharpose.efficiency.variants import Variant
-
-    how = cell.details
-    load = (how["batch_size"], how["mode"], how["precision"])
-    return Variant(cell.model, cell.options, *load, refine_rate=how["refine_rate"])
-
-
 def run_throughput(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
     """All cells interleaved in one session with the reference, whose speed in it every record keeps."""
     from sharpose.efficiency import throughput
+    from sharpose.efficiency.variants import Variant
+
+    def variant(cell: Cell) -> Variant:
+        how = cell.details
+        load = (how["batch_size"], how["mode"], how["precision"])
+        return Variant(cell.model, cell.options, *load, refine_rate=how["refine_rate"])
 
     timed = [*cells, *([reference] if reference is not None and reference not in cells else [])]
     metrics = throughput.measure_throughput(
-        {cell.row: variant_of(cell) for cell in timed},
+        {cell.row: variant(cell) for cell in timed},
         device=device.kind,
         rounds=cells[0].details["rounds"],
         threads=device.threads,

@@ -124,13 +124,16 @@ def command(words: list[str]) -> str:
 @cache
 def versions() -> tuple[tuple[str, str], ...]:
     """Return name and version of the packages that numbers may depend on; those that are not installed are left out."""
-    found = []
-    for package in (*PACKAGES, *OPTIONAL_PACKAGES):
-        try:
-            found.append((package, metadata.version(package)))
-        except metadata.PackageNotFoundError:
-            continue
-    return tuple(found)
+    found = {package: version_of(package) for package in (*PACKAGES, *OPTIONAL_PACKAGES)}
+    return tuple((package, version) for package, version in found.items() if version is not None)
+
+
+def version_of(package: str) -> str | None:
+    """The version of a package that is installed; None where there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def output(command: list[str]) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -16,7 +17,6 @@ from torch import Tensor
 from sharpose.runtime.errors import InputError
 
 Config = TypeVar("Config")
-Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 class Comparison(NamedTuple):
@@ -44,31 +44,45 @@ class Case:
         facts = {name: self.config[name] for name in signature(kind).parameters if name in self.config} | more
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()})
 
-    def inputs(self, name: str) -> Tensor:
-        """Return the input tensor of a name. Raises InputError where the case lacks it."""
-        return self.tensor(f"in.{name}")
-
     def tensor(self, name: str) -> Tensor:
         """Return a tensor by its full name (`in.…`, `out.…`). Raises InputError where the case lacks it."""
         if name not in self.tensors:
             raise InputError(f"{self.folder / 'tensors.safetensors'}: no tensor {name!r}; the case is incomplete")
         return self.tensors[name]
 
-    def compare(self, name: str, ours: Tensor, *, relative: bool = True, bound: float | None = None) -> Comparison:
+    def inputs(self, name: str) -> Tensor:
+        """Return the input tensor of a name. Raises InputError where the case lacks it."""
+        return self.tensor(f"in.{name}")
+
+    def array(self, name: str) -> np.ndarray:
+        """Return an input as numpy's doubles. Raises InputError where the case lacks it."""
+        return self.inputs(name).double().numpy()
+
+    def compare(
+        self, name: str, ours: Tensor | np.ndarray, *, relative: bool = True, bound: float | None = None
+    ) -> Comparison:
         """`ours` against `out.<name>`: relative to the largest expected value, or absolute; whole numbers exactly.
 
         Both have the same shape, whatever it is; another is an infinite error.
         """
-        expected = self.tensor(f"out.{name}")
+        ours, expected = torch.as_tensor(ours), self.tensor(f"out.{name}")
         if ours.shape != expected.shape:
             return Comparison(f"{name} (shape {tuple(ours.shape)} for {tuple(expected.shape)})", float("inf"), 0.0)
         if not expected.is_floating_point():
             return Comparison(name, float((ours.to(expected.dtype) != expected).sum()), 0.0)
-        error = (ours.double() - expected.double()).abs().max().item() if expected.numel() else 0.0
+        expected = expected.double()
+        error, largest = (
+            one.abs().max().item() if one.numel() else 0.0 for one in (ours.double() - expected, expected)
+        )
         if relative:
-            largest = expected.double().abs().max().item() if expected.numel() else 1.0
-            return Comparison(name, error / largest if largest else error, bound or self.tolerance["relative_to_max"])
+            return Comparison(name, error / (largest or 1.0), bound or self.tolerance["relative_to_max"])
         return Comparison(name, error, bound or self.tolerance["absolute"])
+
+    def compare_all(
+        self, ours: Mapping[str, Tensor | np.ndarray], *, relative: bool = False, bound: float | None = None
+    ) -> list[Comparison]:
+        """Return the comparisons of several quantities by name."""
+        return [self.compare(name, value, relative=relative, bound=bound) for name, value in ours.items()]
 
     def compare_sets(self, name: str, ours: Tensor) -> Comparison:
         """Rows of indices as sets: how many rows differ from `out.<name>`. `ours`: indices (B, n)."""
@@ -106,9 +120,3 @@ def load_optional(path: Path) -> dict[str, Tensor]:
     # safetensors raises its own error class, which is a plain Exception
     except Exception as error:
         raise InputError(f"{path}: not readable as safetensors ({error})") from error
-
-
-def eval_mode(model: Model, weights: dict[str, Tensor]) -> Model:
-    """`model` with exactly these weights, for evaluation."""
-    model.load_state_dict(weights)
-    return model.eval()

@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from experiments.conformance.case import Case, Comparison
 from sharpose.codecs.dark import DarkCodec
@@ -32,32 +31,26 @@ Codec = UdpCodec | UdpOffsetCodec | DarkCodec | MsraCodec
 def check_codec_geometry(case: Case) -> list[Comparison]:
     """Boxes, warp matrices, moved, mirrored and back-projected joints, crops and half-body boxes."""
     image_size, heatmap_size = tuple(case.config["image_size"]), tuple(case.config["heatmap_size"])
-    center, scale = geometry.box_to_center_scale(_array(case, "box"), image_size, case.config["padding"])
-    comparisons = [
-        case.compare("center", torch.from_numpy(center), relative=False),
-        case.compare("scale", torch.from_numpy(scale / UNIT), relative=False),
-        *_matrices(case, center, scale, image_size),
-        *_mirrored(case),
-        *_crops(case),
-        *_half_bodies(case, image_size),
-    ]
-    points, pixels = case.inputs("heatmap_points"), case.tensor("out.scale") * UNIT
-    back = {"udp": geometry.udp_heatmap_to_image, "plain": geometry.affine_heatmap_to_image}
-    for name, to_image in back.items():
-        ours = to_image(points, case.tensor("out.center"), pixels, heatmap_size)
-        comparisons.append(case.compare(f"back_{name}", ours, relative=False))
-    return comparisons
+    center, scale = geometry.box_to_center_scale(case.array("box"), image_size, case.config["padding"])
+    where = (case.inputs("heatmap_points"), case.tensor("out.center"), case.tensor("out.scale") * UNIT, heatmap_size)
+    ours: dict[str, torch.Tensor | np.ndarray] = {
+        "center": center,
+        "scale": scale / UNIT,
+        "back_udp": geometry.udp_heatmap_to_image(*where),
+        "back_plain": geometry.affine_heatmap_to_image(*where),
+    }
+    moved = _moved(case, center, scale, image_size)
+    return [*case.compare_all(ours), *moved, *_mirrored(case), *_crops(case), *_half_bodies(case, image_size)]
 
 
 def check_codec_targets(case: Case) -> list[Comparison]:
     """Target maps and weights of every codec."""
-    joints, visible, comparisons = case.inputs("joints"), case.inputs("visible"), []
+    ours: dict[str, torch.Tensor] = {}
     for index, variant in enumerate(case.config["variants"]):
         codec = _codec(variant, tuple(case.config["image_size"]), tuple(variant["heatmap_size"]))
-        maps, weights = codec.encode(joints, visible)
-        comparisons.append(case.compare(f"v{index}.target", maps, relative=False))
-        comparisons.append(case.compare(f"v{index}.weight", weights[..., None], relative=False))
-    return comparisons
+        maps, weights = codec.encode(case.inputs("joints"), case.inputs("visible"))
+        ours |= {f"v{index}.target": maps, f"v{index}.weight": weights[..., None]}
+    return case.compare_all(ours)
 
 
 def check_codec_decoding(case: Case) -> list[Comparison]:
@@ -96,7 +89,7 @@ def check_codec_flip_loss(case: Case) -> list[Comparison]:
         "loss_half_weighted": 0.5 * loss[None],
         "loss_offset": offset_mse(offsets, case.inputs("offset_target"), weight)[None],
     }
-    return [case.compare(name, value, relative=False) for name, value in ours.items()]
+    return case.compare_all(ours)
 
 
 def _codec(variant: dict[str, Any], image_size: tuple[int, int], heatmap_size: tuple[int, int]) -> Codec:
@@ -114,49 +107,39 @@ def _codec(variant: dict[str, Any], image_size: tuple[int, int], heatmap_size: t
     return codecs[variant["kind"]]
 
 
-def _matrices(case: Case, center: np.ndarray, scale: np.ndarray, image_size: tuple[int, int]) -> list[Comparison]:
-    """Compare warp matrices and moved joints; `center` and `scale` are (N, 2), in pixels."""
-    rotations, visible = _array(case, "rotation"), _array(case, "visible")[..., None] > 0
+def _moved(case: Case, center: np.ndarray, scale: np.ndarray, image_size: tuple[int, int]) -> list[Comparison]:
+    """Compare warp matrices and the joints that they move; `center` and `scale` are (N, 2), in pixels."""
+    joints, visible = case.array("joints"), case.array("visible")[..., None] > 0
+    rows = list(zip(joints, center, scale, case.array("rotation"), strict=True))
     udp, plain = (
-        np.stack([warp(c, s, r, image_size) for c, s, r in zip(center, scale, rotations, strict=True)])
+        np.stack([warp(c, s, r, image_size) for _, c, s, r in rows])
         for warp in (geometry.udp_warp_matrix, geometry.affine_warp_matrix)
     )
-    joints = _array(case, "joints")
     moved_udp, moved_plain = (
         np.stack([geometry.transform_points(points, matrix) for points, matrix in zip(joints, matrices, strict=True)])
         for matrices in (udp, plain)
     )
-    matrices = {
-        "warp_udp": udp,
-        "warp_plain": plain,
-        "warp_plain_inverse": np.stack([geometry.invert(matrix) for matrix in plain]),
-    }
+    inverse = np.stack([geometry.invert(matrix) for matrix in plain])
+    matrices = {"warp_udp": udp, "warp_plain": plain, "warp_plain_inverse": inverse}
     moved = {"joints_udp": moved_udp, "joints_plain": np.where(visible, moved_plain, joints)}
-    return [
-        *(case.compare(name, torch.from_numpy(value), bound=_MATRIX_BOUND) for name, value in matrices.items()),
-        *(case.compare(name, torch.from_numpy(value), relative=False) for name, value in moved.items()),
-    ]
+    return [*case.compare_all(matrices, relative=True, bound=_MATRIX_BOUND), *case.compare_all(moved)]
 
 
 def _mirrored(case: Case) -> list[Comparison]:
-    joints = _array(case, "joints3")[..., :2]
-    visible = _array(case, "visible")
+    joints, visible = case.array("joints3")[..., :2], case.array("visible")
     order = flip_order([tuple(pair) for pair in case.config["flip_pairs"]], joints.shape[1])
     width = case.config["flip_image_width"]
     rows = [geometry.mirror_keypoints(j, v, width, order) for j, v in zip(joints, visible, strict=True)]
     keypoints, seen = (np.stack(part) for part in zip(*rows, strict=True))
-    return [
-        case.compare("flipped_joints", torch.from_numpy(keypoints * (seen[..., None] > 0)), relative=False),
-        case.compare("flipped_visible", torch.from_numpy(seen), relative=False),
-    ]
+    return case.compare_all({"flipped_joints": keypoints * (seen[..., None] > 0), "flipped_visible": seen})
 
 
 def _crops(case: Case) -> list[Comparison]:
     size, photo = tuple(case.config["crop_image_size"]), case.inputs("photo").numpy().astype(np.uint8)
-    center, scale = geometry.box_to_center_scale(_array(case, "crop_box"), size, case.config["padding"])
+    center, scale = geometry.box_to_center_scale(case.array("crop_box"), size, case.config["padding"])
     comparisons = []
     for name, warp in (("udp", geometry.udp_warp_matrix), ("plain", geometry.affine_warp_matrix)):
-        rows = zip(center, scale, _array(case, "rotation"), strict=False)
+        rows = zip(center, scale, case.array("rotation"), strict=False)
         ours = np.stack([geometry.crop(photo, warp(c, s, r, size), size) for c, s, r in rows])
         difference = np.abs(ours.astype(np.float64) - case.tensor(f"out.crop_{name}").numpy())
         bound = max(case.tolerance["crop_max_difference"], CROP_ROUNDING)
@@ -169,7 +152,7 @@ def _half_bodies(case: Case, image_size: tuple[int, int]) -> list[Comparison]:
     upper = tuple(case.config["upper_body_ids"])
     expected, defined = case.tensor("out.half_body").numpy(), case.tensor("out.half_body_defined").numpy()
     wrong, error = 0, 0.0
-    for row, (joints, visible) in enumerate(zip(_array(case, "joints"), _array(case, "visible"), strict=True)):
+    for row, (joints, visible) in enumerate(zip(case.array("joints"), case.array("visible"), strict=True)):
         for column, prefer_upper in enumerate((True, False)):
             box = geometry.half_body_center_scale(joints, visible, upper, prefer_upper, image_size)
             wrong += (box is not None) != bool(defined[row, column])
@@ -180,8 +163,3 @@ def _half_bodies(case: Case, image_size: tuple[int, int]) -> list[Comparison]:
         Comparison("half_body_defined", float(wrong), 0.0),
         Comparison("half_body", error, case.tolerance["absolute"]),
     ]
-
-
-def _array(case: Case, name: str) -> np.ndarray:
-    tensor: Tensor = case.inputs(name)
-    return tensor.double().numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from experiments.conformance.case import Case, Comparison
 from experiments.conformance.codecs import UNIT
@@ -16,9 +15,8 @@ from sharpose.training.release_quality import release_instance_oks
 
 def check_coco_postprocessing(case: Case) -> list[Comparison]:
     """Duplicate boxes, rescoring, hard and soft OKS suppression, and the OKS matrix of one image."""
-    keypoints = case.inputs("keypoints").double().numpy()
+    keypoints, areas = case.array("keypoints"), (case.array("scale") * UNIT).prod(axis=1)
     points, keypoint_scores = keypoints[..., :2], keypoints[..., 2]
-    areas = (case.inputs("scale").double() * UNIT).prod(dim=1).numpy()
     image_ids, comparisons = case.inputs("image_id").numpy(), []
     for index, variant in enumerate(case.config["variants"]):
         kept, scores = post_process(
@@ -26,19 +24,18 @@ def check_coco_postprocessing(case: Case) -> list[Comparison]:
             case.inputs("box_id").numpy(),
             points,
             keypoint_scores,
-            case.inputs("box_score").double().numpy(),
+            case.array("box_score"),
             areas,
             COCO.sigmas,
             PostProcessing("soft" if variant["soft"] else "hard", variant["oks_threshold"], variant["score_threshold"]),
         )
-        ours, bound = torch.from_numpy(scores[kept]), case.tolerance["scores"]
         comparisons += [
-            case.compare(f"v{index}.kept_rows", torch.from_numpy(kept)),
-            case.compare(f"v{index}.image_id", torch.from_numpy(image_ids[kept])),
-            case.compare(f"v{index}.scores", ours, relative=False, bound=bound),
+            case.compare(f"v{index}.kept_rows", kept),
+            case.compare(f"v{index}.image_id", image_ids[kept]),
+            case.compare(f"v{index}.scores", scores[kept], relative=False, bound=case.tolerance["scores"]),
         ]
     rows = case.tensor("out.oks_rows").numpy()
-    oks = torch.from_numpy(oks_matrix(points[rows], areas[rows], COCO.sigmas))
+    oks = oks_matrix(points[rows], areas[rows], COCO.sigmas)
     return [*comparisons, case.compare("oks_matrix", oks, relative=False, bound=case.tolerance["oks_matrix"])]
 
 
@@ -55,7 +52,7 @@ def check_instance_oks(case: Case) -> list[Comparison]:
         "pck_mean": mean[None],
         "pck_valid_joints": (per_keypoint >= 0).sum()[None],
     }
-    return [case.compare(name, value, relative=False) for name, value in ours.items()]
+    return case.compare_all(ours)
 
 
 def check_mpii_pckh(case: Case) -> list[Comparison]:
@@ -72,4 +69,4 @@ def check_mpii_pckh(case: Case) -> list[Comparison]:
         "mean_0.1": np.array([tenth.mean]),
         "mean_0.11": np.array([eleventh.mean]),
     }
-    return [case.compare(name, torch.from_numpy(value), relative=False) for name, value in ours.items()]
+    return case.compare_all(ours)

@@ -1,43 +1,39 @@
-"""Run a folder of conformance cases: one line each, and a closing count."""
+"""Run a folder of conformance cases: one line each, a closing count, and a record for those who lack the cases."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.cells.cells import VERSIONS
+from experiments.cells.provenance import local_device, provenance
+from experiments.conformance import codecs, evaluation, training
 from experiments.conformance.case import Case, Comparison, load_case
-from experiments.conformance.codecs import (
-    check_codec_decoding,
-    check_codec_flip_loss,
-    check_codec_geometry,
-    check_codec_targets,
-)
-from experiments.conformance.evaluation import check_coco_postprocessing, check_instance_oks, check_mpii_pckh
-from experiments.conformance.parallel_branches import check_hrformer_decay
-from experiments.conformance.training import check_learning_rates, check_parameter_groups
+from results.records import Record
+from results.store import Store
 from sharpose.models.registry import systems
 from sharpose.models.system import load
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.files import sha256_of
 
 Check = Callable[[Case], list[Comparison]]
 
 CHECKERS: dict[str, Check] = {
-    "SHaRPose optimizer": check_parameter_groups,
-    "ViTPose optimizer": check_parameter_groups,
-    "HRFormer optimizer": check_hrformer_decay,
-    "step schedule with linear warm-up": check_learning_rates,
-    "codec_decoding": check_codec_decoding,
-    "codec_flip_loss": check_codec_flip_loss,
-    "codec_geometry": check_codec_geometry,
-    "codec_targets": check_codec_targets,
-    "coco_postprocessing": check_coco_postprocessing,
-    "instance_oks": check_instance_oks,
-    "mpii_pckh": check_mpii_pckh,
+    "SHaRPose optimizer": training.check_parameter_groups,
+    "ViTPose optimizer": training.check_parameter_groups,
+    "HRFormer optimizer": training.check_hrformer_decay,
+    "step schedule with linear warm-up": training.check_learning_rates,
+    "codec_decoding": codecs.check_codec_decoding,
+    "codec_flip_loss": codecs.check_codec_flip_loss,
+    "codec_geometry": codecs.check_codec_geometry,
+    "codec_targets": codecs.check_codec_targets,
+    "coco_postprocessing": evaluation.check_coco_postprocessing,
+    "instance_oks": evaluation.check_instance_oks,
+    "mpii_pckh": evaluation.check_mpii_pckh,
 }
-
-
 """Of what is no system; those declare their own."""
 
 
@@ -112,3 +108,30 @@ def closing_line(verdicts: list[Verdict]) -> str:
     """`N passed, M failed, K skipped (no such system yet)`."""
     counts = {status: sum(v.status == status for v in verdicts) for status in ("passed", "FAILED", "skipped")}
     return f"{counts['passed']} passed, {counts['FAILED']} failed, {counts['skipped']} skipped (no such system yet)"
+
+
+def save_verdicts(folder: Path, verdicts: Sequence[Verdict], store: Store | None = None) -> Record:
+    """Store what became of every case in `folder`; identified by the content of the cases."""
+    identity = {"measure": "conformance", "version": VERSIONS["conformance"], "cases_sha256": digest(folder)}
+    cases = {
+        verdict.case: {
+            "system": verdict.system,
+            "status": verdict.status,
+            "comparisons": verdict.comparisons,
+            "worst": verdict.worst and verdict.worst.name,
+            # an infinite error is no JSON
+            "error": verdict.worst and f"{verdict.worst.error:.3g}",
+            "bound": verdict.worst and f"{verdict.worst.bound:.3g}",
+        }
+        for verdict in verdicts
+    }
+    made = provenance(local_device("cpu"))
+    record = Record(identity, {"cases": cases}, "conformance", "all", "paper-size", made)
+    (store or Store()).save(record)
+    return record
+
+
+def digest(folder: Path) -> str:
+    """One hash over the names and contents of all files below `folder`."""
+    lines = [f"{path.relative_to(folder)} {sha256_of(path)}" for path in sorted(folder.rglob("*")) if path.is_file()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

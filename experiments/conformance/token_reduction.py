@@ -37,15 +37,9 @@ STRIDE = 7
 def sizes(case: Case) -> dict[str, Any]:
     """What all three have in common; our own head is not used."""
     facts = case.config
-    same = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
-    return {
-        "image_size": tuple(facts["image_size"]),
-        "heatmap_size": (1, facts["num_classes"]),
-        "num_keypoints": 1,
-        "norm_eps": facts["layernorm_eps"],
-        "drop_path": 0.0,
-        **{name: facts[name] for name in same},
-    }
+    same = {name: facts[name] for name in ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")}
+    maps = {"image_size": tuple(facts["image_size"]), "heatmap_size": (1, facts["num_classes"]), "num_keypoints": 1}
+    return {**same, **maps, "norm_eps": facts["layernorm_eps"], "drop_path": 0.0}
 
 
 def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
@@ -66,9 +60,8 @@ def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
 def check_dynamicvit(case: Case) -> list[Comparison]:
     """Evaluation with dropped patches, training with given decisions, and the policy softmax alone."""
     facts = case.config
-    config = DynamicViTConfig(
-        **sizes(case), reduction_blocks=tuple(facts["pruning_layers"]), token_ratios=tuple(facts["token_ratio"])
-    )
+    where, ratios = tuple(facts["pruning_layers"]), tuple(facts["token_ratio"])
+    config = DynamicViTConfig(**sizes(case), reduction_blocks=where, token_ratios=ratios)
     model, classify = classifier(DynamicViT(config), case)
     images, stages = case.inputs("image"), range(len(config.reduction_blocks))
     hard = model.pruned(images)
@@ -112,14 +105,9 @@ def compare_by_patch(case: Case, stage: int, ours: Sequence[Tensor], log_probs: 
 @torch.inference_mode()
 def check_evit(case: Case) -> list[Comparison]:
     """Kept patches, class attention, fused and class tokens of every block, token counts and logits."""
-    facts = case.config
-    reduced = [index for index, rate in enumerate(facts["keep_rate"]) if rate < 1]
-    config = EViTConfig(
-        **sizes(case),
-        reduction_blocks=tuple(reduced),
-        keep_rates=tuple(facts["keep_rate"][index] for index in reduced),
-        fuse_token=facts["fuse_token"],
-    )
+    rates = {index: rate for index, rate in enumerate(case.config["keep_rate"]) if rate < 1}
+    reducing: dict[str, Any] = {"reduction_blocks": tuple(rates), "keep_rates": tuple(rates.values())}
+    config = EViTConfig(**sizes(case), **reducing, fuse_token=case.config["fuse_token"])
     model, classify = classifier(EViT(config), case)
     output = model(case.inputs("image"))
     comparisons = [case.compare("logits", classify(output.tokens))]
@@ -161,11 +149,8 @@ def check_tome(case: Case) -> list[Comparison]:
     for index, matching in enumerate(facts.get("matching", [])):
         comparisons += compare_matching(case, f"m{index}", matching["r"], int(matching["class_token"]))
     for index, variant in enumerate(facts["variants"]):
-        config = ToMeConfig(
-            **sizes(case),
-            merges_per_block=merges_of(variant, facts["depth"]),
-            proportional_attention=variant["proportional_attention"],
-        )
+        merges, proportional = merges_of(variant, facts["depth"]), variant["proportional_attention"]
+        config = ToMeConfig(**sizes(case), merges_per_block=merges, proportional_attention=proportional)
         model, classify = classifier(ToMe(config), case)
         output = model(images)
         counts = [*tome_tokens(config)[1:], output.tokens.shape[1]]

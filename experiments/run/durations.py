@@ -38,7 +38,8 @@ class Durations:
             return MARGIN * sum(self.one(cell) for cell in job)
         timed = [*job, *([reference] if reference is not None and reference not in job else [])]
         rounds = job[0].details["rounds"] + WARM_UP_ROUNDS
-        work = sum(self.macs(cell) for cell in timed) * job[0].details["batch_size"] * rounds
+        macs = sum(self.stored_macs((cell.identity or {})["model"]) or UNKNOWN_MACS for cell in timed)
+        work = macs * job[0].details["batch_size"] * rounds
         return MARGIN * (SET_UP_S * len(timed) + work / self.macs_per_s)
 
     def one(self, cell: Cell) -> float:
@@ -60,10 +61,6 @@ class Durations:
             and record.provenance.get("device") == str(self.device)
             and all(record.identity.get(key) == value for key, value in same.items())
         ]
-
-    def macs(self, cell: Cell) -> float:
-        """Multiply-adds of one image, where their record is stored."""
-        return self.stored_macs((cell.identity or {})["model"]) or UNKNOWN_MACS
 
     def stored_macs(self, model: dict[str, Any]) -> float | None:
         """Return torch's count of multiply-adds of one image through a model; None where its cost is not stored."""

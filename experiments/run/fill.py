@@ -6,19 +6,16 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from experiments.cells.cells import Cell
-from experiments.cells.provenance import Device
 from experiments.run.durations import Durations
-from experiments.run.run import CellStatus, Runner, Say, alongside, cell_status, groups, make_plan, print_line
-from experiments.spec.spec import LoadedSpec
+from experiments.run.run import Asked, CellStatus, Plan, Runner, Say, make_plan, print_line, title
 from results.leases import Busy
-from results.store import Store
 from sharpose.runtime.errors import InputError, RunFailed
 
 Clock = Callable[[], float]
@@ -88,8 +85,7 @@ class Job:
     @property
     def name(self) -> str:
         """Return the cell's name or, of several cells, their spec, measure and number."""
-        first = self.cells[0]
-        return first.name if len(self.cells) == 1 else f"{first.spec}: {first.measure} of {len(self.cells)} rows"
+        return title(self.cells)
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -117,13 +113,9 @@ def fill(
     names: Iterable[str | Path] = (),
     *,
     budget_s: float,
-    tier: str = "nano",
-    device: str = "cpu",
-    coco: Path | None = None,
-    measures: Collection[str] | None = None,
-    store: Store | None = None,
     say: Say | None = None,
     clock: Clock = time.monotonic,
+    **asked: Unpack[Asked],
 ) -> Filled:
     """Measure missing cells of the specs until `budget_s` seconds are over or nothing is left that fits.
 
@@ -132,19 +124,18 @@ def fill(
     """
     began = clock()
     deadline = began + budget_s
-    store, say = store or Store(), say or print_line
-    plan = make_plan(names, tier=tier, device=device, coco=coco, measures=measures, again=False, store=store)
-    queue = Queue(groups(plan.missing), plan.specs, plan.every, store, plan.device)
+    plan = make_plan(names, **asked)
+    queue = Queue(plan, plan.jobs())
     filled = Filled()
     while (job := queue.take(deadline - clock())) is not None:
         watch = Watch(clock, clock(), deadline)
         spare = max(0.0, deadline - clock() - job.expected_s)
         worth = f"[{deadline - clock():.0f} s left; fills {job.shows}, should take {job.expected_s:.0f} s]"
-        runner = Runner(store, plan.catalog, plan.device, say, worth, spare, watch.tick, clock)
+        runner = Runner(plan, say or print_line, worth, spare, watch.tick, clock)
         try:
             # a clock of its own runs at its own pace
             with ended_after(deadline - clock()) if clock is time.monotonic else nullcontext():
-                filled.measured += runner.run(job.cells, queue.reference(job.cells), again=False)
+                filled.measured += runner.run(job.cells)
         except OutOfTime:
             filled.left.append(replace(job, reason="took longer than expected and was given up"))
         except Busy:
@@ -152,30 +143,27 @@ def fill(
         except (InputError, RunFailed) as error:
             filled.failures.append(replace(job, reason=str(error)))
         else:
-            if any(store.find(cell.identity or {}) is None for cell in job.cells):
+            if any(map(plan.lacks, job.cells)):
                 filled.left.append(replace(job, reason=BUSY))
     filled.left += [replace(job, reason=f"more than the {max(0.0, deadline - clock()):.0f} s left") for job in queue]
-    filled.seconds = clock() - began
-    filled.statuses = [cell_status(cell, store) for cell in plan.every]
+    filled.seconds, filled.statuses = clock() - began, plan.statuses()
     return filled
 
 
 @dataclass
 class Queue:
-    """What is still to be measured."""
+    """What of a plan is still to be measured."""
 
-    groups: list[list[Cell]]
-    specs: Sequence[LoadedSpec]
-    every: Sequence[Cell]
-    store: Store
-    device: Device
+    plan: Plan
+    jobs: list[list[Cell]]
 
     def __iter__(self) -> Iterator[Job]:
         """What is left, with the durations that the store teaches by now; what fills most cells per second first."""
-        known, shown = Durations(self.store, self.device), Counter(cell.run_id for cell in self.every)
+        known = Durations(self.plan.store, self.plan.device)
+        shown = Counter(cell.run_id for cell in self.plan.every)
         jobs = [
-            Job(group, known.expected(group, self.reference(group)), sum(shown[cell.run_id] for cell in group))
-            for group in self.groups
+            Job(job, known.expected(job, self.plan.reference(job)), sum(shown[cell.run_id] for cell in job))
+            for job in self.jobs
         ]
         return iter(sorted(jobs, key=lambda job: -job.shows / job.expected_s))
 
@@ -183,9 +171,5 @@ class Queue:
         """The job that fills most cells per second, among those expected to end within `remaining` seconds."""
         best = next((job for job in self if job.expected_s <= remaining), None)
         if best is not None:
-            self.groups.remove(best.cells)
+            self.jobs.remove(best.cells)
         return best
-
-    def reference(self, group: list[Cell]) -> Cell | None:
-        """Return the row that a group's speeds are compared with, timed beside them; None for other measures."""
-        return alongside(group, self.specs, self.every)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from experiments.cells.provenance import REPOSITORY
 from experiments.run.jobs import JobNote, here, jobs_folder, write_note
-from experiments.run.run import Summary, cell_status, groups, make_plan, print_line, run_specs
+from experiments.run.run import Asked, Summary, make_plan, print_line, run_specs
 from results.store import Store
 from sharpose.runtime.errors import InputError, RunFailed
 
@@ -81,28 +81,24 @@ def launch(
     names: Iterable[str | Path] = (),
     *,
     launcher: str,
-    tier: str = "nano",
-    device: str = "cpu",
-    coco: Path | None = None,
-    measures: Collection[str] | None = None,
     again: bool = False,
     at_once: int = 4,
     options: Mapping[str, Any] | None = None,
-    store: Store | None = None,
+    **asked: Unpack[Asked],
 ) -> Summary:
     """Start a job per missing cell or group, at most `at_once` running, and wait for all of them.
 
     `options` go to SLURM (`partition`, `time`, `gpus_per_node` …). Raises InputError before anything is submitted.
     """
-    store = store or Store()
-    paths = [str(name) if not Path(name).exists() else str(Path(name).resolve()) for name in names]
+    paths = tuple(str(Path(name).resolve() if Path(name).exists() else name) for name in names)
+    plan = make_plan(paths, **asked)
+    store, coco = plan.store, plan.catalog.places.coco
     executor = make_executor(launcher, store, at_once, options or {})
-    plan = make_plan(paths, tier=tier, device=device, coco=coco, measures=measures, again=again, store=store)
-    same: dict[str, Any] = {"tier": tier, "device": device, "coco": coco and coco.resolve(), "again": again}
-    where: dict[str, Any] = {"results": store.local.parent.resolve(), "launcher": launcher}
-    jobs = [Job(tuple(paths), tuple(cell.name for cell in group), **same, **where) for group in groups(plan.missing)]
+    same: dict[str, Any] = {"tier": plan.catalog.name, "device": plan.device.kind, "again": again}
+    same |= {"coco": coco and coco.resolve(), "results": store.local.parent.resolve(), "launcher": launcher}
+    jobs = [Job(paths, tuple(cell.name for cell in group), **same) for group in plan.jobs(again)]
     measured = sum(run_all(executor, jobs, store, at_once if launcher == "local" else len(jobs)))
-    return Summary(measured, [cell_status(cell, store) for cell in plan.every])
+    return Summary(measured, plan.statuses())
 
 
 def make_executor(launcher: str, store: Store, at_once: int, options: Mapping[str, Any]) -> Any:
@@ -146,27 +142,19 @@ def run_all(executor: Any, jobs: Sequence[Job], store: Store, at_once: int) -> I
             if not handle.done():
                 continue
             running.remove((job, handle))
-            if handle.paths.result_pickle.exists():
-                error = handle.exception()
-                if error is None:
-                    yield handle.result()
-                else:
-                    failures.append(failed(job, handle))
-            elif requeues[job] < REQUEUES:
+            preempted = not handle.paths.result_pickle.exists()
+            if preempted and requeues[job] < REQUEUES:
                 requeues[job] += 1
                 waiting.append(job)
+            elif preempted or handle.exception() is not None:
+                failures.append(f"{', '.join(job.cells)}: see {handle.paths.stderr}")
             else:
-                failures.append(failed(job, handle))
+                yield handle.result()
         time.sleep(POLL_S if running else 0)
     if failures:
         raise RunFailed(
             f"{len(failures)} of {len(jobs)} jobs failed; what the others measured is stored: {failures[0]}"
         )
-
-
-def failed(job: Job, handle: Any) -> str:
-    """Return what failed, by the names of a job's cells, and where its log is."""
-    return f"{', '.join(job.cells)}: see {handle.paths.stderr}"
 
 
 def submit(executor: Any, jobs: Sequence[Job], store: Store) -> list[tuple[Job, Any]]:

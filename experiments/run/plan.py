@@ -18,6 +18,7 @@ from experiments.run.work import (
     PEOPLE,
     STEP_FORWARDS,
     UTILISATION,
+    TrainingWork,
     evaluation_macs,
     gpu_hours,
     training_work,
@@ -85,39 +86,33 @@ def plan(
 
 
 def rows_by_weights(specs: Iterable[LoadedSpec], catalog: Catalog) -> dict[str, Rows]:
-    """The rows of the specs by the name of their weights: a training stands here once, whatever it serves."""
+    """Label and settings of the specs' rows by the name of their weights: a training stands once, whatever it serves.
+
+    Rows are those with an accuracy, or predictions, to be had from trained weights, with what stands for their models
+    and people at the tier.
+    """
     found: dict[str, Rows] = {}
     for loaded in specs:
-        for label, named in accuracy_rows(loaded):
+        for row in loaded.spec.rows:
+            named, judged = loaded.settings(row), {"accuracy", "predictions"} & set(loaded.measures(row))
             # at a tier of one kind of weights, those that a budget begins with are another tier's
-            if named.weights == "start":
+            if not judged or not is_ours(named.model) or named.weights == "start":
                 continue
             try:
-                settings = stand_ins(named, catalog)
+                model, people = catalog.stand_in("model", named.model), catalog.stand_in("dataset", named.dataset)
             # nothing to plan where the tier has no stand-in
             except Blocked:
                 continue
-            name = weights_name(settings.model, settings.options, each_alpha=catalog.tier.each_alpha)
-            found.setdefault(name, []).append((label, settings))
+            settings = replace(at_tier(named, catalog), model=model, dataset=people)
+            name = weights_name(model, settings.options, each_alpha=catalog.tier.each_alpha)
+            found.setdefault(name, []).append((f"{loaded.id} {row.label}", settings))
     return found
-
-
-def stand_ins(settings: Settings, catalog: Catalog) -> Settings:
-    """A row's settings with what stands for its model and people at the tier. Raises Blocked where nothing does."""
-    model, people = catalog.stand_in("model", settings.model), catalog.stand_in("dataset", settings.dataset)
-    return replace(at_tier(settings, catalog), model=model, dataset=people)
-
-
-def accuracy_rows(loaded: LoadedSpec) -> Rows:
-    """Label and settings of every row with an accuracy, or predictions, to be had from trained weights."""
-    rows = [(row, loaded.settings(row)) for row in loaded.spec.rows]
-    wanted = [pair for pair in rows if {"accuracy", "predictions"} & set(loaded.measures(pair[0]))]
-    return [(f"{loaded.id} {row.label}", settings) for row, settings in wanted if is_ours(settings.model)]
 
 
 def need(weights: str, rows: Rows, catalog: Catalog, store: Store, timed: Sequence[Record] = ()) -> Need:
     """What one set of weights, and the rows that use it, need. timed: the speeds to expect, of one kind of device."""
-    first = rows[0][1]
+    settings = [each for _, each in rows]
+    first = settings[0]
     path = catalog.weights_path(weights, "best" if catalog.tier.folder is None else first.weights)
     there, absent = data_paths(catalog, rows)
     missing: list[str] = []
@@ -127,23 +122,24 @@ def need(weights: str, rows: Rows, catalog: Catalog, store: Store, timed: Sequen
     recipe = None if name is None else load_recipe(name)
     if name is None and not path.exists():
         missing.append("no recipe of this size trains a gate by gain")
-    crops, macs = 0.0, None if recipe is not None else 0.0
+    work = TrainingWork(0.0, 0.0)
     if recipe is not None:
         people = max((PEOPLE.get(training, 0) for training in trainings(catalog, rows)), default=0)
-        work = training_work(first.model, {**catalog.tier.options, **learnt}, recipe, people, trials(shared), store)
-        crops, macs = work.crops, work.macs
+        rates = None if shared is None else shared.learning_rates
+        tried = 0.0 if rates is None else rates.crops * len(rates.values)
+        work = training_work(first.model, {**catalog.tier.options, **learnt}, recipe, people, tried, store)
     told, command = how_to_train(weights, rows, name, recipe, catalog)
-    speed, where = stored_speed(timed, [settings for _, settings in rows])
+    speed, where = stored_speed(timed, settings)
     return Need(
         weights=weights,
         rows=[label for label, _ in rows],
         recipe=name,
         starts_from=None if recipe is None else recipe.starts_from or ("random weights" if shared else None),
         epochs=None if recipe is None else recipe.epochs,
-        crops=crops,
-        training_macs=macs,
-        evaluation_macs=evaluation_macs([settings for _, settings in rows], store),
-        device_hours=None if speed is None else STEP_FORWARDS * crops / speed / 3600,
+        crops=work.crops,
+        training_macs=work.macs,
+        evaluation_macs=evaluation_macs(settings, store),
+        device_hours=None if speed is None else STEP_FORWARDS * work.crops / speed / 3600,
         device=where,
         there=there,
         data_missing=absent,
@@ -163,12 +159,6 @@ def recipe_name(settings: Settings, learnt: dict[str, Any], shared: SharedBudget
     if learnt.get("gate") is not None:
         return None
     return own_recipe(settings.model, learnt.get("codec", "")) if shared is None else shared.recipe
-
-
-def trials(shared: SharedBudget | None) -> float:
-    """Crops that go into choosing a learning rate."""
-    rates = None if shared is None else shared.learning_rates
-    return 0.0 if rates is None else rates.crops * len(rates.values)
 
 
 def trainings(catalog: Catalog, rows: Rows) -> list[str]:
@@ -227,14 +217,11 @@ def data_paths(catalog: Catalog, rows: Rows) -> tuple[list[str], list[str]]:
 def stored_speed(timed: Sequence[Record], settings: Sequence[Settings]) -> tuple[float | None, str | None]:
     """The slowest row's best images/s among stored speeds, and the device."""
     speeds: list[tuple[float, str]] = []
-    # as a record reads it back: tuples are lists there
-    for identity in [canonical(model_identity(one.model, one.options)) for one in settings]:
-        found = [
-            (float(r.metrics["images_per_s"]), str(r.provenance.get("device")))
-            for r in timed
-            if r.identity.get("model") == identity
-        ]
-        speeds += [max(found)] if found else []
+    for one in settings:
+        # as a record reads it back: tuples are lists there
+        identity = canonical(model_identity(one.model, one.options))
+        found = [record for record in timed if record.identity.get("model") == identity]
+        speeds += sorted((r.metrics["images_per_s"], str(r.provenance.get("device"))) for r in found)[-1:]
     return min(speeds, default=(None, None))
 
 
@@ -262,7 +249,9 @@ def lines(needs: Sequence[Need]) -> list[str]:
     for one in needs:
         text += [f"{one.weights}: for {', '.join(one.rows)}"]
         if one.recipe is not None:
-            text += [f"  train by recipe {one.recipe}, {one.epochs:g} epochs, from {one.starts_from}: {hours(one)}"]
+            here = "" if one.device_hours is None else f", {amount(one.device_hours)} on {one.device}"
+            how = f"{one.recipe}, {one.epochs:g} epochs, from {one.starts_from}"
+            text += [f"  train by recipe {how}: {said(one.training_macs)}{here}"]
         text += [f"  evaluate all rows: {said(one.evaluation_macs)}"] if one.evaluation_macs else []
         text += [f"  there:   {'; '.join(one.there)}"] if one.there else []
         text += [f"  MISSING: {'; '.join(one.missing)}"] if one.missing else []
@@ -277,12 +266,6 @@ def lines(needs: Sequence[Need]) -> list[str]:
         "forward passes, crops are ready in time; multiply-adds by the closed forms. Nothing was started.",
     ]
     return text
-
-
-def hours(one: Need) -> str:
-    """Return the hours of a training as text: of each kind of GPU and, where its speed is stored, of the device."""
-    told = said(one.training_macs)
-    return told if one.device_hours is None else f"{told}, {amount(one.device_hours)} on {one.device}"
 
 
 def said(macs: float | None) -> str:

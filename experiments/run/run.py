@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from experiments.cells.cells import Cell, cells
 from experiments.cells.measures import measure
@@ -48,17 +48,9 @@ class CellStatus:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        cell = self.cell
-        kept = {"published": self.record.published if self.record else None, "reason": self.reason}
-        return {
-            "spec": cell.spec,
-            "row": cell.row,
-            "measure": cell.measure,
-            "tier": cell.tier,
-            "run_id": cell.run_id,
-            "state": self.state,
-            **kept,
-        }
+        named = {name: getattr(self.cell, name) for name in ("spec", "row", "measure", "tier", "run_id")}
+        published = self.record.published if self.record else None
+        return {**named, "state": self.state, "published": published, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -105,25 +97,16 @@ class Summary:
         return [status for status in self.statuses if status.state == "blocked"]
 
 
-def status(
-    names: Iterable[str | Path] = (),
-    *,
-    tier: str = "nano",
-    device: str = "cpu",
-    coco: Path | None = None,
-    store: Store | None = None,
-) -> list[CellStatus]:
+def status(names: Iterable[str | Path] = (), **asked: Unpack[Asked]) -> list[CellStatus]:
     """Every cell of the specs: stored, missing, or blocked and why. Measures nothing."""
-    catalog, store = open_catalog(tier, coco), store or Store()
-    chosen, gpu = choose_device(device)
-    every = [cell for loaded in load_specs(names, tier) for cell in cells(loaded, catalog, chosen)]
-    found = [cell_status(cell, store, gpu) for cell in every]
-    notes = latest_notes(store)
+    here, no_device = choose_device(asked.get("device", "cpu"))
+    plan = make_plan(names, here=here, **asked)
+    notes = latest_notes(plan.store)
     return [
         replace(each, reason=notes[each.cell.name].line)
         if each.state == "missing" and each.cell.name in notes
         else each
-        for each in found
+        for each in plan.statuses(no_device)
     ]
 
 
@@ -139,17 +122,26 @@ def cell_status(cell: Cell, store: Store, no_device: str | None = None) -> CellS
     return CellStatus(cell, "missing")
 
 
+class Asked(TypedDict, total=False):
+    """What is asked of tables: at which tier, on which device, with COCO in which folder, which measures (None: all).
+
+    Records are looked up in `store`, and go there; None: the repository's.
+    """
+
+    tier: str
+    device: str
+    coco: Path | None
+    measures: Collection[str] | None
+    store: Store | None
+
+
 def run_specs(
     names: Iterable[str | Path] = (),
     *,
-    tier: str = "nano",
-    device: str = "cpu",
-    coco: Path | None = None,
-    measures: Collection[str] | None = None,
     only: Collection[str] | None = None,
     again: bool = False,
-    store: Store | None = None,
     say: Say | None = None,
+    **asked: Unpack[Asked],
 ) -> Summary:
     """Measure every missing cell of the specs (all of them with `again`) and store each record as soon as it is known.
 
@@ -157,76 +149,90 @@ def run_specs(
     `only`: the names of the cells that are meant. What fails is in the summary, and the rest goes on. Raises InputError
     for bad specs, data or devices before anything is measured.
     """
-    store, say = store or Store(), say or print_line
-    plan = make_plan(names, tier=tier, device=device, coco=coco, measures=measures, again=again, store=store)
-    jobs = groups([cell for cell in plan.missing if only is None or cell.name in only])
+    say, plan = say or print_line, make_plan(names, **asked)
+    jobs = plan.jobs(again, only)
     measured, failures = 0, list[str]()
     if jobs:
         # before hours are spent on the rest
-        for reason, those in reasons(cell_status(cell, store) for cell in plan.every):
+        for reason, those in reasons(plan.statuses()):
             say(f"{len(those)} cell{'s' if len(those) > 1 else ''} cannot be measured here: {reason}")
     for number, job in enumerate(jobs, 1):
-        runner = Runner(store, plan.catalog, plan.device, say, f"[{number}/{len(jobs)}]")
         try:
-            measured += runner.run(job, alongside(job, plan.specs, plan.every), again)
+            measured += Runner(plan, say, f"[{number}/{len(jobs)}]").run(job, again)
         except RunFailed as error:
             say(f"[{number}/{len(jobs)}] failed: {error}")
             failures.append(str(error))
-            measured += sum(store.find(cell.identity or {}) is not None for cell in job)
-    return Summary(measured, [cell_status(cell, store) for cell in plan.every], failures)
+            measured += sum(not plan.lacks(cell) for cell in job)
+    return Summary(measured, plan.statuses(), failures)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell of some specs on this machine, and those that are to be measured: of equal ones the first."""
+    """Every cell of some specs on this machine, and the store that may have them."""
 
     catalog: Catalog
     device: Device
-    specs: list[LoadedSpec]
-    every: list[Cell]
-    missing: list[Cell]
+    store: Store
+    specs: Sequence[LoadedSpec]
+    every: Sequence[Cell]
+
+    def lacks(self, cell: Cell) -> bool:
+        """Whether nobody has measured a cell that can be measured."""
+        return self.store.find(cell.identity or {}) is None
+
+    def statuses(self, no_device: str | None = None) -> list[CellStatus]:
+        """Return where every cell stands. no_device: why speeds cannot be measured here."""
+        return [cell_status(cell, self.store, no_device) for cell in self.every]
+
+    def jobs(self, again: bool = False, only: Collection[str] | None = None) -> list[list[Cell]]:
+        """Return what is to be measured in one go each: the speeds of a spec together, everything else alone.
+
+        Of equal cells the first is meant, and of all those with names in `only`. Cheap measures come first, so that an
+        interrupted run has most to show.
+        """
+        first = {cell.run_id: cell for cell in reversed(self.every) if cell.blocked is None}
+        missing = [
+            cell
+            for cell in self.every
+            if cell is first.get(cell.run_id) and (again or self.lacks(cell)) and (only is None or cell.name in only)
+        ]
+        jobs: list[list[Cell]] = []
+        for kind in MEASURES.values():
+            found = [cell for cell in missing if cell.measure == kind.name]
+            by_spec = {
+                name: [one for one in found if one.spec == name] for name in dict.fromkeys(c.spec for c in found)
+            }
+            jobs += by_spec.values() if kind.together else [[cell] for cell in found]
+        return jobs
+
+    def reference(self, job: Sequence[Cell]) -> Cell | None:
+        """The row that a table compares speeds with: it is timed in the same session, stored already or not."""
+        if job[0].measure != "throughput":
+            return None
+        label = next(loaded.spec.compare_with for loaded in self.specs if loaded.id == job[0].spec)
+        return next((c for c in self.every if (c.spec, c.measure, c.row) == (job[0].spec, "throughput", label)), None)
 
 
 def make_plan(
     names: Iterable[str | Path],
     *,
-    tier: str,
-    device: str,
-    coco: Path | None,
-    measures: Collection[str] | None,
-    again: bool,
-    store: Store,
+    here: Device | None = None,
+    tier: str = "nano",
+    device: str = "cpu",
+    coco: Path | None = None,
+    measures: Collection[str] | None = None,
+    store: Store | None = None,
 ) -> Plan:
-    """What `run_specs` would measure. Raises InputError for bad specs, data or devices."""
-    catalog, chosen, specs = open_catalog(tier, coco), local_device(device), load_specs(names, tier)
+    """The cells of specs, on a device that is `here`. Raises InputError for bad specs, data or devices."""
+    catalog, chosen, specs = open_catalog(tier, coco), here or local_device(device), load_specs(names, tier)
     meant = wanted_measures(measures)
     every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in meant]
-    wanted = {cell.run_id: cell for cell in reversed(every) if cell.blocked is None}
-    missing = [
-        cell for cell in every if cell is wanted.get(cell.run_id) and (again or store.find(cell.identity or {}) is None)
-    ]
-    return Plan(catalog, chosen, specs, every, missing)
+    return Plan(catalog, chosen, store or Store(), specs, every)
 
 
-def groups(missing: Sequence[Cell]) -> list[list[Cell]]:
-    """Return what is measured in one go: the speeds of a spec together, everything else alone.
-
-    Cheap measures come first, so that an interrupted run has most to show.
-    """
-    jobs: list[list[Cell]] = []
-    for kind in MEASURES.values():
-        found = [cell for cell in missing if cell.measure == kind.name]
-        by_spec = {spec: [cell for cell in found if cell.spec == spec] for spec in dict.fromkeys(c.spec for c in found)}
-        jobs += by_spec.values() if kind.together else [[cell] for cell in found]
-    return jobs
-
-
-def alongside(job: Sequence[Cell], specs: Sequence[LoadedSpec], every: Sequence[Cell]) -> Cell | None:
-    """The row that a table compares speeds with: it is timed in the same session, stored already or not."""
-    if job[0].measure != "throughput":
-        return None
-    label = next(loaded.spec.compare_with for loaded in specs if loaded.id == job[0].spec)
-    return next((c for c in every if (c.spec, c.measure, c.row) == (job[0].spec, "throughput", label)), None)
+def title(job: Sequence[Cell]) -> str:
+    """Return a cell's name or, of several cells, their spec, measure and number."""
+    return job[0].name if len(job) == 1 else f"{job[0].spec}: {job[0].measure} of {len(job)} rows"
 
 
 def go_on(done: int, total: int) -> None:
@@ -235,54 +241,45 @@ def go_on(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Runner:
-    """Measures one group of cells and stores their records.
+    """Measures one group of a plan's cells and stores their records.
 
     With `wait_s` it waits no longer than that for other processes, and `tick` may end a measurement by raising.
     """
 
-    store: Store
-    catalog: Catalog
-    device: Device
+    plan: Plan
     say: Say
     prefix: str
     wait_s: float | None = None
     tick: Callable[[int, int], None] = go_on
     clock: Callable[[], float] = time.monotonic
 
-    def run(self, job: Sequence[Cell], reference: Cell | None, again: bool) -> int:
+    def run(self, job: Sequence[Cell], again: bool = False) -> int:
         """Measure `job`; wait for the cells that another process has taken, and take over those it gave up."""
-        end = None if self.wait_s is None else self.clock() + self.wait_s
+        store, end = self.plan.store, None if self.wait_s is None else self.clock() + self.wait_s
         left, measured, told = list(job), 0, False
-        while left:
+        while True:
             with ExitStack() as leases:
-                mine = [cell for cell in left if leases.enter_context(self.store.lease(cell.run_id or ""))]
+                mine = [cell for cell in left if leases.enter_context(store.lease(cell.run_id or ""))]
                 # another process may have stored it between our look and our lease
-                todo = mine if again else [cell for cell in mine if self.store.find(cell.identity or {}) is None]
+                todo = [cell for cell in mine if again or self.plan.lacks(cell)]
                 if todo:
-                    self.measure(todo, reference)
+                    self.measure(todo)
                 measured += len(todo)
-            left = [cell for cell in left if cell not in mine]
-            if not again:
-                left = [cell for cell in left if self.store.find(cell.identity or {}) is None]
+            left = [cell for cell in left if cell not in mine and (again or self.plan.lacks(cell))]
             if left and not told:
-                who = self.store.holder(left[0].run_id or "")
-                names = ", ".join(cell.name for cell in left)
-                self.say(
-                    f"{self.prefix} waiting for another process that measures {names}" + (f" ({who})" if who else "")
-                )
+                who, names = store.holder(left[0].run_id or ""), ", ".join(cell.name for cell in left)
+                holder = f" ({who})" if who else ""
+                self.say(f"{self.prefix} waiting for another process that measures {names}{holder}")
                 told = True
-            if left and end is not None and self.clock() >= end:
-                break
-            if left:
-                time.sleep(POLL_S)
-        return measured
+            if not left or (end is not None and self.clock() >= end):
+                return measured
+            time.sleep(POLL_S)
 
-    def measure(self, todo: Sequence[Cell], reference: Cell | None) -> None:
+    def measure(self, todo: Sequence[Cell]) -> None:
         """Measure and store. Raises RunFailed where metrics cannot be stored, after all others are."""
-        first, alone = todo[0], todo[0].measure == "throughput"
-        title = first.name if len(todo) == 1 else f"{first.spec}: {first.measure} of {len(todo)} rows"
-        self.say(f"{self.prefix} {title}")
-        with self.store.quiet(alone=alone, within_s=self.wait_s), Reporter(title, 1) as report:
+        plan, alone = self.plan, todo[0].measure == "throughput"
+        self.say(f"{self.prefix} {title(todo)}")
+        with plan.store.quiet(alone=alone, within_s=self.wait_s), Reporter(title(todo), 1) as report:
             began = self.clock()
 
             def progress(done: int, total: int) -> None:
@@ -290,11 +287,11 @@ class Runner:
                 report.progress(done, total)
 
             unusable = []
-            for cell, metrics in measure(todo, reference, self.catalog, self.device, progress):
+            for cell, metrics in measure(todo, plan.reference(todo), plan.catalog, plan.device, progress):
                 # what is measured together shares its time
                 made = {**self.origin(cell), "seconds": round((self.clock() - began) / len(todo), 3)}
                 try:
-                    self.store.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, made))
+                    plan.store.save(Record(cell.identity or {}, metrics, cell.spec, cell.row, cell.tier, made))
                 except BadMetrics as error:
                     unusable.append(str(error))
         if unusable:
@@ -305,8 +302,8 @@ class Runner:
         options = cell.options if is_ours(cell.model) else None
         names = {"model": cell.model, "options": options, "dataset": cell.dataset}
         if cell.model.startswith(PEER):
-            names["trained_on"] = self.catalog.peer(cell.model).trained_on
-        return {**provenance(self.device), **{key: value for key, value in names.items() if value is not None}}
+            names["trained_on"] = self.plan.catalog.peer(cell.model).trained_on
+        return {**provenance(self.plan.device), **{key: value for key, value in names.items() if value is not None}}
 
 
 def print_line(text: str) -> None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.run.plan import Need, need, rows_by_weights
+from experiments.run.plan import need, rows_by_weights
 from experiments.run.work import OPERATIONS, PEAK, gpu_hours
 from experiments.spec.catalog import open_catalog
 from experiments.spec.reading import load_specs
 from experiments.spec.spec import LoadedSpec
+from results.logs import markdown
 from results.store import Store
 
 TIER = "paper"
@@ -39,33 +40,25 @@ def works(specs: Sequence[LoadedSpec]) -> list[Work]:
         new = [one for one in needs if one.recipe is not None and one.weights not in done]
         done |= {one.weights for one in new}
         if needs:
-            found.append(Work(loaded.id, len(new), sum(map(training, new)) + sum(map(evaluation, needs))))
+            macs = sum(one.training_macs or 0.0 for one in new) + sum(one.evaluation_macs or 0.0 for one in needs)
+            found.append(Work(loaded.id, len(new), macs))
     return found
 
 
-def training(one: Need) -> float:
-    """Return the multiply-adds of a training, 0 where none is needed."""
-    return one.training_macs or 0.0
-
-
-def evaluation(one: Need) -> float:
-    """Return the multiply-adds of an evaluation, 0 where none is needed."""
-    return one.evaluation_macs or 0.0
-
-
-def markdown() -> str:
+def table() -> str:
     """GPU hours per table, and in all."""
     each = works(load_specs(tier=TIER))
     whole = Work("all", sum(one.trainings for one in each), sum(one.macs for one in each))
-    lines = [
-        f"| table | new trainings | operations (1e18) | {' | '.join(f'{name} hours' for name in PEAK)} |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for one in [*each, whole]:
-        hours = " | ".join(f"{value:,.0f}" for value in gpu_hours(one.macs).values())
-        lines.append(f"| {one.table} | {one.trainings} | {OPERATIONS * one.macs / 1e18:,.0f} | {hours} |")
-    return "\n".join(lines)
+    rows = (
+        [
+            one.table,
+            one.trainings,
+            *(f"{value:,.0f}" for value in (OPERATIONS * one.macs / 1e18, *gpu_hours(one.macs).values())),
+        ]
+        for one in [*each, whole]
+    )
+    return markdown(["table", "new trainings", "operations (1e18)", *(f"{name} hours" for name in PEAK)], rows)
 
 
 if __name__ == "__main__":
-    print(markdown())
+    print(table())

@@ -9,13 +9,13 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments.cells.provenance import REPOSITORY
 from experiments.spec.catalog import Blocked, Catalog, brief, open_catalog
-from experiments.spec.tiers import RateTrials, SharedBudget, SharedSystem
+from experiments.spec.tiers import RateTrials, SharedBudget
 from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, nearest
 from sharpose.runtime.files import write_atomically, write_json
 
@@ -72,23 +72,10 @@ def train_missing(
     A system that fails does not stop the others. Raises InputError for unknown names before anything is trained, and
     Interrupted after SIGTERM.
     """
-    deadline, how = time.monotonic() + budget_s, how or Training()
-    catalog = catalog or open_catalog(tier)
-    shared = shared_budget(catalog, only)
-    how = replace(how, out=how.out or REPOSITORY / "runs" / (catalog.tier.folder or "shared"))
-    outcomes = []
-    for name in shared.trainings:
-        if only and name not in only:
-            continue
-        if catalog.weights_path(name, "shared").exists():
-            # intact, or an error that says what to do
-            catalog.weights(name, "shared")
-            outcomes.append(Outcome(name, "there"))
-        elif time.monotonic() >= deadline:
-            outcomes.append(Outcome(name, "waiting", "its turn comes when there is time"))
-        else:
-            outcomes.append(attempt(name, shared, catalog, how, deadline))
-    return outcomes
+    deadline, how, catalog = time.monotonic() + budget_s, how or Training(), catalog or open_catalog(tier)
+    out = how.out or REPOSITORY / "runs" / (catalog.tier.folder or "shared")
+    race = Race(catalog, shared_budget(catalog, only), how, out, deadline)
+    return [race.outcome(name) for name in race.shared.trainings if not only or name in only]
 
 
 def shared_budget(catalog: Catalog, only: Sequence[str] = ()) -> SharedBudget:
@@ -102,125 +89,117 @@ def shared_budget(catalog: Catalog, only: Sequence[str] = ()) -> SharedBudget:
     return shared
 
 
-def attempt(name: str, shared: SharedBudget, catalog: Catalog, how: Training, deadline: float) -> Outcome:
-    """Train one system; what goes wrong with it is its outcome."""
-    system, first = shared.trainings[name], shared.first_of(name)
-    if system.teacher is not None and not catalog.weights_path(system.teacher, "shared").exists():
-        return Outcome(name, "waiting", f"it learns from {system.teacher}, which has no shared weights yet")
-    if shared.learning_rates is not None and first != name and not catalog.weights_path(first, "shared").exists():
-        return Outcome(name, "waiting", f"it takes the learning rate of {first}, which has no shared weights yet")
-    try:
-        facts = train_system(name, shared, catalog, how, deadline)
-    except OutOfTime as stop:
-        return Outcome(name, "stopped", str(stop).split(";")[0])
-    except Interrupted:
-        raise
-    # a start that is not here, too
-    except (RunFailed, Blocked) as failure:
-        return Outcome(name, "failed", str(failure))
-    path = catalog.weights_path(name, "shared")
-    publish(Path(facts["weights"]), path, {key: facts[key] for key in ("learning_rates",) if key in facts})
-    return Outcome(name, "trained", f"{brief(path)} after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
+@dataclass(frozen=True)
+class Race:
+    """The trainings of a tier's shared budget, each in a folder inside `out`, until the deadline (time.monotonic())."""
 
+    catalog: Catalog
+    shared: SharedBudget
+    how: Training
+    out: Path
+    deadline: float
 
-def train_system(name: str, shared: SharedBudget, catalog: Catalog, how: Training, deadline: float) -> dict[str, Any]:
-    """Train one system in its run folder, or go on where it stopped; the facts of its manifest.
+    def weights(self, name: str) -> Path:
+        """Where a system's shared weights are, or would be."""
+        return self.catalog.weights_path(name, "shared")
 
-    Where the budget has a list of learning rates, with the best of them, and what was tried.
-    """
-    if shared.learning_rates is None:
-        return train_once(name, shared, catalog, how, deadline)
-    rates = chosen_rate(name, shared, shared.learning_rates, catalog, how, deadline)
-    changes = {"learning_rate": rates["chosen"]}
-    return {**train_once(name, shared, catalog, how, deadline, changes), "learning_rates": rates}
+    def outcome(self, name: str) -> Outcome:
+        """Train one system where it has no weights and there is time; what goes wrong with it is its outcome."""
+        system, first, path = self.shared.trainings[name], self.shared.first_of(name), self.weights(name)
+        if path.exists():
+            # intact, or an error that says what to do
+            self.catalog.weights(name, "shared")
+            return Outcome(name, "there")
+        if time.monotonic() >= self.deadline:
+            return Outcome(name, "waiting", "its turn comes when there is time")
+        if system.teacher is not None and not self.weights(system.teacher).exists():
+            return Outcome(name, "waiting", f"it learns from {system.teacher}, which has no shared weights yet")
+        if self.shared.learning_rates is not None and first != name and not self.weights(first).exists():
+            return Outcome(name, "waiting", f"it takes the learning rate of {first}, which has no shared weights yet")
+        try:
+            facts = self.train_at_best_rate(name)
+        except OutOfTime as stop:
+            return Outcome(name, "stopped", str(stop).split(";")[0])
+        except Interrupted:
+            raise
+        # a start that is not here, too
+        except (RunFailed, Blocked) as failure:
+            return Outcome(name, "failed", str(failure))
+        publish(Path(facts["weights"]), path, {key: facts[key] for key in ("learning_rates",) if key in facts})
+        return Outcome(name, "trained", f"{brief(path)} after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
 
+    def train_at_best_rate(self, name: str) -> dict[str, Any]:
+        """Train one system in its run folder, or go on where it stopped; the facts of its manifest.
 
-def train_once(
-    name: str,
-    shared: SharedBudget,
-    catalog: Catalog,
-    how: Training,
-    deadline: float,
-    changes: Mapping[str, Any] | None = None,
-    *,
-    folder: str = "",
-    trials: RateTrials | None = None,
-) -> dict[str, Any]:
-    """Train one system with changes to its recipe; with `trials`, in small, in a folder of its own."""
-    from sharpose.evaluation.validation import validate_on
-    from sharpose.training.request import TrainingRequest
-    from sharpose.training.session import train_and_export
+        Where the budget has a list of learning rates, with the best of them, and what was tried.
+        """
+        if self.shared.learning_rates is None:
+            return self.train(name, {})
+        rates = self.chosen_rate(name, self.shared.learning_rates)
+        return {**self.train(name, {"learning_rate": rates["chosen"]}), "learning_rates": rates}
 
-    system: SharedSystem = shared.trainings[name]
-    changed = {**system.recipe, **(changes or {})}
-    if system.teacher is not None:
-        changed["teacher"] = catalog.weights(system.teacher, "shared")
-    start = None
-    if system.start:
-        start = how.start or catalog.weights(shared.start or "", "shared")
-    asked = TrainingRequest(
-        model=system.model or name,
-        recipe=shared.recipe,
-        changes=changed,
-        data=[system.data or shared.data],
-        out=(how.out or Path()) / name / folder,
-        seed=system.seed,
-        init=start,
-        workers=how.workers,
-        precision=shared.precision,
-        preload=how.preload or shared.preload,
-        validate=validate_on(shared.validate_on if trials is None else [trials.judged_on]),
-        points=shared.points if trials is None else 1,
-        crops=None if trials is None else trials.crops,
-        device=how.device,
-        deadline=deadline,
-    )
-    return train_and_export(asked)
+    def train(
+        self, name: str, changes: Mapping[str, Any], folder: str = "", trials: RateTrials | None = None
+    ) -> dict[str, Any]:
+        """Train one system with changes to its recipe; with `trials`, in small, in a folder of its own."""
+        from sharpose.evaluation.validation import validate_on
+        from sharpose.training.request import TrainingRequest
+        from sharpose.training.session import train_and_export
 
-
-def chosen_rate(
-    name: str, shared: SharedBudget, trials: RateTrials, catalog: Catalog, how: Training, deadline: float
-) -> dict[str, Any]:
-    """The system's best learning rate of the list, and how each did. Raises RunFailed where all of them failed.
-
-    A training with another seed takes the rate of the first.
-    """
-    first = shared.first_of(name)
-    if first != name:
-        made = json.loads(catalog.weights_path(first, "shared").with_suffix(".json").read_text(encoding="utf-8"))
-        rates = made.get("learning_rates", {"chosen": made["recipe"]["learning_rate"]})
-        return {**rates, "chosen_for": first}
-    tried = [{"rate": rate, **tried_rate(name, rate, shared, trials, catalog, how, deadline)} for rate in trials.values]
-    judged = [one for one in tried if one.get(trials.score) is not None]
-    if not judged:
-        raise RunFailed(f"{name}: no learning rate of {trials.values} gave a {trials.score}: {tried[0].get('failed')}")
-    best = max(judged, key=lambda one: one[trials.score])
-    how_chosen = {"judged_on": trials.judged_on, "score": trials.score, "crops_each": trials.crops}
-    return {"chosen": best["rate"], **how_chosen, "tried": tried}
-
-
-def tried_rate(
-    name: str,
-    rate: float,
-    shared: SharedBudget,
-    trials: RateTrials,
-    catalog: Catalog,
-    how: Training,
-    deadline: float,
-) -> dict[str, Any]:
-    """AP and PCK after the training in small, which is kept from call to call; or why it failed."""
-    folder = f"tried-{rate:g}-{trials.crops}"
-    done = (how.out or Path()) / name / folder / f"{shared.trainings[name].model or name}.json"
-    try:
-        facts: Mapping[str, Any] = (
-            json.loads(done.read_text(encoding="utf-8"))
-            if done.exists()
-            else train_once(name, shared, catalog, how, deadline, {"learning_rate": rate}, folder=folder, trials=trials)
+        shared, how, system = self.shared, self.how, self.shared.trainings[name]
+        taught = {} if system.teacher is None else {"teacher": self.catalog.weights(system.teacher, "shared")}
+        start = how.start or self.catalog.weights(shared.start or "", "shared") if system.start else None
+        asked = TrainingRequest(
+            model=system.model or name,
+            recipe=shared.recipe,
+            changes={**system.recipe, **changes, **taught},
+            data=[system.data or shared.data],
+            out=self.out / name / folder,
+            seed=system.seed,
+            init=start,
+            workers=how.workers,
+            precision=shared.precision,
+            preload=how.preload or shared.preload,
+            validate=validate_on(shared.validate_on if trials is None else [trials.judged_on]),
+            points=shared.points if trials is None else 1,
+            crops=None if trials is None else trials.crops,
+            device=how.device,
+            deadline=self.deadline,
         )
-    except RunFailed as failure:
-        return {"failed": str(failure).split(";")[0]}
-    last = facts["curve"][-1]
-    return {"crops": last["crops"], **{score: last[f"{trials.judged_on}_{score}"] for score in ("ap", "pck")}}
+        return train_and_export(asked)
+
+    def chosen_rate(self, name: str, trials: RateTrials) -> dict[str, Any]:
+        """The system's best learning rate of the list, and how each did. Raises RunFailed where all of them failed.
+
+        A training with another seed takes the rate of the first.
+        """
+        first = self.shared.first_of(name)
+        if first != name:
+            made = json.loads(self.weights(first).with_suffix(".json").read_text(encoding="utf-8"))
+            rates = made.get("learning_rates", {"chosen": made["recipe"]["learning_rate"]})
+            return {**rates, "chosen_for": first}
+        tried = [{"rate": rate, **self.tried_rate(name, rate, trials)} for rate in trials.values]
+        judged = [one for one in tried if one.get(trials.score) is not None]
+        if not judged:
+            failed = tried[0].get("failed")
+            raise RunFailed(f"{name}: no learning rate of {trials.values} gave a {trials.score}: {failed}")
+        best = max(judged, key=lambda one: one[trials.score])
+        how_chosen = {"judged_on": trials.judged_on, "score": trials.score, "crops_each": trials.crops}
+        return {"chosen": best["rate"], **how_chosen, "tried": tried}
+
+    def tried_rate(self, name: str, rate: float, trials: RateTrials) -> dict[str, Any]:
+        """AP and PCK after the training in small, which is kept from call to call; or why it failed."""
+        folder = f"tried-{rate:g}-{trials.crops}"
+        done = self.out / name / folder / f"{self.shared.trainings[name].model or name}.json"
+        try:
+            if done.exists():
+                facts = json.loads(done.read_text(encoding="utf-8"))
+            else:
+                facts = self.train(name, {"learning_rate": rate}, folder, trials)
+        except RunFailed as failure:
+            return {"failed": str(failure).split(";")[0]}
+        last = facts["curve"][-1]
+        return {"crops": last["crops"], **{score: last[f"{trials.judged_on}_{score}"] for score in ("ap", "pck")}}
 
 
 def publish(made: Path, path: Path, more: Mapping[str, Any]) -> None:

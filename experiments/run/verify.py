@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from experiments.cells.address import find_cells, find_record, is_run_id, places_of, tier_of
-from experiments.cells.cells import Cell, cells
+from experiments.cells.cells import Cell
 from experiments.cells.expected import Recheck, compare
 from experiments.cells.measures import measure
-from experiments.cells.provenance import Device, local_device
-from experiments.run.run import Say, alongside, print_line, wanted_measures
-from experiments.spec.catalog import Catalog, open_catalog
+from experiments.run.run import Asked, Plan, Say, make_plan, print_line, wanted_measures
 from experiments.spec.measures import MEASURES
-from experiments.spec.reading import load_specs
-from experiments.spec.spec import LoadedSpec
 from results.records import Record
 from results.store import Store
 from sharpose.runtime.errors import InputError
@@ -48,91 +43,58 @@ class Check:
         return {**asdict(self), "verdict": self.verdict, "comparisons": compared}
 
 
-@dataclass(frozen=True)
-class Target:
-    """Stored cells of one tier that are to be measured again, with the specs whose rows they are."""
-
-    catalog: Catalog
-    specs: list[LoadedSpec]
-    every: list[Cell]
-    stored: list[tuple[Cell, Record]]
-
-
-def verify(
-    name: str,
-    *,
-    tier: str = "nano",
-    device: str = "cpu",
-    coco: Path | None = None,
-    measures: Collection[str] | None = None,
-    limit: int | None = None,
-    store: Store | None = None,
-    say: Say = print_line,
-) -> list[Check]:
+def verify(name: str, *, limit: int | None = None, say: Say = print_line, **asked: Unpack[Asked]) -> list[Check]:
     """Measure what `name` means again: a run id or its beginning, `TABLE:ROW[:COLUMN]`, or every cell of a table.
 
     The cheapest come first, and of many no more than `limit`. Raises InputError where nothing stored is meant.
     """
-    store, here = store or Store(), local_device(device)
-    target = find_target(name, tier, here, coco, store)
-    meant = wanted_measures(measures)
-    wanted = {cell.run_id: (cell, record) for cell, record in target.stored if cell.measure in meant}
+    plan, stored = find_stored(name, asked)
+    meant = wanted_measures(asked.get("measures"))
+    wanted = {cell.run_id: (cell, record) for cell, record in stored if cell.measure in meant}
     order = list(MEASURES)
     ordered = sorted(wanted.values(), key=lambda pair: order.index(pair[0].measure))
     if not ordered:
         raise InputError(
             f"{name}: nothing of it is stored, so there is nothing to verify (`sharpose status` says what)"
         )
-    return [check(cell, record, target, here, store, say) for cell, record in ordered[:limit]]
+    return [check(cell, record, plan, say) for cell, record in ordered[:limit]]
 
 
-def find_target(name: str, tier: str, here: Device, coco: Path | None, store: Store) -> Target:
-    """The stored cells that a name means. Raises InputError for a record that is no cell of a table."""
+def find_stored(name: str, asked: Asked) -> tuple[Plan, list[tuple[Cell, Record]]]:
+    """The stored cells that a name means, and what they are among.
+
+    Raises InputError for a record that is no cell of a table.
+    """
     if is_run_id(name):
-        record = find_record(name, store)
-        catalog, specs = open_catalog(tier_of(record), coco), load_specs()
-        places = places_of(record, catalog, here, specs)
+        record = find_record(name, asked.get("store") or Store())
+        there = asked.copy()
+        there["tier"] = tier_of(record)
+        plan = make_plan((), **there)
+        places = places_of(record, plan.catalog, plan.device, plan.specs)
         if not places:
             raise InputError(
                 f"{record.run_id} ({record.measure} of {record.spec} {record.row}): no cell of a table has this number "
                 "now, as specs or weights have changed, or it is no table's; what made it: "
                 f"{record.provenance.get('command', 'not noted')}"
             )
-        own = [loaded for loaded in specs if loaded.id == places[0].spec]
-        return Target(catalog, own, every_cell(own, catalog, here), [(places[0], record)])
-    catalog = open_catalog(tier, coco)
-    if ":" in name:
-        own = load_specs([name.partition(":")[0]], tier)
-        chosen = list(find_cells(name, catalog, here).cells)
-    else:
-        own = load_specs([name], tier)
-        chosen = every_cell(own, catalog, here)
-    found = [(cell, store.find(cell.identity)) for cell in chosen if cell.identity is not None]
-    stored = [(cell, record) for cell, record in found if record is not None]
-    return Target(catalog, own, every_cell(own, catalog, here), stored)
+        return plan, [(places[0], record)]
+    plan = make_plan([name.partition(":")[0]], **asked)
+    chosen = find_cells(name, plan.catalog, plan.device).cells if ":" in name else plan.every
+    found = [(cell, plan.store.find(cell.identity)) for cell in chosen if cell.identity is not None]
+    return plan, [(cell, record) for cell, record in found if record is not None]
 
 
-def every_cell(specs: Iterable[LoadedSpec], catalog: Catalog, device: Device) -> list[Cell]:
-    """Return all cells of the specs."""
-    return [cell for loaded in specs for cell in cells(loaded, catalog, device)]
-
-
-def check(cell: Cell, record: Record, target: Target, here: Device, store: Store, say: Say) -> Check:
+def check(cell: Cell, record: Record, plan: Plan, say: Say) -> Check:
     """One cell measured again, unless its data or its device is not here."""
-    made = str(record.provenance.get("device"))
-    known = Check(cell.name, record.run_id, measured_on=made)
-    if record.measure == "throughput" and (record.identity["device"], record.identity["threads"]) != (
-        here.name,
-        here.threads,
-    ):
+    made, here = str(record.provenance.get("device")), plan.device
+    known, alone = Check(cell.name, record.run_id, measured_on=made), record.measure == "throughput"
+    if alone and (record.identity["device"], record.identity["threads"]) != (here.name, here.threads):
         return replace(known, reason=f"a speed of {made}, and this is {here}")
     if cell.blocked is not None:
         return replace(known, reason=cell.blocked)
     say(cell.name)
-    reference = alongside([cell], target.specs, target.every)
-    alone = cell.measure == "throughput"
-    with store.quiet(alone=alone), Reporter(cell.name, 1) as report:
-        _, metrics = next(iter(measure([cell], reference, target.catalog, here, report.progress)))
+    with plan.store.quiet(alone=alone), Reporter(cell.name, 1) as report:
+        _, metrics = next(iter(measure([cell], plan.reference([cell]), plan.catalog, here, report.progress)))
     return replace(known, comparisons=tuple(compare(record, metrics)))
 
 

@@ -81,6 +81,11 @@ class Timing:
     identity: dict[str, Any]
     lacking: str | None
 
+    @property
+    def label(self) -> str:
+        """Return what tables call the row."""
+        return self.row.label
+
 
 @dataclass(frozen=True)
 class Deployment:

@@ -9,11 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from experiments.cells.provenance import REPOSITORY
+from experiments.cells.provenance import REPOSITORY, version_of
 from experiments.spec.datasets import DataSet
 from experiments.spec.spec import FOLDER, PEER, LoadedSpec, SpecError
 from experiments.spec.tiers import Peer, Tiers
@@ -71,22 +70,12 @@ class Catalog:
 
     def check_references(self) -> None:
         """Every data set that something names must be there. Raises SpecError where one is not."""
-        named: list[tuple[tuple[str, ...], str]] = [
-            (("tiers", name, "datasets", key), to)
-            for name, tier in self.tiers.tiers.items()
-            for key, to in (tier.datasets or {}).items()
-        ]
-        named += [
-            (("tiers", name, "also", key), to)
-            for name, tier in self.tiers.tiers.items()
-            for key, sets in tier.also.items()
-            for to in sets
-        ]
-        named += [
-            (("datasets", name, "training"), data.training)
-            for name, data in self.tiers.datasets.items()
-            if data.training
-        ]
+        named: list[tuple[tuple[str, ...], str]] = []
+        for name, tier in self.tiers.tiers.items():
+            named += [(("tiers", name, "datasets", key), to) for key, to in (tier.datasets or {}).items()]
+            named += [(("tiers", name, "also", key), to) for key, sets in tier.also.items() for to in sets]
+        for name, data in self.tiers.datasets.items():
+            named += [(("datasets", name, "training"), data.training)] if data.training else []
         for location, name in named:
             if name not in self.tiers.datasets:
                 raise self.file.error(location, f"no data set is called {name!r}{nearest(name, self.tiers.datasets)}")
@@ -142,7 +131,7 @@ class Catalog:
         peer = self.peer(model)
         if peer.file is not None:
             return {"system": "peer", "weights_sha256": peer.weights_sha256, **peer.reading}
-        return {"system": "peer", "package": "mediapipe", "version": mediapipe_version() or peer.mediapipe}
+        return {"system": "peer", "package": "mediapipe", "version": version_of("mediapipe") or peer.mediapipe}
 
     def peer_file(self, model: str) -> Path:
         """Return the file of a peer of heatmaps.
@@ -164,7 +153,7 @@ class Catalog:
     def peer_absence(self, model: str) -> str | None:
         """Why a peer cannot be run here; None where it can."""
         if self.peer(model).mediapipe is not None:
-            return None if mediapipe_version() else f"no {model} here (pip install 'sharpose[mediapipe]')"
+            return None if version_of("mediapipe") else f"no {model} here (pip install 'sharpose[mediapipe]')"
         try:
             self.peer_file(model)
         except Blocked as reason:
@@ -181,13 +170,6 @@ class Catalog:
         kind = data.folder
         return self.places.coco if kind == "coco" else self.places.others.get(kind)
 
-    def root(self, name: str) -> Path:
-        """The same. Raises Blocked where it is not given."""
-        root = self.folder(name)
-        if root is None:
-            raise Blocked(f"no {name} here (give {self.wanted(name)})")
-        return root
-
     def wanted(self, name: str) -> str:
         """How the folder of a data set is given."""
         data = self.dataset(name)
@@ -202,7 +184,10 @@ class Catalog:
 
     def data_path(self, name: str, relative: str) -> Path:
         """A path inside a data set's folder. Raises Blocked where that is not given, InputError where it lacks it."""
-        path = self.root(name) / relative
+        root = self.folder(name)
+        if root is None:
+            raise Blocked(self.absence(name))
+        path = root / relative
         if not path.exists():
             if name in self.own:
                 raise InputError(f"{path}: no such file or folder; {self.own[name][1]} names it for data set {name}")
@@ -238,12 +223,8 @@ class Catalog:
 
     def absence(self, name: str) -> str | None:
         """Why a data set on disk is not here; None where its folder is given, or where it is generated."""
-        try:
-            if self.dataset(name).people is None:
-                self.root(name)
-        except Blocked as reason:
-            return str(reason)
-        return None
+        given = self.dataset(name).people is not None or self.folder(name) is not None
+        return None if given else f"no {name} here (give {self.wanted(name)})"
 
     def boxes_identity(self, name: str, boxes: str) -> Any:
         """What determines the boxes: generated detections follow from the generated data set.
@@ -267,7 +248,7 @@ class Catalog:
             raise Blocked(f"tier {self.name} has no {kind} weights")
         path = self.weights_path(model, kind)
         manifest = path.with_suffix(".json")
-        if kind == "start" and (self.tier.shared is None or not path.exists() or model_of(manifest) != model):
+        if kind == "start" and (self.tier.shared is None or not path.exists() or fact(manifest, "model") != model):
             raise Blocked(f"tier {self.name} starts nothing from a trained {model}")
         trained = kind == "shared" or (own and kind == "best")
         if not path.exists() and trained and self.tier.shared is not None:
@@ -276,12 +257,9 @@ class Catalog:
             raise Blocked(f"no shared weights of {model} ({train if model in self.tier.shared.trainings else add})")
         if not path.exists():
             raise Blocked(f"no weights of {model} (train them to {brief(path.parent)}/)")
-        try:
-            expected = json.loads(manifest.read_bytes())["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(
-                f"{manifest}: the weights' manifest is missing or broken; git checkout it or train again"
-            ) from None
+        expected = fact(manifest, "sha256")
+        if expected is None:
+            raise InputError(f"{manifest}: the weights' manifest is missing or broken; git checkout it or train again")
         if self.sha256(path) != expected:
             raise InputError(
                 f"{path}: does not have the sha256 of its manifest {manifest.name}; git checkout both or train again"
@@ -297,10 +275,9 @@ class Catalog:
             return Path(kind)
         if kind == "start" and self.tier.shared is not None:
             return self.places.weights / "shared" / f"{self.tier.shared.start}.safetensors"
-        best = kind == "best" or (kind == "shared" and self.tier.shared is None)
-        inside = (self.tier.folder or "") if best else kind
-        if kind == "shared" and self.tier.folder is not None:
-            inside = self.tier.folder
+        if kind == "shared" and (self.tier.folder is not None or self.tier.shared is None):
+            kind = "best"
+        inside = (self.tier.folder or "") if kind == "best" else kind
         return self.places.weights / inside / f"{model}.safetensors"
 
     def sha256(self, path: Path) -> str:
@@ -310,10 +287,10 @@ class Catalog:
         return self.hashes[path]
 
 
-def model_of(manifest: Path) -> str | None:
-    """The network that weights are of, by their manifest; None where that cannot be read."""
+def fact(manifest: Path, name: str) -> str | None:
+    """What a manifest says of its weights under a name; None where that cannot be read."""
     try:
-        return json.loads(manifest.read_bytes())["model"]
+        return json.loads(manifest.read_bytes())[name]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -326,32 +303,28 @@ def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
 
     Raises InputError when one is no folder.
     """
-    named = coco or (Path(os.environ["SHARPOSE_COCO"]) if os.environ.get("SHARPOSE_COCO") else None)
+    named = coco or folder_of("coco")
     if named is not None and not named.is_dir():
         raise InputError(f"{named}: no such folder; --coco (or SHARPOSE_COCO) must name the COCO folder")
     photos = photos_folder() if os.environ.get(PHOTOS) else None
     catalog = Catalog(tier, Places(coco=named))
     kinds = {data.folder for data in catalog.tiers.datasets.values()} - {"coco"}
     kinds |= {peer.folder for peer in catalog.tiers.peers.values()}
-    inside = {kind: photos / kind for kind in kinds & PHOTO_FOLDERS if photos and (photos / kind).is_dir()}
-    given = {
-        kind: Path(os.environ[VARIABLE + kind.upper()]) for kind in kinds if os.environ.get(VARIABLE + kind.upper())
-    }
-    for kind, folder in given.items():
+    others = {kind: photos / kind for kind in kinds & PHOTO_FOLDERS if photos and (photos / kind).is_dir()}
+    others |= {kind: folder for kind in kinds if (folder := folder_of(kind)) is not None}
+    for kind, folder in others.items():
         if not folder.is_dir():
             raise InputError(
                 f"{folder}: no such folder; {VARIABLE}{kind.upper()} must name the folder of that data set"
             )
-    catalog.places = replace(catalog.places, others={**inside, **given}, photos=photos)
+    catalog.places = replace(catalog.places, others=others, photos=photos)
     return catalog
 
 
-def mediapipe_version() -> str | None:
-    """The installed version of MediaPipe; None where there is none."""
-    try:
-        return metadata.version("mediapipe")
-    except metadata.PackageNotFoundError:
-        return None
+def folder_of(kind: str) -> Path | None:
+    """The folder that SHARPOSE_<KIND> names; None where it is not set."""
+    folder = os.environ.get(VARIABLE + kind.upper())
+    return Path(folder) if folder else None
 
 
 def tier_folder(folder: Path, tier: str) -> Path:

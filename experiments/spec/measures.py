@@ -32,19 +32,12 @@ class MeasureKind:
     on_device: bool = False
 
 
-def built_in(name: str, **more: Any) -> MeasureKind:
-    """Return a measure of the harness, by the names of its functions: `NAME_cells` and `run_NAME`."""
-    return MeasureKind(name, f"experiments.cells.cells:{name}_cells", f"experiments.cells.measures:run_{name}", **more)
-
-
-MEASURES: dict[str, MeasureKind] = {
-    kind.name: kind
-    for kind in (
-        built_in("cost"),
-        built_in("accuracy"),
-        built_in("predictions"),
-        built_in("throughput", together=True),
-    )
+CELLS, RUN = "experiments.cells.cells", "experiments.cells.measures"
+MEASURES = {
+    "cost": MeasureKind("cost", f"{CELLS}:plain_cells", f"{RUN}:run_cost"),
+    "accuracy": MeasureKind("accuracy", f"{CELLS}:accuracy_cells", f"{RUN}:run_accuracy"),
+    "predictions": MeasureKind("predictions", f"{CELLS}:predictions_cells", f"{RUN}:run_predictions"),
+    "throughput": MeasureKind("throughput", f"{CELLS}:throughput_cells", f"{RUN}:run_throughput", together=True),
 }
 """In the order in which they are measured: what is cheap first, what wants the machine for itself last."""
 
@@ -69,8 +62,8 @@ def register_measure(
         raise InputError(f"measure {name!r}: another has a column {taken[0]!r}; choose another name")
     kind = MeasureKind(
         name,
-        "experiments.cells.cells:own_cells",
-        "experiments.cells.measures:run_own",
+        f"{CELLS}:plain_cells",
+        f"{RUN}:run_own",
         columns=dict(columns),
         function=function,
         version=version,

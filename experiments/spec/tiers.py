@@ -102,27 +102,23 @@ class SharedBudget(Strict):
     afterwards: dict[str, SharedSystem] = Field(default_factory=dict)
 
     @property
+    def repeats(self) -> dict[str, tuple[str, int]]:
+        """System and seed of what is trained again, by the name of its weights."""
+        again = self.repeated
+        return {f"{one}-seed{seed}": (one, seed) for one in again.systems for seed in again.seeds} if again else {}
+
+    @property
     def trainings(self) -> dict[str, SharedSystem]:
         """Every system by the name of its weights, the most valuable first, then those with other seeds."""
         again = {
-            self.again(name, seed): self.systems[name].model_copy(
-                update={"model": self.systems[name].model or name, "seed": seed}
-            )
-            for name in (self.repeated.systems if self.repeated else ())
-            for seed in (self.repeated.seeds if self.repeated else ())
+            name: self.systems[one].model_copy(update={"model": self.systems[one].model or one, "seed": seed})
+            for name, (one, seed) in self.repeats.items()
         }
         return {**self.systems, **again, **self.afterwards}
 
-    @staticmethod
-    def again(name: str, seed: int) -> str:
-        """The name of a system's weights with another seed."""
-        return f"{name}-seed{seed}"
-
     def first_of(self, name: str) -> str:
         """The system that a training repeats, whose learning rate it takes; itself where it repeats none."""
-        repeated = self.repeated
-        names = {self.again(one, seed): one for one in repeated.systems for seed in repeated.seeds} if repeated else {}
-        return names.get(name, name)
+        return self.repeats.get(name, (name, 0))[0]
 
     @model_validator(mode="after")
     def known_names(self) -> SharedBudget:

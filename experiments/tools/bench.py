@@ -9,17 +9,8 @@ from typing import Any
 from experiments.cells.measures import accuracy_metrics
 from experiments.cells.provenance import Device, local_device, provenance
 from experiments.run.run import Say, print_line
-from experiments.spec.bench_spec import (
-    BENCH,
-    DEPLOYED,
-    Bench,
-    Deployment,
-    Timing,
-    deployments,
-    load_bench,
-    sessions,
-    timings,
-)
+from experiments.spec import bench_spec
+from experiments.spec.bench_spec import BENCH, DEPLOYED, Bench, Deployment, Timing, load_bench
 from experiments.spec.catalog import open_catalog
 from results.records import Record
 from results.store import Store
@@ -39,12 +30,11 @@ def run_bench(
     """
     bench, catalog, chosen = load_bench(), open_catalog(), local_device(device)
     store = store or Store()
-    timed, deployed = timings(bench, catalog, chosen), deployments(bench, catalog)
-    for label, lacking in [(one.row.label, one.lacking) for one in timed] + [
-        (one.label, one.lacking) for one in deployed
-    ]:
-        if lacking:
-            say(f"left out: {label}: {lacking}")
+    timed, deployed = bench_spec.timings(bench, catalog, chosen), bench_spec.deployments(bench, catalog)
+    rows: list[Timing | Deployment] = [*timed, *deployed]
+    for row in rows:
+        if row.lacking:
+            say(f"left out: {row.label}: {row.lacking}")
     possible = [one for one in timed if not one.lacking]
     made = {DEPLOYED: 0, BENCH: 0}
     for deployment in deployed:
@@ -55,14 +45,14 @@ def run_bench(
             store.save(record(bench, deployment.identity, metrics, deployment.label, bench.deployed, chosen))
             made[DEPLOYED] += 1
     cool = read_clocks(chosen.kind)
-    for group in sessions(possible):
+    for group in bench_spec.sessions(possible):
         if again or any(store.find(one.identity) is None for one in group):
-            say(f"speeds of {len(group)} rows, {bench.rounds} rounds: {', '.join(one.row.label for one in group)}")
+            say(f"speeds of {len(group)} rows, {bench.rounds} rounds: {', '.join(one.label for one in group)}")
             cool_down(cool, chosen.kind)
             with store.quiet(alone=True):
                 results = measure_speeds(bench, group, chosen)
             for one in group:
-                store.save(record(bench, one.identity, results[one.row.label], one.row.label, one.row, chosen))
+                store.save(record(bench, one.identity, results[one.label], one.label, one.row, chosen))
                 made[BENCH] += 1
     return made
 
@@ -83,20 +73,10 @@ def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dic
 
     people = ensure_named(bench.data)
     files = People(people.annotations_file, people.images_folder)
-    variants = {
-        one.row.label: Variant(
-            one.row.model,
-            one.row.options,
-            one.row.batch_size or bench.batch_size,
-            one.row.backend,
-            one.row.precision,
-            one.row.scope,
-            files,
-            one.row.refine_rate,
-            one.row.streamed,
-        )
-        for one in timed
-    }
+    variants = {}
+    for row in (one.row for one in timed):
+        load = (row.batch_size or bench.batch_size, row.backend, row.precision, row.scope)
+        variants[row.label] = Variant(row.model, row.options, *load, files, row.refine_rate, row.streamed)
     with Reporter("Timing", bench.rounds) as report:
         return measure_bench(
             variants, device=device.kind, rounds=bench.rounds, threads=device.threads, progress=report.progress
@@ -131,23 +111,20 @@ def heatmap_error(bench: Bench, deployment: Deployment, annotations: Path, image
     from sharpose.backends.parity import difference
     from sharpose.codecs.choice import codec_of
     from sharpose.data.coco import CocoTopDown
+    from sharpose.inference.pipeline import find_heatmaps
     from sharpose.models import create_model
-    from sharpose.pose.normalise import normalise
     from sharpose.weights.files import load_weights
 
     model, same = (create_model(bench.deployed.model, **bench.deployed.options).eval() for _ in range(2))
     for one in (model, same):
         load_weights(one, deployment.weights)
-    size, warp = model.config.image_size, codec_of(model.config).warp
-    dataset = CocoTopDown(annotations, images, image_size=size, warp=warp)
+    codec, row = codec_of(model.config), deployment.row
+    dataset = CocoTopDown(annotations, images, image_size=model.config.image_size, warp=codec.warp)
     batch = torch.stack([torch.as_tensor(dataset[i]["image"]) for i in range(PARITY_PEOPLE)])
-    row = deployment.row
     # some back-ends change the model that they are given
     other = deploy(same, row.backend, precision=row.precision)
-    eager = row.backend == "eager" and row.precision != "fp32"
-    kind = torch.bfloat16 if row.precision == "bf16" else torch.float16
+    autocast: Any = row.precision if row.backend == "eager" else "fp32"
     with torch.inference_mode():
-        expected = model(normalise(batch)).heatmaps
-        with torch.autocast("cpu", dtype=kind, enabled=eager):
-            found = other(normalise(batch)).heatmaps.float()
+        expected, _ = find_heatmaps(model, batch, codec)
+        found, _ = find_heatmaps(other, batch, codec, precision=autocast)
     return difference(found, expected)

@@ -13,14 +13,14 @@ nothing is downloaded.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import run, timing_options
-from results.logs import add_lines, read_lines
+from experiments.cells.provenance import REPOSITORY
+from experiments.tools.module import Line, Timing, options, run, study
+from results.logs import markdown
 from sharpose.efficiency.stages import break_even
 from sharpose.inference.detector import DEFAULT_DETECTOR
 from sharpose.runtime.errors import InputError
@@ -38,12 +38,9 @@ PICTURE = (640, 640)
 OURS = {"sharpose-small-256x192": 74.2, "sharpose-base-256x192": 75.5, "sharpose-base-384x288": 77.4}
 """AP on COCO val by SHaRPose's Table 3, in boxes of a stronger detector than the one timed here."""
 DETECTORS = (DEFAULT_DETECTOR, "fasterrcnn_mobilenet_v3_large_320_fpn")
-WARMUP = 2
 
 
-def measure(
-    ours: Iterable[str], one_stage: Iterable[str], *, device: str, rounds: int, threads: int | None
-) -> dict[str, Any]:
+def measure(ours: Iterable[str], one_stage: Iterable[str], timing: Timing) -> dict[str, Any]:
     """Return a line of the log: medians in milliseconds, per person of ours, per picture of the others.
 
     Raises InputError where one-stage models are wanted and their package is not installed.
@@ -51,32 +48,25 @@ def measure(
     import torch
 
     from sharpose.backends.packed import pack_linears
-    from sharpose.efficiency.clocks import changes, read_clocks
-    from sharpose.efficiency.timing import interleave, torch_threads
     from sharpose.models import create_model
 
     calls: dict[str, Callable[[], Any]] = {}
-    picture = torch.rand(3, *PICTURE, device=device)
-    with torch_threads(threads):
-        for name in ours:
-            model = create_model(name, quality_threshold=None).eval().to(device)
-            pack_linears(model)
-            calls[name] = partial(model, torch.randn(1, 3, *model.config.image_size, device=device))
-        calls |= {name: partial(detector(name).eval().to(device), [picture]) for name in DETECTORS}
-        for name in one_stage:
-            calls[name] = partial(yolo(name).eval().to(device), picture[None])
-        calls = {name: torch.inference_mode()(call) for name, call in calls.items()}
-        before = read_clocks(device)
-        samples = interleave(calls, device, rounds, WARMUP, 0, None)
-        clocks, used = changes(before, read_clocks(device)), torch.get_num_threads()
+    picture = torch.rand(3, *PICTURE, device=timing.device)
+    for name in ours:
+        model = create_model(name, quality_threshold=None).eval().to(timing.device)
+        pack_linears(model)
+        calls[name] = partial(model, torch.randn(1, 3, *model.config.image_size, device=timing.device))
+    calls |= {name: partial(detector(name).eval().to(timing.device), [picture]) for name in DETECTORS}
+    calls |= {name: partial(yolo(name).eval().to(timing.device), picture[None]) for name in one_stage}
+    calls = {name: torch.inference_mode()(call) for name, call in calls.items()}
+    samples, clocks, made = timing.measure(calls, warmup=2)
     return {
         "picture": list(PICTURE),
-        "rounds": rounds,
+        "rounds": timing.rounds,
         "ms": {name: 1e3 * statistics.median(one.wall_s for one in taken) for name, taken in samples.items()},
         "samples_ms": {name: [round(1e3 * one.wall_s, 3) for one in taken] for name, taken in samples.items()},
         **clocks,
-        **provenance(local_device(device)),
-        "threads": used,
+        **made,
     }
 
 
@@ -96,30 +86,30 @@ def yolo(name: str) -> Any:
     return YOLO(f"{name}.yaml").model.fuse(verbose=False)
 
 
-def table(line: Mapping[str, Any]) -> str:
+def table(line: Line) -> str:
     """Milliseconds of a line of the log, and up to how many people ours is as fast with the default / fast detector."""
     ms: Mapping[str, float] = line["ms"]
     ours = [name for name in OURS if name in ms]
     heads = (f"{name}, AP {OURS[name]}: {ms[name]:.0f} ms a person" for name in ours)
-    rows = [f"| one-stage model | AP | ms a picture | {' | '.join(heads)} |", "|---" * (3 + len(ours)) + "|"]
+    rows = []
     for name in (name for name in ONE_STAGE if name in ms):
         people = ([f"{break_even(ms[name], ms[found], ms[mine]):.1f}" for found in DETECTORS] for mine in ours)
-        rows.append(f"| {name} | {ONE_STAGE[name]} | {ms[name]:.0f} | {' | '.join(map(' / '.join, people))} |")
+        rows.append([name, ONE_STAGE[name], f"{ms[name]:.0f}", *map(" / ".join, people)])
     detectors = " / ".join(f"{ms[found]:.0f} ms ({found})" for found in DETECTORS)
-    return "\n".join([*rows, "", f"Detectors: {detectors} a picture."])
+    made = markdown(["one-stage model", "AP", "ms a picture", *heads], rows)
+    return f"{made}\n\nDetectors: {detectors} a picture."
+
+
+def report(lines: Sequence[Line]) -> str:
+    """The table of every device."""
+    return "\n".join(f"{line['device']}, {line['threads']} threads\n\n{table(line)}\n" for line in lines)
 
 
 def main() -> None:
     """Measure and add a line to the log, or print what is there."""
-    chosen = timing_options(__doc__, rounds=12).parse_args()
-    if chosen.show:
-        for line in read_lines(LOG, ("device", "threads")):
-            print(f"{line['device']}, {line['threads']} threads\n\n{table(line)}\n")
-        return
-    limits = {"device": chosen.device, "rounds": chosen.rounds, "threads": chosen.threads}
-    line = measure(OURS, ONE_STAGE, **limits)
-    add_lines(LOG, [line])
-    print(table(line))
+    chosen = options(__doc__, log=True, rounds=12).parse_args()
+    timing = Timing(chosen.device, chosen.rounds, chosen.threads)
+    study(LOG, report, chosen.show, lambda: [[measure(OURS, ONE_STAGE, timing)]], ("device", "threads"))
 
 
 if __name__ == "__main__":

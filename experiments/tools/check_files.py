@@ -6,11 +6,12 @@ python -m experiments.tools.check_files --large FILE …
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from experiments.tools.module import options
 
 LARGEST = 2**20
 
@@ -28,7 +29,7 @@ def faults(paths: Sequence[Path], notebooks: bool, large: bool) -> list[str]:
 
 def main() -> None:
     """Print what is wrong with the files named; exit code 1 where something is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--notebooks", action="store_true", help="no outputs")
     parser.add_argument("--large", action="store_true", help="no file above 1 MiB")
     parser.add_argument("paths", nargs="+", type=Path)

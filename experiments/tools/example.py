@@ -36,10 +36,10 @@ def save_examples(tier: str = EMBEDDED) -> list[Path]:
         people = people_for(catalog, model)
         chosen = choose(catalog, people)
         constant = constant_choice(catalog, model)
-        first, *others = [Shown(catalog, people, index, found) for index, found in chosen.items()]
-        paths = [save_person(model, digest, first, "person", constant)]
-        paths += [save_person(model, digest, one, f"person-{number}", constant) for number, one in enumerate(others, 1)]
-        return [*paths, save_blocks(first)]
+        shown = [Shown(catalog, people, index, found) for index, found in chosen.items()]
+        names = ["person", *(f"person-{number}" for number in range(1, len(shown)))]
+        paths = [save_person(model, digest, one, name, constant) for one, name in zip(shown, names, strict=True)]
+        return [*paths, save_blocks(shown[0])]
     except Blocked as reason:
         raise InputError(f"no examples of tier {tier}: {reason}") from None
 
@@ -132,23 +132,11 @@ def save_person(model: PoseModel, digest: str, shown: Shown, name: str, constant
     import torch
 
     from sharpose.pose.normalise import normalise
-    from sharpose.pose.oks import instance_oks
 
-    config, dataset = model.config, shown.people
-    person = dataset[shown.index]
+    config, person = model.config, shown.people[shown.index]
     with torch.inference_mode():
         output = model(normalise(person["image"][None]))
-    points = {
-        stage: keypoints(model, maps) for stage, maps in (("coarse", output.coarse_heatmaps), ("fine", output.heatmaps))
-    }
-    # OKS in crop pixels: the area shrinks with the square of the scale
-    height, width = config.image_size
-    area = torch.tensor([person["area"] * width * height / float(person["scale"].prod())])
-    sigmas = dataset.skeleton.sigmas
-    similar = {
-        stage: instance_oks(found[None], person["keypoints"][None], person["visible"][None], area, sigmas).item()
-        for stage, found in points.items()
-    }
+    coarse, fine = (judged(model, shown.people, person, maps) for maps in (output.coarse_heatmaps, output.heatmaps))
     facts: dict[str, Any] = {
         "model": shown.catalog.stand_in("model", MODEL),
         "weights_sha256": digest,
@@ -160,11 +148,11 @@ def save_person(model: PoseModel, digest: str, shown: Shown, name: str, constant
         "relevance": output.relevance[0].tolist(),
         "keep_indices": sorted(output.keep_indices[0].tolist()),
         "constant_indices": constant,
-        "coarse_keypoints": points["coarse"].tolist(),
-        "fine_keypoints": points["fine"].tolist(),
-        "coarse_oks": similar["coarse"],
-        "fine_oks": similar["fine"],
-        "limbs": dataset.skeleton.limbs,
+        "coarse_keypoints": coarse[0].tolist(),
+        "fine_keypoints": fine[0].tolist(),
+        "coarse_oks": coarse[1],
+        "fine_oks": fine[1],
+        "limbs": shown.people.skeleton.limbs,
     }
     return save(shown.catalog, name, person, facts)
 
@@ -175,6 +163,17 @@ def keypoints(model: PoseModel, heatmaps: Any) -> Any:
     from sharpose.inference.pipeline import crop_frame, place
 
     return place(heatmaps, *crop_frame(model.config.image_size), codec_of(model.config))[0][0]
+
+
+def judged(model: PoseModel, people: CocoTopDown, person: dict[str, Any], heatmaps: Any) -> tuple[Any, float]:
+    """Keypoints (K, 2) of one person in crop pixels, and their OKS."""
+    from sharpose.pose.oks import instance_oks
+
+    found, (height, width) = keypoints(model, heatmaps), model.config.image_size
+    # in crop pixels the area shrinks with the square of the scale
+    area = found.new_tensor([person["area"] * width * height / float(person["scale"].prod())])
+    truth, visible = person["keypoints"][None], person["visible"][None]
+    return found, instance_oks(found[None], truth, visible, area, people.skeleton.sigmas).item()
 
 
 def save_blocks(shown: Shown) -> Path:
@@ -204,9 +203,18 @@ def save_blocks(shown: Shown) -> Path:
 
 def save(catalog: Catalog, name: str, person: dict[str, Any], facts: dict[str, Any]) -> Path:
     """The crop as PNG and the facts as JSON."""
+    folder = examples_folder(catalog.name)
+    save_picture(folder / f"{name}.png", person)
+    return save_facts(folder / f"{name}.json", facts)
+
+
+def save_picture(path: Path, person: dict[str, Any]) -> None:
+    """The crop of a person as PNG."""
     import cv2
 
-    pixels = person["image"].permute(1, 2, 0).numpy()[..., ::-1]
-    folder = examples_folder(catalog.name)
-    write(folder / f"{name}.png", cv2.imencode(".png", pixels)[1].tobytes())
-    return write(folder / f"{name}.json", (json.dumps(facts) + "\n").encode())
+    write(path, cv2.imencode(".png", person["image"].permute(1, 2, 0).numpy()[..., ::-1])[1].tobytes())
+
+
+def save_facts(path: Path, facts: dict[str, Any]) -> Path:
+    """Facts as JSON, in one line."""
+    return write(path, (json.dumps(facts) + "\n").encode())

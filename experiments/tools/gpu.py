@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from experiments.cells.cells import throughput_identity
 from experiments.cells.provenance import REPOSITORY, provenance, usable_cores
 from experiments.run.fill import OutOfTime as TooLong
 from experiments.run.fill import ended_after
-from experiments.run.train_missing import Training, shared_budget, train_missing
+from experiments.run.train_missing import Outcome, Training, shared_budget, train_missing
 from experiments.spec.catalog import Catalog, Places
 from experiments.tools.gpu_training import train_system
 from experiments.tools.gpu_work import Race, Scale, System, Work
@@ -32,7 +33,6 @@ from sharpose.runtime.files import write_json
 
 OUT = REPOSITORY / "runs" / "gpu"
 PROGRESS = "steps.json"
-
 
 SMALL = (
     System("sharpose-small", "sharpose-small-256x192", 16),
@@ -54,10 +54,8 @@ SPEEDS = (
 
 FULL = Scale(
     systems=SMALL,
-    recipe="photos-small",
     # a batch of 16 leaves a GPU idle; the rate grows with the root of the batch, as AdamW's steps want
     changes={"batch_size": 64, "learning_rate": 5.0e-4},
-    data=("photos-train",),
     validate=("photos-val", "photos-coco"),
     crops=1_000_000,
     least_crops=20_000,
@@ -71,15 +69,9 @@ FULL = Scale(
     races=(Race("photos", 15), Race("nano", 10)),
 )
 
-TINY = {"embed_dim": 24, "num_heads": 2}
 REHEARSAL = Scale(
-    systems=tuple(
-        System(one.name, one.model.replace("small-256x192", "nano-128x96"), one.share, teacher=one.teacher)
-        for one in SMALL
-    ),
-    recipe="photos-small",
-    changes={"batch_size": 4, "model_options": TINY, "warmup_iterations": 2},
-    data=("photos-train",),
+    systems=[replace(one, model=one.model.replace("small-256x192", "nano-128x96")) for one in SMALL],
+    changes={"batch_size": 4, "model_options": {"embed_dim": 24, "num_heads": 2}, "warmup_iterations": 2},
     validate=("photos-coco",),
     crops=400,
     least_crops=4,
@@ -172,10 +164,9 @@ def measure_speeds(work: Work, deadline: float) -> tuple[bool, str]:
 
 def speeds_wanted(work: Work, name: str, mode: str, batch: int) -> dict[str, dict[str, Any]]:
     """The identities, by precision, of what nobody has measured here yet."""
+    how: dict[str, Any] = {"batch_size": batch, "mode": mode}
     found = {
-        precision: throughput_identity(
-            name, all_refined(name), work.device, batch_size=batch, precision=precision, mode=mode
-        )
+        precision: throughput_identity(name, all_refined(name), work.device, precision=precision, **how)
         for precision in work.scale.precisions
     }
     return {precision: identity for precision, identity in found.items() if work.store.find(identity) is None}
@@ -216,16 +207,14 @@ def race(which: Race, work: Work, deadline: float) -> tuple[bool, str]:
     if not names:
         return True, "all weights are there"
     together = max(1, min(len(names), usable_cores() // 3)) if work.is_gpu else 1
-    outcomes = dict.fromkeys(names, "waiting")
-    until = time.time() + deadline - work.clock()
-    one = partial(race_one, catalog, work.folder, work.device.kind, until)
+    one = partial(race_one, catalog, work.folder, work.device.kind, time.time() + deadline - work.clock())
+    states: Counter[str] = Counter()
     # a forked process cannot use CUDA
     with ProcessPoolExecutor(together, mp_context=get_context("spawn")) as pool:
-        for name, (state, line) in zip(names, pool.map(one, names), strict=True):
-            outcomes[name] = state
-            work.log(f"race {which.tier}: {line}")
-    counts = {state: list(outcomes.values()).count(state) for state in dict.fromkeys(outcomes.values())}
-    return set(counts) == {"trained"}, ", ".join(f"{count} {state}" for state, count in counts.items())
+        for outcome in pool.map(one, names):
+            states[outcome.state] += 1
+            work.log(f"race {which.tier}: {outcome.line}")
+    return set(states) == {"trained"}, ", ".join(f"{count} {state}" for state, count in states.items())
 
 
 def race_catalog(scale: Scale, tier: str, folder: Path) -> Catalog:
@@ -234,12 +223,11 @@ def race_catalog(scale: Scale, tier: str, folder: Path) -> Catalog:
     return Catalog(tier, replace(places, weights=folder / "races" / "weights") if scale is REHEARSAL else places)
 
 
-def race_one(catalog: Catalog, folder: Path, device: str, until: float, name: str) -> tuple[str, str]:
-    """Train one system of a race in a process of its own, until `until` (seconds since 1970); state and line."""
+def race_one(catalog: Catalog, folder: Path, device: str, until: float, name: str) -> Outcome:
+    """Train one system of a race in a process of its own, until `until` (seconds since 1970)."""
     gpu = device == "cuda"
     how = Training(out=folder / "races" / catalog.name, device=device, workers=2 if gpu else 0, preload=gpu)
     try:
-        outcome = train_missing(catalog.name, max(0.0, until - time.time()), [name], how, catalog)[0]
+        return train_missing(catalog.name, max(0.0, until - time.time()), [name], how, catalog)[0]
     except (InputError, RunFailed) as error:
-        return "failed", f"{name}: {error}"
-    return outcome.state, outcome.line
+        return Outcome(name, "failed", str(error))

@@ -12,12 +12,15 @@ from experiments.tools.gpu_work import System, Work
 from sharpose.runtime.errors import Interrupted, OutOfTime, first_line
 from sharpose.runtime.files import write_json
 
+RECIPE, DATA = "photos-small", ("photos-train",)
 SPENT_TRAINING = 0.75
 """Of a training's time after its start; the rest is for validation, checkpoints and slower minutes."""
 
 
 def train_system(system: System, work: Work, deadline: float) -> tuple[bool, str]:
     """Train a system on photographs for as many crops as its time allows; weights also where it is stopped."""
+    from sharpose.evaluation.validation import validate_on
+
     folder = work.folder / "small" / system.name
     changes = recipe_changes(system, work)
     chosen = folder / "length.json"
@@ -27,7 +30,8 @@ def train_system(system: System, work: Work, deadline: float) -> tuple[bool, str
     epochs = length["epochs"]
     changes |= {"epochs": epochs, "linear_decay_epochs": epochs}
     try:
-        facts = train(system, work, folder, changes, deadline, compiled=length["compiled"], validate=True)
+        how = {"compiled": length["compiled"], "validate": validate_on(work.scale.validate)}
+        facts = train(system, work, folder, changes, deadline, **how)
     except OutOfTime as stop:
         save_unfinished(system, work, folder, changes)
         return False, str(stop)
@@ -40,9 +44,8 @@ def recipe_changes(system: System, work: Work) -> dict[str, Any]:
     """What differs from the recipe's fields, model options merged."""
     from sharpose.training.recipe import load_recipe
 
-    options = load_recipe(work.scale.recipe).model_options
-    changes = {**work.scale.changes, **system.changes}
-    changes["model_options"] = {**options, **changes.get("model_options", {})}
+    options = {**load_recipe(RECIPE).model_options, **work.scale.changes.get("model_options", {})}
+    changes = {**work.scale.changes, "model_options": options}
     teacher = None if system.teacher is None else weights_of(work, system.teacher)
     if teacher is not None:
         changes["teacher"] = teacher
@@ -63,20 +66,22 @@ def choose_length(system: System, work: Work, deadline: float, changes: Mapping[
 
     Raises OutOfTime where they are too few to learn from.
     """
-    probe = work.folder / "probe" / system.name
-    compiled, began = work.compiled, work.clock()
-    try:
-        facts = train(system, work, probe, changes, deadline, compiled=compiled, max_steps=work.scale.probe_steps)
-    # what the compiler raises has no common class; a mistake of ours would come again without it
-    except Exception as error:
-        if not compiled or isinstance(error, Interrupted):
-            raise
-        work.log(f"{system.name}: torch.compile failed ({type(error).__name__}: {first_line(error)}); eager instead")
-        compiled = False
-        shutil.rmtree(probe, ignore_errors=True)
+    probe, compiled = work.folder / "probe" / system.name, work.compiled
+    while True:
         began = work.clock()
-        facts = train(system, work, probe, changes, deadline, compiled=False, max_steps=work.scale.probe_steps)
-    shutil.rmtree(probe, ignore_errors=True)
+        try:
+            facts = train(system, work, probe, changes, deadline, compiled=compiled, max_steps=work.scale.probe_steps)
+            break
+        # what the compiler raises has no common class; a mistake of ours comes again without it
+        except Exception as error:
+            if not compiled or isinstance(error, Interrupted):
+                raise
+            work.log(
+                f"{system.name}: torch.compile failed ({type(error).__name__}: {first_line(error)}); eager instead"
+            )
+            compiled = False
+        finally:
+            shutil.rmtree(probe, ignore_errors=True)
     batch, people = facts["recipe"]["batch_size"], facts["data"]["people"]
     speed = facts["steps"] * batch / max(facts["wall_s"], 1e-3)
     # data are read again before the first step, and some of the time goes to judging the model
@@ -89,39 +94,27 @@ def choose_length(system: System, work: Work, deadline: float, changes: Mapping[
 
 
 def train(
-    system: System,
-    work: Work,
-    folder: Path,
-    changes: Mapping[str, Any],
-    deadline: float,
-    *,
-    compiled: bool,
-    validate: bool = False,
-    max_steps: int | None = None,
+    system: System, work: Work, folder: Path, changes: Mapping[str, Any], deadline: float, **more: Any
 ) -> dict[str, Any]:
-    """One training, or a part of it; the facts of its manifest."""
-    from sharpose.evaluation.validation import validate_on
+    """One training, or a part of it, with `more` fields of its request; the facts of its manifest."""
     from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
-    scale = work.scale
     asked = TrainingRequest(
         model=system.model,
-        recipe=scale.recipe,
+        recipe=RECIPE,
         changes=changes,
-        data=scale.data,
+        data=DATA,
         out=folder,
         init=work.start,
         from_scratch=work.start is None,
         workers=work.workers,
         preload=work.is_gpu,
         precision="auto",
-        validate=validate_on(scale.validate if validate else ()),
         points=3,
-        max_steps=max_steps,
         device=work.device.kind,
         deadline=deadline,
-        compiled=compiled,
+        **more,
     )
     return train_and_export(asked)
 
@@ -137,5 +130,5 @@ def save_unfinished(system: System, work: Work, folder: Path, changes: Mapping[s
     tensors = {name: value.half() for name, value in read_weights(checkpoint / WEIGHTS).items()}
     state = read_state(checkpoint)
     facts = {"model": system.model, "finished": False, "steps": state["step"], "curve": state.get("curve", [])}
-    recipe = {"name": work.scale.recipe, **{key: str(value) for key, value in changes.items()}}
+    recipe = {"name": RECIPE, **{key: str(value) for key, value in changes.items()}}
     save_tensors(tensors, folder / f"{system.model}-unfinished.safetensors", {**facts, "recipe": recipe})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,11 @@ from results.store import Store
 
 @dataclass(frozen=True)
 class System:
-    """A model to train on photographs; `share` of the budget, `changes` to the recipe, the system that teaches it."""
+    """A model to train on photographs; its `share` of the budget, and the system that teaches it."""
 
     name: str
     model: str
     share: float
-    changes: Mapping[str, Any] = field(default_factory=dict)
     teacher: str | None = None
 
 
@@ -38,14 +37,13 @@ class Race:
 class Scale:
     """How much of everything: for a GPU, or for a rehearsal on a CPU.
 
-    crops: at most so many in a training; fewer where the time does not suffice, but not below `least_crops`.
-    probe_steps: after which a training's length is chosen, by their speed. speeds_share, races: of the budget.
+    changes: to the recipe of all trainings. crops: at most so many in a training; fewer where the time does not
+    suffice, but not below `least_crops`. probe_steps: after which a training's length is chosen, by their speed.
+    speeds_share, races: of the budget.
     """
 
     systems: Sequence[System]
-    recipe: str
     changes: Mapping[str, Any]
-    data: Sequence[str]
     validate: Sequence[str]
     crops: int
     least_crops: int

@@ -10,7 +10,6 @@ positions, class token, blocks and norm are the start; the layer that maps its f
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 import time
@@ -29,7 +28,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import run
+from experiments.tools.module import options, run
 from sharpose.data.augment import Augmentation
 from sharpose.data.coco import CocoTopDown
 from sharpose.data.locate import find_all
@@ -155,7 +154,7 @@ def learn(student: VisionTransformer, shown: dict[str, Tensor], grid: Size, step
 
 def main() -> None:
     """Look with the teacher where that is not done yet, train the student, and write its weights and manifest."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--teacher", type=Path, required=True, help="ViT-S/14 in timm's names, safetensors")
     parser.add_argument("--crops", type=int, default=10_000, help="crops that the teacher looks at")
     parser.add_argument("--steps", type=int, default=4_000, help=f"batches of {BATCH} that the student learns from")

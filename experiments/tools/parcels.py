@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ def pack(out: Path, start: Path | None = None, packing: Packing = Packing()) -> 
     if start is not None and not start.is_file():
         raise InputError(f"{start}: no such file to start from")
     empty_folder(out)
-    with Parcel(out, packing.part_mb) as tar:
+    with parcel(out, packing.part_mb) as tar:
         for source in PHOTO_SETS[LEARNT_FROM]:
             for name, content in small(folder, source, packing):
                 add(tar, name, content)
@@ -143,11 +145,16 @@ def unpack(parts: Path, to: Path) -> Path:
         if sha256_of(parts / name) != digest:
             raise InputError(f"{parts / name}: not the part that {LIST} lists, or damaged; bring it again")
     to.mkdir(parents=True, exist_ok=True)
-    with Joined([parts / name for name in listed["parts"]]) as stream, tarfile.open(fileobj=stream, mode="r|gz") as tar:
-        try:
-            tar.extractall(to, filter="data")
-        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{parts}: cannot be unpacked into {to} ({first_line(error)})") from error
+    try:
+        with tempfile.TemporaryFile() as whole:
+            for name in listed["parts"]:
+                with (parts / name).open("rb") as part:
+                    shutil.copyfileobj(part, whole)
+            whole.seek(0)
+            with tarfile.open(fileobj=whole) as tar:
+                tar.extractall(to, filter="data")
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{parts}: cannot be unpacked into {to} ({first_line(error)})") from error
     write_json(stamp, listed)
     return to
 
@@ -173,7 +180,7 @@ def collect(made: Path, out: Path, limit_mb: float = 60, part_mb: float = 15) ->
     sent: dict[str, str] = read_json(made / SENT) if (made / SENT).is_file() else {}
     digests = {path.relative_to(made).as_posix(): sha256_of(path) for path in worth_sending(made)}
     left, room = [], limit_mb * 2**20 - 2**16
-    with Parcel(out, part_mb) as tar:
+    with parcel(out, part_mb) as tar:
         for name, digest in digests.items():
             size = (made / name).stat().st_size + 2048
             if sent.get(name) == digest:
@@ -203,49 +210,19 @@ def worth_sending(made: Path) -> list[Path]:
     return told + sorted(weights, key=lambda path: path.stat().st_mtime) + checkpoints
 
 
-class Parcel:
-    """A tar file that is cut into numbered parts and listed when it is complete."""
-
-    def __init__(self, out: Path, part_mb: float) -> None:
-        self.out, self.part_bytes = out, int(part_mb * 2**20)
-
-    def __enter__(self) -> tarfile.TarFile:
-        self.whole = tempfile.TemporaryFile()
-        self.tar = tarfile.open(fileobj=self.whole, mode="w:gz", compresslevel=6)
-        return self.tar
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.tar.close()
-        if kind is None:
-            self.whole.seek(0)
-            parts: dict[str, str] = {}
-            while content := self.whole.read(self.part_bytes):
-                path = self.out / f"parcel.{len(parts) + 1:03d}"
-                path.write_bytes(content)
-                parts[path.name] = sha256_of(path)
-            write_json(self.out / LIST, {"parts": parts})
-        self.whole.close()
-
-
-class Joined(io.RawIOBase):
-    """Several files read as one."""
-
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self.left, self.file = list(paths), io.BytesIO()
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; fewer at the end of a file."""
-        content: bytes = self.file.read(size)
-        while not content and self.left:
-            self.file.close()
-            self.file = self.left.pop(0).open("rb")  # type: ignore[assignment]
-            content = self.file.read(size)
-        return content
-
-    def close(self) -> None:
-        """Close the file that is being read, too."""
-        self.file.close()
-        super().close()
+@contextmanager
+def parcel(out: Path, part_mb: float) -> Iterator[tarfile.TarFile]:
+    """A tar file that is cut into numbered parts and listed when it is complete; nothing is left of one that fails."""
+    with tempfile.TemporaryFile() as whole:
+        with tarfile.open(fileobj=whole, mode="w:gz", compresslevel=6) as tar:
+            yield tar
+        whole.seek(0)
+        digests: dict[str, str] = {}
+        while content := whole.read(int(part_mb * 2**20)):
+            path = out / f"parcel.{len(digests) + 1:03d}"
+            path.write_bytes(content)
+            digests[path.name] = sha256_of(path)
+    write_json(out / LIST, {"parts": digests})
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

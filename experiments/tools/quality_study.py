@@ -10,8 +10,6 @@ is added to docs/quality-study.jsonl; `--show` prints them as a table.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,14 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import run
-from results.logs import add_lines
+from experiments.tools.module import Line, options, run, study
+from results.logs import markdown
 
 if TYPE_CHECKING:
     from sharpose.data.coco import CocoTopDown
     from sharpose.evaluation.metrics.evaluators import Evaluator
+    from sharpose.inference.stages import BothStages
 
 LOG = REPOSITORY / "docs" / "quality-study.jsonl"
 FOLDS, RESAMPLES = 10, 1000
@@ -40,24 +40,17 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class People:
-    """N people in the data set's order.
-
-    inputs (N, values) by name, OKS of both stages (2, N), the model's own quality (N,), their pictures' ids (N,), and
-    keypoints with scores (2, N, K, 3).
-    """
+    """N people in the data set's order: inputs (N, values) by name, and what both stages say of them."""
 
     inputs: Mapping[str, Array]
-    oks: Array
-    quality: Array
-    pictures: Array
-    keypoints: Array
+    stages: BothStages
     dataset: CocoTopDown
-    areas: Array
 
     @property
     def targets(self) -> dict[str, Array]:
         """What is to be predicted: how good the coarse result is, and what the fine one adds."""
-        return {"coarse OKS": self.oks[0], "gain": self.oks[1] - self.oks[0]}
+        coarse, fine = self.stages.coarse.oks, self.stages.fine.oks
+        return {"coarse OKS": coarse, "gain": fine - coarse}
 
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -78,28 +71,25 @@ def folds_of(pictures: Array, folds: int = FOLDS, seed: int = 0) -> Array:
     return np.random.default_rng(seed).permutation(np.arange(len(known)) % folds)[place]
 
 
-def ridge(inputs: Array, target: Array, others: Array) -> Array:
-    """Predictions for `others` by linear ridge regression, its penalty chosen by the leave-one-out error."""
+def standardised(inputs: Array, others: Array) -> tuple[Array, Array]:
+    """Both in units of the deviations of `inputs` (N, values) around their means."""
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
     spread[spread < 1e-9] = 1.0
-    known, new = (inputs - mean) / spread, (others - mean) / spread
+    return (inputs - mean) / spread, (others - mean) / spread
+
+
+def ridge(inputs: Array, target: Array, others: Array) -> Array:
+    """Predictions for `others` by linear ridge regression, its penalty chosen by the leave-one-out error."""
+    known, new = standardised(inputs, others)
     return dual(known @ known.T, new @ known.T, target)
 
 
 def kernel_ridge(inputs: Array, target: Array, others: Array) -> Array:
     """The same with a Gaussian kernel, as wide as the median distance between people."""
-    mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
-    spread[spread < 1e-9] = 1.0
-    known, new = (inputs - mean) / spread, (others - mean) / spread
-    apart, across = distances(known, known), distances(new, known)
+    known, new = standardised(inputs, others)
+    apart, across = (cdist(people, known, "sqeuclidean") for people in (known, new))
     width = np.median(apart[~np.eye(len(known), dtype=bool)])
     return dual(np.exp(-apart / width), np.exp(-across / width), target)
-
-
-def distances(first: Array, second: Array) -> Array:
-    """Squared distances (len(first), len(second))."""
-    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None]
-    return np.maximum(squares - 2 * first @ second.T, 0.0)
 
 
 def dual(kernel: Array, across: Array, target: Array) -> Array:
@@ -153,24 +143,13 @@ def r_squared_interval(target: Array, predicted: Array, pictures: Array, seed: i
 def ap_of(people: People, refined: Array) -> float:
     """COCO's AP where `refined` (N,) people take the fine result and the others the coarse one, boxes annotated."""
     from sharpose.evaluation.metrics.coco_ap import coco_ap
-    from sharpose.evaluation.metrics.postprocess import post_process
+    from sharpose.inference.dataset import Predictions
 
-    dataset = people.dataset
-    chosen = people.keypoints[refined.astype(int), np.arange(len(refined))]
-    ids = np.array([one.instance_id for one in dataset.instances])
-    kept, scores = post_process(
-        people.pictures, ids, chosen[..., :2], chosen[..., 2], np.ones(len(ids)), people.areas, dataset.skeleton.sigmas
-    )
-    results = [
-        {
-            "image_id": int(people.pictures[row]),
-            "category_id": dataset.category_id,
-            "keypoints": chosen[row].ravel().tolist(),
-            "score": float(scores[row]),
-        }
-        for row in kept
-    ]
-    return coco_ap(dataset.pose_file, results, resamples=0, evaluator=quickest()).ap or 0.0
+    both, dataset = people.stages, people.dataset
+    points = np.where(refined[:, None, None], both.fine.keypoints, both.coarse.keypoints)
+    scores = np.where(refined[:, None], both.fine.keypoint_scores, both.coarse.keypoint_scores)
+    found = Predictions(points, scores, both.box_scores, both.areas, both.image_ids, both.instance_ids)
+    return coco_ap(dataset.pose_file, found.results(dataset), resamples=0, evaluator=quickest()).ap or 0.0
 
 
 def quickest() -> Evaluator:
@@ -203,7 +182,7 @@ def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> Peo
     from sharpose.data.coco import CocoTopDown
     from sharpose.data.locate import find_data
     from sharpose.inference.pipeline import place
-    from sharpose.inference.stages import oks
+    from sharpose.inference.stages import predict_stages
     from sharpose.models import create_model
     from sharpose.pose.flip import flip_back
     from sharpose.pose.normalise import normalise
@@ -214,39 +193,26 @@ def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> Peo
     load_weights(model, weights)
     codec, source = codec_of(model.config), find_data(data, None)
     dataset = CocoTopDown(source.annotations, source.images, image_size=model.config.image_size, warp=codec.warp)
-    tokens: list[Any] = []
-    model.quality_predictor.register_forward_pre_hook(lambda module, inputs: tokens.append(inputs[0]))
-    parts: dict[str, list[Any]] = {}
+    tokens, entropies, mirrored = list[Any](), list[Any](), list[Any]()
+    hook = model.quality_predictor.register_forward_pre_hook(lambda module, inputs: tokens.append(inputs[0]))
     with torch.inference_mode(), Reporter(f"{data} by {model_name}", len(dataset)) as report:
+        both = predict_stages(model, dataset, codec, batch_size=batch_size, progress=report.progress)
+        hook.remove()
         for batch in sample_batches(DataLoader(dataset, batch_size=batch_size)):
             images = normalise(batch["image"])
-            output = model(images)
-            mirrored = model.head(model.coarse(images.flip(-1)).keypoint_tokens)
-            mirrored = flip_back(mirrored, dataset.skeleton.flip_pairs, shift=codec.flip_shift)
-            where = (batch["center"], batch["scale"], codec)
-            coarse, fine, other = (place(m, *where) for m in (output.coarse_heatmaps, output.heatmaps, mirrored))
-            sides = batch["scale"].prod(dim=1).sqrt()
-            rows = {
-                "token": tokens[0],
-                "peaks": coarse[1],
-                "entropy": entropy(output.coarse_heatmaps),
-                "flip": torch.log1p(100 * (coarse[0] - other[0]).norm(dim=2) / sides[:, None]),
-                "box": sides.log()[:, None],
-                "quality": output.quality,
-                "areas": batch["scale"].double().prod(dim=1),
-                "keypoints": torch.stack([torch.cat([p, s[..., None]], 2).double() for p, s in (coarse, fine)], dim=1),
-                "pictures": batch["image_id"],
-            }
-            tokens.clear()
-            for name, values in rows.items():
-                parts.setdefault(name, []).append(values.numpy())
-            report.at(sum(map(len, parts["pictures"])))
-    found = {name: np.concatenate(part) for name, part in parts.items()}
-    keypoints = found["keypoints"].transpose(1, 0, 2, 3)
-    inputs = {name: found[name].reshape(len(found[name]), -1).astype(np.float64) for name in GROUPS["all"]}
-    both = np.stack([oks(stage[..., :2], dataset) for stage in keypoints])
-    quality = found["quality"].astype(np.float64)
-    return People(inputs, both, quality, found["pictures"], keypoints, dataset, found["areas"])
+            maps, others = (model.head(model.coarse(seen).keypoint_tokens) for seen in (images, images.flip(-1)))
+            entropies.append(entropy(maps))
+            others = flip_back(others, dataset.skeleton.flip_pairs, shift=codec.flip_shift)
+            mirrored.append(place(others, batch["center"], batch["scale"], codec)[0])
+    apart = np.linalg.norm(both.coarse.keypoints - torch.cat(mirrored).numpy(), axis=2)
+    inputs = {
+        "token": torch.cat(tokens).double().numpy(),
+        "peaks": both.coarse.keypoint_scores,
+        "entropy": torch.cat(entropies).numpy(),
+        "flip": np.log1p(100 * apart / np.sqrt(both.areas)[:, None]),
+        "box": np.log(both.areas)[:, None] / 2,
+    }
+    return People(inputs, both, dataset)
 
 
 def entropy(heatmaps: Any) -> Any:
@@ -256,45 +222,54 @@ def entropy(heatmaps: Any) -> Any:
     return -(shares * shares.clamp(min=1e-12).log()).sum(dim=2)
 
 
-def study(people: People) -> list[dict[str, Any]]:
+def every_fit(people: People) -> list[dict[str, Any]]:
     """Every fit, and beside them the model's own prediction and the truth."""
     lines: list[dict[str, Any]] = []
 
     def add(name: str, target: str, fit: str, predicted: Array) -> None:
         truth = people.targets[target]
-        low, high = r_squared_interval(truth, predicted, people.pictures)
+        low, high = r_squared_interval(truth, predicted, people.stages.image_ids)
         # who is good already, or gains least, leaves first
         stays = predicted if target == "coarse OKS" else -predicted
         share = share_leaving(people, stays)
         values = {"r2": r_squared(truth, predicted), "r2_low": low, "r2_high": high, "share_leaving": share}
         lines.append({"inputs": name, "target": target, "fit": fit, **values})
 
-    add("the model's own prediction", "coarse OKS", "as trained", people.quality)
+    add("the model's own prediction", "coarse OKS", "as trained", people.stages.quality.astype(float))
     for target, truth in people.targets.items():
         for name, parts in GROUPS.items():
             inputs = np.concatenate([people.inputs[part] for part in parts], axis=1)
             for fit in FITS:
-                add(name, target, fit, cross_fitted(inputs, truth, people.pictures, fit))
+                add(name, target, fit, cross_fitted(inputs, truth, people.stages.image_ids, fit))
         add("the truth", target, "oracle", truth)
     return lines
 
 
-def table(lines: Sequence[Mapping[str, Any]]) -> str:
+def study_of(data: str, model: str, weights: Path) -> list[dict[str, Any]]:
+    """The lines of the log of one data set."""
+    from sharpose.runtime.files import sha256_of
+
+    people = look(model, data, weights)
+    made = {"data": data, "people": len(people.dataset), "model": model}
+    made |= {"weights_sha256": sha256_of(weights), "annotations_sha256": sha256_of(people.dataset.annotations)}
+    everybody = np.ones(len(people.dataset), dtype=bool)
+    made |= {"ap_coarse": ap_of(people, ~everybody), "ap_fine": ap_of(people, everybody)}
+    return [{**made, **line, **provenance(local_device("cpu"))} for line in every_fit(people)]
+
+
+def table(lines: Sequence[Line]) -> str:
     """The log as a Markdown table: a row per data set and inputs, R² and who may leave for each target and fit."""
     columns = [(target, fit) for target in ("coarse OKS", "gain") for fit in FITS]
-    head = ["people", "inputs", *(f"{target}, {fit}" for target, fit in columns)]
-    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    found: dict[tuple[str, str], dict[tuple[str, str], Mapping[str, Any]]] = {}
+    found: dict[tuple[str, str], dict[tuple[str, str], Line]] = {}
     for line in lines:
-        fits = FITS if line["fit"] not in FITS else (line["fit"],)
-        for fit in fits:
+        # what is no fit stands under both
+        for fit in [line["fit"]] if line["fit"] in FITS else FITS:
             found.setdefault((line["data"], line["inputs"]), {})[line["target"], fit] = line
-    for (data, name), cells in found.items():
-        rows.append("| " + " | ".join([data, name, *(said(cells.get(column)) for column in columns)]) + " |")
-    return "\n".join(rows)
+    rows = ([*row, *(said(cells.get(column)) for column in columns)] for row, cells in found.items())
+    return markdown(["people", "inputs", *(f"{target}, {fit}" for target, fit in columns)], rows)
 
 
-def said(line: Mapping[str, Any] | None) -> str:
+def said(line: Line | None) -> str:
     """R² with its interval, and who may leave, unless `LOSS` is much of the whole AP."""
     if line is None:
         return "–"
@@ -304,28 +279,16 @@ def said(line: Mapping[str, Any] | None) -> str:
 
 def main() -> None:
     """Run the study on the sets named on the command line, and add its lines to the log."""
-    from sharpose.runtime.files import sha256_of
     from sharpose.weights.pretrained import CHECKOUT
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, log=True)
     parser.add_argument("data", nargs="*", help="named sets of people")
     parser.add_argument("--model", default="sharpose-nano-128x96")
     parser.add_argument("--weights", type=Path, help="default: the model's best that ship")
-    parser.add_argument("--show", action="store_true", help="print what was measured, and run nothing")
     chosen = parser.parse_args()
-    if chosen.show or not chosen.data:
-        print(table([json.loads(line) for line in LOG.read_text(encoding="utf-8").splitlines()]))
-        return
     weights = chosen.weights or CHECKOUT / f"{chosen.model}.safetensors"
-    for data in chosen.data:
-        people = look(chosen.model, data, weights)
-        made = {"data": data, "people": len(people.quality), "model": chosen.model}
-        made |= {"weights_sha256": sha256_of(weights), "annotations_sha256": sha256_of(people.dataset.annotations)}
-        everybody = np.ones(len(people.quality), dtype=bool)
-        made |= {"ap_coarse": ap_of(people, ~everybody), "ap_fine": ap_of(people, everybody)}
-        lines = [{**made, **line, **provenance(local_device("cpu"))} for line in study(people)]
-        add_lines(LOG, lines)
-        print(table(lines), flush=True)
+    show = chosen.show or not chosen.data
+    study(LOG, table, show, lambda: (study_of(data, chosen.model, weights) for data in chosen.data))
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ one sentence.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
 
-from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import run, timing_options
-from results.logs import add_lines, read_lines
+from experiments.cells.provenance import REPOSITORY
+from experiments.tools.module import Line, Timing, options, run, study
+from results.logs import markdown
 from sharpose.models import list_models
 from sharpose.runtime.errors import InputError
 
@@ -28,7 +28,6 @@ LOG = REPOSITORY / "docs" / "token-reduction.jsonl"
 WHOLE = "keypoint-vit"
 REDUCING = ("sharpose", "evit", "dynamicvit", "tome")
 PICTURES, ATTENTION, BATCHES = ("256x192", "384x288"), ("fused", "unfused"), (1, 4, 16)
-WARMUP = 2
 SPEED_UPS = ("macs", "roofline", "measured")
 MEASURES_THE_SAME = ("device", "threads", "size", "picture", "batch", "attention")
 PAYS = 1.05
@@ -51,34 +50,27 @@ def model_of(system: str, size: str, picture: str) -> tuple[str, dict[str, Any]]
     return names[0], {**options, "image_size": (height, width), "heatmap_size": (height // 4, width // 4)}
 
 
-def measure(
-    size: str, picture: str, batch: int, attention: str, *, device: str, rounds: int, threads: int | None
-) -> dict[str, Any]:
+def measure(size: str, picture: str, batch: int, attention: str, timing: Timing) -> dict[str, Any]:
     """Return what every system takes and what it was predicted to take, as a line of the log."""
     import torch
 
-    from sharpose.efficiency.clocks import changes, read_clocks
     from sharpose.efficiency.machine import copy_call, matmul_call
-    from sharpose.efficiency.timing import interleave, torch_threads
     from sharpose.efficiency.work import operator_work, predicted_seconds
     from sharpose.models import create_model
     from sharpose.models.layers.vit import use_explicit_attention
 
     calls: dict[str, Callable[[], Any]] = {}
     work = {}
-    with torch_threads(threads):
-        for system in (WHOLE, *REDUCING):
-            name, options = model_of(system, size, picture)
-            torch.manual_seed(0)
-            model = create_model(name, **options).eval().to(device)
-            use_explicit_attention(model, attention == "unfused")
-            images = torch.randn(batch, 3, *model.config.image_size, device=device)
-            work[system] = operator_work(partial(model, images))
-            calls[system] = torch.inference_mode()(partial(model, images))
-        (multiply, products), (copy, copied) = matmul_call(device), copy_call(device)
-        before = read_clocks(device)
-        samples = interleave({**calls, "matmul": multiply, "copy": copy}, device, rounds, WARMUP, 0, None)
-        clocks, used = changes(before, read_clocks(device)), torch.get_num_threads()
+    for system in (WHOLE, *REDUCING):
+        name, options = model_of(system, size, picture)
+        torch.manual_seed(0)
+        model = create_model(name, **options).eval().to(timing.device)
+        use_explicit_attention(model, attention == "unfused")
+        images = torch.randn(batch, 3, *model.config.image_size, device=timing.device)
+        work[system] = operator_work(partial(model, images))
+        calls[system] = torch.inference_mode()(partial(model, images))
+    (multiply, products), (copy, copied) = matmul_call(timing.device), copy_call(timing.device)
+    samples, clocks, made = timing.measure({**calls, "matmul": multiply, "copy": copy}, warmup=2)
     wall = {label: statistics.median(one.wall_s for one in taken) for label, taken in samples.items()}
     rate, bandwidth = products / wall["matmul"], copied / wall["copy"]
     macs = {system: sum(one.macs for one in work[system]) for system in calls}
@@ -94,7 +86,7 @@ def measure(
         "picture": picture,
         "batch": batch,
         "attention": attention,
-        "rounds": rounds,
+        "rounds": timing.rounds,
         "matmul_macs_per_s": rate,
         "copy_bytes_per_s": bandwidth,
         "systems": {
@@ -110,31 +102,31 @@ def measure(
                     "roofline": predicted[WHOLE] / predicted[system],
                     "measured": paired(system, "wall_s"),
                     # what others did to the machine is not in it
-                    **({"measured_cpu": paired(system, "cpu_s")} if device == "cpu" else {}),
+                    **({"measured_cpu": paired(system, "cpu_s")} if timing.device == "cpu" else {}),
                 },
                 "samples_ms": [round(1e3 * one.wall_s, 3) for one in samples[system]],
             }
             for system in calls
         },
         **clocks,
-        **provenance(local_device(device)),
-        "threads": used,
+        **made,
     }
 
 
-def table(lines: Iterable[Mapping[str, Any]]) -> str:
+def table(lines: Sequence[Line]) -> str:
     """The log as a Markdown table: speed-ups by multiply-adds / by the roofline / **measured**."""
-    rows = [f"| size | picture | batch | attention | {' | '.join(REDUCING)} |", "|---" * (4 + len(REDUCING)) + "|"]
-    for line in lines:
-        found = (line["systems"][system]["times_as_fast"] for system in REDUCING)
-        cells = [f"{one['macs']:.2f} / {one['roofline']:.2f} / **{one['measured']:.2f}**" for one in found]
-        rows.append(
-            f"| {' | '.join([*(str(line[key]) for key in ('size', 'picture', 'batch', 'attention')), *cells])} |"
-        )
-    return "\n".join(rows)
+    heads = ("size", "picture", "batch", "attention")
+    cell = "{macs:.2f} / {roofline:.2f} / **{measured:.2f}**"
+    return markdown(
+        (*heads, *REDUCING),
+        (
+            [line[key] for key in heads] + [cell.format(**line["systems"][one]["times_as_fast"]) for one in REDUCING]
+            for line in lines
+        ),
+    )
 
 
-def sentence(lines: Sequence[Mapping[str, Any]]) -> str:
+def sentence(lines: Sequence[Line]) -> str:
     """When it pays, in one sentence: how often, and what share of each prediction is reached, batch by batch."""
     said = []
     for batch in sorted({line["batch"] for line in lines}):
@@ -152,27 +144,30 @@ def sentence(lines: Sequence[Mapping[str, Any]]) -> str:
     return f"Token reduction pays (at least {PAYS} times as fast) {'; '.join(said)}."
 
 
+def report(lines: Sequence[Line]) -> str:
+    """Table and sentence of every device."""
+    found = {
+        device: [line for line in lines if line["device"] == device] for device in {one["device"] for one in lines}
+    }
+    return "\n".join(f"{device}\n\n{table(own)}\n\n{sentence(own)}\n" for device, own in sorted(found.items()))
+
+
 def main() -> None:
     """Measure every combination and add a line for each to the log, or print what is there."""
-    parser = timing_options(__doc__, rounds=12)
+    parser = options(__doc__, log=True, rounds=12)
     parser.add_argument("--size", action="append", choices=("nano", "small", "base"), help="default: small")
     parser.add_argument("--picture", action="append", help=f"height x width; default: {' and '.join(PICTURES)}")
     parser.add_argument("--batch", type=int, action="append", help="default: 1, 4 and 16")
     parser.add_argument("--attention", action="append", choices=ATTENTION, help="default: both")
     chosen = parser.parse_args()
-    if chosen.show:
-        lines = read_lines(LOG, MEASURES_THE_SAME)
-        for device in sorted({line["device"] for line in lines}):
-            own = [line for line in lines if line["device"] == device]
-            print(f"{device}\n\n{table(own)}\n\n{sentence(own)}\n")
-        return
-    for size, picture, batch, attention in product(
-        chosen.size or ["small"], chosen.picture or PICTURES, chosen.batch or BATCHES, chosen.attention or ATTENTION
-    ):
-        limits = {"device": chosen.device, "rounds": chosen.rounds, "threads": chosen.threads}
-        line = measure(size, picture, batch, attention, **limits)
-        add_lines(LOG, [line])
-        print(table([line]).splitlines()[-1], flush=True)
+    timing = Timing(chosen.device, chosen.rounds, chosen.threads)
+    asked = (
+        chosen.size or ["small"],
+        chosen.picture or PICTURES,
+        chosen.batch or BATCHES,
+        chosen.attention or ATTENTION,
+    )
+    study(LOG, report, chosen.show, lambda: ([measure(*one, timing)] for one in product(*asked)), MEASURES_THE_SAME)
 
 
 if __name__ == "__main__":

@@ -13,55 +13,45 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import run
-from results.logs import add_lines, read_lines
+from experiments.tools.module import Line, options, run, study
+from results.logs import markdown
 from sharpose.runtime.errors import InputError, nearest
 from sharpose.training.recipe import load_recipe
 
-Line = Mapping[str, Any]
 JUDGED_ON = ("mannequin-val", "mannequin-test")
 # crops a CPU second on one thread, to choose how many crops make up a budget; what was used is measured
 COARSE_CROPS, BOTH_CROPS = 190.0, 60.0
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A recipe as its difference from nano's.
+def recipe_changes(cpu_s: float, coarse: float = 4 / 5.5, decay: float = 1 / 5.5, **changes: Any) -> dict[str, Any]:
+    """What to set in nano's recipe for a budget of so much CPU time, in seconds.
 
     `coarse` and `decay` are shares of all crops: those of the coarse stage alone at first, and those at the end over
     which the learning rate falls to zero.
     """
-
-    coarse: float = 4 / 5.5
-    decay: float = 1 / 5.5
-    changes: Line = field(default_factory=dict)
-
-    def recipe_changes(self, cpu_s: float) -> dict[str, Any]:
-        """What to set in nano's recipe for a budget of so much CPU time, in seconds."""
-        crops = cpu_s / (self.coarse / COARSE_CROPS + (1 - self.coarse) / BOTH_CROPS)
-        epochs = round(crops / Recipes.people, 4)
-        return {
-            "epochs": epochs,
-            "coarse_only_epochs": self.coarse * epochs,
-            "linear_decay_epochs": self.decay * epochs,
-            # the quality is learnt at the end, as in nano
-            "quality_start_epoch": 4.5 / 5.5 * epochs,
-            "warmup_iterations": 200,
-            **self.changes,
-        }
+    crops = cpu_s / (coarse / COARSE_CROPS + (1 - coarse) / BOTH_CROPS)
+    epochs = round(crops / Recipes.people, 4)
+    return {
+        "epochs": epochs,
+        "coarse_only_epochs": coarse * epochs,
+        "linear_decay_epochs": decay * epochs,
+        # the quality is learnt at the end, as in nano
+        "quality_start_epoch": 4.5 / 5.5 * epochs,
+        "warmup_iterations": 200,
+        **changes,
+    }
 
 
 @dataclass(frozen=True)
 class Recipes:
-    """Variants of the recipe nano, trained for about the same CPU time."""
+    """Variants of the recipe nano, by what `recipe_changes` takes, trained for about the same CPU time."""
 
-    trials: Mapping[str, Trial]
+    trials: Mapping[str, Line]
     model: ClassVar[str] = "sharpose-nano-128x96"
     recipe: ClassVar[str] = "nano"
     people: ClassVar[int] = 49_925
@@ -70,7 +60,7 @@ class Recipes:
     def request(self, name: str, chosen: argparse.Namespace) -> dict[str, Any]:
         """How a trial is trained."""
         return {
-            "changes": self.trials[name].recipe_changes(60 * chosen.cpu_minutes),
+            "changes": recipe_changes(60 * chosen.cpu_minutes, **self.trials[name]),
             "data": ["mannequin-train"],
             "out": chosen.out / "recipes" / f"{name}-{chosen.cpu_minutes:g}-seed{chosen.seed}",
             "seed": chosen.seed,
@@ -108,13 +98,13 @@ class Recipes:
 
     def table(self, lines: Sequence[Line]) -> str:
         """The log as a Markdown table, the best first."""
-        rows = ["| recipe | CPU min | crops | coarse AP | AP | AP, other people |", "|---|---|---|---|---|---|"]
         val, test = JUDGED_ON
+        rows = []
         for line in sorted(lines, key=lambda line: (line["cpu_minutes_wanted"], -line[val]["fine"])):
             scores = (line[val]["coarse"], line[val]["fine"], line[test]["fine"])
             cells = [line["trial"], f"{line['cpu_s'] / 60:.1f}", f"{line['crops']:,}"]
-            rows.append(f"| {' | '.join([*cells, *(f'{100 * score:.1f}' for score in scores)])} |")
-        return "\n".join(rows)
+            rows.append([*cells, *(f"{100 * score:.1f}" for score in scores)])
+        return markdown(("recipe", "CPU min", "crops", "coarse AP", "AP", "AP, other people"), rows)
 
 
 @dataclass(frozen=True)
@@ -163,16 +153,11 @@ class Starts:
 
     def table(self, lines: Sequence[Line]) -> str:
         """The log as a Markdown table."""
-        rows = [
-            "| study | start and loss | crops | PCK half-way | PCK | loss at the end |",
-            "|---|---|---|---|---|---|",
-        ]
+        rows = []
         for line in lines:
             half, end = (f"{100 * row[f'{self.judged_on}_pck']:.1f}" for row in line["curve"][-2:])
-            rows.append(
-                f"| {line['study']} | {line['trial']} | {line['crops']:,} | {half} | {end} | {line['loss']:.2e} |"
-            )
-        return "\n".join(rows)
+            rows.append([line["study"], line["trial"], f"{line['crops']:,}", half, end, f"{line['loss']:.2e}"])
+        return markdown(("study", "start and loss", "crops", "PCK half-way", "PCK", "loss at the end"), rows)
 
 
 COARSE = {"stages": "coarse", "oks_target": "paper"}
@@ -181,18 +166,18 @@ CROSS_ENTROPY = {"cross_entropy": 1e-3}
 STUDIES: dict[str, Recipes | Starts] = {
     "recipes": Recipes(
         {
-            "nano": Trial(),
-            "both": Trial(coarse=0),
-            "coarse-45": Trial(coarse=0.45),
-            "decay": Trial(decay=1),
-            "decay-4e-3": Trial(decay=1, changes={"learning_rate": 4e-3}),
-            "rate-4e-3": Trial(changes={"learning_rate": 4e-3}),
+            "nano": {},
+            "both": {"coarse": 0},
+            "coarse-45": {"coarse": 0.45},
+            "decay": {"decay": 1},
+            "decay-4e-3": {"decay": 1, "learning_rate": 4e-3},
+            "rate-4e-3": {"learning_rate": 4e-3},
             # warm-up over as many crops, and a rate that goes with the root of the batch
-            "batch-8": Trial(changes={"batch_size": 8, "learning_rate": 1e-3, "warmup_iterations": 800}),
-            "batch-16": Trial(changes={"batch_size": 16, "learning_rate": 1.4e-3, "warmup_iterations": 400}),
+            "batch-8": {"batch_size": 8, "learning_rate": 1e-3, "warmup_iterations": 800},
+            "batch-16": {"batch_size": 16, "learning_rate": 1.4e-3, "warmup_iterations": 400},
             # a head whose last layer starts near zero, and nothing else
-            "head-near-zero": Trial(changes={"head_init_std": 0.001}),
-            "batch-16-2.8e-3": Trial(changes={"batch_size": 16, "learning_rate": 2.8e-3, "warmup_iterations": 400}),
+            "head-near-zero": {"head_init_std": 0.001},
+            "batch-16-2.8e-3": {"batch_size": 16, "learning_rate": 2.8e-3, "warmup_iterations": 400},
         }
     ),
     "starts-nano": Starts(
@@ -225,37 +210,32 @@ STUDIES: dict[str, Recipes | Starts] = {
 }
 
 
-def run_trial(study: Recipes | Starts, chosen: argparse.Namespace, name: str) -> dict[str, Any]:
+def run_trial(kind: Recipes | Starts, chosen: argparse.Namespace, name: str) -> dict[str, Any]:
     """Train one variant, or go on where it stopped, and judge it; the line of the log."""
     from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
-    asked = TrainingRequest(model=study.model, recipe=study.recipe, preload=True, **study.request(name, chosen))
-    line = study.line(name, train_and_export(asked), chosen)
+    asked = TrainingRequest(model=kind.model, recipe=kind.recipe, preload=True, **kind.request(name, chosen))
+    line = kind.line(name, train_and_export(asked), chosen)
     return {**line, **provenance(local_device("cpu")), **line}
 
 
 def main() -> None:
     """Run the variants asked for and log a line each, or print the log. Raises InputError for an unknown variant."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, log=True)
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--only", action="append", default=[], help="a variant; may be repeated; default: all")
     parser.add_argument("--cpu-minutes", type=float, default=10, help="about so much for each training of `recipes`")
     parser.add_argument("--seed", type=int, default=0, help="of `recipes`")
     parser.add_argument("--init", help="weights that `starts` begin with")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "trials", help="folder of run folders")
-    parser.add_argument("--show", action="store_true", help="print what was measured, and train nothing")
     chosen = parser.parse_args()
-    study = STUDIES[chosen.study]
-    if chosen.show:
-        print(study.table(read_lines(study.log)))
-        return
+    kind = STUDIES[chosen.study]
     for name in chosen.only:
-        if name not in study.trials:
-            raise InputError(f"--only {name!r}: no variant is called so{nearest(name, study.trials)}")
-    for line in map(partial(run_trial, study, chosen), chosen.only or study.trials):
-        add_lines(study.log, [line])
-        print(study.table([line]), flush=True)
+        if name not in kind.trials:
+            raise InputError(f"--only {name!r}: no variant is called so{nearest(name, kind.trials)}")
+    names = chosen.only or kind.trials
+    study(kind.log, kind.table, chosen.show, lambda: ([run_trial(kind, chosen, name)] for name in names))
 
 
 if __name__ == "__main__":

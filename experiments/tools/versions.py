@@ -8,30 +8,28 @@ docs/versions-log.jsonl.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from experiments.cells.provenance import REPOSITORY, local_device, provenance
-from experiments.tools.module import run
+from experiments.tools.module import options, run
 from results.logs import add_lines
+from sharpose.efficiency.timing import interleave
 from sharpose.runtime.errors import InputError, RunFailed
 
 LOG = REPOSITORY / "docs" / "versions-log.jsonl"
-WARMUP = 2
 
 # run in either checkout, so it uses only what both have
 WORKER = """
-import json, sys, time, torch
+import json, sys, torch
 from sharpose.models import create_model
 name, options, batch, packed = json.loads(sys.argv[1])
 torch.manual_seed(0)
@@ -43,47 +41,38 @@ images = torch.randn(batch, 3, *model.config.image_size)
 print("ready", sys.modules["sharpose"].__file__, flush=True)
 with torch.inference_mode():
     for line in sys.stdin:
-        began = time.perf_counter()
         model(images)
-        print(time.perf_counter() - began, flush=True)
+        print("done", flush=True)
 """
 
 
-class Worker:
-    """A version's process: each `time` is one forward pass, in seconds.
+@contextmanager
+def version(checkout: Path, request: Sequence[Any]) -> Iterator[Callable[[], None]]:
+    """A version's process, as a call that returns after one forward pass there; it ends with the block.
 
-    Raises RunFailed where another checkout's package is imported.
+    Raises RunFailed where another checkout's package is imported, and so does the call where the process ended.
     """
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-c", WORKER, json.dumps(request)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=checkout, env=environment, **pipes) as process:
+        answers = process.stdout
+        assert answers is not None
 
-    def __init__(self, checkout: Path, request: Sequence[Any]) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(checkout)}
-        command = [sys.executable, "-c", WORKER, json.dumps(request)]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, cwd=checkout, env=environment, **pipes)
-        loaded = self.answer().split()[-1]
+        def answer() -> str:
+            line = answers.readline()
+            if not line:
+                raise RunFailed("a version ended while it was timed; its error is above")
+            return str(line)
+
+        def forward() -> None:
+            print("go", file=process.stdin, flush=True)
+            answer()
+
+        loaded = answer().split()[-1]
         if not Path(loaded).is_relative_to(checkout.resolve()):
             raise RunFailed(f"{loaded} was imported in place of {checkout}'s own package")
-
-    def time(self) -> float:
-        """Return the seconds of one forward pass. Raises RunFailed where the process ended."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return float(self.answer())
-
-    def answer(self) -> str:
-        """Wait for a line of the process. Raises RunFailed where it ended instead."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RunFailed("a version ended while it was timed; its error is above")
-        return line
-
-    def close(self) -> None:
-        """End the process by closing its input, and wait for it."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        yield forward
 
 
 def compare(since: str, model: str, options: dict[str, Any], batch_size: int, rounds: int) -> dict[str, Any]:
@@ -95,22 +84,13 @@ def compare(since: str, model: str, options: dict[str, Any], batch_size: int, ro
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "before"
         git("worktree", "add", "--detach", str(folder), since)
         stack.callback(git, "worktree", "remove", "--force", str(folder))
-        workers: dict[str, Worker] = {}
-        for label, checkout, packed in (
-            ("before", folder, False),
-            ("now", REPOSITORY, False),
-            ("now_packed", REPOSITORY, True),
-        ):
-            workers[label] = Worker(checkout, [model, options, batch_size, packed])
-            stack.callback(workers[label].close)
-        samples: dict[str, list[float]] = {label: [] for label in workers}
-        order, chance = list(workers), random.Random(0)
-        for turn in range(WARMUP + rounds):
-            chance.shuffle(order)
-            for label in order:
-                taken = workers[label].time()
-                if turn >= WARMUP:
-                    samples[label].append(1e3 * taken)
+        checkouts = {"before": (folder, False), "now": (REPOSITORY, False), "now_packed": (REPOSITORY, True)}
+        calls = {
+            label: stack.enter_context(version(checkout, [model, options, batch_size, packed]))
+            for label, (checkout, packed) in checkouts.items()
+        }
+        timed = interleave(calls, "cpu", rounds, 2, 0, None)
+    samples = {label: [1e3 * one.wall_s for one in taken] for label, taken in timed.items()}
     faster = {
         label: statistics.median(old / new for old, new in zip(samples["before"], samples[label], strict=True))
         for label in ("now", "now_packed")
@@ -137,7 +117,7 @@ def git(*arguments: str) -> str:
 
 def main() -> None:
     """Time both versions, append a line to the log, and print it without its samples."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--since", required=True, help="the earlier commit")
     parser.add_argument("--model", default="sharpose-base-256x192")
     parser.add_argument("--options", type=json.loads, default={"quality_threshold": None}, help="JSON")

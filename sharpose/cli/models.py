@@ -126,7 +126,7 @@ def conformance(
     checker = harness("experiments.conformance.run")
     verdicts = checker.run_cases(folder)
     if save:
-        harness("experiments.conformance.records").save_verdicts(folder, verdicts)
+        checker.save_verdicts(folder, verdicts)
     text = "\n".join([*(verdict.line for verdict in verdicts), checker.closing_line(verdicts)])
     rows = [{**vars(v), "worst": v.worst._asdict() if v.worst else None} for v in verdicts]
     show({"cases": rows, "summary": checker.closing_line(verdicts)}, as_json, text)

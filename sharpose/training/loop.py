@@ -115,10 +115,7 @@ class Loop:
         and one written where steps have been made since.
         """
         state = self.state
-        self.first, self.saved_at = state.step, state.step
-        self.began, self.cpu_began = time.monotonic() - state.wall_s, cpu_seconds() - state.cpu_s
-        self.saved = self.logged = time.monotonic()
-        self.watch = Watch(self.recipe.divergence_factor, self.recipe.divergence_steps, state.recent, state.above)
+        self.begin()
         if state.scaler and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.scaler)
         self.model.train()
@@ -148,6 +145,14 @@ class Loop:
                 self.save()
             if state.step > self.first:
                 report.at(state.step, "done")
+
+    def begin(self) -> None:
+        """Start the clocks and the watch over the loss, from where the state stands."""
+        state = self.state
+        self.first, self.saved_at = state.step, state.step
+        self.began, self.cpu_began = time.monotonic() - state.wall_s, cpu_seconds() - state.cpu_s
+        self.saved = self.logged = time.monotonic()
+        self.watch = Watch(self.recipe.divergence_factor, self.recipe.divergence_steps, state.recent, state.above)
 
     def step(self, batch: Mapping[str, Tensor], report: Reporter) -> None:
         """One step of the optimiser, where the loss is a number in every process."""

@@ -10,8 +10,7 @@ import pytest
 from analysis.tables import systems
 from analysis.tables.systems import BEGIN, END
 from experiments.conformance.case import Comparison
-from experiments.conformance.records import digest, save_verdicts
-from experiments.conformance.run import Verdict
+from experiments.conformance.run import Verdict, digest, save_verdicts
 from experiments.spec.catalog import Catalog, Places
 from results.records import Record
 from results.store import Store

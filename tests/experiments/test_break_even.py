@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from experiments.tools import break_even
+from experiments.tools.module import Timing
 from sharpose.runtime.errors import InputError
 
 
@@ -22,7 +23,7 @@ def test_people_are_what_is_left_after_the_detector() -> None:
 
 def test_a_line_at_tiny_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(break_even, "PICTURE", (64, 64))
-    line = break_even.measure(["sharpose-nano-128x96"], [], device="cpu", rounds=3, threads=1)
+    line = break_even.measure(["sharpose-nano-128x96"], [], Timing("cpu", 3, 1))
     assert set(line["ms"]) == {"sharpose-nano-128x96", *break_even.DETECTORS}
     for name, samples in line["samples_ms"].items():
         assert len(samples) == 3

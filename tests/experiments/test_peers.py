@@ -12,7 +12,7 @@ from analysis.tables.render import render
 from analysis.tables.tables import build
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
-from experiments.run.run import Runner
+from experiments.run.run import Plan, Runner
 from experiments.spec.catalog import VARIABLE, Catalog, Places, open_catalog
 from experiments.spec.reading import load_spec
 from experiments.spec.spec import FOLDER, SpecError, is_ours
@@ -67,7 +67,7 @@ def test_a_peer_is_measured_and_its_record_says_what_it_learnt_from(tmp_path, sp
     pytest.importorskip("onnxruntime")
     store, found = Store(tmp_path / "results"), catalog()
     [cell] = cells(load_spec(spec), found, CPU)
-    Runner(store, found, CPU, lambda line: None, "").run([cell], None, again=False)
+    Runner(Plan(found, CPU, store, [], [cell]), lambda line: None, "").run([cell])
     record = store.find(cell.identity)
     assert record.metrics["people"] == 8 and 0 <= record.metrics["ap"] <= 1 and record.metrics["pck_people"] == 8
     assert (record.provenance["model"], record.provenance["trained_on"]) == ("peer:one", "noise")

@@ -15,7 +15,7 @@ from experiments.cells.provenance import REPOSITORY, local_device
 from experiments.run import plan as planning
 from experiments.run.plan import lines, plan
 from experiments.run.run import run_specs
-from experiments.run.scale import markdown, works
+from experiments.run.scale import table, works
 from experiments.run.work import STEP_FORWARDS, training_work
 from experiments.spec.catalog import Catalog, Places
 from experiments.spec.reading import load_specs
@@ -150,7 +150,7 @@ def test_no_training_is_counted_twice_and_the_page_has_the_sums() -> None:
     )
     # tables of the paper come first, so that what they ask for stands with them
     assert each[0].table == "table1" and next(one for one in each if one.table == "figure6").trainings == 0
-    assert markdown() in (REPOSITORY / "docs" / "scale.md").read_text()
+    assert table() in (REPOSITORY / "docs" / "scale.md").read_text()
 
 
 def test_missing_data_is_said_before_anything_else(spec: Path, store: Store, tmp_path: Path) -> None:

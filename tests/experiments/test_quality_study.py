@@ -79,7 +79,7 @@ def test_entropy_of_a_point_and_of_a_plain():
 
 
 def test_who_may_leave_is_found_to_a_hundredth(monkeypatch):
-    people = People({}, np.zeros((2, 300)), np.zeros(300), PICTURES, np.zeros(0), SimpleNamespace(), np.zeros(300))
+    people = People({}, SimpleNamespace(), SimpleNamespace())
     stays = RNG.permutation(300)
     # everybody who leaves costs a hundredth of a point, the worst ten hundred times as much
     cost = np.where(stays < 10, 1e-2, 1e-4)
@@ -104,11 +104,12 @@ def test_both_stages_are_looked_at_and_scored(tmp_path):
         "flip": (count, 17),
         "box": (count, 1),
     }
-    assert people.keypoints.shape == (2, count, 17, 3) and np.isfinite(people.inputs["flip"]).all()
-    assert np.allclose(people.targets["gain"], people.oks[1] - people.oks[0])
+    both = people.stages
+    assert both.coarse.keypoints.shape == (count, 17, 2) and np.isfinite(people.inputs["flip"]).all()
+    assert np.allclose(people.targets["gain"], both.fine.oks - both.coarse.oks)
     # the model's own quality follows from the token that was kept
     predicted = model.quality_predictor(torch.from_numpy(people.inputs["token"]).float()).detach().numpy()
-    np.testing.assert_allclose(predicted, people.quality, atol=1e-5)
+    np.testing.assert_allclose(predicted, both.quality, atol=1e-5)
     assert 0 <= quality_study.ap_of(people, np.ones(count, dtype=bool)) < 0.2
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from experiments.tools import token_reduction as study
+from experiments.tools.module import Timing
 from results.logs import add_lines, read_lines
 from sharpose.models import resolve_config
 from sharpose.runtime.errors import InputError
@@ -25,7 +26,7 @@ def test_every_system_at_every_size_and_picture() -> None:
 
 @pytest.mark.slow
 def test_a_line_at_tiny_size() -> None:
-    line = study.measure("nano", "128x96", 2, "unfused", device="cpu", rounds=1, threads=1)
+    line = study.measure("nano", "128x96", 2, "unfused", Timing("cpu", 1, 1))
     assert list(line["systems"]) == ["keypoint-vit", "sharpose", "evit", "dynamicvit", "tome"]
     assert line["threads"] == 1 and line["matmul_macs_per_s"] > 0
     whole = line["systems"]["keypoint-vit"]

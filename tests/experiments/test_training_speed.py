@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.tools.module import Timing
 from experiments.tools.training_speed import measure, table
 from sharpose.efficiency.cost import measure_cost
 from sharpose.runtime.errors import InputError
@@ -12,7 +13,7 @@ MODEL, RECIPE = "sharpose-nano-128x96", "photos-nano"
 
 
 def test_a_line_per_precision() -> None:
-    lines = measure(MODEL, RECIPE, None, device="cpu", rounds=1, threads=1)
+    lines = measure(MODEL, RECIPE, None, Timing("cpu", 1, 1))
     assert [line["precision"] for line in lines] == ["no", "bf16"]
     for line in lines:
         assert line["macs_per_crop"] == 3 * measure_cost(MODEL)["macs_torch_executed"]
@@ -31,6 +32,6 @@ def test_the_table_names_precisions_as_elsewhere() -> None:
 
 def test_what_is_not_there() -> None:
     with pytest.raises(InputError, match="no such people"):
-        measure(MODEL, RECIPE, "no such people", device="cpu", rounds=1, threads=1)
+        measure(MODEL, RECIPE, "no such people", Timing("cpu", 1, 1))
     with pytest.raises(InputError, match="--rounds"):
-        measure(MODEL, RECIPE, None, device="cpu", rounds=0, threads=1)
+        Timing("cpu", 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.tools import trials
-from experiments.tools.trials import BOTH_CROPS, COARSE_CROPS, STUDIES, Recipes, Starts, Trial
+from experiments.tools.trials import BOTH_CROPS, COARSE_CROPS, STUDIES, Recipes, Starts, recipe_changes
 from sharpose.runtime.errors import InputError
 from sharpose.training.recipe import Recipe, load_recipe
 
@@ -17,7 +17,7 @@ assert isinstance(RECIPES, Recipes)
 
 @pytest.mark.parametrize("name", RECIPES.trials)
 def test_every_variant_is_a_recipe_that_costs_the_budget(name: str) -> None:
-    recipe = Recipe.model_validate({**load_recipe("nano").model_dump(), **RECIPES.trials[name].recipe_changes(600)})
+    recipe = Recipe.model_validate({**load_recipe("nano").model_dump(), **recipe_changes(600, **RECIPES.trials[name])})
     coarse, crops = recipe.coarse_only_epochs * RECIPES.people, recipe.epochs * RECIPES.people
     assert coarse / COARSE_CROPS + (crops - coarse) / BOTH_CROPS == pytest.approx(600, rel=1e-3)
     assert recipe.coarse_only_epochs <= recipe.quality_start_epoch < recipe.epochs
@@ -25,13 +25,15 @@ def test_every_variant_is_a_recipe_that_costs_the_budget(name: str) -> None:
 
 
 def test_nano_itself_keeps_its_shape() -> None:
-    nano, made = load_recipe("nano"), Trial().recipe_changes(3600)
+    nano, made = load_recipe("nano"), recipe_changes(3600)
     for stage in ("coarse_only_epochs", "linear_decay_epochs", "quality_start_epoch"):
         assert made[stage] / made["epochs"] == pytest.approx(getattr(nano, stage) / nano.epochs)
 
 
 def test_the_short_recipe_is_the_best_trial() -> None:
-    made = Recipe.model_validate({**load_recipe("nano").model_dump(), **RECIPES.trials["batch-16"].recipe_changes(900)})
+    made = Recipe.model_validate(
+        {**load_recipe("nano").model_dump(), **recipe_changes(900, **RECIPES.trials["batch-16"])}
+    )
     short = load_recipe("nano-short").model_dump()
     for name, value in made.model_dump().items():
         assert short[name] == (pytest.approx(value, abs=1e-3) if isinstance(value, float) else value), name

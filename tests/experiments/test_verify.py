@@ -12,6 +12,7 @@ import pytest
 from experiments.cells.cells import cells
 from experiments.cells.expected import compare
 from experiments.cells.provenance import local_device
+from experiments.run import run
 from experiments.run import verify as verifying
 from experiments.run.verify import lines, verify
 from experiments.spec.catalog import Catalog
@@ -74,8 +75,8 @@ def test_predictions_are_compared_by_what_judges_them():
 @pytest.fixture
 def small(monkeypatch, places, spec_path, store):
     """A small table with all but its speeds stored, and a measurement that gives what is stored, times a factor."""
-    monkeypatch.setattr(verifying, "open_catalog", lambda tier, coco: Catalog(tier, replace(places, coco=coco)))
-    monkeypatch.setattr(verifying, "load_specs", lambda names=(), tier=None: [load_spec(spec_path)])
+    monkeypatch.setattr(run, "open_catalog", lambda tier, coco: Catalog(tier, replace(places, coco=coco)))
+    monkeypatch.setattr(run, "load_specs", lambda names=(), tier=None: [load_spec(spec_path)])
     factor = {"accuracy": 1.0, "cost": 1, "throughput": 1.0}
 
     def measure(todo, reference, catalog, device, progress):
@@ -135,7 +136,7 @@ def test_a_speed_of_another_device_and_absent_data_are_not_compared(small, spec_
     (speed,) = verify(f"{spec_path}:1.0:speed", store=store, say=said)
     assert speed.verdict == "as expected"
     elsewhere = replace(local_device("cpu"), name="another processor")
-    monkeypatch.setattr(verifying, "local_device", lambda kind: elsewhere)
+    monkeypatch.setattr(run, "local_device", lambda kind: elsewhere)
     (speed,) = verify(speed.run_id, store=store, say=said)
     assert speed.verdict == "not compared" and "a speed of somewhere, and this is another processor" in speed.reason
     with pytest.raises(InputError, match="nothing of it is stored"):
@@ -143,7 +144,7 @@ def test_a_speed_of_another_device_and_absent_data_are_not_compared(small, spec_
 
 
 def test_the_command_ends_with_1_where_a_number_does_not_hold(small, spec_path, store, monkeypatch, capsys):
-    monkeypatch.setattr(verifying, "Store", lambda: store)
+    monkeypatch.setattr(run, "Store", lambda: store)
     code, out, _ = call(capsys, "verify", f"{spec_path}:0.3:ap", "--json")
     assert code == 0 and json.loads(out)[0]["verdict"] == "as expected"
     small["accuracy"] = 1.1

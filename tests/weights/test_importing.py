@@ -16,11 +16,9 @@ import torchvision
 from safetensors.torch import load_file, save_file
 
 from experiments.conformance.case import Case, load_case
-from experiments.conformance.models import sharpose_config
-from experiments.conformance.parallel_branches import hrformer_config
-from experiments.conformance.tokenpose import tokenpose_config
-from experiments.conformance.vitpose import vitpose_config
+from experiments.conformance.models import sharpose_config, tokenpose_config, vitpose_config
 from sharpose.models import create_model
+from sharpose.models.hrformer.config import HRFormerConfig
 from sharpose.models.hrnet.config import HRNetConfig
 from sharpose.runtime.errors import InputError
 from sharpose.weights.files import load_weights
@@ -38,7 +36,7 @@ def options_of(case: Case) -> tuple[str, dict[str, Any]]:
     if "tokenpose" in case.folder.name:
         return "tokenpose-t-256x192", asdict(tokenpose_config(case))
     if "hrformer" in case.folder.name:
-        return "hrformer-small-256x192", asdict(hrformer_config(case))
+        return "hrformer-small-256x192", asdict(case.configuration(HRFormerConfig))
     if "simplebaseline" in case.folder.name:
         fields = ("image_size", "heatmap_size", "resnet_depth", "stem_channels", "base_channels", "deconv_filters")
         return "simple-baseline-r50-256x192", {name: case.config[name] for name in fields}

@@ -69,5 +69,5 @@ SYSTEM = System(
     sizes=SIZES,
     cost="sharpose.models.hrformer.cost:hrformer",
     layouts="sharpose.models.hrformer.layouts:LAYOUTS",
-    cases={"HRFormer": "experiments.conformance.parallel_branches:check_hrformer"},
+    cases={"HRFormer": "experiments.conformance.models:check_backbone"},
 )

@@ -60,5 +60,5 @@ SYSTEM = System(
     sizes=SIZES,
     cost="sharpose.models.hrnet.cost:hrnet",
     layouts="sharpose.models.hrnet.layouts:LAYOUTS",
-    cases={"HRNet": "experiments.conformance.parallel_branches:check_hrnet"},
+    cases={"HRNet": "experiments.conformance.models:check_backbone"},
 )

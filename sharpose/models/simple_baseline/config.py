@@ -61,5 +61,5 @@ SYSTEM = System(
     sizes=SIZES,
     cost="sharpose.models.simple_baseline.cost:simple_baseline",
     layouts="sharpose.models.simple_baseline.layouts:LAYOUTS",
-    cases={"SimpleBaseline": "experiments.conformance.simple_baseline:check_simple_baseline"},
+    cases={"SimpleBaseline": "experiments.conformance.models:check_backbone"},
 )

@@ -122,7 +122,7 @@ SYSTEM = System(
     tokens_per_block=tokens_per_block,
     layouts="sharpose.models.tokenpose.layouts:LAYOUTS",
     cases={
-        "TokenPose-T": "experiments.conformance.tokenpose:check_tokenpose",
-        "TokenPose-L": "experiments.conformance.tokenpose:check_tokenpose",
+        "TokenPose-T": "experiments.conformance.models:check_tokenpose",
+        "TokenPose-L": "experiments.conformance.models:check_tokenpose",
     },
 )

@@ -83,5 +83,5 @@ SYSTEM = System(
     tokens_per_block=tokens_per_block,
     layouts="sharpose.models.vitpose.layouts:LAYOUTS",
     encoder=EncoderNames(class_row=True, norm="last_norm"),
-    cases={"ViTPose": "experiments.conformance.vitpose:check_vitpose"},
+    cases={"ViTPose": "experiments.conformance.models:check_vitpose"},
 )
