@@ -20,7 +20,7 @@ from analysis.figures.examples import Example, blocks, load_example, people
 from analysis.figures.reduction import stored_lines, token_reduction
 from analysis.figures.style import head
 from analysis.tables.bench import bench_tables
-from analysis.tables.raw import other_devices
+from analysis.tables.lines import other_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.spec.catalog import EMBEDDED, examples_folder, open_catalog, tier_folder
 from experiments.spec.reading import load_specs

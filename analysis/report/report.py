@@ -20,7 +20,7 @@ from analysis.report.opening import opening
 from analysis.tables.bench import bench_tables
 from analysis.tables.footers import DASH
 from analysis.tables.frontier import points
-from analysis.tables.lines import stored_devices
+from analysis.tables.lines import most_timed, stored_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.cells.provenance import local_device, provenance
 from experiments.spec.catalog import EMBEDDED, tier_folder
@@ -62,7 +62,7 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
         opening=opening(),
         opened=OPENED,
         devices=devices,
-        device=busiest(records, devices),
+        device=next((devices.index(str(one)) for one in most_timed(store)), 0),
         tables=[variants(same) for same in zip(*by_device, strict=True)],
         figures=figures({table.id: table.title for table in by_device[0]}, tier_folder(FIGURES, tier)),
         records=[row_of(record) for record in sorted(records, key=lambda one: (one.measure, one.spec, one.row))],
@@ -85,12 +85,6 @@ def all_tables(tier: str, device: str, store: Store) -> list[Table]:
     """Every table of a device: the paper's, then those of its figures, then our own."""
     tables = [*build_tables(tier=tier, device=device, store=store), *bench_tables(device=device, store=store)]
     return sorted(tables, key=lambda table: (not table.id.startswith("table"), not table.id.startswith("figure")))
-
-
-def busiest(records: Iterable[Record], devices: list[str]) -> int:
-    """The index of the device with most stored speeds, which is shown first."""
-    speeds = [str(record.provenance.get("device")) for record in records if record.measure == "throughput"]
-    return max(range(len(devices)), key=lambda index: speeds.count(devices[index]), default=0)
 
 
 def variants(same: tuple[Table, ...]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def findings(store: Store | None = None) -> str:
     pending = "photographs; a dash until a row is trained there" + (
         " (the tiers are not set up yet)" if missing else ""
     )
-    head = HEAD.format(device=reader.device_name, close=100 * CLOSE, exact=EXACT, pending=pending)
+    head = HEAD.format(device=reader.devices[0], close=100 * CLOSE, exact=EXACT, pending=pending)
     body = ["| where | what is said | paper | " + " | ".join(TIERS) + " | verdict | records |"]
     body.append("|" + " --- |" * (len(TIERS) + 5))
     for row in rows:
@@ -199,14 +199,19 @@ def shown(difference: Comparison) -> str:
 
 
 def speed(table: str, first: str, second: str, reader: Reader) -> Finding:
-    """A ratio of speeds."""
-    pair = [reader.row(table, label) for label in (first, second)]
-    papers = [line.row.paper.images_per_s for line in pair]
+    """A ratio of speeds, on the first device that has both; on another than the first of all, with its name."""
+    papers = [reader.row(table, label).row.paper.images_per_s for label in (first, second)]
     theirs = papers[0] / papers[1] if papers[0] and papers[1] else None
-    records = [line.records["throughput"] for line in pair if "throughput" in line.records]
-    claim = f"speed, {first} ÷ {second}"
+    records, place = list[Record](), ""
+    for device in reader.devices:
+        pair = [reader.row(table, label, device=device) for label in (first, second)]
+        if all("throughput" in line.records for line in pair):
+            records = [line.records["throughput"] for line in pair]
+            place = "" if device == reader.devices[0] else f" on {device}"
+            break
+    claim = f"speed{place}, {first} ÷ {second}"
     paper = DASH if theirs is None else f"{theirs:.2f} ×"
-    if len(records) < 2 or theirs is None:
+    if not records or theirs is None:
         return Finding(where(table), claim, paper)
     ratio = relative(records[0], records[1])
     alike = abs(ratio / theirs - 1) <= CLOSE

@@ -12,6 +12,7 @@ from analysis.tables.lines import (
     compared_pairs,
     compared_row,
     previous_difference,
+    relative_speed,
     stored_devices,
     timed_together,
 )
@@ -269,7 +270,12 @@ def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Sto
     said = [text, *marks_text(records)]
     if "speed" in loaded.spec.columns:
         reference = compared_row(loaded, lines)
-        if not all(timed_together(line, reference) for line in lines if "throughput" in line.records):
+        timed = [line for line in lines if "throughput" in line.records]
+        alone = [line.row.label for line in timed if relative_speed(line, reference) is None]
+        if alone:
+            rows = ", ".join(alone)
+            said.append(f"{DASH} throughput of {rows} relative to {reference.row.label}: it has none on {device}.")
+        elif not all(timed_together(line, reference) for line in timed):
             said.append(f"{APART} not timed in one session with the row it is compared with.")
     return said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -211,3 +212,19 @@ def stored_devices(store: Store, *measures: str) -> list[Device]:
         for i in identities
     }
     return sorted(kinds.values(), key=str)
+
+
+def most_timed(store: Store) -> list[Device]:
+    """Every device that a speed of a table's row is stored of, those with most speeds first."""
+    speeds = Counter((one.identity["device"], one.identity["threads"]) for one in store.records("throughput"))
+    return sorted(stored_devices(store), key=lambda device: -speeds[device.name, device.threads])
+
+
+def other_devices(device: str, store: Store) -> list[str]:
+    """What may stand in for this machine's `cpu` or `cuda`: others of its kind, those with most stored speeds first.
+
+    Nothing may for a device that was chosen by its name.
+    """
+    if device not in ("cpu", "cuda"):
+        return []
+    return [str(one) for one in most_timed(store) if one.kind == device and one != local_device(device)]
