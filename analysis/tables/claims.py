@@ -6,16 +6,14 @@ from pathlib import Path
 
 from pydantic import Field, RootModel
 
-from analysis.tables.lines import Line, most_timed, read_lines
+from analysis.tables.lines import Line, most_timed, read_lines, row_of
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.datasets import Strict
 from experiments.spec.reading import load_specs
 from experiments.spec.spec import LoadedSpec
-from experiments.spec.yamlfile import SpecError
 from results.store import Store
-from sharpose.runtime.errors import nearest
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 TIERS = ("nano", "photos", "small")
@@ -23,14 +21,13 @@ Pairs = list[tuple[str, str]]
 
 
 class Claims(Strict):
-    """What a table is read for: pairs of rows by kind, and rows whose cost the paper gives."""
+    """What a table is read for: pairs of rows by kind; `both` are of accuracy and speed."""
 
     table: str
+    both: Pairs = Field(default_factory=list)
     accuracy: Pairs = Field(default_factory=list)
     speed: Pairs = Field(default_factory=list)
-    cost: list[str] = Field(default_factory=list)
     cost_ratio: Pairs = Field(default_factory=list)
-    params: list[str] = Field(default_factory=list)
     control: Pairs = Field(default_factory=list)
     statement: list[str] = Field(default_factory=list)
     bench: Pairs = Field(default_factory=list)
@@ -46,8 +43,7 @@ class Reader:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.devices = most_timed(store) or [local_device("cpu")]
-        known = open_catalog().tiers.tiers
-        self.catalogs: dict[str, Catalog] = {tier: open_catalog(tier) for tier in TIERS if tier in known}
+        self.catalogs: dict[str, Catalog] = {tier: open_catalog(tier) for tier in TIERS}
         self.known: dict[tuple[str, str, Device], tuple[LoadedSpec, list[Line]]] = {}
 
     def lines(self, table: str, tier: str = "nano", device: Device | None = None) -> tuple[LoadedSpec, list[Line]]:
@@ -60,9 +56,4 @@ class Reader:
 
     def row(self, table: str, label: str, tier: str = "nano", device: Device | None = None) -> Line:
         """A row by its label. Raises SpecError where there is none."""
-        _, lines = self.lines(table, tier, device)
-        for line in lines:
-            if line.row.label == label:
-                return line
-        labels = [line.row.label for line in lines]
-        raise SpecError(f"{CLAIMS}: {table} has no row {label!r}{nearest(label, labels)}")
+        return row_of(self.lines(table, tier, device)[1], label, f"{CLAIMS}: {table}")
