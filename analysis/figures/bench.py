@@ -66,8 +66,9 @@ def operators(frame: pd.DataFrame, axis: Axes) -> Axes:
         share = 100 * shown[kind].fillna(0).to_numpy()
         # kinds that come after each other are told apart without their colours
         hatch = HATCHES[kinds.index(kind) % len(HATCHES)]
-        how = {"color": colour, "height": 0.7, "label": kind, "hatch": hatch, "edgecolor": "white", "lw": 0}
-        axis.barh(shown.index, share, left=left, **how)
+        axis.barh(
+            shown.index, share, left=left, color=colour, height=0.7, label=kind, hatch=hatch, edgecolor="white", lw=0
+        )
         left += share
     axis.set_yticks(shown.index, shown["label"], fontsize=8)
     axis.set_ylim(-0.7, len(shown) - 0.3)

@@ -75,7 +75,8 @@ def latency_frontier(times: dict[float, Cost], *, spec: str = "frontier", tier: 
         for alpha, (_, candidates) in swept(spec, tier, Store()).items()
         for one in candidates
     ]
-    return pareto(pd.DataFrame(points), "latency_ms").to_dict("records")
+    best = pareto(pd.DataFrame(points), "latency_ms").to_dict("records")
+    return [{str(name): float(value) for name, value in point.items()} for point in best]
 
 
 def choose_operating_point(

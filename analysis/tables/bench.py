@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tables.cell_text import speed_text
+from analysis.tables.cell_text import interval_of, speed_text
 from analysis.tables.columns import Source
 from analysis.tables.footers import APART, DASH, marks_text, origin
 from analysis.tables.lines import grouped, pick_device, stored_devices
 from analysis.tables.raw import with_keys
-from analysis.tables.statistics import paired_difference, score_interval, spread_text, value_and_ends
+from analysis.tables.statistics import paired_difference, spread_text, value_and_ends
 from analysis.tables.tables import Table
 from experiments.cells.provenance import Device
 from experiments.spec.bench_spec import BENCH, DEPLOYED, Bench, BenchRow, deployments, load_bench, timings
@@ -241,9 +241,9 @@ def deployed_table(bench: Bench, store: Store) -> Table:
     first = found[0][1]
     rows, shown = [], []
     for one, record in found:
-        interval = record and score_interval(record.metrics, "ap")
+        interval = interval_of(record, "ap")
         paired = paired_difference(record.metrics, first.metrics) if record and first and record is not first else None
-        error = record and record.metrics["heatmaps_relative_error"]
+        error = None if record is None else record.metrics["heatmaps_relative_error"]
         rows.append(
             {
                 "backend": one.row.backend,

@@ -9,7 +9,7 @@ from analysis.tables.footers import APART, marked
 from analysis.tables.kept import kept_people, mean_kept
 from analysis.tables.lines import Line, relative_speed, timed_together
 from analysis.tables.statistics import SCORES as RESAMPLED
-from analysis.tables.statistics import off_centre_median, replicates_of, score_interval, t_interval
+from analysis.tables.statistics import Interval, off_centre_median, replicates_of, score_interval, t_interval
 from analysis.tables.trainings import seed_scores
 from results.records import Record
 
@@ -40,12 +40,17 @@ AMOUNTS = {
 }
 
 
+def interval_of(record: Record | None, score: str) -> Interval | None:
+    """Return the interval of a record's score, as fractions; None where there is none."""
+    return None if record is None else score_interval(record.metrics, score)
+
+
 def score_text(record: Record | None, score: str) -> str | None:
     """Return a score in percent with its interval, where there is one, and the median of an interval off its centre."""
     value = None if record is None else record.metrics.get(score)
     if record is None or value is None:
         return None
-    text, interval = f"{100 * value:.1f}", score_interval(record.metrics, score)
+    text, interval = f"{100 * value:.1f}", interval_of(record, score)
     if interval is None:
         return text
     text += f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"

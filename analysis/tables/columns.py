@@ -13,6 +13,7 @@ from analysis.tables.cell_text import (
     SCORES,
     amount,
     delta_percent,
+    interval_of,
     kept_text,
     paper_relative,
     relative_text,
@@ -23,7 +24,7 @@ from analysis.tables.cell_text import (
 from analysis.tables.kept import expected_macs, mean_kept
 from analysis.tables.lines import Line, compared_row, identity, previous_difference, relative_speed
 from analysis.tables.statistics import SCORES as RESAMPLED
-from analysis.tables.statistics import ends, score_interval, t_interval, value_and_ends
+from analysis.tables.statistics import ends, t_interval, value_and_ends
 from analysis.tables.trainings import curve_key, noted_training, seed_scores, training_numbers
 from experiments.cells.provenance import Device, choose_device
 from experiments.spec.catalog import Catalog
@@ -140,10 +141,10 @@ def score_columns(name: str, table: Context) -> Iterator[Column]:
 
 def score_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
     """Return a score in percent, the paper's, and the interval of one that is not resampled anew."""
-    value, record = line.metric("accuracy", name), line.records.get("accuracy")
+    value = line.metric("accuracy", name)
     found = {name: None if value is None else 100 * value, f"{name}_paper": getattr(line.row.paper, name)}
     if name not in RESAMPLED and name != "pck":
-        found |= ends(name, record and score_interval(record.metrics, name))
+        found |= ends(name, interval_of(line.records.get("accuracy"), name))
     return found
 
 
@@ -356,9 +357,9 @@ def further_numbers(table: Context, line: Line) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for people, score in table.further.items():
         record, key = record_on(line, people), f"{score}_{people}"
-        value = record and record.metrics.get(score)
+        value = None if record is None else record.metrics.get(score)
         raw |= {key: None if value is None else 100 * value}
-        raw |= ends(key, record and score_interval(record.metrics, score))
+        raw |= ends(key, interval_of(record, score))
         if people in line.test_sets:
             raw |= {f"accuracy_{people}_run_id": record and record.run_id}
     return raw
@@ -368,9 +369,9 @@ def accuracy_numbers(table: Context, index: int) -> dict[str, Any]:
     """Interval, tier and paired difference of one row's score, in percent."""
     line = table.lines[index]
     score = next((score for score in RESAMPLED if score in table.loaded.spec.columns), "ap")
-    record, start = line.records.get("accuracy"), noted_training(line)
+    start = noted_training(line)
     return {
-        **ends(score, record and score_interval(record.metrics, score)),
+        **ends(score, interval_of(line.records.get("accuracy"), score)),
         **value_and_ends(f"{score}_minus_previous", previous_difference(table.loaded, table.lines, index)),
         "crops": start and start.crops,
         "start": start and start.taken,

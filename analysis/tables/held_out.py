@@ -60,8 +60,9 @@ def held_out(loaded: LoadedSpec, line: Line, source: Line, store: Store) -> dict
 def reported(gate: Gate, threshold: float) -> dict[str, float | None]:
     """What a threshold gives, in percent."""
     point = gate.point(threshold)
-    facts = {"threshold": threshold, "exited": 100 * point.exited, **value_and_ends("minus_all", point.minus_all)}
-    return facts | value_and_ends("minus_random", minus_random(gate, point))
+    everybody, at_random = point.minus_all, minus_random(gate, point)
+    facts = {**value_and_ends("minus_all", everybody), **value_and_ends("minus_random", at_random)}
+    return {"threshold": threshold, "exited": 100 * point.exited, **facts}
 
 
 def row_text(label: str, facts: dict[str, Any]) -> str:

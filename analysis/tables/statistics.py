@@ -32,12 +32,13 @@ class Interval:
 
 def ends(name: str, interval: Interval | None, scale: float = 100) -> dict[str, float | None]:
     """Return both ends under `name`_low and `name`_high, of fractions in percent; None where there is no interval."""
-    return {f"{name}_{end}": interval and scale * getattr(interval, end) for end in ("low", "high")}
+    low, high = (None, None) if interval is None else (scale * interval.low, scale * interval.high)
+    return {f"{name}_low": low, f"{name}_high": high}
 
 
 def value_and_ends(name: str, interval: Interval | None, scale: float = 100) -> dict[str, float | None]:
     """Return the same after the value under `name`."""
-    return {name: interval and scale * interval.value, **ends(name, interval, scale)}
+    return {name: None if interval is None else scale * interval.value, **ends(name, interval, scale)}
 
 
 def spread_text(one: Interval | significance.Comparison, form: str = "+.1f") -> str:
