@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
 from analysis.tables.lines import Line
 from experiments.spec.spec import LoadedSpec
+from results.records import Record
+from results.store import Store
 from sharpose.models.registry import recorded_cost
 
 STAGES = ("coarse", "fine")
@@ -28,7 +31,12 @@ def counter_frame(lines: list[Line]) -> pd.DataFrame:
     `torch`, `products` (fvcore's) and `formula` count matrix products and convolutions, `fvcore` and `formula_all` also
     norms and resizing; `spread_percent` is how far the first three are apart.
     """
-    rows = [row for line in lines if "cost" in line.records for row in counted(line)]
+    rows = [
+        {"label": line.row.label, **counts, "cost_run_id": line.records["cost"].run_id}
+        for line in lines
+        if "cost" in line.records
+        for counts in counted(line.records["cost"])
+    ]
     frame = pd.DataFrame(rows, columns=["label", "stage", *COUNTS, "cost_run_id"])
     numbers = list(COUNTS)
     frame[numbers] = frame[numbers].astype(float) / 1e9
@@ -38,45 +46,45 @@ def counter_frame(lines: list[Line]) -> pd.DataFrame:
     return frame
 
 
-def counted(line: Line) -> Iterator[dict[str, object]]:
-    """Yield the multiply-adds of a row by stage, by every counter; stages that its cost record lacks are left out."""
-    record = line.records["cost"]
-    model, metrics = record.identity["model"], record.metrics
-    formulas = formula(model)
+def counted(record: Record) -> Iterator[dict[str, Any]]:
+    """Yield multiply-adds by stage, by every counter; stages that the cost record lacks are left out.
+
+    The closed form's are of systems of one piece those of the total alone, of those without a form None.
+    """
+    cost = recorded_cost(record.identity["model"])
+    forms = {} if cost is None else {**cost.parts, "total": cost}
     for stage in (*STAGES, "head", "total"):
         suffix = "" if stage == "total" else f"_{stage}"
-        if f"macs_torch{suffix}" not in metrics:
-            continue
-        macs, everything = formulas.get(stage, (None, None))
-        yield {
-            "label": line.row.label,
-            "stage": stage,
-            "torch": metrics[f"macs_torch{suffix}"],
-            "products": metrics[f"macs_products{suffix}"],
-            "formula": macs,
-            "fvcore": metrics[f"macs_fvcore{suffix}"],
-            "formula_all": everything,
-            "cost_run_id": record.run_id,
-        }
+        if f"macs_torch{suffix}" in record.metrics:
+            found = {name: record.metrics[f"macs_{name}{suffix}"] for name in ("torch", "products", "fvcore")}
+            form = forms.get(stage)
+            yield {"stage": stage, **found, "formula": form and form.macs, "formula_all": form and form.fvcore}
 
 
-def formula(model: dict[str, object]) -> dict[str, tuple[int, int]]:
-    """The closed form's two counts by stage; of systems of one piece the total alone, of those without a form none."""
-    cost = recorded_cost(model)
-    counts = {} if cost is None else {**cost.parts, "total": cost}
-    return {stage: (count.macs, count.fvcore) for stage, count in counts.items()}
+def cost_by_stage() -> pd.DataFrame:
+    """One line per stored cost of a SHaRPose of two stages, stage and counter.
+
+    Columns: `size` (256x192), `width`, `alpha`, `stage` with its head, `counter` and `gmacs` (1e9 multiply-adds).
+    The closed form is given in both conventions: products alone as torch counts, with norms and resizing as fvcore.
+    """
+    titles = {"products": "products alone", "formula": "closed form", "formula_all": "closed form, as fvcore"}
+    rows = []
+    for record in Store().records("cost"):
+        model, stages = record.identity["model"], [one for one in counted(record) if one["stage"] in STAGES]
+        if len(stages) == len(STAGES) and all(one["formula"] is not None for one in stages):
+            named = {"size": "{}x{}".format(*model["image_size"]), "width": model["embed_dim"], "alpha": model["alpha"]}
+            rows += [named | one for one in stages]
+    wide = pd.DataFrame(rows, columns=["size", "width", "alpha", "stage", *COUNTS]).rename(columns=titles)
+    long = wide.melt(["size", "width", "alpha", "stage"], var_name="counter", value_name="gmacs")
+    return long.assign(gmacs=long["gmacs"] / 1e9)
 
 
 def counter_shown(loaded: LoadedSpec, frame: pd.DataFrame, dash: str) -> pd.DataFrame:
     """As it is printed: whole digits enough to see the counters agree."""
-
-    def number(value: float, form: str) -> str:
-        return dash if pd.isna(value) else format(value, form)
-
     shown = {loaded.spec.row_header: frame["label"], "stage": frame["stage"]}
-    shown |= {header: frame[key].map(lambda value: number(value, ".4f")) for key, header in COUNTS.items()}
-    shown[DIFFERENCES["spread_percent"]] = frame["spread_percent"].map(lambda value: number(value, ".4f") + " %")
-    shown[DIFFERENCES["elements_percent"]] = frame["elements_percent"].map(lambda value: f"+{number(value, '.2f')} %")
+    forms = {**dict.fromkeys(COUNTS, "{:.4f}"), "spread_percent": "{:.4f} %", "elements_percent": "+{:.2f} %"}
+    for key, header in {**COUNTS, **DIFFERENCES}.items():
+        shown[header] = frame[key].map(forms[key].format, na_action="ignore").fillna(dash)
     return pd.DataFrame(shown)
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import alpha, schedules
-from analysis.figures.alpha import alpha_curve
+from analysis.figures import schedules
+from analysis.figures.alpha import alpha_curve, switches
 from analysis.figures.bench import bench
 from analysis.figures.concept import concept
 from analysis.figures.curves import curve_frame, curves
 from analysis.figures.examples import Example, blocks, load_example, people
 from analysis.figures.reduction import stored_lines, token_reduction
-from analysis.figures.style import head
+from analysis.figures.style import titled
 from analysis.tables.bench import bench_tables
-from analysis.tables.raw import other_devices
+from analysis.tables.lines import other_devices
 from analysis.tables.tables import Table, build_tables
+from analysis.tables.trainings import curve_key
 from experiments.spec.catalog import EMBEDDED, examples_folder, open_catalog, tier_folder
 from experiments.spec.reading import load_specs
 from experiments.spec.spec import LoadedSpec
@@ -35,15 +35,27 @@ DPI = 160
 # how many different batch sizes or shares make a curve
 CURVE_POINTS = 3
 
+
+def frontier(table: Table, axis: Axes, tier: str) -> Axes:
+    """Draw a table of kind gate as a frontier."""
+    # the modules of kind gate need scipy and pycocotools
+    from analysis.figures import gate
+
+    return gate.frontier(table.curves, axis, tier)
+
+
 # by a spec's `figure`: the columns without which there is nothing to draw, the size in inches, and how
-DRAWN: dict[str, tuple[tuple[str, ...], tuple[float, float], Callable[[Any, Axes, str], Axes]]] = {
-    "alpha-curve": (("ap", "gflops"), (5.6, 3.6), lambda frame, axis, tier: alpha.alpha_curve(frame, axis, ap(tier))),
-    "semantics": (("ap",), (7.6, 3.8), lambda frame, axis, tier: alpha.switches(frame, axis, ap(tier))),
-    "tokens": (("tokens",), (7.6, 4.0), lambda frame, axis, tier: schedules.tokens(frame, axis)),
-    "counters": (("torch",), (6.4, 3.4), lambda frame, axis, tier: schedules.counters(frame, axis)),
-    "batch": (("images_per_s",), (6.4, 3.8), lambda frame, axis, tier: schedules.batches(frame, axis)),
-    "refine-rates": (("images_per_s",), (5.6, 3.6), lambda frame, axis, tier: schedules.refine_rates(frame, axis)),
+DRAWN: dict[str, tuple[tuple[str, ...], tuple[float, float], Callable[[Table, Axes, str], Axes]]] = {
+    "alpha-curve": (("ap", "gflops"), (5.6, 3.6), lambda one, axis, tier: alpha_curve(one.frame, axis, ap(tier))),
+    "semantics": (("ap",), (7.6, 3.8), lambda one, axis, tier: switches(one.frame, axis, ap(tier))),
+    "tokens": (("tokens",), (7.6, 4.0), lambda one, axis, tier: schedules.tokens(one.frame, axis)),
+    "counters": (("torch",), (6.4, 3.4), lambda one, axis, tier: schedules.counters(one.frame, axis)),
+    "batch": (("images_per_s",), (6.4, 3.8), lambda one, axis, tier: schedules.batches(one.frame, axis)),
+    "refine-rates": (("images_per_s",), (5.6, 3.6), lambda one, axis, tier: schedules.refine_rates(one.frame, axis)),
+    "frontier": (("ap",), (7.2, 4.6), frontier),
 }
+CURVES = {"batch": "batch_size", "refine-rates": "refine_rate"}
+"""What a curve is over; it needs `CURVE_POINTS` different ones."""
 
 
 def ap(tier: str) -> str:
@@ -56,20 +68,18 @@ def save_all(tier: str = "nano") -> list[Path]:
 
 
 def save(figures: Iterator[tuple[str, Figure]], folder: Path = FOLDER) -> list[Path]:
-    """Named figures as SVG and PNG, drawn one by one."""
+    """Named figures as SVG and PNG, drawn one by one; the same bytes from one drawing to the next."""
     # to files, with no window; notebooks keep the backend that shows in them
     matplotlib.use("Agg")
-    return [path for name, figure in figures for path in save_one(figure, name, folder)]
-
-
-def save_one(figure: Figure, name: str, folder: Path) -> list[Path]:
-    """The figure as SVG and PNG, the same bytes from one drawing to the next; it is closed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}{suffix}" for suffix in (".svg", ".png")]
-    with plt.rc_context({"svg.hashsalt": name}):
-        figure.savefig(paths[0], bbox_inches="tight", metadata={"Date": None})
-    figure.savefig(paths[1], dpi=DPI, bbox_inches="tight")
-    plt.close(figure)
+    paths = []
+    for name, figure in figures:
+        folder.mkdir(parents=True, exist_ok=True)
+        svg, png = folder / f"{name}.svg", folder / f"{name}.png"
+        with plt.rc_context({"svg.hashsalt": name}):
+            figure.savefig(svg, bbox_inches="tight", metadata={"Date": None})
+        figure.savefig(png, dpi=DPI, bbox_inches="tight")
+        plt.close(figure)
+        paths += [svg, png]
     return paths
 
 
@@ -89,16 +99,12 @@ def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[s
     devices = [device, *other_devices(device, store or Store())]
     for loaded in load_specs(tier=tier):
         # cost and speed are the same at every tier
-        if loaded.spec.figure is not None and (
-            tier == EMBEDDED or {"accuracy", "predictions"} & set(loaded.spec.measure)
-        ):
-            drawn = (
-                draw(loaded, build_tables([loaded.path], tier=tier, device=one, store=store)[0], tier)
-                for one in devices
-            )
-            figure = next((one for one in drawn if one is not None), None)
-            if figure is not None:
+        own = tier == EMBEDDED or {"accuracy", "predictions"} & set(loaded.spec.measure)
+        for one in devices if loaded.spec.figure is not None and own else ():
+            (table,) = build_tables([loaded.path], tier=tier, device=one, store=store)
+            if (figure := draw(loaded, table, tier)) is not None:
                 yield loaded.id, figure
+                break
     if tier == EMBEDDED:
         benches = (list(bench_figure(bench_tables(device=one, store=store))) for one in devices)
         yield from next((figures for figures in benches if figures), [])
@@ -109,8 +115,7 @@ def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[s
 def learning_curves(tier: str) -> Iterator[tuple[str, Figure]]:
     """The name and figure of a tier's learning curves; none where no training was followed."""
     catalog = open_catalog(tier)
-    name = catalog.people("coco-val") or ""
-    frame, people_key = curve_frame(catalog), (catalog.dataset(name).photos or name) if name else ""
+    frame, people_key = curve_frame(catalog), curve_key("coco-val", catalog)
     if f"{people_key}_ap" in frame:
         yield "curves", curves(frame, people_key, tier)
 
@@ -124,30 +129,17 @@ def bench_figure(tables: list[Table]) -> Iterator[tuple[str, Figure]]:
 
 def draw(loaded: LoadedSpec, table: Table, tier: str) -> Figure | None:
     """The figure of one table, as its spec asks for; None where nothing is measured yet."""
-    kind = loaded.spec.figure
-    if kind in ("gate", "frontier"):
-        return draw_gate(kind, table, tier)
-    needed, size, function = DRAWN[str(kind)]
-    if not all(name in table.frame for name in needed) or table.frame.dropna(subset=list(needed)).empty:
-        return None
-    along = {"batch": "batch_size", "refine-rates": "refine_rate"}.get(str(kind))
-    if along and table.frame.dropna(subset=list(needed))[along].nunique() < CURVE_POINTS:
-        return None
-    figure, axis = plt.subplots(figsize=size, layout="constrained")
-    function(table.frame, axis, tier)
-    head(figure, table.title)
-    return figure
-
-
-def draw_gate(kind: str, table: Table, tier: str) -> Figure | None:
-    """Figures of kind gate, whose modules need scipy and pycocotools."""
-    from analysis.figures import gate
-
-    if not table.curves:
-        return None
+    kind = str(loaded.spec.figure)
     if kind == "gate":
-        return gate.gate(table.curves, tier)
-    figure, axis = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
-    gate.frontier(table.curves, axis, tier)
-    head(figure, table.title)
+        from analysis.figures.gate import gate
+
+        return gate(table.curves, tier) if table.curves else None
+    needed, size, function = DRAWN[kind]
+    if not set(needed) <= set(table.frame):
+        return None
+    shown = table.frame.dropna(subset=list(needed))
+    if shown.empty or (kind in CURVES and shown[CURVES[kind]].nunique() < CURVE_POINTS):
+        return None
+    figure, axis = titled(table.title, size)
+    function(table, axis, tier)
     return figure

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, head, tidy
+from analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, tidy, titled
 from analysis.tables.bench import GIGA
 
 HATCHES = ("", "///", "", "xxx")
@@ -83,15 +82,13 @@ def bench(speeds: pd.DataFrame, kinds: pd.DataFrame) -> Iterator[tuple[str, Figu
     """Names and figures, each as wide as a page, from the tables of speeds and of kinds of operators."""
     device = speeds["device"].iloc[0]
     compared = int(speeds["ratio"].notna().sum())
-    figure, axis = plt.subplots(figsize=(7.6, 1.2 + 0.34 * compared), layout="constrained")
+    said = f"Speed of a row over that of another, {device}, random weights"
+    figure, axis = titled(said, (7.6, 1.2 + 0.34 * compared))
     ratios(speeds, axis)
-    head(figure, f"Speed of a row over that of another, {device}, random weights")
     yield "bench", figure
-    figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    figure, axis = titled(f"What the machine allows and what was reached, {device}", (7.2, 4.4))
     roof(speeds, axis)
-    head(figure, f"What the machine allows and what was reached, {device}")
     yield "bench-roof", figure
-    figure, axis = plt.subplots(figsize=(7.6, 1.4 + 0.22 * len(kinds)), layout="constrained")
+    figure, axis = titled(f"Where the time goes, {device}", (7.6, 1.4 + 0.22 * len(kinds)))
     operators(kinds, axis)
-    head(figure, f"Where the time goes, {device}")
     yield "bench-operators", figure

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from analysis.figures.examples import Example, attributed
+from analysis.figures.examples import Example, attention, attributed, extent
 from analysis.figures.style import BLUE, GREY, ORANGE
 
 
@@ -22,8 +22,7 @@ def concept(example: Example) -> Figure:
     axes[0].imshow(small, extent=extent(picture), interpolation="nearest")
     draw_grid(axes[0], picture, rows, columns)
     axes[1].imshow(picture, alpha=0.35, extent=extent(picture))
-    relevance = np.reshape(facts["relevance"], (rows, columns))
-    axes[1].imshow(relevance, cmap="viridis", alpha=0.75, extent=extent(picture), interpolation="nearest")
+    attention(axes[1], example)
     axes[2].imshow(small, extent=extent(picture), interpolation="nearest")
     draw_kept(axes[2], example)
     axes[3].imshow(picture, extent=extent(picture))
@@ -45,11 +44,6 @@ def concept(example: Example) -> Figure:
     exit_note = "good enough? then the coarse keypoints are the answer and the fine look is skipped"
     figure.text(0.5, 0.1, exit_note, ha="center", fontsize=10, color=ORANGE)
     return attributed(figure, [example])
-
-
-def extent(picture: np.ndarray) -> tuple[float, float, float, float]:
-    """Return left, right, bottom and top of a picture (H, W, 3) for `imshow`: pixel edges lie on whole numbers."""
-    return 0, picture.shape[1], picture.shape[0], 0
 
 
 def draw_grid(axis: Axes, picture: np.ndarray, rows: int, columns: int) -> None:

@@ -42,15 +42,11 @@ def load_example(name: str = "person", folder: Path = FOLDER) -> Example:
 def blocks(example: Example) -> Figure:
     """Figure 2: one person's heatmaps, the strongest over all keypoints, decoded after every block."""
     facts = example.facts
-    per_row = facts["blocks_per_row"]
-    names = facts["block_names"]
-    rows = -(-len(names) // per_row)
+    per_row, blocks = facts["blocks_per_row"], len(facts["block_names"])
+    rows = -(-blocks // per_row)
     figure, axes = plt.subplots(rows, per_row + 1, figsize=(1.25 * (per_row + 1), 1.95 * rows), squeeze=False)
-    for row in range(rows):
-        for column in range(per_row):
-            index, axis = row * per_row + column, axes[row, column + 1]
-            if index < len(names):
-                heatmap(axis, example, index)
+    for index in range(blocks):
+        heatmap(axes[index // per_row, index % per_row + 1], example, index)
     axes[0, 0].imshow(example.picture)
     axes[0, 0].set_title("input", fontsize=8, loc="left")
     for axis in axes.ravel():
@@ -68,16 +64,19 @@ def attributed(figure: Figure, examples: Sequence[Example]) -> Figure:
     return figure
 
 
-def heatmap(axis: Axes, example: Example, index: int) -> Axes:
+def heatmap(axis: Axes, example: Example, index: int) -> None:
     """One block's heatmap over the pale picture, each on its own scale, with its peak and the mean error so far."""
-    facts, picture = example.facts, example.picture
+    facts, place = example.facts, extent(example.picture)
     maps = np.array(facts["block_maps"][index], dtype=float)
-    extent = 0, picture.shape[1], picture.shape[0], 0
-    axis.imshow(0.35 * picture + 0.65, extent=extent)
+    axis.imshow(0.35 * example.picture + 0.65, extent=place)
     shown = np.clip(maps / max(maps.max(), 1e-6), 0, 1)
-    axis.imshow(shown, extent=extent, cmap="viridis", alpha=shown**0.6, interpolation="bilinear", vmin=0, vmax=1)
+    axis.imshow(shown, extent=place, cmap="viridis", alpha=shown**0.6, interpolation="bilinear", vmin=0, vmax=1)
     axis.set_title(f"{facts['block_names'][index]}\n{facts['block_errors'][index]:.1f} px off", fontsize=8, loc="left")
-    return axis
+
+
+def extent(picture: np.ndarray) -> tuple[float, float, float, float]:
+    """Return left, right, bottom and top of a picture (H, W, 3) for `imshow`: pixel edges lie on whole numbers."""
+    return 0, picture.shape[1], picture.shape[0], 0
 
 
 def people(examples: Sequence[Example]) -> Figure:
@@ -86,27 +85,19 @@ def people(examples: Sequence[Example]) -> Figure:
     For each the input, the accumulated attention of the keypoints, the patches that it selects, and those that one map
     for everybody selects.
     """
-    figure, axes = plt.subplots(
-        4,
-        len(examples),
-        figsize=(1.5 * len(examples), 8.4),
-        squeeze=False,
-        gridspec_kw={"wspace": 0.06, "hspace": 0.06},
-    )
+    size, gaps = (1.5 * len(examples), 8.4), {"wspace": 0.06, "hspace": 0.06}
+    figure, axes = plt.subplots(4, len(examples), figsize=size, squeeze=False, gridspec_kw=gaps)
     for column, example in enumerate(examples):
         axes[0, column].imshow(example.picture)
+        axes[1, column].imshow(0.4 * example.picture + 0.6, extent=extent(example.picture))
         attention(axes[1, column], example)
         kept, constant = (example.facts[key] for key in ("keep_indices", "constant_indices"))
         selected(axes[2, column], example, kept)
         selected(axes[3, column], example, constant, pose=False)
-        alike = f"{len(set(kept) & set(constant))} of {len(kept)} alike"
-        axes[3, column].set_xlabel(alike, fontsize=8)
+        axes[3, column].set_xlabel(f"{len(set(kept) & set(constant))} of {len(kept)} alike", fontsize=8)
         coarse, fine = example.facts["coarse_oks"], example.facts["fine_oks"]
-        axes[0, column].set_title(
-            f"quality {example.facts['quality']:.2f}\nOKS {coarse:.2f} → {fine:.2f}",
-            fontsize=8,
-            loc="left",
-        )
+        said = f"quality {example.facts['quality']:.2f}\nOKS {coarse:.2f} → {fine:.2f}"
+        axes[0, column].set_title(said, fontsize=8, loc="left")
     chosen = f"selected, α = {examples[0].facts['alpha']}"
     for row, name in enumerate(("input", "accumulated attention", chosen, "selected by one map")):
         axes[row, 0].set_ylabel(name, fontsize=9)
@@ -117,17 +108,13 @@ def people(examples: Sequence[Example]) -> Figure:
     return attributed(figure, examples)
 
 
-def attention(axis: Axes, example: Example) -> Axes:
-    """How much the keypoints look at every coarse patch."""
-    picture, facts = example.picture, example.facts
-    extent = 0, picture.shape[1], picture.shape[0], 0
-    axis.imshow(0.4 * picture + 0.6, extent=extent)
-    relevance = np.reshape(facts["relevance"], facts["coarse_grid"])
-    axis.imshow(relevance, cmap="viridis", alpha=0.75, extent=extent, interpolation="nearest")
-    return axis
+def attention(axis: Axes, example: Example, alpha: float = 0.75) -> None:
+    """Draw how much the keypoints look at every coarse patch over a picture."""
+    relevance = np.reshape(example.facts["relevance"], example.facts["coarse_grid"])
+    axis.imshow(relevance, cmap="viridis", alpha=alpha, extent=extent(example.picture), interpolation="nearest")
 
 
-def selected(axis: Axes, example: Example, indices: Sequence[int], *, pose: bool = True) -> Axes:
+def selected(axis: Axes, example: Example, indices: Sequence[int], *, pose: bool = True) -> None:
     """The patches at these places, all others pale; with `pose`, the keypoints of the fine look that used them."""
     picture, facts = example.picture, example.facts
     rows, columns = facts["coarse_grid"]
@@ -147,4 +134,3 @@ def selected(axis: Axes, example: Example, indices: Sequence[int], *, pose: bool
         axis.plot(*points[[a, b]].T, color=BLUE, lw=1.2, zorder=3)
     axis.set_xlim(-0.5, picture.shape[1] - 0.5)
     axis.set_ylim(picture.shape[0] - 0.5, -0.5)
-    return axis

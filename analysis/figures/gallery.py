@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.concept import draw_kept, draw_pose, extent
-from analysis.figures.examples import Example
+from analysis.figures.concept import draw_kept, draw_pose
+from analysis.figures.examples import Example, attention, extent
 from results.records import StoreError
 from results.store import ROOT
 
@@ -48,25 +46,19 @@ def regions(gallery: dict[str, Any], alphas: Sequence[float] = (0.3, 0.5)) -> Fi
     people, columns = len(gallery["people"]), len(alphas) + 3
     figure, axes = plt.subplots(people, columns, figsize=(1.7 * columns, 2.2 * people), squeeze=False)
     for index, row in enumerate(axes):
-        draw_person(gallery, index, alphas, row)
+        shown = example(gallery, index, alphas[-1])
+        height, width, _ = shown.picture.shape
+        for axis in row:
+            axis.imshow(shown.picture, extent=extent(shown.picture))
+            axis.set_axis_off()
+        attention(row[1], shown, alpha=0.7)
+        for axis, alpha in zip(row[2:-1], alphas, strict=True):
+            draw_kept(axis, example(gallery, index, alpha))
+        draw_pose(row[-1], shown.facts["fine_keypoints"], shown.facts["limbs"])
+        for axis in row:
+            axis.set(xlim=(0, width), ylim=(height, 0))
     titles = ["input", "attention", *(f"kept at α = {alpha}" for alpha in alphas), f"keypoints, α = {alphas[-1]}"]
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9)
     figure.tight_layout()
     return figure
-
-
-def draw_person(gallery: dict[str, Any], index: int, alphas: Sequence[float], row: Sequence[Axes]) -> None:
-    """One row of `regions`."""
-    shown = example(gallery, index, alphas[-1])
-    for axis in row:
-        axis.imshow(shown.picture, extent=extent(shown.picture))
-        axis.set_axis_off()
-    grid = np.reshape(shown.facts["relevance"], shown.facts["coarse_grid"])
-    row[1].imshow(grid, cmap="viridis", alpha=0.7, extent=extent(shown.picture), interpolation="nearest")
-    for axis, alpha in zip(row[2:-1], alphas, strict=True):
-        draw_kept(axis, example(gallery, index, alpha))
-    draw_pose(row[-1], shown.facts["fine_keypoints"], shown.facts["limbs"])
-    for axis in row:
-        axis.set_xlim(0, shown.picture.shape[1])
-        axis.set_ylim(shown.picture.shape[0], 0)

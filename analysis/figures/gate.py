@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import BLUE, COLOURS, DASHES, GREEN, GREY, MARKERS, ORANGE, SKY, tidy
+from analysis.gate.gate import pareto
 from analysis.gate.gate_table import GateCurve
 
 
@@ -46,11 +47,8 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
     axis.set_zorder(bars.get_zorder() + 1)
     axis.patch.set_visible(False)
     axis.fill_between(places, frame["ap_low"], frame["ap_high"], color=BLUE, alpha=0.25, lw=0)
-    for key, name, colour, marker in (
-        ("ap50", "AP50", GREEN, "^"),
-        ("ap75", "AP75", ORANGE, "s"),
-        ("ap", "AP", BLUE, "o"),
-    ):
+    for name, colour, marker in (("AP50", GREEN, "^"), ("AP75", ORANGE, "s"), ("AP", BLUE, "o")):
+        key = name.lower()
         axis.plot(places, frame[key], color=colour, marker=marker, ms=3.5, lw=1.5)
         # at the right end, where bars are low
         end = (places[-1], frame[key].iloc[-1])
@@ -74,15 +72,11 @@ def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str)
     axis.plot(shown["gflops"], shown["ap"], color=BLUE, marker="o", ms=3.5, lw=1.5)
     axis.plot(shown["gflops"], random, color=GREY, ls="--", marker="x", ms=4, lw=1.2)
     axis.plot(shown["gflops"], shown["ap_by_gain"], color=ORANGE, ls=":", marker="^", ms=4, lw=1.2)
-    names = (
-        ("by true gain, which no gate knows", ORANGE),
-        (f"by predicted {judged}", BLUE),
-        ("as many at random", GREY),
-    )
     low, high = axis.get_ylim()
     # the names have the lowest quarter to themselves
     axis.set_ylim(low - (high - low) / 3, high)
-    name_below(axis, names)
+    known = ("by true gain, which no gate knows", ORANGE)
+    name_below(axis, (known, (f"by predicted {judged}", BLUE), ("as many at random", GREY)))
     return tidy(axis, "expected GFLOPs (multiply-adds), paper size", f"AP without flip test,\n{tier} tier, %", title)
 
 
@@ -96,9 +90,7 @@ def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
     """True over predicted quality, a point per tenth of the people; the diagonal would be right."""
     low = min(bins[["predicted", "true"]].min()) - 0.03
     axis.plot([low, 1], [low, 1], color=GREY, lw=1, ls="--")
-    axis.annotate(
-        "ideal", (0.97, 0.97), xytext=(-4, -14), textcoords="offset points", color=GREY, fontsize=8.5, ha="left"
-    )
+    axis.annotate("ideal", (0.97, 0.97), (-4, -14), textcoords="offset points", color=GREY, fontsize=8.5, ha="left")
     for key, colour, marker in (("true", BLUE, "o"), ("true_fine", ORANGE, "s")):
         axis.plot(bins["predicted"], bins[key], color=colour, marker=marker, ms=4, lw=1.5)
     name_below(axis, (("of the fine answer", ORANGE), ("of the coarse answer", BLUE)))
@@ -122,24 +114,8 @@ def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:
     name = "no other point is both cheaper and better"
     axis.step(best["gflops"], best["ap"], where="post", color=GREY, lw=4, alpha=0.3, zorder=0, label=name)
     for curve, colour, marker, dashes in zip(curves, COLOURS, MARKERS, DASHES, strict=False):
-        shown = curve.frame.sort_values("gflops")
-        axis.plot(
-            shown["gflops"],
-            shown["ap"],
-            color=colour,
-            marker=marker,
-            ls=dashes,
-            ms=5,
-            lw=1.3,
-            label=f"α = {curve.label}",
-        )
+        shown, name = curve.frame.sort_values("gflops"), f"α = {curve.label}"
+        axis.plot(shown["gflops"], shown["ap"], color=colour, marker=marker, ls=dashes, ms=5, lw=1.3, label=name)
     axis.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1, 0.06))
     axis.margins(x=0.06, y=0.1)
     return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", f"AP without flip test, {tier} tier, %")
-
-
-def pareto(frame: pd.DataFrame) -> pd.DataFrame:
-    """The points that no other one beats in both cost and AP, from cheap to dear."""
-    ordered = frame.sort_values(["gflops", "ap"], ascending=[True, False])
-    before = ordered["ap"].cummax().shift(fill_value=-np.inf)
-    return ordered[ordered["ap"] > before]

@@ -28,26 +28,20 @@ def stored_lines() -> list[Line]:
 def token_reduction(lines: Sequence[Line]) -> Figure:
     """A panel per prediction: a point per system and setting, a colour per system, a shape per batch, open unfused."""
     figure, axes = plt.subplots(1, 2, figsize=(7.6, 4.0), layout="constrained", sharey=True)
+    colours = coloured(lines)
+    markers = dict(zip(sorted({line["batch"] for line in lines}), MARKERS, strict=False))
     for axis, (kind, name) in zip(axes, PREDICTIONS.items(), strict=True):
-        panel(lines, axis, kind)
+        panel(lines, axis, kind, colours, markers)
         tidy(axis, f"times as fast, by {name}", "" if axis is axes[1] else "times as fast, measured")
-    figure.legend(handles=meanings(lines), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    meant = [
+        *(Line2D([], [], color=colour, marker="o", ls="", label=name) for name, colour in colours.items()),
+        *(Line2D([], [], color=GREY, marker=one, ls="", label=f"batch {size}") for size, one in markers.items()),
+        Line2D([], [], color=GREY, marker="o", mfc=GREY, ls="", label="fused attention"),
+        Line2D([], [], color=GREY, marker="o", mfc="none", ls="", label="unfused attention"),
+    ]
+    figure.legend(handles=meant, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     head(figure, f"Token reduction over the whole transformer, {lines[0]['device']}")
     return figure
-
-
-def meanings(lines: Sequence[Line]) -> list[Line2D]:
-    """What colours, shapes and fillings of the points mean."""
-    colours = [Line2D([], [], color=colour, marker="o", ls="", label=name) for name, colour in coloured(lines).items()]
-    shapes = [
-        Line2D([], [], color=GREY, marker=marker, ls="", label=f"batch {batch}")
-        for batch, marker in zip(batches(lines), MARKERS, strict=False)
-    ]
-    fillings = [
-        Line2D([], [], color=GREY, marker="o", mfc=fill, ls="", label=f"{attention} attention")
-        for attention, fill in (("fused", GREY), ("unfused", "none"))
-    ]
-    return [*colours, *shapes, *fillings]
 
 
 def coloured(lines: Sequence[Line]) -> dict[str, str]:
@@ -58,29 +52,16 @@ def coloured(lines: Sequence[Line]) -> dict[str, str]:
     return dict(zip(dict.fromkeys(reducing), COLOURS, strict=False))
 
 
-def batches(lines: Sequence[Line]) -> list[int]:
-    """The batch sizes that were measured."""
-    return sorted({line["batch"] for line in lines})
-
-
-def panel(lines: Sequence[Line], axis: Axes, kind: str) -> Axes:
+def panel(lines: Sequence[Line], axis: Axes, kind: str, colours: Mapping[str, str], markers: Mapping[int, str]) -> None:
     """Measured over one prediction; on the diagonal the prediction was right, below the line at 1 nothing was won."""
     ends: list[float] = [1.0]
-    colours, markers = coloured(lines), dict(zip(batches(lines), MARKERS, strict=False))
     for line in lines:
         for system, colour in colours.items():
             ratios = line["systems"][system]["times_as_fast"]
-            axis.plot(
-                ratios[kind],
-                ratios["measured"],
-                markers[line["batch"]],
-                color=colour,
-                mfc="none" if line["attention"] == "unfused" else colour,
-                ms=6,
-            )
+            fill = "none" if line["attention"] == "unfused" else colour
+            axis.plot(ratios[kind], ratios["measured"], markers[line["batch"]], color=colour, mfc=fill, ms=6)
             ends += [ratios[kind], ratios["measured"]]
     axis.axline((1, 1), slope=1, color=GREY, lw=0.8, ls="--")
     axis.axhline(1, color=GREY, lw=0.8)
-    axis.set_xlim(min(ends) - 0.05, max(ends) + 0.05)
-    axis.set_ylim(min(ends) - 0.05, max(ends) + 0.05)
-    return axis
+    limits = min(ends) - 0.05, max(ends) + 0.05
+    axis.set(xlim=limits, ylim=limits)

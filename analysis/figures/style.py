@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from textwrap import wrap
 
+import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,6 +18,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 CHARACTERS = 12.5
 """Of a title, on an inch."""
+
+
+def titled(text: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return a figure of a size in inches under its title, and its axes."""
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    head(figure, text)
+    return figure, axis
 
 
 def head(figure: Figure, text: str) -> None:

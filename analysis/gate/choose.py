@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from analysis.gate.gate import RESAMPLES, Candidate, Cost, Gate, Point, pick, sweep
+from analysis.gate.gate import RESAMPLES, Candidate, Cost, Gate, pick, sweep
 from analysis.gate.gate_table import cost_of
 from analysis.gate.predictions import Predictions, read_predictions
 from analysis.tables.derived import columns_of, derive, frame_of
-from analysis.tables.lines import Line, pick_device, read_lines
+from analysis.tables.lines import Line, read_lines, row_of
+from analysis.tables.statistics import value_and_ends
 from experiments.cells.cells import cells
+from experiments.cells.provenance import local_device
 from experiments.spec.catalog import open_catalog
 from experiments.spec.reading import load_specs
 from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store
-from sharpose.runtime.errors import nearest
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The threshold, and what it gives where it was chosen and where it is reported."""
-
-    row: str
-    chosen: Point
-    reported: Point
-    cost: Cost
-    datasets: tuple[str, str]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`: AP as fractions, multiply-adds per person."""
-        parts = zip(("chosen_on", "reported_on"), self.datasets, (self.chosen, self.reported), strict=True)
-        facts = {name: {"dataset": dataset, **point_facts(point, self.cost)} for name, dataset, point in parts}
-        return {"row": self.row, "quality_threshold": self.chosen.threshold, **facts}
-
-
-def point_facts(point: Point, cost: Cost) -> dict[str, float | None]:
+def point_facts(gate: Gate, threshold: float, cost: Cost) -> dict[str, float | None]:
     """Return what a threshold gives as plain numbers: AP and shares as fractions, `macs` per person."""
+    point = gate.point(threshold)
     return {
-        "ap": point.metrics.ap,
-        "ap_low": point.interval.low,
-        "ap_high": point.interval.high,
-        "ap_minus_all": point.minus_all.value,
-        "ap_minus_all_low": point.minus_all.low,
-        "ap_minus_all_high": point.minus_all.high,
+        **value_and_ends("ap", point.interval, 1),
+        **value_and_ends("ap_minus_all", point.minus_all, 1),
         "exited": point.exited,
         "macs": cost.expected(point.refine_rate),
     }
@@ -62,9 +42,10 @@ def choose_threshold(
     tier: str = "nano",
     store: Store | None = None,
     resamples: int = RESAMPLES,
-) -> Choice:
+) -> dict[str, Any]:
     """Pick on the first spec's people and report on the second's; nothing is measured.
 
+    Returns the row, its `quality_threshold`, and what that gives on the people it was `chosen_on` and `reported_on`.
     budget: expected multiply-adds per person; max_ap_loss: a fraction of 1, below refining everybody. Raises SpecError
     when a row or its predictions are missing, or no threshold fits.
     """
@@ -78,9 +59,11 @@ def choose_threshold(
         raise SpecError(
             f"no threshold fits: the coarse stage alone takes {cost.coarse / 1e9:.2f} G multiply-adds; raise --budget"
         )
-    chosen, reported = (Gate(people, resamples).point(picked.threshold) for people in (first, second))
-    where, elsewhere = (str(line.records["predictions"].provenance.get("dataset")) for line in lines)
-    return Choice(row, chosen, reported, cost, (where, elsewhere))
+    facts: dict[str, Any] = {"row": row, "quality_threshold": picked.threshold}
+    for name, line, people in zip(("chosen_on", "reported_on"), lines, (first, second), strict=True):
+        dataset = str(line.records["predictions"].provenance.get("dataset"))
+        facts[name] = {"dataset": dataset, **point_facts(Gate(people, resamples), picked.threshold, cost)}
+    return facts
 
 
 def stored_sweep(record: Record, people: Predictions, asked_by: tuple[str, str], store: Store) -> list[Candidate]:
@@ -97,11 +80,8 @@ def stored_sweep(record: Record, people: Predictions, asked_by: tuple[str, str],
 def find_line(spec: str, row: str, tier: str, store: Store) -> Line:
     """A row of a spec with its records. Raises SpecError where predictions or cost are missing."""
     (loaded,) = load_specs([spec])
-    lines = read_lines(loaded, cells(loaded, open_catalog(tier), pick_device("cpu", store)), store)
-    line = next((line for line in lines if line.row.label == row), None)
-    if line is None:
-        known = [line.row.label for line in lines]
-        raise SpecError(f"{spec} has no row {row!r}{nearest(row, known)}")
+    lines = read_lines(loaded, cells(loaded, open_catalog(tier), local_device("cpu")), store)
+    line = row_of(lines, row, spec)
     for measure in ("predictions", "cost"):
         if measure not in line.cells:
             raise SpecError(f"{spec} does not measure {measure}; name a spec of kind gate, such as figure6")

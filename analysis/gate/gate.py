@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from analysis.gate.predictions import Array, Predictions
-from analysis.tables.statistics import Interval, percentile_interval
+from analysis.tables.statistics import Interval, percentile_interval, value_and_ends
 from sharpose.evaluation.metrics.coco_ap import CocoMetrics
 from sharpose.evaluation.metrics.matches import Matches
 
@@ -65,19 +65,11 @@ class Gate:
     def point(self, threshold: float) -> Point:
         """People whose predicted quality is below `threshold` take the fine answer, as in the model."""
         # in double precision, also by a NumPy that would round the threshold to the array's
-        return self.choice(threshold, self.predictions.quality.astype(np.float64) < threshold)
-
-    def choice(self, threshold: float, refined: Array) -> Point:
-        """The same for any choice of people to refine. `refined`: bool (N,)."""
-        ours, everybody = self.ap(refined), self.ap(np.ones(len(refined), dtype=bool))
-        replicates = replicates_of(ours)
-        return Point(
-            threshold,
-            float(refined.mean()),
-            ours,
-            interval(ours.ap or 0.0, replicates),
-            interval((ours.ap or 0.0) - (everybody.ap or 0.0), replicates - replicates_of(everybody)),
-        )
+        refined = self.predictions.quality.astype(np.float64) < threshold
+        ours, everybody = self.ap(refined), self.ap(np.ones_like(refined))
+        value, replicates = ours.ap or 0.0, replicates_of(ours)
+        gained = interval(value - (everybody.ap or 0.0), replicates - replicates_of(everybody))
+        return Point(threshold, float(refined.mean()), ours, interval(value, replicates), gained)
 
     def ap(self, refined: Array) -> CocoMetrics:
         """Return the metrics where `refined` people (bool, one per person) take the fine answer; evaluated once."""
@@ -166,28 +158,28 @@ def curve(gate: Gate, thresholds: Iterable[float], cost: Cost) -> pd.DataFrame:
     rows = []
     for threshold in (ends[0], *inner, ends[1]):
         point = gate.point(threshold)
-        random = minus_random(gate, point)
         rows.append(
             {
                 "threshold": threshold,
                 "exited_percent": 100 * point.exited,
-                "ap": percent(point.metrics.ap),
-                "ap_low": percent(point.interval.low),
-                "ap_high": percent(point.interval.high),
+                **value_and_ends("ap", point.interval),
                 "ap50": percent(point.metrics.ap50),
                 "ap75": percent(point.metrics.ap75),
-                "ap_minus_all": percent(point.minus_all.value),
-                "ap_minus_all_low": percent(point.minus_all.low),
-                "ap_minus_all_high": percent(point.minus_all.high),
-                "ap_minus_random": percent(random.value),
-                "ap_minus_random_low": percent(random.low),
-                "ap_minus_random_high": percent(random.high),
+                **value_and_ends("ap_minus_all", point.minus_all),
+                **value_and_ends("ap_minus_random", minus_random(gate, point)),
                 "ap_by_gain": percent(gate.ap_by_gain(point.refine_rate)),
                 "ap_by_true_quality": percent(gate.ap_by_true_quality(point.refine_rate)),
                 "gflops": cost.expected(point.refine_rate) / 1e9,
             }
         )
     return pd.DataFrame(rows)
+
+
+def pareto(frame: pd.DataFrame, cost: str = "gflops", accuracy: str = "ap") -> pd.DataFrame:
+    """The points that no other one beats in both cost and accuracy, from cheap to dear."""
+    ordered = frame.dropna(subset=[cost, accuracy]).sort_values([cost, accuracy], ascending=[True, False])
+    before = ordered[accuracy].cummax().shift(fill_value=-np.inf)
+    return ordered[ordered[accuracy] > before]
 
 
 def percent(value: float | None) -> float | None:

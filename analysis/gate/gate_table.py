@@ -12,8 +12,8 @@ import pandas as pd
 from analysis.gate.gate import Calibration, Cost, Gate, calibration, curve
 from analysis.gate.predictions import read_predictions
 from analysis.tables.derived import columns_of, derive, frame_of
-from analysis.tables.footers import cost_text, missing_text, origin
-from analysis.tables.lines import Line
+from analysis.tables.footers import cost_text, missing_text, models_text, origin, people_text
+from analysis.tables.lines import Line, records_of
 from analysis.tables.trainings import starts_text
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
@@ -21,6 +21,8 @@ from results.store import Store
 
 # enough for the intervals of a curve; `sharpose choose-threshold` draws more
 CURVE_RESAMPLES = 200
+CALIBRATION = ("rank", "rank_gain", "explained", "error")
+"""Fields of a calibration that are numbers."""
 HARDLY = 0.1
 """Percent that AP50 or AP75 may fall and still be said to hardly move: the last digit that tables print."""
 SMALL_LOSS = 0.3
@@ -43,8 +45,15 @@ class GateCurve:
 
 def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[GateCurve]:
     """Every row that has both its predictions and its cost."""
-    complete = [line for line in lines if {"predictions", "cost"} <= line.records.keys()]
-    return [read_curve(line, curve_record(loaded, line, store)) for line in complete]
+    curves = []
+    for line in lines:
+        runs = {measure: line.records[measure].run_id for measure in ("predictions", "cost") if measure in line.records}
+        if len(runs) == 2:
+            numbers = curve_record(loaded, line, store).metrics
+            known = {name: numbers[name] for name in CALIBRATION}
+            facts = Calibration(**known, bins=frame_of(numbers["bins"]))
+            curves.append(GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs, asks_gain(line)))
+    return curves
 
 
 def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
@@ -56,10 +65,7 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
         facts = calibration(predictions, by_gain=by_gain)
         return {
             "curve": columns_of(curve(Gate(predictions, CURVE_RESAMPLES), loaded.spec.thresholds, cost)),
-            "rank": facts.rank,
-            "rank_gain": facts.rank_gain,
-            "explained": facts.explained,
-            "error": facts.error,
+            **{name: getattr(facts, name) for name in CALIBRATION},
             "bins": columns_of(facts.bins),
         }
 
@@ -76,15 +82,6 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
 def asks_gain(line: Line) -> bool:
     """Whether the row's gate is by gain, not by quality."""
     return line.cells["predictions"].options.get("gate") == "gain"
-
-
-def read_curve(line: Line, record: Record) -> GateCurve:
-    """A row's curve from its record."""
-    numbers = record.metrics
-    known = {key: numbers[key] for key in ("rank", "rank_gain", "error", "explained")}
-    facts = Calibration(**known, bins=frame_of(numbers["bins"]))
-    runs = {measure: line.records[measure].run_id for measure in ("predictions", "cost")}
-    return GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs, asks_gain(line))
 
 
 def cost_of(line: Line) -> Cost:
@@ -108,25 +105,32 @@ def gate_frame(curves: list[GateCurve]) -> pd.DataFrame:
     return frame[["label", *frame.columns.drop("label")]]
 
 
+def gate_columns(tier: str) -> dict[str, tuple[str, str]]:
+    """Return the raw number behind every printed column, and how it is written."""
+    return {
+        "Q_thres": ("threshold", "{threshold:.3f}"),
+        "exit early": ("exited_percent", "{exited_percent:.1f} %"),
+        f"AP ({tier} tier)": ("ap", "{ap:.1f} [{ap_low:.1f}, {ap_high:.1f}]"),
+        "AP50": ("ap50", "{ap50:.1f}"),
+        "AP75": ("ap75", "{ap75:.1f}"),
+        "AP − all refined": ("ap_minus_all", signed("ap_minus_all")),
+        "AP − random exits": ("ap_minus_random", signed("ap_minus_random")),
+        "AP, exits by true coarse OKS": ("ap_by_true_quality", "{ap_by_true_quality:.1f}"),
+        "AP, exits by true gain": ("ap_by_gain", "{ap_by_gain:.1f}"),
+        "GFLOPs (expected)": ("gflops", "{gflops:.2f}"),
+    }
+
+
+def signed(key: str, form: str = "+.1f") -> str:
+    """Return how a difference of a row is written with its interval."""
+    return f"{{{key}:{form}}} [{{{key}_low:{form}}}, {{{key}_high:{form}}}]"
+
+
 def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.DataFrame:
     """As it is printed; the first and last threshold of a row refine nobody and everybody."""
-    header = loaded.spec.row_header
+    header, columns = loaded.spec.row_header, gate_columns(tier)
     rows = [
-        {
-            header: one.label,
-            "Q_thres": f"{row['threshold']:.3f}",
-            "exit early": f"{row['exited_percent']:.1f} %",
-            f"AP ({tier} tier)": f"{row['ap']:.1f} [{row['ap_low']:.1f}, {row['ap_high']:.1f}]",
-            "AP50": f"{row['ap50']:.1f}",
-            "AP75": f"{row['ap75']:.1f}",
-            "AP − all refined": spread(row["ap_minus_all"], row["ap_minus_all_low"], row["ap_minus_all_high"]),
-            "AP − random exits": spread(
-                row["ap_minus_random"], row["ap_minus_random_low"], row["ap_minus_random_high"]
-            ),
-            "AP, exits by true coarse OKS": f"{row['ap_by_true_quality']:.1f}",
-            "AP, exits by true gain": f"{row['ap_by_gain']:.1f}",
-            "GFLOPs (expected)": f"{row['gflops']:.2f}",
-        }
+        {header: one.label, **{title: form.format_map(row) for title, (_, form) in columns.items()}}
         for one in curves
         for row in one.frame.to_dict("records")
     ]
@@ -135,24 +139,8 @@ def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.Dat
 
 def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
     """The column of the frame and the measure behind every printed one."""
-    predicted = {
-        "Q_thres": "threshold",
-        "exit early": "exited_percent",
-        f"AP ({tier} tier)": "ap",
-        "AP50": "ap50",
-        "AP75": "ap75",
-        "AP − all refined": "ap_minus_all",
-        "AP − random exits": "ap_minus_random",
-        "AP, exits by true coarse OKS": "ap_by_true_quality",
-        "AP, exits by true gain": "ap_by_gain",
-    }
-    found = {header: (key, "predictions") for header, key in predicted.items()}
-    return found | {"GFLOPs (expected)": ("gflops", "cost")}
-
-
-def spread(value: float, low: float, high: float) -> str:
-    """Return a difference with its interval as text, signed, in the unit that it is given in."""
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    keys = {header: key for header, (key, _) in gate_columns(tier).items()}
+    return {header: (key, "cost" if key == "gflops" else "predictions") for header, key in keys.items()}
 
 
 def leaving(frame: pd.DataFrame, key: str, loss: float = SMALL_LOSS) -> float:
@@ -169,11 +157,16 @@ def leaving(frame: pd.DataFrame, key: str, loss: float = SMALL_LOSS) -> float:
     return float(np.interp(loss, lost[last - 1 : last + 1], shares[last - 1 : last + 1]))
 
 
+def hardly_moving(frame: pd.DataFrame) -> tuple[float, float]:
+    """Return the share of people, in percent, up to which AP50 and AP75 hardly move, and the AP lost there."""
+    far = min(leaving(frame, key, HARDLY) for key in ("ap50", "ap75"))
+    shares, fallen = (frame[key].to_numpy()[::-1] for key in ("exited_percent", "ap_minus_all"))
+    return far, -float(np.interp(far, shares, fallen))
+
+
 def statement(one: GateCurve) -> str:
     """What the paper says of Figure 6, and how far it holds: fewer refined, AP falls, AP50 and AP75 hardly move."""
-    far = min(leaving(one.frame, key, HARDLY) for key in ("ap50", "ap75"))
-    shares, fallen = (one.frame[key].to_numpy()[::-1] for key in ("exited_percent", "ap_minus_all"))
-    lost = -float(np.interp(far, shares, fallen))
+    far, lost = hardly_moving(one.frame)
     return (
         f'"Fewer refined, AP falls, AP50 and AP75 hardly move" holds until {far:.0f} % leave, where AP has lost '
         f"{lost:.1f} and AP50 or AP75 {HARDLY:g}."
@@ -182,15 +175,14 @@ def statement(one: GateCurve) -> str:
 
 def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) -> list[str]:
     """How the numbers were made, and what they say about the gate."""
-    records = [line.records["predictions"] for line in lines if "predictions" in line.records]
+    records = records_of(lines, "predictions")
     said = []
     if records:
-        models = ", ".join(dict.fromkeys(str(record.provenance.get("model")) for record in records))
         first = records[0]
         said.append(
-            f"AP: {first.tier} tier, {models} on {first.provenance.get('dataset')} ({first.metrics['people']:,} people "
-            f"in {first.metrics['images']:,} images), ground-truth boxes, without flip test; both stages of everybody "
-            "were predicted once, and every threshold chooses between them; [95 % bootstrap interval, "
+            f"AP: {first.tier} tier, {models_text(records)} on {first.provenance.get('dataset')} "
+            f"({people_text(first.metrics)}), ground-truth boxes, without flip test; both stages of everybody were "
+            "predicted once, and every threshold chooses between them; [95 % bootstrap interval, "
             f"{CURVE_RESAMPLES} resamples of images], differences paired; {origin(records)}."
         )
         said.append(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from typing import Any
 
+import pandas as pd
+
 from analysis.gate.choose import find_line, stored_sweep
-from analysis.gate.gate import RESAMPLES, Candidate, Cost, Gate, pick
+from analysis.gate.gate import RESAMPLES, Candidate, Cost, Gate, pareto, pick
 from analysis.gate.predictions import read_predictions
 from experiments.spec.reading import load_specs
 from experiments.spec.yamlfile import SpecError
@@ -56,12 +57,7 @@ def swept(spec: str, tier: str, store: Store) -> dict[float, tuple[Record, list[
     return found
 
 
-def latency_frontier(
-    times: dict[float, Cost],
-    *,
-    spec: str = "frontier",
-    tier: str = "nano",
-) -> list[dict[str, float]]:
+def latency_frontier(times: dict[float, Cost], *, spec: str = "frontier", tier: str = "nano") -> list[dict[str, float]]:
     """Return the points that no other beats in both expected latency and AP, from fast to slow.
 
     Each has `alpha`, `quality_threshold`, `refine_rate`, `ap` (a fraction) and `latency_ms`.
@@ -79,9 +75,8 @@ def latency_frontier(
         for alpha, (_, candidates) in swept(spec, tier, Store()).items()
         for one in candidates
     ]
-    points.sort(key=lambda point: (point["latency_ms"], -point["ap"]))
-    best = accumulate((point["ap"] for point in points), max, initial=-1.0)
-    return [point for point, before in zip(points, best, strict=False) if point["ap"] > before]
+    best = pareto(pd.DataFrame(points), "latency_ms").to_dict("records")
+    return [{str(name): float(value) for name, value in point.items()} for point in best]
 
 
 def choose_operating_point(

@@ -30,28 +30,23 @@ def opening(readme: Path = README, citation: Path = CITATION) -> dict[str, Any]:
     origin = provenance(local_device("cpu"))
     commit = str(origin.get("git_commit") or "")[:10] or "not known"
     made = {"date": str(origin["utc"])[:10], "commit": commit, "changed": bool(origin.get("git_dirty"))}
-    plain_limits = [plain(one).strip() for one in limits]
-    return {"header": header, "findings": rows, "limits": plain_limits, "paper": paper(citation), **made}
+    return {"header": header, "findings": rows, "limits": list(map(plain, limits)), "paper": paper(citation), **made}
 
 
 def section(path: Path, heading: str) -> list[str]:
     """The lines under a heading, up to the next."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if f"## {heading}" not in lines:
-        return []
-    found = lines[lines.index(f"## {heading}") + 1 :]
-    ends = [number for number, line in enumerate(found) if line.startswith("## ")]
-    return found[: ends[0]] if ends else found
+    _, *parts = re.split(r"^## (.+)\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True)).get(heading, "").splitlines()
 
 
 def cells(line: str) -> list[str]:
     """The cells of a line of a Markdown table, as plain text."""
-    return [plain(cell).strip() for cell in line.strip().strip("|").split("|")]
+    return [plain(cell) for cell in line.strip().strip("|").split("|")]
 
 
 def plain(text: str) -> str:
-    """Text without Markdown's links and emphasis."""
-    return LINK.sub(r"\1", text).replace("**", "").replace("`", "").replace("*", "")
+    """Text without Markdown's links and emphasis, and without spaces around it."""
+    return LINK.sub(r"\1", text).replace("`", "").replace("*", "").strip()
 
 
 def paper(citation: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from analysis.report.opening import opening
 from analysis.tables.bench import bench_tables
 from analysis.tables.footers import DASH
 from analysis.tables.frontier import points
-from analysis.tables.lines import stored_devices
+from analysis.tables.lines import most_timed, stored_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.cells.provenance import local_device, provenance
 from experiments.spec.catalog import EMBEDDED, tier_folder
@@ -62,10 +61,11 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
         opening=opening(),
         opened=OPENED,
         devices=devices,
-        device=busiest(records, devices),
-        tables=[variants(same) for same in zip(*by_device, strict=True)],
+        device=next((devices.index(str(one)) for one in most_timed(store)), 0),
+        tables=[(same[0], list(map(table_context, same))) for same in zip(*by_device, strict=True)],
         figures=figures({table.id: table.title for table in by_device[0]}, tier_folder(FIGURES, tier)),
-        records=[row_of(record) for record in sorted(records, key=lambda one: (one.measure, one.spec, one.row))],
+        records=sorted(records, key=lambda one: (one.measure, one.spec, one.row)),
+        dash=DASH,
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
         data=embedded(
@@ -85,17 +85,6 @@ def all_tables(tier: str, device: str, store: Store) -> list[Table]:
     """Every table of a device: the paper's, then those of its figures, then our own."""
     tables = [*build_tables(tier=tier, device=device, store=store), *bench_tables(device=device, store=store)]
     return sorted(tables, key=lambda table: (not table.id.startswith("table"), not table.id.startswith("figure")))
-
-
-def busiest(records: Iterable[Record], devices: list[str]) -> int:
-    """The index of the device with most stored speeds, which is shown first."""
-    speeds = [str(record.provenance.get("device")) for record in records if record.measure == "throughput"]
-    return max(range(len(devices)), key=lambda index: speeds.count(devices[index]), default=0)
-
-
-def variants(same: tuple[Table, ...]) -> dict[str, Any]:
-    """One table with the speeds of every device."""
-    return {"id": same[0].id, "title": same[0].title, "variants": [table_context(table) for table in same]}
 
 
 def table_context(table: Table) -> dict[str, Any]:
@@ -143,20 +132,6 @@ def computed(tables: Iterable[Table]) -> dict[str, dict[str, Any]]:
         computed_id(table, index): {**facts, "provenance": {**code, **facts["provenance"]}}
         for table in tables
         for index, facts in enumerate(table.computed)
-    }
-
-
-def row_of(record: Record) -> dict[str, Any]:
-    """A line of the list of all measurements."""
-    made = record.provenance
-    return {
-        "run": record.run_id,
-        "measure": record.measure,
-        "spec": record.spec,
-        "row": record.row,
-        "device": made.get("device", DASH),
-        "commit": str(made.get("git_commit") or DASH)[:10],
-        "utc": str(made.get("utc", DASH))[:10],
     }
 
 
@@ -214,15 +189,6 @@ def data_address(path: Path, kind: str) -> str:
 
 
 def embedded(content: Any) -> Markup:
-    """JSON that stands inside a script element: no `<` could end it, and no number that JSON does not know."""
-    text = json.dumps(finite(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """JSON that stands inside a script element: no `<` could end it. Raises ValueError for what is no number."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(re.sub("[<\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text))
-
-
-def finite(content: Any) -> Any:
-    """`content` with None for what is no number."""
-    if isinstance(content, dict):
-        return {key: finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content

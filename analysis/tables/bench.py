@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from analysis.tables.cell_text import interval_of, speed_text
 from analysis.tables.columns import Source
-from analysis.tables.footers import APART, DASH, marked, marks_text, origin
-from analysis.tables.lines import pick_device, stored_devices
+from analysis.tables.footers import APART, DASH, marks_text, origin
+from analysis.tables.lines import grouped, pick_device, stored_devices
 from analysis.tables.raw import with_keys
-from analysis.tables.statistics import ap_interval, paired_difference
+from analysis.tables.statistics import paired_difference, spread_text, value_and_ends
 from analysis.tables.tables import Table
 from experiments.cells.provenance import Device
 from experiments.spec.bench_spec import BENCH, DEPLOYED, Bench, BenchRow, deployments, load_bench, timings
@@ -29,34 +30,35 @@ NUMBERS = (
 )
 """Metrics of a record that go into the CSV."""
 
-SPEED_KEYS = {
-    "images/s": "images_per_s",
-    "times its speed": "ratio",
-    "latency p50 / p90 / p99 (ms)": "latency_ms_p50",
-    "peak memory (MiB)": "peak_memory_mib",
-    "% of matmul rate": "share_of_matmul_rate",
-    "% of roof": "share_of_roof",
-    "J/image": "joules_per_image",
-}
-DEPLOYED_KEYS = {
-    "AP (nano tier)": "ap",
-    "AP minus the first row's": "ap_minus_first",
-    "error of heatmaps": "heatmaps_relative_error",
-}
-"""By printed header: the column of raw numbers."""
-
 
 @dataclass(frozen=True)
 class Timed:
-    """A row and its record, if there is one."""
+    """A row and its record, and that of the row it is set against; None where there is none."""
 
     row: BenchRow
     record: Record | None
+    other: Record | None
     lacking: str | None
+    batch_size: int
 
     def metric(self, key: str) -> Any:
         """Return a metric of the record; None where there is no record, or it lacks the metric."""
         return None if self.record is None else self.record.metrics.get(key)
+
+    @property
+    def run_id(self) -> str | None:
+        """Return the id of the record, if there is one."""
+        return None if self.record is None else self.record.run_id
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as fast per image it is as the row it is set against; None where one has no speed."""
+        return None if self.record is None or self.other is None else times_as_fast(self.record, self.other)
+
+    @property
+    def apart(self) -> bool:
+        """Whether both have a speed, and were not timed in one session."""
+        return self.record is not None and self.other is not None and not together(self.record, self.other)
 
 
 def bench_tables(*, device: str = "cpu", store: Store | None = None) -> list[Table]:
@@ -81,47 +83,40 @@ def for_files(tables: list[Table], store: Store | None = None) -> list[Table]:
         return tables
     *speeds, deployed = zip(*everywhere, strict=True)
     models = {row.label: row.model for row in load_bench().rows}
-    keyed = [replace(same[0], frame=with_keys("bench", timed_rows(same), models)) for same in speeds]
+    keyed = []
+    for same in speeds:
+        timed = pd.concat([table.frame.dropna(subset="bench_run_id") for table in same], ignore_index=True)
+        keyed.append(replace(same[0], frame=with_keys("bench", timed, models)))
     frame = deployed[0].frame
-    model = load_bench().deployed.model
-    rows = [f"backends: {row.backend} {row.precision}" for row in frame.itertuples()]
-    return [*keyed, replace(deployed[0], frame=frame.assign(row_id=rows, model=model))]
-
-
-def timed_rows(tables: Sequence[Table]) -> pd.DataFrame:
-    """Return the raw numbers of rows that have a record, of the same table on several devices, one below the other."""
-    return pd.concat([table.frame.dropna(subset="bench_run_id") for table in tables], ignore_index=True)
+    rows = "backends: " + frame["backend"] + " " + frame["precision"]
+    return [*keyed, replace(deployed[0], frame=frame.assign(row_id=rows, model=load_bench().deployed.model))]
 
 
 def read_timed(bench: Bench, device: Device, store: Store) -> list[Timed]:
     """Return every row of the spec with its stored record on `device`, if there is one."""
-    return [Timed(one.row, store.find(one.identity), one.lacking) for one in timings(bench, open_catalog(), device)]
+    asked = timings(bench, open_catalog(), device)
+    found = {one.row.label: store.find(one.identity) for one in asked}
+    return [
+        Timed(
+            one.row,
+            found[one.row.label],
+            found.get(one.row.against or ""),
+            one.lacking,
+            one.row.batch_size or bench.batch_size,
+        )
+        for one in asked
+    ]
 
 
 def speed_table(bench: Bench, timed: list[Timed], device: Device) -> Table:
     """Return the table of speeds, with the column of energy only where some row has it."""
-    by_label = {one.row.label: one for one in timed}
-    frame = pd.DataFrame([raw_numbers(one, by_label) for one in timed]).assign(device=str(device))
-    shown = pd.DataFrame(
-        {
-            "row": [one.row.label for one in timed],
-            "batch": [str(one.row.batch_size or bench.batch_size) for one in timed],
-            "scope": [one.row.scope for one in timed],
-            "images/s": [speed_text(one) for one in timed],
-            "against": [one.row.against or DASH for one in timed],
-            "times its speed": [ratio_text(one, by_label) for one in timed],
-            "wanted": [DASH if one.row.wanted is None else f"≥ {one.row.wanted:g}" for one in timed],
-            "latency p50 / p90 / p99 (ms)": [latency_text(one) for one in timed],
-            "peak memory (MiB)": [number_text(one.metric("peak_memory_mib"), "{:.0f}") for one in timed],
-            "% of matmul rate": [percent_text(one.metric("share_of_matmul_rate")) for one in timed],
-            "% of roof": [percent_text(one.metric("share_of_roof")) for one in timed],
-            "J/image": [number_text(one.metric("joules_per_image"), "{:.2f}") for one in timed],
-        }
-    )
+    frame = pd.DataFrame([raw_numbers(one) for one in timed]).assign(device=str(device))
+    shown = pd.DataFrame([{header: text(one) for header, (_, text) in SPEEDS.items()} for one in timed])
     if not any(one.metric("joules_per_image") for one in timed):
         shown = shown.drop(columns="J/image")
-    notes = [*speed_notes(timed, by_label, device), *bench.notes]
-    return Table("bench", bench.title, frame, shown, notes, sources=sources(SPEED_KEYS, BENCH))
+    keys = {header: key for header, (key, _) in SPEEDS.items() if key is not None}
+    notes = [*speed_notes(timed, device), *bench.notes]
+    return Table("bench", bench.title, frame, shown, notes, sources=sources(keys, BENCH))
 
 
 def sources(keys: Mapping[str, str], measure: str) -> dict[str, Source]:
@@ -129,56 +124,33 @@ def sources(keys: Mapping[str, str], measure: str) -> dict[str, Source]:
     return {header: Source(key, measure) for header, key in keys.items()}
 
 
-def raw_numbers(one: Timed, others: Mapping[str, Timed]) -> dict[str, Any]:
+def raw_numbers(one: Timed) -> dict[str, Any]:
     """Return a row's facts and metrics under the names of the CSV; None for what was not measured."""
-    row = one.row
-    facts = {
-        name: getattr(row, name) for name in ("label", "model", "backend", "precision", "scope", "against", "wanted")
-    }
+    names = ("label", "model", "backend", "precision", "scope", "against", "wanted")
+    facts = {name: getattr(one.row, name) for name in names}
     found = {key: one.metric(key) for key in NUMBERS}
-    return {**facts, **found, "ratio": ratio(one, others), "bench_run_id": one.record.run_id if one.record else None}
+    return {**facts, **found, "ratio": one.ratio, "bench_run_id": one.run_id}
 
 
-def ratio(one: Timed, others: Mapping[str, Timed]) -> float | None:
-    """Return how many times as fast per image a row is as the one it is set against.
+def times_as_fast(ours: Record, theirs: Record) -> float:
+    """Return how many times as fast per image one is as another.
 
-    The median over rounds where both were timed in one session, as neighbours in time are loaded alike; else from both
-    medians.
+    Where both were timed in one session, that is what a record says, or the median over rounds, as neighbours in time
+    are loaded alike; else from both medians.
     """
-    if one.row.against is None:
-        return None
-    other = others[one.row.against]
-    if one.record is None or other.record is None:
-        return None
-    if not together(one, other):
-        return one.metric("images_per_s") / other.metric("images_per_s")
-    pairs = zip(one.metric("samples_ms"), other.metric("samples_ms"), strict=True)
-    size = images_of(one) / images_of(other)
-    return statistics.median(theirs / ours * size for ours, theirs in pairs)
+    if ours.metrics.get("reference_run_id") == theirs.run_id:
+        return ours.metrics["images_per_s"] / ours.metrics["reference_images_per_s"]
+    if not together(ours, theirs):
+        return ours.metrics["images_per_s"] / theirs.metrics["images_per_s"]
+    # people in a timed call: a batch, or several that are streamed
+    mine, other = (one.metrics.get("images_per_call") or one.metrics["batch_size"] for one in (ours, theirs))
+    pairs = zip(ours.metrics["samples_ms"], theirs.metrics["samples_ms"], strict=True)
+    return statistics.median(second / first * (mine / other) for first, second in pairs)
 
 
-def images_of(one: Timed) -> int:
-    """People in a timed call: a batch, or several that are streamed."""
-    return one.metric("images_per_call") or one.metric("batch_size")
-
-
-def together(one: Timed, other: Timed) -> bool:
+def together(ours: Record, theirs: Record) -> bool:
     """Return whether two rows were timed in one session."""
-    return one.metric("session") == other.metric("session")
-
-
-def speed_text(one: Timed) -> str:
-    """Return images per second in three digits, marked where the machine was busy; a dash where it was not timed."""
-    value = one.metric("images_per_s")
-    return DASH if value is None or one.record is None else marked(f"{value:#.3g}", one.record.metrics)
-
-
-def ratio_text(one: Timed, others: Mapping[str, Timed]) -> str:
-    """Return how many times as fast a row is as the one it is set against, or a dash; marked if timed apart."""
-    value = ratio(one, others)
-    if value is None or one.row.against is None:
-        return DASH
-    return f"{value:.2f}" + ("" if together(one, others[one.row.against]) else f" {APART}")
+    return ours.metrics.get("session") is not None and ours.metrics["session"] == theirs.metrics.get("session")
 
 
 def latency_text(one: Timed) -> str:
@@ -189,17 +161,32 @@ def latency_text(one: Timed) -> str:
     return " / ".join(f"{one.metric(f'latency_ms_{name}'):.0f}" for name in ("p50", "p90", "p99"))
 
 
-def number_text(value: float | None, form: str) -> str:
-    """Return a number in a format such as `{:.0f}`; a dash for None."""
-    return DASH if value is None else form.format(value)
+def number_text(value: float | None, form: str, scale: float = 1) -> str:
+    """Return a number, times `scale`, in a format such as `{:.0f}`; a dash for None."""
+    return DASH if value is None else form.format(scale * value)
 
 
-def percent_text(value: float | None) -> str:
-    """Return a fraction in whole percent; a dash for None."""
-    return number_text(None if value is None else 100 * value, "{:.0f}")
+# header: the raw number behind it in the report, if there is one, and how it is printed
+SPEEDS: dict[str, tuple[str | None, Callable[[Timed], str]]] = {
+    "row": (None, lambda one: one.row.label),
+    "batch": (None, lambda one: str(one.batch_size)),
+    "scope": (None, lambda one: one.row.scope),
+    "images/s": ("images_per_s", lambda one: speed_text(one.record) or DASH),
+    "against": (None, lambda one: one.row.against or DASH),
+    "times its speed": ("ratio", lambda one: number_text(one.ratio, "{:.2f}") + (f" {APART}" if one.apart else "")),
+    "wanted": (None, lambda one: number_text(one.row.wanted, "≥ {:g}")),
+    "latency p50 / p90 / p99 (ms)": ("latency_ms_p50", latency_text),
+    "peak memory (MiB)": ("peak_memory_mib", lambda one: number_text(one.metric("peak_memory_mib"), "{:.0f}")),
+    "% of matmul rate": (
+        "share_of_matmul_rate",
+        lambda one: number_text(one.metric("share_of_matmul_rate"), "{:.0f}", 100),
+    ),
+    "% of roof": ("share_of_roof", lambda one: number_text(one.metric("share_of_roof"), "{:.0f}", 100)),
+    "J/image": ("joules_per_image", lambda one: number_text(one.metric("joules_per_image"), "{:.2f}")),
+}
 
 
-def speed_notes(timed: list[Timed], others: Mapping[str, Timed], device: Device) -> list[str]:
+def speed_notes(timed: list[Timed], device: Device) -> list[str]:
     """What has to be known to read the speeds."""
     records = [one.record for one in timed if one.record is not None]
     notes = []
@@ -219,40 +206,26 @@ def speed_notes(timed: list[Timed], others: Mapping[str, Timed], device: Device)
             "the rate is that of fp32, so fewer bits show as a higher share."
         )
     notes += marks_text(records)
-    if any(APART in ratio_text(one, others) for one in timed):
+    if any(one.apart for one in timed):
         notes.append(f"{APART} not timed in one session with the row it is set against.")
-    reached = [one for one in timed if one.row.wanted is not None and ratio(one, others) is not None]
-    short = [one.row.label for one in reached if (ratio(one, others) or 0) < (one.row.wanted or 0)]
+    reached = [(one.row.label, one.ratio < one.row.wanted) for one in timed if one.row.wanted and one.ratio is not None]
     if reached:
-        notes.append(f"Wanted and not reached: {', '.join(short) or 'none'}.")
-    for reason in dict.fromkeys(one.lacking or "" for one in timed if one.record is None):
-        labels = ", ".join(one.row.label for one in timed if one.record is None and (one.lacking or "") == reason)
-        notes.append(f"{DASH} {labels}: {reason or 'not measured yet (make bench)'}.")
-    return notes
+        notes.append(f"Wanted and not reached: {', '.join(label for label, short in reached if short) or 'none'}.")
+    missing = [one for one in timed if one.record is None]
+    reasons = grouped((one.row.label, one.lacking or "not measured yet (make bench)") for one in missing)
+    return notes + [f"{DASH} {', '.join(labels)}: {reason}." for reason, labels in reasons.items()]
 
 
 def operator_table(timed: list[Timed], device: Device) -> Table:
     """Where the time goes, by kind of operator, in the rows that torch runs operator by operator."""
     found = [(one, one.metric("operators")) for one in timed if one.metric("operators")]
-    kinds = sorted(
-        {kind for _, shares in found for kind in shares},
-        key=lambda kind: (-max(s.get(kind, 0) for _, s in found), kind),
-    )
-    frame = pd.DataFrame(
-        [
-            {"label": one.row.label, **shares, "bench_run_id": one.record.run_id if one.record else None}
-            for one, shares in found
-        ],
-        columns=["label", *kinds, "bench_run_id"],
-    ).assign(device=str(device))
-    shown = pd.DataFrame(
-        {
-            "row": frame["label"],
-            **{
-                f"{kind} %": [number_text(100 * shares.get(kind, 0), "{:.1f}") for _, shares in found] for kind in kinds
-            },
-        }
-    )
+    most = pd.DataFrame([shares for _, shares in found]).max().sort_index()
+    kinds = list(most.sort_values(ascending=False, kind="stable").index)
+    rows = [{"label": one.row.label, **shares, "bench_run_id": one.run_id} for one, shares in found]
+    frame = pd.DataFrame(rows, columns=["label", *kinds, "bench_run_id"]).assign(device=str(device))
+    shown = frame[["label"]].set_axis(["row"], axis=1)
+    for kind in kinds:
+        shown[f"{kind} %"] = [number_text(shares.get(kind, 0), "{:.1f}", 100) for _, shares in found]
     notes = [
         f"{device}, torch's profiler, self time on the CPU over three calls after the timed rounds; products include a "
         "GELU and a bias that are computed with them, copies the bias that an eager product begins with.",
@@ -268,32 +241,25 @@ def deployed_table(bench: Bench, store: Store) -> Table:
     first = found[0][1]
     rows, shown = [], []
     for one, record in found:
-        interval = ap_interval(record.metrics) if record else None
+        interval = interval_of(record, "ap")
         paired = paired_difference(record.metrics, first.metrics) if record and first and record is not first else None
-        error = record.metrics["heatmaps_relative_error"] if record else None
-        ap = 100 * record.metrics["ap"] if record else None
+        error = None if record is None else record.metrics["heatmaps_relative_error"]
         rows.append(
             {
                 "backend": one.row.backend,
                 "precision": one.row.precision,
-                "ap": ap,
-                "ap_minus_first": paired and 100 * paired.value,
-                "ap_minus_first_low": paired and 100 * paired.low,
-                "ap_minus_first_high": paired and 100 * paired.high,
+                "ap": record and 100 * record.metrics["ap"],
+                **value_and_ends("ap_minus_first", paired),
                 "heatmaps_relative_error": error,
-                "deployed_run_id": record.run_id if record else None,
+                "deployed_run_id": record and record.run_id,
             }
         )
         shown.append(
             {
                 "back-end": one.row.backend,
                 "precision": one.row.precision,
-                "AP (nano tier)": DASH
-                if ap is None or interval is None
-                else f"{ap:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]",
-                "AP minus the first row's": DASH
-                if paired is None
-                else f"{100 * paired.value:+.2f} [{100 * paired.low:+.2f}, {100 * paired.high:+.2f}]",
+                "AP (nano tier)": DASH if interval is None else spread_text(interval, ".1f"),
+                "AP minus the first row's": DASH if paired is None else spread_text(paired, "+.2f"),
                 "error of heatmaps": number_text(error, "{:.1e}"),
             }
         )
@@ -301,5 +267,10 @@ def deployed_table(bench: Bench, store: Store) -> Table:
     notes = [f"{bench.deployed.model} on {bench.data}, ground-truth boxes, flip test, paired bootstrap of images."]
     notes.append("Error of heatmaps: ‖a − b‖ / ‖b‖ over 32 people, b by torch in fp32.")
     notes += [f"{origin(records).capitalize()}."] if records else []
+    keys = {
+        "AP (nano tier)": "ap",
+        "AP minus the first row's": "ap_minus_first",
+        "error of heatmaps": "heatmaps_relative_error",
+    }
     title, frame = "Back-ends: what they do to the result", pd.DataFrame(rows)
-    return Table("backends", title, frame, pd.DataFrame(shown), notes, sources=sources(DEPLOYED_KEYS, DEPLOYED))
+    return Table("backends", title, frame, pd.DataFrame(shown), notes, sources=sources(keys, DEPLOYED))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from analysis.tables.footers import APART, marked
-from analysis.tables.kept import expected_macs, kept_people, mean_kept
-from analysis.tables.lines import Line, identity, relative_speed, seed_scores, timed_together
+from analysis.tables.kept import kept_people, mean_kept
+from analysis.tables.lines import Line, relative_speed, timed_together
 from analysis.tables.statistics import SCORES as RESAMPLED
-from analysis.tables.statistics import off_centre_median, other_interval, replicates_of, score_interval, t_interval
-from analysis.tables.trainings import seeds_interval
-from experiments.spec.spec import LoadedSpec
+from analysis.tables.statistics import Interval, off_centre_median, replicates_of, score_interval, t_interval
+from analysis.tables.trainings import seed_scores
 from results.records import Record
-from sharpose.evaluation.metrics.significance import LEAST_TRAININGS
 
 SCORES = {
     "ap": "AP",
@@ -43,103 +40,47 @@ AMOUNTS = {
 }
 
 
-def record_on(line: Line, people: str) -> Record | None:
-    """The accuracy of a row on further people, or on its own where these are meant."""
-    return line.test_sets[people].record if people in line.test_sets else line.records.get("accuracy")
+def interval_of(record: Record | None, score: str) -> Interval | None:
+    """Return the interval of a record's score, as fractions; None where there is none."""
+    return None if record is None else score_interval(record.metrics, score)
 
 
-def further_text(line: Line, people: str, score: str) -> str | None:
-    """Return a score on further people in percent with its interval; None where it was not measured."""
-    record = record_on(line, people)
-    return None if record is None else with_interval(record.metrics, score, score_bounds(record.metrics, score))
-
-
-def score_text(line: Line, key: str) -> str | None:
-    """Return a score of the row's accuracy in percent with its interval; None where it was not measured."""
-    if "accuracy" not in line.records:
+def score_text(record: Record | None, score: str) -> str | None:
+    """Return a score in percent with its interval, where there is one, and the median of an interval off its centre."""
+    value = None if record is None else record.metrics.get(score)
+    if record is None or value is None:
         return None
-    metrics = line.records["accuracy"].metrics
-    return with_interval(metrics, key, score_bounds(metrics, key))
+    text, interval = f"{100 * value:.1f}", interval_of(record, score)
+    if interval is None:
+        return text
+    text += f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    replicates = replicates_of(record.metrics, score) if score in RESAMPLED else []
+    median = off_centre_median(interval, replicates) if replicates else None
+    return text if median is None else f"{text} (median {100 * median:.1f})"
 
 
-def with_interval(metrics: Mapping[str, Any], key: str, bounds: tuple[float, float] | None) -> str | None:
-    """A score in percent with its interval, where there is one; None where it was not measured."""
-    value = metrics.get(key)
-    if value is None:
-        return None
-    beside = ""
-    if key in RESAMPLED and (interval := score_interval(metrics, key)) is not None:
-        median = off_centre_median(interval, replicates_of(metrics, key))
-        beside = "" if median is None else f" (median {100 * median:.1f})"
-    return f"{100 * value:.1f}" + (f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]{beside}" if bounds else "")
+def seeds_score_text(line: Line, *, own_starts: bool = False) -> str | None:
+    """Return mean and spread of AP over the trainings that are there, and how many of all those are.
 
-
-def score_bounds(metrics: Mapping[str, Any], key: str) -> tuple[float, float] | None:
-    """The interval of a score: by its replicates, or as a record holds it."""
-    interval = score_interval(metrics, key) if key in RESAMPLED else other_interval(metrics, key)
-    return None if interval is None else (interval.low, interval.high)
-
-
-def seeds_interval_text(line: Line) -> str | None:
-    """Mean and half of its t-interval over the trainings that are there, and how many of all those are."""
-    found = seeds_interval(line)
-    if found is None:
-        return None
-    middle, half, count = found
-    return f"{middle:.1f}" + (f" ± {half:.1f}" if half is not None else "") + f" ({count} of {len(line.seeds)})"
-
-
-def seeds_score_text(line: Line) -> str | None:
-    """Mean and sample standard deviation over the trainings that are there, and how many of all those are."""
-    scores = [100 * score for score in seed_scores(line)]
+    The spread is the sample standard deviation and, from three on, the t-interval; of `own_starts`, half of that alone.
+    """
+    scores = seed_scores(line, own_starts=own_starts)
     if len(scores) < 2:
         return None
-    interval = ""
-    if len(scores) >= LEAST_TRAININGS:
-        one = t_interval(scores)
-        interval = f" [{one.low:.1f}, {one.high:.1f}]"
-    return f"{mean(scores):.1f} ± {stdev(scores):.1f}{interval} ({len(scores)} of {len(line.seeds)})"
-
-
-def refined_text(line: Line) -> str | None:
-    """Return the refine rate in percent; None where it was not measured, or the model has no fine stage."""
-    rate = line.metric("accuracy", "refine_rate")
-    return None if rate is None else f"{100 * rate:.1f} %"
+    interval = t_interval(scores)
+    if own_starts:
+        spread = "" if interval is None else f" ± {(interval.high - interval.low) / 2:.1f}"
+    else:
+        spread = f" ± {stdev(scores):.1f}" + (f" [{interval.low:.1f}, {interval.high:.1f}]" if interval else "")
+    return f"{mean(scores):.1f}{spread} ({len(scores)} of {len(line.seeds)})"
 
 
 def kept_text(line: Line) -> str | None:
     """Of a person who is looked at again, on average; and the range where people differ."""
-    kept, mean_number = kept_people(line), mean_kept(line)
+    kept = kept_people(line)
     if kept is None:
         return None
-    return f"{mean_number:.1f}" + (f" ({min(kept)} to {max(kept)})" if len(kept) > 1 else "")
-
-
-def expected_text(loaded: LoadedSpec, line: Line) -> str | None:
-    """Return the expected cost per person in 1e9 multiply-adds, at the measured refine rate; None where not known."""
-    macs = expected_macs(loaded, line)
-    return None if macs is None else f"{macs / 1e9:#.3g}"
-
-
-def setting_text(line: Line, key: str) -> str | None:
-    """A setting of how the speed was measured."""
-    value = identity(line, "throughput").get(key) if "throughput" in line.cells else None
-    if value is None:
-        return None
-    return f"{100 * value:g} %" if key == "refine_rate" else str(value)
-
-
-def own_text(line: Line, measure: str, key: str) -> str | None:
-    """A metric of a plug-in's measure."""
-    value = line.metric(measure, key)
-    return None if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def paper_text(line: Line, key: str) -> str | None:
-    """Return the paper's value of a column as it is printed there; None where it gives none."""
-    value = getattr(line.row.paper, key)
-    # the paper gives some speeds as whole numbers
-    return None if value is None else f"{value:g}" if key == "images_per_s" else f"{value:.1f}"
+    return f"{mean_kept(line):.1f}" + (f" ({min(kept)} to {max(kept)})" if len(kept) > 1 else "")
 
 
 def amount(line: Line, key: str) -> float | None:
@@ -148,28 +89,15 @@ def amount(line: Line, key: str) -> float | None:
     return None if value is None else value / AMOUNTS[key].scale
 
 
-def amount_text(line: Line, key: str) -> str | None:
-    """Return a cost in the paper's unit; None where it was not counted."""
-    value = amount(line, key)
-    return None if value is None else f"{value:.2f}"
-
-
 def delta_percent(line: Line, key: str) -> float | None:
     """Ours against the paper's."""
     ours, paper = amount(line, key), getattr(line.row.paper, key)
     return None if ours is None or paper is None else 100 * (ours / paper - 1)
 
 
-def delta_text(line: Line, key: str) -> str | None:
-    """Return how far our cost is from the paper's, signed, in percent; None where one of them is not known."""
-    value = delta_percent(line, key)
-    return None if value is None else f"{value:+.1f}"
-
-
-def speed_per_second_text(line: Line) -> str | None:
+def speed_text(record: Record | None) -> str | None:
     """Return images per second in three digits, marked where the machine was busy; None where it was not timed."""
-    value = line.metric("throughput", "images_per_s")
-    return None if value is None else marked(f"{value:#.3g}", line.records["throughput"].metrics)
+    return None if record is None else marked(f"{record.metrics['images_per_s']:#.3g}", record.metrics)
 
 
 def relative_text(line: Line, reference: Line) -> str | None:
@@ -182,9 +110,3 @@ def paper_relative(line: Line, reference: Line) -> float | None:
     """The paper's speed of a row relative to its speed of another."""
     ours, theirs = line.row.paper.images_per_s, reference.row.paper.images_per_s
     return ours / theirs if ours and theirs else None
-
-
-def paper_relative_text(line: Line, reference: Line) -> str | None:
-    """Return the paper's speed of a row as a multiple of the reference's; None where it gives not both."""
-    value = paper_relative(line, reference)
-    return None if value is None else f"{value:.2f}"

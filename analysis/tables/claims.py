@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 from pydantic import Field, RootModel
 
-from analysis.tables.lines import Line, pick_device, read_lines
+from analysis.tables.lines import Line, most_timed, read_lines, row_of
 from experiments.cells.cells import cells
+from experiments.cells.provenance import Device, local_device
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.datasets import Strict
 from experiments.spec.reading import load_specs
 from experiments.spec.spec import LoadedSpec
-from experiments.spec.yamlfile import SpecError
 from results.store import Store
-from sharpose.runtime.errors import nearest
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
 TIERS = ("nano", "photos", "small")
@@ -23,14 +21,13 @@ Pairs = list[tuple[str, str]]
 
 
 class Claims(Strict):
-    """What a table is read for: pairs of rows by kind, and rows whose cost the paper gives."""
+    """What a table is read for: pairs of rows by kind; `both` are of accuracy and speed."""
 
     table: str
+    both: Pairs = Field(default_factory=list)
     accuracy: Pairs = Field(default_factory=list)
     speed: Pairs = Field(default_factory=list)
-    cost: list[str] = Field(default_factory=list)
     cost_ratio: Pairs = Field(default_factory=list)
-    params: list[str] = Field(default_factory=list)
     control: Pairs = Field(default_factory=list)
     statement: list[str] = Field(default_factory=list)
     bench: Pairs = Field(default_factory=list)
@@ -41,30 +38,22 @@ class AllClaims(RootModel[list[Claims]]):
 
 
 class Reader:
-    """Specs and records, each read once. `device` is the one on which most speeds are stored."""
+    """Specs and records, each read once. `devices` have stored speeds, the first of them most."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        speeds = Counter(str(record.provenance.get("device")) for record in store.records("throughput"))
-        self.device_name = speeds.most_common(1)[0][0] if speeds else "cpu"
-        self.device = pick_device(self.device_name, store)
-        known = open_catalog().tiers.tiers
-        self.catalogs: dict[str, Catalog] = {tier: open_catalog(tier) for tier in TIERS if tier in known}
-        self.known: dict[tuple[str, str], tuple[LoadedSpec, list[Line]]] = {}
+        self.devices = most_timed(store) or [local_device("cpu")]
+        self.catalogs: dict[str, Catalog] = {tier: open_catalog(tier) for tier in TIERS}
+        self.known: dict[tuple[str, str, Device], tuple[LoadedSpec, list[Line]]] = {}
 
-    def lines(self, table: str, tier: str = "nano") -> tuple[LoadedSpec, list[Line]]:
-        """A spec with its rows and their records at a tier."""
-        if (table, tier) not in self.known:
+    def lines(self, table: str, tier: str = "nano", device: Device | None = None) -> tuple[LoadedSpec, list[Line]]:
+        """A spec with its rows and their records at a tier, with speeds of the first device or another."""
+        place = table, tier, device or self.devices[0]
+        if place not in self.known:
             (loaded,) = load_specs([table])
-            found = read_lines(loaded, cells(loaded, self.catalogs[tier], self.device), self.store)
-            self.known[table, tier] = loaded, found
-        return self.known[table, tier]
+            self.known[place] = loaded, read_lines(loaded, cells(loaded, self.catalogs[tier], place[2]), self.store)
+        return self.known[place]
 
-    def row(self, table: str, label: str, tier: str = "nano") -> Line:
+    def row(self, table: str, label: str, tier: str = "nano", device: Device | None = None) -> Line:
         """A row by its label. Raises SpecError where there is none."""
-        _, lines = self.lines(table, tier)
-        for line in lines:
-            if line.row.label == label:
-                return line
-        labels = [line.row.label for line in lines]
-        raise SpecError(f"{CLAIMS}: {table} has no row {label!r}{nearest(label, labels)}")
+        return row_of(self.lines(table, tier, device)[1], label, f"{CLAIMS}: {table}")

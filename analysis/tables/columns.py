@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from statistics import mean, stdev
@@ -12,36 +12,25 @@ from analysis.tables.cell_text import (
     AMOUNTS,
     SCORES,
     amount,
-    amount_text,
     delta_percent,
-    delta_text,
-    expected_text,
-    further_text,
+    interval_of,
     kept_text,
-    own_text,
     paper_relative,
-    paper_relative_text,
-    paper_text,
-    record_on,
-    refined_text,
     relative_text,
-    score_bounds,
     score_text,
-    seeds_interval_text,
     seeds_score_text,
-    setting_text,
-    speed_per_second_text,
+    speed_text,
 )
 from analysis.tables.kept import expected_macs, mean_kept
-from analysis.tables.lines import Line, compared_row, identity, previous_difference, relative_speed, seed_scores
+from analysis.tables.lines import Line, compared_row, identity, previous_difference, relative_speed
 from analysis.tables.statistics import SCORES as RESAMPLED
-from analysis.tables.statistics import other_interval, score_interval, t_interval
-from analysis.tables.trainings import curve_key, noted_training, seeds_interval, training_numbers
+from analysis.tables.statistics import ends, t_interval, value_and_ends
+from analysis.tables.trainings import curve_key, noted_training, seed_scores, training_numbers
 from experiments.cells.provenance import Device, choose_device
 from experiments.spec.catalog import Catalog
 from experiments.spec.measures import own_columns
 from experiments.spec.spec import LoadedSpec
-from sharpose.evaluation.metrics.significance import LEAST_TRAININGS
+from results.records import Record
 
 
 class Source(NamedTuple):
@@ -56,12 +45,21 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """A printed column; `text` gives None for a dash, and an `optional` column of dashes alone is left out."""
+    """A printed column: a row's value, None for a dash, and how it is written.
+
+    An `optional` column of dashes alone is left out.
+    """
 
     header: str
-    text: Callable[[Line], str | None]
+    value: Callable[[Line], Any]
+    written: Callable[[Any], str] = str
     optional: bool = False
     source: Source | None = None
+
+    def text(self, line: Line) -> str | None:
+        """Return the cell of a row; None for a dash."""
+        value = self.value(line)
+        return None if value is None else self.written(value)
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,17 @@ class Context:
     @property
     def whose(self) -> str:
         """Whose score it is, for headers, where people of several kinds stand side by side."""
-        return f", {self.catalog.people(self.dataset)}" if self.catalog.tier.also.get(self.dataset) else ""
+        return f", {self.catalog.people(self.dataset)}" if self.further else ""
+
+    @property
+    def further(self) -> dict[str, str]:
+        """Further people that rows are measured on, and the score that is said of each."""
+        return self.catalog.tier.also.get(self.dataset, {})
+
+    @property
+    def own_starts(self) -> bool:
+        """Whether each of several trainings of a row has random weights of its own."""
+        return self.catalog.tier.starts is not None
 
 
 @dataclass(frozen=True)
@@ -99,13 +107,36 @@ class ColumnKind:
     numbers: Callable[[str, Context, Line], dict[str, Any]]
 
 
+def single(
+    measure: str,
+    meaning: str,
+    title: str,
+    number: Callable[[Context, Line], Any],
+    written: Callable[[Any], str],
+    source: str | None = None,
+    shown: Callable[[Context, Line], Any] | None = None,
+) -> ColumnKind:
+    """Return a column of one number, or of what is `shown` in its place.
+
+    `source` is the measure whose record stands behind it in the report.
+    """
+
+    def printed(name: str, table: Context) -> Iterator[Column]:
+        of_row = partial(shown or number, table)
+        yield Column(title, of_row, written, source=None if source is None else Source(name, source))
+
+    return ColumnKind(measure, meaning, printed, lambda name, table, line: {name: number(table, line)})
+
+
 def score_columns(name: str, table: Context) -> Iterator[Column]:
     """Yield a score, the paper's, and beside AP those on the tier's further people."""
     title = f"{SCORES[name]}{table.whose} ({table.catalog.name} tier)"
-    yield Column(title, partial(score_text, key=name), source=Source(name, "accuracy"))
+    yield Column(title, lambda line: score_text(line.records.get("accuracy"), name), source=Source(name, "accuracy"))
     yield paper_column(f"{SCORES[name]} (paper)", name)
-    if name == "ap":
-        yield from further_columns(table.catalog, table.dataset)
+    for people, score in table.further.items() if name == "ap" else ():
+        measure = "accuracy" if people == table.catalog.people(table.dataset) else f"accuracy_{people}"
+        text = partial(further_text, people=people, score=score)
+        yield Column(f"{SCORES[score]}, {people}", text, source=Source(f"{score}_{people}", measure))
 
 
 def score_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
@@ -113,103 +144,70 @@ def score_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
     value = line.metric("accuracy", name)
     found = {name: None if value is None else 100 * value, f"{name}_paper": getattr(line.row.paper, name)}
     if name not in RESAMPLED and name != "pck":
-        record = line.records.get("accuracy")
-        other = other_interval(record.metrics, name) if record else None
-        found |= {f"{name}_low": other and 100 * other.low, f"{name}_high": other and 100 * other.high}
+        found |= ends(name, interval_of(line.records.get("accuracy"), name))
     return found
+
+
+def record_on(line: Line, people: str) -> Record | None:
+    """The accuracy of a row on further people, or on its own where these are meant."""
+    return line.test_sets[people].record if people in line.test_sets else line.records.get("accuracy")
+
+
+def further_text(line: Line, people: str, score: str) -> str | None:
+    """Return a score on further people in percent with its interval; None where it was not measured."""
+    return score_text(record_on(line, people), score)
 
 
 def paper_column(header: str, name: str) -> Column:
     """Return the column of the paper's values."""
-    return Column(header, partial(paper_text, key=name), optional=True, source=Source(f"{name}_paper"))
-
-
-def further_columns(catalog: Catalog, dataset: str) -> Iterator[Column]:
-    """Yield the scores on people beside those that stand for `dataset`, and further scores of these."""
-    for people, score in catalog.tier.also.get(dataset, {}).items():
-        own = people == catalog.people(dataset)
-        measure = "accuracy" if own else f"accuracy_{people}"
-        yield Column(
-            f"{SCORES[score]}, {people}",
-            partial(further_text, people=people, score=score),
-            source=Source(f"{score}_{people}", measure),
-        )
+    # the paper gives some speeds as whole numbers
+    written = ("{:g}" if name == "images_per_s" else "{:.1f}").format
+    return Column(header, lambda line: getattr(line.row.paper, name), written, True, Source(f"{name}_paper"))
 
 
 def seeds_columns(name: str, table: Context) -> Iterator[Column]:
     """Yield AP over several trainings: by a t-interval where each had random weights of its own."""
-    source = Source("ap_seed_mean", "ap_seeds")
-    if table.catalog.tier.starts is not None:
-        title = f"AP, mean ± 95 % t-interval over trainings from own random weights{table.whose}"
-        yield Column(f"{title} ({table.catalog.name} tier)", seeds_interval_text, optional=True, source=source)
-    else:
-        title = f"AP, mean ± sd over trainings with the shared budget ({table.catalog.name} tier)"
-        yield Column(title, seeds_score_text, optional=True, source=source)
+    how, whose = "± sd over trainings with the shared budget", ""
+    if table.own_starts:
+        how, whose = "± 95 % t-interval over trainings from own random weights", table.whose
+    title = f"AP, mean {how}{whose} ({table.catalog.name} tier)"
+    text = partial(seeds_score_text, own_starts=table.own_starts)
+    yield Column(title, text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
 
 
 def seeds_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
     """Return mean, deviation and interval of AP over several trainings, and their runs."""
-    scores = [100 * score for score in seed_scores(line)]
+    scores = seed_scores(line)
     enough = len(scores) > 1
     found: dict[str, Any] = {"ap_seed_mean": mean(scores) if enough else None}
-    found |= {"ap_seed_sd": stdev(scores) if enough else None}
-    one = t_interval(scores) if len(scores) >= LEAST_TRAININGS else None
-    found |= {"ap_seed_low": one and one.low, "ap_seed_high": one and one.high}
-    if table.catalog.tier.starts is not None:
-        own = seeds_interval(line)
-        found |= {"ap_seed_mean": own and own[0], "ap_seed_half_interval": own and own[1]}
+    found |= {"ap_seed_sd": stdev(scores) if enough else None, **ends("ap_seed", t_interval(scores), 1)}
+    if table.own_starts:
+        own = seed_scores(line, own_starts=True)
+        interval = t_interval(own)
+        half = interval and (interval.high - interval.low) / 2
+        found |= {"ap_seed_mean": mean(own) if len(own) > 1 else None, "ap_seed_half_interval": half}
     runs = [seed.record.run_id for seed in line.seeds if seed.record is not None]
     return found | {"ap_seeds": len(scores), "ap_seeds_run_id": " ".join(runs) or None}
 
 
-def refined_columns(name: str, table: Context) -> Iterator[Column]:
-    """Yield how many people were looked at again."""
-    yield Column("looked at again", refined_text)
-
-
-def refined_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
-    """Return the share of people who were looked at again."""
-    return {name: line.metric("accuracy", "refine_rate")}
-
-
-def kept_columns(name: str, table: Context) -> Iterator[Column]:
-    """Yield how many patches were refined."""
-    yield Column("patches refined", kept_text, source=Source(name, "accuracy"))
-
-
-def kept_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
-    """Return the mean number of refined patches of a person who was looked at again."""
-    return {name: mean_kept(line)}
-
-
-def expected_columns(name: str, table: Context) -> Iterator[Column]:
-    """Yield the cost of a person on average."""
-    yield Column("GFLOPs (expected)", partial(expected_text, table.loaded), source=Source(name, "accuracy"))
-
-
-def expected_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
-    """Return the multiply-adds of a person on average, in 1e9."""
+def expected_gmacs(table: Context, line: Line) -> float | None:
+    """Return the multiply-adds of a person on average, in 1e9, at the measured refine rate."""
     macs = expected_macs(table.loaded, line)
-    return {name: None if macs is None else macs / 1e9}
+    return None if macs is None else macs / 1e9
 
 
-def setting_columns(name: str, table: Context, title: str) -> Iterator[Column]:
-    """Yield a setting of how the speed was measured."""
-    yield Column(title, partial(setting_text, key=name))
-
-
-def setting_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
+def setting(key: str, table: Context, line: Line) -> Any:
     """Return a setting of how the speed was measured, of a row that has one."""
-    return {name: identity(line, "throughput").get(name)} if "throughput" in line.cells else {}
+    return identity(line, "throughput").get(key) if "throughput" in line.cells else None
 
 
 def amount_columns(name: str, table: Context) -> Iterator[Column]:
     """Yield a cost, the paper's, and ours against it."""
     title, difference = AMOUNTS[name].title, "Δ %" if name == "gflops" else f"{AMOUNTS[name].title} Δ %"
-    yield Column(f"{title}{AMOUNTS[name].unit}", partial(amount_text, key=name), source=Source(name, "cost"))
+    ours, delta = partial(amount, key=name), partial(delta_percent, key=name)
+    yield Column(f"{title}{AMOUNTS[name].unit}", ours, "{:.2f}".format, source=Source(name, "cost"))
     yield paper_column(f"{title} (paper)", name)
-    source = Source(f"{name}_delta_percent", "cost")
-    yield Column(difference, partial(delta_text, key=name), optional=True, source=source)
+    yield Column(difference, delta, "{:+.1f}".format, True, Source(f"{name}_delta_percent", "cost"))
 
 
 def amount_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
@@ -221,7 +219,8 @@ def amount_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
 def speed_columns(name: str, table: Context) -> Iterator[Column]:
     """Yield images per second on the device, and the paper's."""
     place = "this device" if table.device == choose_device(table.device.kind)[0] else str(table.device)
-    yield Column(f"images/s on {place}", speed_per_second_text, source=Source(name, "throughput"))
+    source = Source(name, "throughput")
+    yield Column(f"images/s on {place}", lambda line: speed_text(line.records.get("throughput")), source=source)
     yield paper_column("FPS (paper)", name)
 
 
@@ -236,10 +235,9 @@ def relative_columns(name: str, table: Context) -> Iterator[Column]:
     """Yield the speed as a multiple of another row's, and the paper's."""
     reference = compared_row(table.loaded, table.lines)
     title = f"speed relative to {table.loaded.spec.row_header} = {table.loaded.spec.compare_with}"
-    source = Source("speed_relative", "throughput")
-    yield Column(title, partial(relative_text, reference=reference), source=source)
-    theirs = partial(paper_relative_text, reference=reference)
-    yield Column("relative (paper)", theirs, optional=True, source=Source("speed_relative_paper"))
+    ours, theirs = partial(relative_text, reference=reference), partial(paper_relative, reference=reference)
+    yield Column(title, ours, source=Source("speed_relative", "throughput"))
+    yield Column("relative (paper)", theirs, "{:.2f}".format, True, Source("speed_relative_paper"))
 
 
 def relative_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
@@ -247,18 +245,6 @@ def relative_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
     reference = compared_row(table.loaded, table.lines)
     ours, theirs = relative_speed(line, reference), paper_relative(line, reference)
     return {"speed_relative": ours, "speed_relative_paper": theirs}
-
-
-def own_column(name: str, table: Context) -> Iterator[Column]:
-    """Yield a metric of a plug-in's measure."""
-    kind = own_columns()[name]
-    text = partial(own_text, measure=kind.name, key=name)
-    yield Column(kind.columns[name], text, source=Source(name, kind.name))
-
-
-def own_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
-    """Return a metric of a plug-in's measure."""
-    return {name: line.metric(own_columns()[name].name, name)}
 
 
 COLUMNS: dict[str, ColumnKind] = {
@@ -272,10 +258,22 @@ COLUMNS: dict[str, ColumnKind] = {
         seeds_columns,
         seeds_numbers,
     ),
-    "refined": ColumnKind(
-        "accuracy", "share of people who were looked at again, finely", refined_columns, refined_numbers
+    "refined": single(
+        "accuracy",
+        "share of people who were looked at again, finely",
+        "looked at again",
+        lambda table, line: line.metric("accuracy", "refine_rate"),
+        lambda rate: f"{100 * rate:.1f} %",
     ),
-    "kept": ColumnKind("accuracy", "patches that are refined of such a person, on average", kept_columns, kept_numbers),
+    "kept": single(
+        "accuracy",
+        "patches that are refined of such a person, on average",
+        "patches refined",
+        lambda table, line: mean_kept(line),
+        str,
+        "accuracy",
+        lambda table, line: kept_text(line),
+    ),
     "params": ColumnKind(
         "cost", "parameters, in millions, and the difference from the paper's", amount_columns, amount_numbers
     ),
@@ -285,20 +283,21 @@ COLUMNS: dict[str, ColumnKind] = {
         amount_columns,
         amount_numbers,
     ),
-    "gflops_expected": ColumnKind(
+    "gflops_expected": single(
         "accuracy and cost",
         "multiply-adds of a person on average, by who was refined and how much",
-        expected_columns,
-        expected_numbers,
+        "GFLOPs (expected)",
+        expected_gmacs,
+        "{:#.3g}".format,
+        "accuracy",
     ),
-    "batch_size": ColumnKind(
-        "throughput", "people in a call", partial(setting_columns, title="batch"), setting_numbers
-    ),
-    "refine_rate": ColumnKind(
+    "batch_size": single("throughput", "people in a call", "batch", partial(setting, "batch_size"), str),
+    "refine_rate": single(
         "throughput",
         "share of a call's people who are refined, as the row asks for",
-        partial(setting_columns, title="share refined"),
-        setting_numbers,
+        "share refined",
+        partial(setting, "refine_rate"),
+        lambda rate: f"{100 * rate:g} %",
     ),
     "images_per_s": ColumnKind(
         "throughput", "people a second on one device, beside the paper's FPS", speed_columns, speed_numbers
@@ -318,63 +317,64 @@ def column_kind(name: str, loaded: LoadedSpec) -> ColumnKind:
     if name in COLUMNS:
         return COLUMNS[name]
     if (kind := own_columns().get(name)) is not None:
-        return ColumnKind(kind.name, kind.columns[name], own_column, own_numbers)
+        return single(
+            kind.name,
+            kind.columns[name],
+            kind.columns[name],
+            lambda table, line: line.metric(kind.name, name),
+            lambda value: f"{value:.4g}" if isinstance(value, float) else str(value),
+            kind.name,
+        )
     raise loaded.file.error(("columns",), f"nothing is known of a column {name!r}")
 
 
-def printed_columns(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device) -> Iterator[Column]:
+def printed_columns(table: Context) -> Iterator[Column]:
     """Yield the columns a spec asks for, each with the paper's beside it.
 
     Raises SpecError for a column that nothing knows.
     """
-    table = Context(loaded, lines, catalog, device)
-    for name in loaded.spec.columns:
-        yield from column_kind(name, loaded).printed(name, table)
+    for name in table.loaded.spec.columns:
+        yield from column_kind(name, table.loaded).printed(name, table)
 
 
-def raw_numbers(loaded: LoadedSpec, lines: list[Line], index: int, device: Device, catalog: Catalog) -> dict[str, Any]:
+def raw_numbers(table: Context, index: int) -> dict[str, Any]:
     """Return a row of the CSV: AP in percent, amounts in the paper's unit, None for what was not measured."""
-    table, line = Context(loaded, lines, catalog, device), lines[index]
+    loaded, line = table.loaded, table.lines[index]
     raw: dict[str, Any] = {"label": line.row.label}
     for name in loaded.spec.columns:
         raw |= column_kind(name, loaded).numbers(name, table, line)
     if "accuracy" in line.cells:
-        raw |= accuracy_numbers(loaded, lines, index)
-        raw |= further_numbers(line, catalog, table.dataset) if "ap" in loaded.spec.columns else {}
-        raw |= training_numbers(line, curve_key(loaded, catalog)) if catalog.tier.starts else {}
+        raw |= accuracy_numbers(table, index)
+        raw |= further_numbers(table, line) if "ap" in loaded.spec.columns else {}
+        raw |= training_numbers(line, curve_key(table.dataset, table.catalog)) if table.own_starts else {}
     return raw | {
         f"{measure}_run_id": cell.run_id if measure in line.records else None for measure, cell in line.cells.items()
     }
 
 
-def further_numbers(line: Line, catalog: Catalog, dataset: str) -> dict[str, Any]:
+def further_numbers(table: Context, line: Line) -> dict[str, Any]:
     """Scores on further people with their intervals, in percent, and the runs behind them."""
     raw: dict[str, Any] = {}
-    for people, score in catalog.tier.also.get(dataset, {}).items():
+    for people, score in table.further.items():
         record, key = record_on(line, people), f"{score}_{people}"
-        metrics: Mapping[str, Any] = {} if record is None else record.metrics
-        value, bounds = metrics.get(score), score_bounds(metrics, score)
+        value = None if record is None else record.metrics.get(score)
         raw |= {key: None if value is None else 100 * value}
-        raw |= {f"{key}_{end}": bounds and 100 * bounds[place] for place, end in enumerate(("low", "high"))}
+        raw |= ends(key, interval_of(record, score))
         if people in line.test_sets:
-            raw |= {f"accuracy_{people}_run_id": None if record is None else record.run_id}
+            raw |= {f"accuracy_{people}_run_id": record and record.run_id}
     return raw
 
 
-def accuracy_numbers(loaded: LoadedSpec, lines: list[Line], index: int) -> dict[str, Any]:
+def accuracy_numbers(table: Context, index: int) -> dict[str, Any]:
     """Interval, tier and paired difference of one row's score, in percent."""
-    score = next((score for score in RESAMPLED if score in loaded.spec.columns), "ap")
-    record = lines[index].records.get("accuracy")
-    interval = score_interval(record.metrics, score) if record else None
-    paired, start = previous_difference(loaded, lines, index), noted_training(lines[index])
+    line = table.lines[index]
+    score = next((score for score in RESAMPLED if score in table.loaded.spec.columns), "ap")
+    start = noted_training(line)
     return {
-        f"{score}_low": interval and 100 * interval.low,
-        f"{score}_high": interval and 100 * interval.high,
-        f"{score}_minus_previous": paired and 100 * paired.value,
-        f"{score}_minus_previous_low": paired and 100 * paired.low,
-        f"{score}_minus_previous_high": paired and 100 * paired.high,
+        **ends(score, interval_of(line.records.get("accuracy"), score)),
+        **value_and_ends(f"{score}_minus_previous", previous_difference(table.loaded, table.lines, index)),
         "crops": start and start.crops,
         "start": start and start.taken,
-        "tier": lines[index].cells["accuracy"].tier,
-        "people": lines[index].metric("accuracy", "annotated_people"),
+        "tier": line.cells["accuracy"].tier,
+        "people": line.metric("accuracy", "annotated_people"),
     }

@@ -5,20 +5,19 @@ Numbers come from the specs and published records alone, so that the file is the
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from analysis.gate.gate_table import HARDLY, GateCurve, gate_curves, leaving
-from analysis.tables.cell_text import amount
+from analysis.gate.gate_table import gate_curves, hardly_moving, leaving
+from analysis.tables.bench import times_as_fast
+from analysis.tables.cell_text import amount, delta_percent
 from analysis.tables.claims import CLAIMS, TIERS, AllClaims, Claims, Reader
-from analysis.tables.lines import Line, compare_records
+from analysis.tables.lines import Line, compare_records, records_of, row_of
 from analysis.tables.manifests import LABEL_FREE
-from analysis.tables.statistics import MARGIN, score_of
+from analysis.tables.markdown import markdown_table
+from analysis.tables.statistics import MARGIN, score_of, spread_text
 from analysis.tables.trainings import noted_training
 from experiments.spec.yamlfile import YamlFile
 from results.records import Record
@@ -53,7 +52,7 @@ edits it.
 - **Cost**: 1e9 multiply-adds, by fvcore, their ratios, and parameters. *Holds*: within {exact:g} %; *in part*: a ratio,
   as far as the order goes.
 - nano: small models on generated people, whose absolute AP says nothing about COCO.
-  photos, small: {pending}.
+  photos, small: photographs; a dash until a row is trained there.
   Speed and cost stand in the first column and are those of the paper's model sizes.
 - An interval covers the choice of people. What trainings differ by is in the tables (± of fine-tunings of one start).
 """
@@ -83,18 +82,13 @@ def findings(store: Store | None = None) -> str:
     reader = Reader(store or Store(published_only=True))
     claims = YamlFile(CLAIMS).validate(AllClaims).root
     rows = [finding for one in claims for finding in findings_of(one, reader)]
-    missing = [tier for tier in TIERS if tier != "nano" and tier not in reader.catalogs]
-    pending = "photographs; a dash until a row is trained there" + (
-        " (the tiers are not set up yet)" if missing else ""
-    )
-    head = HEAD.format(device=reader.device_name, close=100 * CLOSE, exact=EXACT, pending=pending)
-    body = ["| where | what is said | paper | " + " | ".join(TIERS) + " | verdict | records |"]
-    body.append("|" + " --- |" * (len(TIERS) + 5))
-    for row in rows:
-        ours = " | ".join(row.ours.get(tier, DASH) for tier in TIERS)
-        links = " ".join(dict.fromkeys(map(link, row.runs))) or DASH
-        body.append(f"| {row.where} | {row.claim} | {row.paper} | {ours} | {row.verdict} | {links} |")
-    return "\n".join([head, f"{len(rows)} lines. {tally(rows)}", "", *body]) + "\n"
+    head = HEAD.format(device=reader.devices[0], close=100 * CLOSE, exact=EXACT)
+    body = [
+        [row.where, row.claim, row.paper, *(row.ours.get(tier, DASH) for tier in TIERS), row.verdict, links(row.runs)]
+        for row in rows
+    ]
+    table = markdown_table(["where", "what is said", "paper", *TIERS, "verdict", "records"], body)
+    return "\n".join([head, f"{len(rows)} lines. {tally(rows)}", "", *table]) + "\n"
 
 
 def tally(rows: Sequence[Finding]) -> str:
@@ -110,22 +104,26 @@ def tally(rows: Sequence[Finding]) -> str:
     )
 
 
-def link(record: Record) -> str:
-    """A record as a link from docs/."""
-    return f"[{record.run_id[:6]}](../results/published/{record.measure}/{record.run_id}.json)"
+def links(records: Iterable[Record]) -> str:
+    """Records as links from docs/, each once."""
+    found = [f"[{one.run_id[:6]}](../results/published/{one.measure}/{one.run_id}.json)" for one in records]
+    return " ".join(dict.fromkeys(found)) or DASH
 
 
 def findings_of(claims: Claims, reader: Reader) -> Iterator[Finding]:
     """Every line of one table."""
-    for first, second in claims.accuracy:
+    for first, second in [*claims.both, *claims.accuracy]:
         yield accuracy(claims.table, first, second, reader)
     for first, second in claims.control:
         yield accuracy(claims.table, first, second, reader, said=False)
-    for first, second in claims.speed:
+    for first, second in [*claims.both, *claims.speed]:
         yield speed(claims.table, first, second, reader)
-    for key, labels in (("gflops", claims.cost), ("params", claims.params)):
-        for label in labels:
-            yield cost(claims.table, label, key, reader)
+    # the bench times rows of its own, of which the paper gives nothing
+    rows = [] if claims.bench else reader.lines(claims.table)[1]
+    for key in ("gflops", "params"):
+        for line in rows:
+            if (theirs := getattr(line.row.paper, key)) is not None:
+                yield cost(claims.table, line, key, theirs)
     for first, second in claims.cost_ratio:
         yield cost_ratio(claims.table, first, second, reader)
     yield from statements(claims, reader)
@@ -149,12 +147,12 @@ def accuracy(table: str, first: str, second: str, reader: Reader, *, said: bool 
     theirs = None if None in values or not said else values[0] - values[1]
     for tier in reader.catalogs:
         pair = [reader.row(table, label, tier) for label in (first, second)]
-        records = [line.records["accuracy"] for line in pair if "accuracy" in line.records]
+        records = records_of(pair, "accuracy")
         tested = compare_records(*records) if len(records) == 2 else None
         if tested is None:
             continue
         score = score_of(records[0].metrics)
-        ours[tier] = shown(tested)
+        ours[tier] = spread_text(tested)
         runs += records
         equal = started_alike(*pair)
         verdicts[tier] = judged(tested, theirs) if equal or not said else "unequal starts"
@@ -193,101 +191,76 @@ def judged(tested: Comparison, theirs: float | None) -> str:
     return "holds" if tested.value * theirs > 0 else "does not hold"
 
 
-def shown(difference: Comparison) -> str:
-    """Return a difference of fractions with its interval as text, signed, in percent."""
-    return f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+def paper_size(
+    table: str, claim: str, paper: str, ours: str | None, verdict: str = "", records: Sequence[Record] = ()
+) -> Finding:
+    """Return a line on the paper's own sizes, which stands at the first tier; ours: None where it was not measured."""
+    if ours is None:
+        return Finding(where(table), claim, paper)
+    return Finding(where(table), claim, paper, {"nano": ours}, {"nano": verdict}, tuple(records))
+
+
+def ratio(
+    table: str, claim: str, papers: Sequence[float | None], ours: float | None, close: float, records: Sequence[Record]
+) -> Finding:
+    """Return a ratio of two rows beside that of the paper's two numbers, which holds within `close`, a share."""
+    theirs = papers[0] / papers[1] if papers[0] and papers[1] else None
+    if ours is None or theirs is None:
+        return paper_size(table, claim, DASH if theirs is None else f"{theirs:.2f} ×", None)
+    alike, order = abs(ours / theirs - 1) <= close, (ours > 1) == (theirs > 1)
+    verdict = "holds" if alike else "in part" if order else "does not hold"
+    return paper_size(table, claim, f"{theirs:.2f} ×", f"{ours:.2f} ×", verdict, records)
 
 
 def speed(table: str, first: str, second: str, reader: Reader) -> Finding:
-    """A ratio of speeds."""
-    pair = [reader.row(table, label) for label in (first, second)]
-    papers = [line.row.paper.images_per_s for line in pair]
-    theirs = papers[0] / papers[1] if papers[0] and papers[1] else None
-    records = [line.records["throughput"] for line in pair if "throughput" in line.records]
-    claim = f"speed, {first} ÷ {second}"
-    paper = DASH if theirs is None else f"{theirs:.2f} ×"
-    if len(records) < 2 or theirs is None:
-        return Finding(where(table), claim, paper)
-    ratio = relative(records[0], records[1])
-    alike = abs(ratio / theirs - 1) <= CLOSE
-    verdict = "holds" if alike else "in part" if (ratio > 1) == (theirs > 1) else "does not hold"
-    return Finding(where(table), claim, paper, {"nano": f"{ratio:.2f} ×"}, {"nano": verdict}, tuple(records))
+    """A ratio of speeds, on the first device that has both; on another than the first of all, with its name."""
+    papers = [reader.row(table, label).row.paper.images_per_s for label in (first, second)]
+    for device in reader.devices:
+        pair = [reader.row(table, label, device=device) for label in (first, second)]
+        records = records_of(pair, "throughput")
+        if len(records) == 2:
+            place = "" if device == reader.devices[0] else f" on {device}"
+            claim = f"speed{place}, {first} ÷ {second}"
+            return ratio(table, claim, papers, times_as_fast(*records), CLOSE, records)
+    return ratio(table, f"speed, {first} ÷ {second}", papers, None, CLOSE, ())
 
 
-def relative(first: Record, second: Record) -> float:
-    """How many times as fast the first is: in the session in which both were timed, where that is stored."""
-    if first.metrics.get("reference_run_id") == second.run_id:
-        return first.metrics["images_per_s"] / first.metrics["reference_images_per_s"]
-    session = first.metrics.get("session")
-    if session is not None and session == second.metrics.get("session"):
-        # neighbours in time are loaded alike; every call of the bench's rows here is one batch
-        rounds = zip(first.metrics["samples_ms"], second.metrics["samples_ms"], strict=True)
-        people = first.metrics["batch_size"] / second.metrics["batch_size"]
-        return statistics.median(theirs / ours * people for ours, theirs in rounds)
-    return first.metrics["images_per_s"] / second.metrics["images_per_s"]
-
-
-def cost(table: str, label: str, key: str, reader: Reader) -> Finding:
+def cost(table: str, line: Line, key: str, theirs: float) -> Finding:
     """A row's multiply-adds (`gflops`) or parameters (`params`, in millions)."""
-    line = reader.row(table, label)
-    theirs, ours, record = getattr(line.row.paper, key), amount(line, key), line.records.get("cost")
+    ours, delta = amount(line, key), delta_percent(line, key)
     name = {"gflops": "GFLOPs", "params": "M parameters"}[key]
-    claim = f"{name}, {'α = ' if table.startswith('table6') else ''}{label}"
-    if ours is None or theirs is None or record is None:
-        return Finding(where(table), claim, DASH if theirs is None else f"{theirs:g}")
-    verdict = "holds" if abs(100 * (ours / theirs - 1)) <= EXACT else "does not hold"
-    return Finding(where(table), claim, f"{theirs:g}", {"nano": f"{ours:.2f}"}, {"nano": verdict}, (record,))
+    claim = f"{name}, {'α = ' if table.startswith('table6') else ''}{line.row.label}"
+    verdict = "holds" if delta is not None and abs(delta) <= EXACT else "does not hold"
+    shown = None if ours is None else f"{ours:.2f}"
+    return paper_size(table, claim, f"{theirs:g}", shown, verdict, records_of([line], "cost"))
 
 
 def cost_ratio(table: str, first: str, second: str, reader: Reader) -> Finding:
     """Multiply-adds of one row over those of another, as sentences such as "a quarter fewer" have it."""
     pair = [reader.row(table, label) for label in (first, second)]
-    papers, ours = [line.row.paper.gflops for line in pair], [amount(line, "gflops") for line in pair]
-    theirs = papers[0] / papers[1] if papers[0] and papers[1] else None
-    claim, paper = f"GFLOPs, {first} ÷ {second}", DASH if theirs is None else f"{theirs:.2f} ×"
-    records = tuple(line.records["cost"] for line in pair if "cost" in line.records)
-    if theirs is None or not ours[0] or not ours[1]:
-        return Finding(where(table), claim, paper)
-    ratio = ours[0] / ours[1]
-    alike, order = abs(100 * (ratio / theirs - 1)) <= EXACT, (ratio > 1) == (theirs > 1)
-    verdict = "holds" if alike else "in part" if order else "does not hold"
-    return Finding(where(table), claim, paper, {"nano": f"{ratio:.2f} ×"}, {"nano": verdict}, records)
+    one, other = (amount(line, "gflops") for line in pair)
+    ours = one / other if one and other else None
+    papers = [line.row.paper.gflops for line in pair]
+    return ratio(table, f"GFLOPs, {first} ÷ {second}", papers, ours, EXACT / 100, records_of(pair, "cost"))
 
 
 def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
-    """What the paper says of Figure 6, and what a gate is worth."""
+    """How far "fewer refined, AP falls, AP50 and AP75 hardly move" of Figure 6 holds, and what exits are worth."""
     if not claims.statement:
         return
     loaded, lines = reader.lines(claims.table)
-    curves = {curve.label: curve for curve in gate_curves(loaded, lines, reader.store)}
+    curves = {one.label: one for one in gate_curves(loaded, lines, reader.store)}
     for label in claims.statement:
-        line = reader.row(claims.table, label)
-        if label in curves:
-            yield from figure6(claims.table, curves[label], line.records["predictions"])
-
-
-def figure6(table: str, one: GateCurve, record: Record) -> Iterator[Finding]:
-    """How far "fewer refined, AP falls, AP50 and AP75 hardly move" holds, and what exits are worth."""
-    far = min(leaving(one.frame, key, HARDLY) for key in ("ap50", "ap75"))
-    shares = one.frame["exited_percent"].to_numpy()[::-1]
-    lost = -np.interp(far, shares, one.frame["ap_minus_all"].to_numpy()[::-1])
-    claim = f"{one.label}: fewer refined, AP falls, AP50 and AP75 hardly move"
-    yield Finding(
-        where(table),
-        claim,
-        "a curve",
-        {"nano": f"until {far:.0f} % leave: AP −{lost:.1f}, AP50 and AP75 −0.1"},
-        {"nano": f"holds up to {far:.0f} % leaving"},
-        (record,),
-    )
-    ours = ", ".join(
-        f"{leaving(one.frame, key):.0f} % by {name}"
-        for key, name in (("ap", "predicted quality"), ("ap_by_true_quality", "true OKS"), ("ap_by_gain", "true gain"))
-    )
-    worth = f"{ours}; R² of the quality {one.calibration.explained:.2f}"
-    yield Finding(
-        where(table), f"{one.label}: who may leave for 0.3 AP", DASH, {"nano": worth}, {"nano": "ours"}, (record,)
-    )
+        records = records_of([row_of(lines, label, f"{CLAIMS}: {claims.table}")], "predictions")
+        if (one := curves.get(label)) is not None:
+            far, lost = hardly_moving(one.frame)
+            claim = f"{one.label}: fewer refined, AP falls, AP50 and AP75 hardly move"
+            ours = f"until {far:.0f} % leave: AP −{lost:.1f}, AP50 and AP75 −0.1"
+            yield paper_size(claims.table, claim, "a curve", ours, f"holds up to {far:.0f} % leaving", records)
+            exits = {"ap": "predicted quality", "ap_by_true_quality": "true OKS", "ap_by_gain": "true gain"}
+            worth = ", ".join(f"{leaving(one.frame, key):.0f} % by {name}" for key, name in exits.items())
+            worth += f"; R² of the quality {one.calibration.explained:.2f}"
+            yield paper_size(claims.table, f"{one.label}: who may leave for 0.3 AP", DASH, worth, "ours", records)
 
 
 def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:
@@ -298,11 +271,10 @@ def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:
     for device, rows in sorted(found.items()):
         if first in rows and second in rows:
             pair = rows[first], rows[second]
-            ratio = relative(*pair)
             same = pair[0].identity["backend"] == pair[1].identity["backend"] and "Hugging Face" not in second
             how = "same back-end" if same else "as each ships"
             claim = f"speed on {device.partition(' (')[0]}, {first} ÷ {second} ({how})"
-            yield Finding(where("bench"), claim, DASH, {"nano": f"{ratio:.2f} ×"}, {"nano": "ours"}, pair)
+            yield paper_size("bench", claim, DASH, f"{times_as_fast(*pair):.2f} ×", "ours", pair)
 
 
 def main() -> None:

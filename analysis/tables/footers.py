@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from analysis.tables.lines import (
     Line,
     compared_pairs,
     compared_row,
+    grouped,
     previous_difference,
+    records_of,
+    relative_speed,
     stored_devices,
     timed_together,
 )
-from analysis.tables.statistics import MARGIN, replicates_of, score_of
+from analysis.tables.statistics import LEVEL, MARGIN, replicates_of, score_of, spread_text
+from analysis.tables.trainings import race_text, starts_text
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.cells.provenance import Device
-from experiments.spec.catalog import EMBEDDED
+from experiments.spec.catalog import EMBEDDED, Catalog
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
 from results.store import Store
-from sharpose.evaluation.metrics.significance import POWER
+from sharpose.evaluation.metrics.significance import POWER, Comparison
 from sharpose.models.registry import recorded_cost
 
 DASH = "–"
@@ -33,13 +37,14 @@ SHARED = "shared"
 MOST_NAMES = 4
 MARKS = {
     "noisy": ("~", "noisy: the samples spread too widely to rank this row."),
-    "throttled": (
-        "‡",
-        "measured while the machine was slowed, by throttled clocks or by other guests of its host.",
-    ),
+    "throttled": ("‡", "measured while the machine was slowed, by throttled clocks or by other guests of its host."),
 }
 """Flags of a speed's record by the mark they put behind it, and what that says."""
 APART = "†"
+EXPECTED_COST = (
+    "GFLOPs (expected): multiply-adds per person by the closed form, from how many people were refined, and with how "
+    "many patches, when AP was measured."
+)
 
 
 def marked(text: str, flags: Mapping[str, Any]) -> str:
@@ -53,25 +58,51 @@ def marks_text(records: Iterable[Record]) -> list[str]:
     return [f"{mark} {said}" for flag, (mark, said) in MARKS.items() if any(one.get(flag) for one in seen)]
 
 
+def footer_of_rows(
+    loaded: LoadedSpec, lines: list[Line], below: int, catalog: Catalog, device: Device, store: Store
+) -> list[str]:
+    """What has to be known to read a table of kind rows, of which the last `below` are not in the comparison."""
+    race = catalog.tier.starts is not None and any("accuracy" in line.cells for line in lines)
+    return [
+        *accuracy_text(lines),
+        *intervals_text(loaded, lines),
+        *test_sets_text(lines),
+        *(race_text(loaded, lines, catalog, below) if race else starts_text(lines, below)),
+        *paired_text(loaded, lines),
+        *pairs_text(loaded, lines),
+        *seeds_text(loaded, lines, own_starts=race),
+        *cost_text(lines),
+        *([EXPECTED_COST] if "gflops_expected" in loaded.spec.columns else []),
+        *speed_text(loaded, lines, device, store),
+        *paper_speed_text(loaded, lines),
+        *missing_text(lines),
+        *not_asked_text(loaded, lines),
+        *loaded.spec.notes,
+    ]
+
+
 def accuracy_text(lines: list[Line]) -> list[str]:
     """What stands behind the AP or PCKh column."""
-    records = [line.records["accuracy"] for line in lines if "accuracy" in line.records]
+    records = records_of(lines, "accuracy")
     if not records:
         return []
     # a control or a peer comes after the models
     first, metrics, made = records[0], records[0].metrics, records[0].provenance
     flip = "with" if first.identity["flip_test"] else "without"
-    boxes = "ground-truth boxes" if first.identity["boxes"] == "ground-truth" else "detected boxes"
+    boxes = "ground-truth" if first.identity["boxes"] == "ground-truth" else "detected"
     score = score_of(metrics)
     resamples = len(replicates_of(metrics, score))
     interval = f"; [95 % bootstrap interval, {resamples:,} resamples of images]" if resamples else ""
-    size = f"{metrics['annotated_people']:,} people in {metrics['images']:,} images"
     trained = [record for record in records if record.identity.get("weights_sha256")] or records
-    models = models_text(trained)
     return [
-        f"{NAMES[score]}: {first.tier} tier, {models} on {made.get('dataset')} ({size}), {boxes}, {flip} flip test"
-        f"{interval}; {origin(records)}."
+        f"{NAMES[score]}: {first.tier} tier, {models_text(trained)} on {made.get('dataset')} ({people_text(metrics)}), "
+        f"{boxes} boxes, {flip} flip test{interval}; {origin(records)}."
     ]
+
+
+def people_text(metrics: Mapping[str, Any]) -> str:
+    """How many people a record is of."""
+    return f"{metrics.get('annotated_people', metrics.get('people')):,} people in {metrics['images']:,} images"
 
 
 def intervals_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
@@ -91,10 +122,7 @@ def intervals_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 def test_sets_text(lines: list[Line]) -> list[str]:
     """How many further people rows were measured on."""
     found = {people: one.record for line in lines for people, one in line.test_sets.items() if one.record is not None}
-    sizes = [
-        f"{people} ({record.metrics['annotated_people']:,} people in {record.metrics['images']:,} images)"
-        for people, record in found.items()
-    ]
+    sizes = [f"{people} ({people_text(record.metrics)})" for people, record in found.items()]
     return [f"The same models also on {', '.join(sizes)}; intervals likewise. PCK is of models alone."] if sizes else []
 
 
@@ -112,121 +140,109 @@ def crops_text(manifests: Iterable[Mapping[str, Any]]) -> str:
 
 def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     """The paired differences to the row before, and whether any AP fell beyond its interval."""
-    pairs = [
-        (lines[i - 1].row.label, lines[i].row.label, previous_difference(loaded, lines, i))
-        for i in range(1, len(lines))
-    ]
-    said = [(a, b, d) for a, b, d in pairs if d is not None]
-    if not said:
-        return []
-    steps = "; ".join(f"{a} → {b}: {100 * d.value:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]" for a, b, d in said)
-    fallen = [b for _, b, d in said if d.high < 0]
-    verdict = (
-        f"lower than the row before, beyond the interval: {', '.join(fallen)}"
-        if fallen
-        else "none is lower beyond its interval"
-    )
-    return [f"AP differences by paired bootstrap: {steps}; {verdict}."]
+    labels = [line.row.label for line in lines]
+    pairs = [(labels[i - 1], labels[i], previous_difference(loaded, lines, i)) for i in range(1, len(lines))]
+    steps = [f"{before} → {now}: {spread_text(one)}" for before, now, one in pairs if one is not None]
+    fallen = ", ".join(now for _, now, one in pairs if one is not None and one.high < 0)
+    lower = f"lower than the row before, beyond the interval: {fallen}" if fallen else ""
+    steps += [lower or "none is lower beyond its interval"] if steps else []
+    return [f"AP differences by paired bootstrap: {'; '.join(steps)}."] if steps else []
 
 
 def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     """The comparisons that the spec names, by paired bootstrap, and what could be said of none."""
-    pairs = compared_pairs(loaded, lines)
-    said, reach = [], []
-    for pair in pairs:
-        if pair.tested is None or pair.p is None:
+    said, reach, without = [], [], []
+    for first, second, one in compared_pairs(loaded, lines):
+        if one is None:
+            without.append(f"{first} and {second}")
             continue
-        one = pair.tested
-        numbers = f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}], p {p_text(pair.p)}"
-        said.append(f"{pair.first} minus {pair.second}: {numbers}, {pair.verdict}")
-        reach.append(100 * pair.tested.detectable)
-    records = [line.records["accuracy"] for line in lines if "accuracy" in line.records]
-    name = NAMES[score_of(records[0].metrics)] if records else ""
+        # two digits without the leading zero
+        p = "< .01" if one.p < 0.01 else f"{one.p:.2f}".lstrip("0")
+        said.append(f"{first} minus {second}: {spread_text(one)}, p {p}, {verdict(one)}")
+        reach.append(100 * one.detectable)
     text = []
     if said:
+        name = NAMES[score_of(records_of(lines, "accuracy")[0].metrics)]
         text.append(
             f"{name} of the comparisons that this table is read for ({len(said)} measured), paired bootstrap, 95 %, p "
             f"by Holm's correction over them: {'; '.join(said)}. Equivalent: within ± {100 * MARGIN:g} (two one-sided "
             "tests); undecided: neither shown to differ nor to be equivalent. Smallest difference that these people "
             f"would have shown in {100 * POWER:.0f} % of cases: {span(reach)}."
         )
-    open_pairs = [f"{pair.first} and {pair.second}" for pair in pairs if pair.tested is None]
-    return text + ([f"{DASH} not compared, as a score is missing: {', '.join(open_pairs)}."] if open_pairs else [])
+    return text + ([f"{DASH} not compared, as a score is missing: {', '.join(without)}."] if without else [])
 
 
-def p_text(p: float) -> str:
-    """Return a p value in two digits, without the leading zero; `< .01` below that."""
-    return "< .01" if p < 0.01 else f"{p:.2f}".lstrip("0")
+def verdict(one: Comparison) -> str:
+    """Which is higher; where neither is shown to be, whether they are equivalent."""
+    if one.p < 1 - LEVEL:
+        return ("higher" if one.value > 0 else "lower") + (", but equivalent" if one.equivalent else "")
+    return "equivalent" if one.equivalent else "undecided"
 
 
-def span(values: Iterable[float]) -> str:
-    """The smallest and the largest of some numbers."""
+def span(values: Collection[float]) -> str:
+    """The smallest and the largest of some numbers; one where both are written alike."""
     low, high = (f"{end(values):.1f}" for end in (min, max))
     return low if low == high else f"{low} to {high}"
 
 
-def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """Which trainings stand behind mean and deviation, and which are missing."""
-    seeds = [(line, seed) for line in lines for seed in line.seeds]
-    if not seeds:
+def seeds_text(loaded: LoadedSpec, lines: list[Line], *, own_starts: bool = False) -> list[str]:
+    """Which trainings stand behind a mean and its spread, and which are missing."""
+    if not any(line.seeds for line in lines):
         return []
-    made = shared_manifests(seed.cell for _, seed in seeds)
-    own = shared_manifests(line.cells["accuracy"] for line, _ in seeds)
+    seeds = ", ".join(map(str, loaded.spec.seeds))
+    if own_starts:
+        text = (
+            f"AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds {seeds}, each from "
+            f"random weights of its own; n of {len(loaded.spec.seeds)} in brackets, and an interval from three on. "
+            "Trainings that share a start are not counted."
+        )
+    else:
+        text = shared_seeds_text(seeds, len(loaded.spec.seeds), lines)
+    # what the row lacks itself is said of the row
+    missing = [
+        (line.row.label, seed.cell)
+        for line in lines
+        for seed in line.seeds
+        if seed.record is None and lacks(seed.cell) != lacks(line.cells["accuracy"])
+    ]
+    return [
+        text,
+        *(
+            said
+            for number in loaded.spec.seeds
+            for said in why_missing(f"training with seed {number}", (one for one in missing if one[1].seed == number))
+        ),
+    ]
+
+
+def shared_seeds_text(seeds: str, count: int, lines: list[Line]) -> str:
+    """Which trainings with the shared budget stand behind mean and deviation."""
+    made = shared_manifests(seed.cell for line in lines for seed in line.seeds)
     budget = f"the shared training budget{f' ({crops_text(made.values())})' if made else ''}"
     text = (
-        f"AP, mean ± sd: the row's own system, options and α trained with {budget}, seeds "
-        f"{', '.join(map(str, loaded.spec.seeds))}; sample standard deviation over those present, n of "
-        f"{len(loaded.spec.seeds)} in brackets; from three on [95 % t-interval of the mean]."
+        f"AP, mean ± sd: the row's own system, options and α trained with {budget}, seeds {seeds}; sample standard "
+        f"deviation over those present, n of {count} in brackets; from three on [95 % t-interval of the mean]."
     )
     begun = {init["sha256"] for facts in made.values() if (init := facts.get("init")) is not None}
     if len(begun) == 1:
         text += (
             " All began with the same trained weights, so this is how fine-tunings differ, not trainings from scratch."
         )
-    apart = [] if own else ["The AP column is of other weights, not of these trainings."]
-    return [" ".join([text, *apart]), *missing_seeds_text(loaded, lines)]
+    if not shared_manifests(line.cells["accuracy"] for line in lines if line.seeds):
+        text += " The AP column is of other weights, not of these trainings."
+    return text
 
 
-def own_seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """Which trainings from their own random weights stand behind a mean and its interval, and which are missing."""
-    if not any(line.seeds for line in lines):
-        return []
-    seeds = ", ".join(map(str, loaded.spec.seeds))
-    text = (
-        f"AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds {seeds}, each from random "
-        f"weights of its own; n of {len(loaded.spec.seeds)} in brackets, and an interval from three on. Trainings that "
-        "share a start are not counted."
-    )
-    return [text, *missing_seeds_text(loaded, lines)]
-
-
-def missing_seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """The further trainings that are missing."""
-    # what the row lacks itself is said of the row
-    missing = [
-        (line.row.label, seed.cell)
-        for line in lines
-        for seed in line.seeds
-        if seed.record is None and not same_cell(seed.cell, line.cells["accuracy"])
-    ]
-    return [
-        said
-        for number in loaded.spec.seeds
-        for said in why_missing(f"training with seed {number}", (one for one in missing if one[1].seed == number))
-    ]
-
-
-def same_cell(first: Cell, second: Cell) -> bool:
-    """Whether two cells are one number, or lack the same."""
-    return (first.identity, first.blocked) == (second.identity, second.blocked)
+def lacks(cell: Cell) -> tuple[Any, str | None]:
+    """Return which number a cell is, and what it lacks."""
+    return cell.identity, cell.blocked
 
 
 def cost_text(lines: list[Line]) -> list[str]:
     """What stands behind the GFLOPs column, and how far the three counts are apart."""
-    records = [line.records["cost"] for line in lines if "cost" in line.records]
+    records = records_of(lines, "cost")
     if not records:
         return []
-    models = models_text(records)
     # only what has a threshold can leave people unrefined
     refined = " with every person refined" if any("quality_threshold" in r.identity["model"] for r in records) else ""
     forms = [(recorded_cost(record.identity["model"]), record.metrics) for record in records]
@@ -236,18 +252,8 @@ def cost_text(lines: list[Line]) -> list[str]:
     if without := sum(form is None for form, _ in forms):
         counts += f" (which {without} of {len(forms)} rows have none of)"
     return [
-        f"GFLOPs are 1e9 multiply-adds of {models}{refined}, by fvcore "
+        f"GFLOPs are 1e9 multiply-adds of {models_text(records)}{refined}, by fvcore "
         f"(attention, norms and resizing included); {counts} {agree}; {origin(records)}."
-    ]
-
-
-def expected_cost_text(loaded: LoadedSpec) -> list[str]:
-    """How an expected cost is made."""
-    if "gflops_expected" not in loaded.spec.columns:
-        return []
-    return [
-        "GFLOPs (expected): multiply-adds per person by the closed form, from how many people were refined, and with "
-        "how many patches, when AP was measured."
     ]
 
 
@@ -255,21 +261,25 @@ def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Sto
     """What stands behind the speed columns; where nothing does, which devices have stored speeds."""
     if not any("throughput" in line.cells for line in lines):
         return []
-    records = [line.records["throughput"] for line in lines if "throughput" in line.records]
+    records = records_of(lines, "throughput")
     if not records:
         others = "; ".join(str(other) for other in stored_devices(store) if other != device)
         return [f"No speed is stored for {device}" + (f"; choose with --device: {others}." if others else ".")]
     first = records[0]
     how, rounds = first.identity, len(first.metrics.get("samples_ms", []))
-    model = models_text(records)
     text = (
-        f"Speed: {model} on {device}, {how['precision']}, batch {how['batch_size']}, input tensor to heatmaps, "
-        f"random weights, median of {rounds} rounds with all rows interleaved; {origin(records)}."
+        f"Speed: {models_text(records)} on {device}, {how['precision']}, batch {how['batch_size']}, input tensor to "
+        f"heatmaps, random weights, median of {rounds} rounds with all rows interleaved; {origin(records)}."
     )
     said = [text, *marks_text(records)]
     if "speed" in loaded.spec.columns:
         reference = compared_row(loaded, lines)
-        if not all(timed_together(line, reference) for line in lines if "throughput" in line.records):
+        timed = [line for line in lines if "throughput" in line.records]
+        alone = [line.row.label for line in timed if relative_speed(line, reference) is None]
+        if alone:
+            rows = ", ".join(alone)
+            said.append(f"{DASH} throughput of {rows} relative to {reference.row.label}: it has none on {device}.")
+        elif not all(timed_together(line, reference) for line in timed):
             said.append(f"{APART} not timed in one session with the row it is compared with.")
     return said
 
@@ -300,31 +310,29 @@ def models_text(records: list[Record]) -> str:
 
 def missing_text(lines: list[Line]) -> list[str]:
     """Why there are dashes."""
-    measures = dict.fromkeys(measure for line in lines for measure in line.cells)
-    sets = dict.fromkeys(people for line in lines for people in line.test_sets)
-    # what the row lacks itself is said of the row
-    scored = [line for line in lines if "accuracy" in line.records]
-    said = []
-    for people in sets:
-        lacking = [(line, line.test_sets[people]) for line in scored if people in line.test_sets]
-        cells = [(line.row.label, one.cell) for line, one in lacking if one.record is None]
-        said += why_missing(f"accuracy on {people}", cells)
-    for measure in measures:
-        without = [line for line in lines if measure in line.cells and measure not in line.records]
-        said += why_missing(measure, [(line.row.label, line.cells[measure]) for line in without])
-    return said
+    lacking: dict[str, list[tuple[str, Cell]]] = {
+        **{f"accuracy on {people}": [] for line in lines for people in line.test_sets},
+        **{measure: [] for line in lines for measure in line.cells},
+    }
+    for line in lines:
+        # what the row lacks itself is said of the row
+        for people, one in line.test_sets.items() if "accuracy" in line.records else ():
+            if one.record is None:
+                lacking[f"accuracy on {people}"].append((line.row.label, one.cell))
+        for measure in line.cells.keys() - line.records.keys():
+            lacking[measure].append((line.row.label, line.cells[measure]))
+    return [said for what, cells in lacking.items() for said in why_missing(what, cells)]
 
 
 def not_asked_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     """Why there are dashes where nothing is missing: what rows do not ask for, and what the paper does not give."""
     needed = [one for one in loaded.spec.measure if any(one in line.cells for line in lines)]
-    lacking: dict[tuple[str, ...], list[str]] = {}
+    lacking = []
     for line in lines:
-        without: tuple[str, ...] = tuple(measure for measure in needed if measure not in line.cells)
-        without += ("further trainings",) if loaded.spec.seeds and not line.seeds else ()
-        if without:
-            lacking.setdefault(without, []).append(line.row.label)
-    said = [f"{DASH} {' and '.join(without)} of {', '.join(rows)}: not asked for." for without, rows in lacking.items()]
+        without = [measure for measure in needed if measure not in line.cells]
+        without += ["further trainings"] if loaded.spec.seeds and not line.seeds else []
+        lacking.append((line.row.label, " and ".join(without)))
+    said = [f"{DASH} {what} of {', '.join(rows)}: not asked for." for what, rows in grouped(lacking).items() if what]
     papers = [line.row.paper.model_dump() for line in lines]
     given = {name for values in papers for name, value in values.items() if value is not None}
     silent = any(values[name] is None for values in papers for name in given & set(loaded.spec.columns))
@@ -333,17 +341,16 @@ def not_asked_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 def why_missing(what: str, lacking: Iterable[tuple[str, Cell]]) -> list[str]:
     """Why `what` is missing of labelled cells: one text for all that lack the same, and for all untrained models."""
-    labels: dict[str, list[str]] = {}
-    models: dict[str, list[str]] = {}
+    reasons, models = [], []
     for label, cell in lacking:
         tier = "" if cell.tier in (EMBEDDED, PAPER_SIZE) else f" --tier {cell.tier}"
         why = cell.blocked or f"not measured yet (sharpose run {cell.spec}{tier})"
-        found = NO_WEIGHTS.fullmatch(why)
-        if found:
+        if found := NO_WEIGHTS.fullmatch(why):
             why = f"no {found[1] or ''}weights of … ({found[3]})"
-            models.setdefault(why, []).append(found[2])
-        labels.setdefault(why, []).append(label)
+            models.append((found[2], why))
+        reasons.append((label, why))
+    named = {why: ", ".join(dict.fromkeys(those)) for why, those in grouped(models).items()}
     return [
-        f"{DASH} {what} of {', '.join(those)}: {why.replace('…', ', '.join(dict.fromkeys(models.get(why, []))))}."
-        for why, those in labels.items()
+        f"{DASH} {what} of {', '.join(labels)}: {why.replace('…', named.get(why, ''))}."
+        for why, labels in grouped(reasons).items()
     ]

@@ -1,10 +1,9 @@
-"""Accuracy against cost and speed: every row of the tables as a point, and which points no other beats."""
+"""Accuracy against cost and speed: every row of the tables as a point."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 
 from analysis.tables.lines import stored_devices
@@ -41,15 +40,3 @@ def points_of_all_devices(tier: str = "nano", store: Store | None = None) -> pd.
     devices = [str(device) for device in stored_devices(store)] or ["cpu"]
     frames = [points(build_tables(tier=tier, device=device, store=store)) for device in devices]
     return pd.concat(frames, ignore_index=True)
-
-
-def unbeaten(cost: pd.Series, accuracy: pd.Series) -> pd.Series:
-    """Whether no other point costs at most as much and is at least as accurate, and better in one; False without both.
-
-    For a speed give its negative as the cost.
-    """
-    x, y = cost.to_numpy(float), accuracy.to_numpy(float)
-    no_worse = (x[:, None] <= x) & (y[:, None] >= y)
-    better = (x[:, None] < x) | (y[:, None] > y)
-    beaten = (no_worse & better).any(axis=0)
-    return pd.Series(~beaten & ~np.isnan(x) & ~np.isnan(y), index=cost.index)

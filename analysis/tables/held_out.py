@@ -6,10 +6,11 @@ from typing import Any
 
 from analysis.gate.choose import find_line, stored_sweep
 from analysis.gate.gate import Gate, minus_random, pick
-from analysis.gate.gate_table import SMALL_LOSS, cost_of
+from analysis.gate.gate_table import SMALL_LOSS, cost_of, signed
 from analysis.gate.predictions import read_predictions
 from analysis.tables.derived import derive
 from analysis.tables.lines import Line
+from analysis.tables.statistics import value_and_ends
 from experiments.spec.spec import LoadedSpec
 from experiments.spec.yamlfile import SpecError
 from results.store import Store
@@ -56,14 +57,12 @@ def held_out(loaded: LoadedSpec, line: Line, source: Line, store: Store) -> dict
     return derive("held-out", how, second, compute, asked_by=(loaded.id, line.row.label), store=store).metrics
 
 
-def reported(gate: Gate, threshold: float) -> dict[str, float]:
+def reported(gate: Gate, threshold: float) -> dict[str, float | None]:
     """What a threshold gives, in percent."""
     point = gate.point(threshold)
-    random = minus_random(gate, point)
-    facts = {"exited": point.exited}
-    for name, one in (("minus_all", point.minus_all), ("minus_random", random)):
-        facts |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
-    return {"threshold": threshold, **{name: 100 * value for name, value in facts.items()}}
+    everybody, at_random = point.minus_all, minus_random(gate, point)
+    facts = {**value_and_ends("minus_all", everybody), **value_and_ends("minus_random", at_random)}
+    return {"threshold": threshold, "exited": 100 * point.exited, **facts}
 
 
 def row_text(label: str, facts: dict[str, Any]) -> str:
@@ -71,16 +70,9 @@ def row_text(label: str, facts: dict[str, Any]) -> str:
     said = []
     if facts["cheapest"] is not None:
         one = facts["cheapest"]
-        said.append(
-            f"the cheapest within {SMALL_LOSS} AP lets {one['exited']:.1f} % leave for {shown(one, 'minus_all')}"
-        )
+        gain = signed("minus_all", "+.2f").format_map(one)
+        said.append(f"the cheapest within {SMALL_LOSS} AP lets {one['exited']:.1f} % leave for {gain} AP")
     one = facts["best"]
-    said.append(
-        f"the one most above random exits lets {one['exited']:.1f} % leave, {shown(one, 'minus_random')} above them"
-    )
+    gain = signed("minus_random", "+.2f").format_map(one)
+    said.append(f"the one most above random exits lets {one['exited']:.1f} % leave, {gain} AP above them")
     return f"{label}: {', '.join(said)}"
-
-
-def shown(facts: dict[str, float], key: str) -> str:
-    """Return a difference in AP with its interval as text, signed; `facts` are in percent."""
-    return f"{facts[key]:+.2f} [{facts[f'{key}_low']:+.2f}, {facts[f'{key}_high']:+.2f}] AP"

@@ -44,13 +44,8 @@ def latex(table: Table) -> str:
 
 def escape(text: str) -> str:
     """Text as LaTeX in ASCII; a minus before a number is one. An unknown character is named by its code point."""
-    escaped = "".join(map(symbol, MINUS.sub("−", text)))
+    escaped = "".join(
+        SYMBOLS.get(one) or (one if " " <= one <= "~" else f"[U+{ord(one):04X}]") for one in MINUS.sub("−", text)
+    )
     # a bracket or star that starts a line would be read as the option of the line break before it
     return f"{{}}{escaped}" if escaped.lstrip().startswith(("[", "*")) else escaped
-
-
-def symbol(character: str) -> str:
-    """Return a character as LaTeX in ASCII; one that is not known as its code point in brackets, `[U+1F600]`."""
-    if character in SYMBOLS:
-        return SYMBOLS[character]
-    return character if " " <= character <= "~" else f"[U+{ord(character):04X}]"

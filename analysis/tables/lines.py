@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from analysis.tables.statistics import LEVEL, MARGIN, Interval, paired_difference, paired_replicates
+from analysis.tables.statistics import MARGIN, Interval, paired_difference, paired_replicates, score_of
 from experiments.cells.cells import Cell
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec, Row
@@ -14,6 +15,7 @@ from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store
 from sharpose.evaluation.metrics.significance import Comparison, compare_replicates, holm
+from sharpose.runtime.errors import nearest
 
 # Numbers in one column are comparable only where these parts of their identities agree.
 SAME_IN_A_COLUMN = {
@@ -23,11 +25,8 @@ SAME_IN_A_COLUMN = {
 
 
 @dataclass(frozen=True)
-class Seed:
-    """The accuracy of one of a row's trainings with the shared budget, or on further people.
-
-    `record` is None where there is none yet.
-    """
+class Stored:
+    """A cell and its record; None where there is none yet."""
 
     cell: Cell
     record: Record | None
@@ -43,8 +42,8 @@ class Line:
     row: Row
     cells: Mapping[str, Cell]
     records: Mapping[str, Record]
-    seeds: tuple[Seed, ...] = ()
-    test_sets: Mapping[str, Seed] = field(default_factory=dict)
+    seeds: tuple[Stored, ...] = ()
+    test_sets: Mapping[str, Stored] = field(default_factory=dict)
 
     def metric(self, measure: str, key: str) -> Any:
         """A measured value, None where there is none."""
@@ -56,14 +55,34 @@ def read_lines(loaded: LoadedSpec, found: list[Cell], store: Store) -> list[Line
     """Return the rows of a spec in its order, each with what the store has of its cells."""
     lines = []
     for row in loaded.spec.rows:
-        cells = [cell for cell in found if cell.row == row.label]
-        own: dict[str, Cell] = {c.measure: c for c in cells if c.seed is None and c.test_set is None}
-        stored = {measure: stored_record(cell, store) for measure, cell in own.items()}
-        seeds = tuple(Seed(cell, stored_record(cell, store)) for cell in cells if cell.seed is not None)
-        others = {cell.test_set: Seed(cell, stored_record(cell, store)) for cell in cells if cell.test_set is not None}
-        known = {name: record for name, record in stored.items() if record is not None}
-        lines.append(Line(row, own, known, seeds, others))
+        stored = [Stored(cell, stored_record(cell, store)) for cell in found if cell.row == row.label]
+        own = {one.cell.measure: one for one in stored if one.cell.seed is None and one.cell.test_set is None}
+        seeds = tuple(one for one in stored if one.cell.seed is not None)
+        others = {one.cell.test_set: one for one in stored if one.cell.test_set is not None}
+        known = {measure: one.record for measure, one in own.items() if one.record is not None}
+        lines.append(Line(row, {measure: one.cell for measure, one in own.items()}, known, seeds, others))
     return lines
+
+
+def records_of(lines: Iterable[Line], measure: str) -> list[Record]:
+    """Return the records of a measure that rows have, in their order."""
+    return [line.records[measure] for line in lines if measure in line.records]
+
+
+def row_of(lines: Iterable[Line], label: str, where: object) -> Line:
+    """Return the row with a label. Raises SpecError, which says `where` there is none."""
+    found = {line.row.label: line for line in lines}
+    if label not in found:
+        raise SpecError(f"{where} has no row {label!r}{nearest(label, list(found))}")
+    return found[label]
+
+
+def grouped(said: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return pairs of a label and what is said of it as the labels of everything that is said, in order."""
+    groups: dict[str, list[str]] = {}
+    for label, fact in said:
+        groups.setdefault(fact, []).append(label)
+    return groups
 
 
 def stored_record(cell: Cell, store: Store) -> Record | None:
@@ -74,19 +93,13 @@ def stored_record(cell: Cell, store: Store) -> Record | None:
 def refuse_mixtures(loaded: LoadedSpec, lines: list[Line]) -> None:
     """Raise SpecError where numbers in one column could not be compared."""
     for measure, keys in SAME_IN_A_COLUMN.items():
-        first: Line | None = None
-        for line in lines:
-            if measure not in line.cells or line.cells[measure].identity is None:
-                continue
-            first = first or line
+        known = [line for line in lines if measure in line.cells and line.cells[measure].identity is not None]
+        for line in known[1:]:
             for key in keys:
-                if key in SETTINGS_SHOWN and key in loaded.spec.columns:
-                    continue
-                if identity(line, measure).get(key) != identity(first, measure).get(key):
-                    raise loaded.row_error(
-                        line.row,
-                        f"its {measure} has another {key} than row {first.row.label!r}; make two tables of them",
-                    )
+                shown = key in SETTINGS_SHOWN and key in loaded.spec.columns
+                if not shown and identity(line, measure).get(key) != identity(known[0], measure).get(key):
+                    other = f"has another {key} than row {known[0].row.label!r}"
+                    raise loaded.row_error(line.row, f"its {measure} {other}; make two tables of them")
 
 
 def identity(line: Line, measure: str) -> dict[str, Any]:
@@ -112,36 +125,16 @@ def weights_of(record: Record) -> Any:
     return record.identity.get("weights_sha256", record.identity["model"])
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A comparison that a spec names; `tested` is None where a score is missing or the rows do not pair.
+def compared_pairs(loaded: LoadedSpec, lines: list[Line]) -> list[tuple[str, str, Comparison | None]]:
+    """Return the comparisons that the spec names; None where a score is missing or the rows do not pair.
 
-    `p` is that of the comparison after Holm's correction over all of the spec's that could be made.
+    Their p values are those after Holm's correction over all that could be made.
     """
-
-    first: str
-    second: str
-    tested: Comparison | None = None
-    p: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        """Which is higher; where neither is shown to be, whether they are equivalent."""
-        if self.tested is None or self.p is None:
-            return "not compared"
-        value = self.tested.value
-        if self.p < 1 - LEVEL:
-            return ("higher" if value > 0 else "lower") + (", but equivalent" if self.tested.equivalent else "")
-        return "equivalent" if self.tested.equivalent else "undecided"
-
-
-def compared_pairs(loaded: LoadedSpec, lines: list[Line]) -> list[Pair]:
-    """Return the comparisons that the spec names, tested together."""
     found = {line.row.label: line.records.get("accuracy") for line in lines}
     tested = [compare_records(found[first], found[second]) for first, second in loaded.spec.pairs]
     adjusted = iter(holm([one.p for one in tested if one is not None]))
     return [
-        Pair(first, second, one, None if one is None else next(adjusted))
+        (first, second, one and replace(one, p=next(adjusted)))
         for (first, second), one in zip(loaded.spec.pairs, tested, strict=True)
     ]
 
@@ -150,17 +143,10 @@ def compare_records(ours: Record | None, theirs: Record | None) -> Comparison | 
     """The tests of one score minus another; None where one is missing or they do not pair."""
     if ours is None or theirs is None:
         return None
-    difference = paired_difference(ours.metrics, theirs.metrics)
-    replicates = paired_replicates(ours.metrics, theirs.metrics)
-    return (
-        None if difference is None or replicates is None else compare_replicates(difference.value, replicates, MARGIN)
-    )
-
-
-def seed_scores(line: Line) -> list[float]:
-    """The AP of every training with the shared budget that is stored, whatever weights the row itself has."""
-    records = [seed.record for seed in line.seeds if seed.record is not None]
-    return [record.metrics["ap"] for record in records if record.metrics.get("ap") is not None]
+    replicates, score = paired_replicates(ours.metrics, theirs.metrics), score_of(ours.metrics)
+    if replicates is None:
+        return None
+    return compare_replicates(ours.metrics[score] - theirs.metrics[score], replicates, MARGIN)
 
 
 def compared_row(loaded: LoadedSpec, lines: list[Line]) -> Line:
@@ -170,13 +156,9 @@ def compared_row(loaded: LoadedSpec, lines: list[Line]) -> Line:
 
 def relative_speed(line: Line, reference: Line) -> float | None:
     """Speed relative to another row: as timed in one session where there was one, else from both records."""
-    together = timed_together(line, reference)
-    ours = line.metric("throughput", "images_per_s")
-    theirs = (
-        line.metric("throughput", "reference_images_per_s")
-        if together
-        else reference.metric("throughput", "images_per_s")
-    )
+    ours, theirs = line.metric("throughput", "images_per_s"), reference.metric("throughput", "images_per_s")
+    if timed_together(line, reference):
+        theirs = line.metric("throughput", "reference_images_per_s")
     return ours / theirs if ours and theirs else None
 
 
@@ -205,9 +187,26 @@ def pick_device(name: str, store: Store) -> Device:
 
 def stored_devices(store: Store, *measures: str) -> list[Device]:
     """Every device that a stored speed of these measures was measured on; of throughput, where none is named."""
-    identities = [record.identity for measure in measures or ("throughput",) for record in store.records(measure)]
-    kinds = {
-        (i["device"], i["threads"]): Device("cuda" if i["threads"] is None else "cpu", i["device"], i["threads"])
-        for i in identities
-    }
-    return sorted(kinds.values(), key=str)
+    return sorted({device_of(record) for one in measures or ("throughput",) for record in store.records(one)}, key=str)
+
+
+def device_of(record: Record) -> Device:
+    """Return the device that a speed was measured on."""
+    name, threads = record.identity["device"], record.identity["threads"]
+    return Device("cuda" if threads is None else "cpu", name, threads)
+
+
+def most_timed(store: Store) -> list[Device]:
+    """Every device that a speed of a table's row is stored of, those with most speeds first."""
+    speeds = Counter(map(device_of, store.records("throughput")))
+    return sorted(speeds, key=lambda device: (-speeds[device], str(device)))
+
+
+def other_devices(device: str, store: Store) -> list[str]:
+    """What may stand in for this machine's `cpu` or `cuda`: others of its kind, those with most stored speeds first.
+
+    Nothing may for a device that was chosen by its name.
+    """
+    if device not in ("cpu", "cuda"):
+        return []
+    return [str(one) for one in most_timed(store) if one.kind == device and one != local_device(device)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 RANDOM, LABEL_FREE, POSE_NETWORK = "random", "label-free", "pose network"
 Curve = tuple[Mapping[str, float | None], ...]
@@ -66,21 +66,12 @@ class Training:
         """AP on `data` that the last doubling of crops gained, in percent; None where no curve reaches so far back."""
         scored = [(row["crops"], row.get(f"{data}_ap")) for row in self.curve]
         points = [(crops, score) for crops, score in scored if crops is not None and score is not None]
-        if len(points) < 2:
-            return None
-        (end, last), first = points[-1], points[0][0]
         # steps are whole, so the point at half of the way may lie a step behind it
-        half = max(end / 2, first) if first < 1.02 * end / 2 else end / 2
-        before = interpolated(points, half)
-        return None if before is None else 100 * (last - before)
-
-
-def interpolated(points: Sequence[tuple[float, float]], crops: float) -> float | None:
-    """The score at so many crops, on a line over their logarithm; None before the first point."""
-    for (left, low), (right, high) in pairwise(points):
-        if left <= crops <= right:
-            return low + (high - low) * math.log(crops / left) / math.log(right / left)
-    return None
+        if len(points) < 2 or points[0][0] >= 1.02 * points[-1][0] / 2:
+            return None
+        crops, scores = np.array(points).T
+        before = np.interp(np.log(crops[-1] / 2), np.log(crops), scores)
+        return float(100 * (scores[-1] - before))
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,18 +100,6 @@ ENDINGS = {
     "_minus_first": "difference from the first row",
     "_run_id": "record behind the measure (results/published/MEASURE/RUN_ID.json); several with spaces between",
 }
-MEASURES = ("accuracy", "cost", "throughput", "predictions", "bench", "deployed", "ap_seeds")
-PEOPLE = re.compile(r"^(ap|pck|accuracy)_[a-z]+(-[a-z]+)*$")
-"""A score on further people: its name, and theirs."""
-
-
-def is_known(column: str) -> bool:
-    """Whether a column of a CSV file is explained: by its name, its name and an ending, or further people's."""
-    if column in FILES or PEOPLE.match(column):
-        return True
-    return any(
-        column.endswith(end) and ((stem := column.removesuffix(end)) in MEASURES or is_known(stem)) for end in ENDINGS
-    )
 
 
 def page() -> Iterator[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.tables.cell_text import AMOUNTS, SCORES, score_bounds, with_interval
-from analysis.tables.footers import DASH
+from analysis.tables.cell_text import AMOUNTS, SCORES, score_text
+from analysis.tables.footers import DASH, people_text, span
 from analysis.tables.manifests import read_training
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.spec.catalog import EMBEDDED, brief
@@ -20,27 +20,17 @@ PACKAGES = ("python", "torch", "numpy", "opencv-python-headless", "pycocotools")
 
 
 @dataclass(frozen=True)
-class Value:
-    """A metric as tables print it, and the paper's value of that row."""
-
-    name: str
-    text: str
-    paper: float | None
-
-
-@dataclass(frozen=True)
 class Origin:
-    """What is known of one cell: `facts` are pairs of a word and what it says; without a record `values` are dashes."""
+    """What is known of one cell, in `facts` by a word, and its metrics with the paper's; dashes without a record."""
 
     place: str
     run_id: str | None
-    values: tuple[Value, ...]
-    facts: tuple[tuple[str, str], ...]
+    values: dict[str, dict[str, Any]]
+    facts: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        values = {one.name: {"text": one.text, "paper": one.paper} for one in self.values}
-        return {"place": self.place, "run_id": self.run_id, "values": values, **dict(self.facts)}
+        return {"place": self.place, "run_id": self.run_id, "values": self.values, **self.facts}
 
 
 def origin(
@@ -49,24 +39,23 @@ def origin(
     """The origin of a cell's number; of the metric that `column` names, or of all. others: further cells it fills."""
     (row,) = (row for row in loaded.spec.rows if row.label == cell.row)
     papers = row.paper.model_dump()
-    values = [Value(name, text, papers.get(name)) for name, text in texts(cell, record, column)]
-    facts = [("table", loaded.spec.title), ("asked for", asked_for(cell, loaded.settings(row).model))]
+    values = {name: {"text": text, "paper": papers.get(name)} for name, text in texts(cell, record, column)}
+    facts = {"table": loaded.spec.title, "asked for": asked_for(cell, loaded.settings(row).model)}
     if record is None:
-        facts += [("not stored", cell.blocked or "not measured yet"), ("measure it", run_command(cell))]
+        facts |= {"not stored": cell.blocked or "not measured yet", "measure it": run_command(cell)}
     else:
-        facts += [*determined_by(cell, record), *made_by(record)]
-        again = [f"sharpose verify {record.run_id}", run_command(cell) + " --again"]
-        facts += [("again", " (compares), ".join(again) + " (stores)")]
-        facts += [("stands also in", "; ".join(dict.fromkeys(one.name for one in others)))] if others else []
-    return Origin(cell.name, cell.run_id, tuple(values), tuple(facts))
+        facts |= {**dict(determined_by(cell, record)), **dict(made_by(record))}
+        facts["again"] = f"sharpose verify {record.run_id} (compares), {run_command(cell)} --again (stores)"
+        facts |= {"stands also in": "; ".join(dict.fromkeys(one.name for one in others))} if others else {}
+    return Origin(cell.name, cell.run_id, values, facts)
 
 
 def unplaced(record: Record) -> Origin:
     """The origin of a record that no table asks for now: a benchmark, or what specs or weights have left behind."""
     metrics = {name: value for name, value in record.metrics.items() if isinstance(value, int | float)}
-    values = tuple(Value(name, f"{value:g}", None) for name, value in metrics.items())
-    facts = [("not in a table", "no cell of a table has this number now"), *made_by(record)]
-    return Origin(f"{record.spec} {record.row}: {record.measure}", record.run_id, values, tuple(facts))
+    values = {name: {"text": f"{value:g}", "paper": None} for name, value in metrics.items()}
+    facts = {"not in a table": "no cell of a table has this number now", **dict(made_by(record))}
+    return Origin(f"{record.spec} {record.row}: {record.measure}", record.run_id, values, facts)
 
 
 def texts(cell: Cell, record: Record | None, column: str | None) -> Iterator[tuple[str, str]]:
@@ -80,7 +69,7 @@ def texts(cell: Cell, record: Record | None, column: str | None) -> Iterator[tup
     if cell.measure == "accuracy":
         names = [named] if named in SCORES else [name for name in SCORES if metrics.get(name) is not None]
         for name in names:
-            yield name, with_interval(metrics, name, score_bounds(metrics, name)) or DASH
+            yield name, score_text(record, name) or DASH
         if metrics.get("refine_rate") is not None:
             yield "refined", f"{100 * metrics['refine_rate']:.1f} %"
     elif cell.measure == "cost":
@@ -93,11 +82,6 @@ def texts(cell: Cell, record: Record | None, column: str | None) -> Iterator[tup
             yield "speed", f"{metrics['images_per_s'] / metrics['reference_images_per_s']:.3f} of run {reference}"
     else:
         yield "people", f"{metrics['people']:,}"
-
-
-def span(samples: Sequence[float]) -> str:
-    """Return the range of samples as text."""
-    return f"{min(samples):.1f} to {max(samples):.1f}"
 
 
 def asked_for(cell: Cell, model: str) -> str:
@@ -118,9 +102,9 @@ def determined_by(cell: Cell, record: Record) -> Iterator[tuple[str, str]]:
         if made.noted:
             yield "crops seen", made.seen
     if cell.dataset is not None:
-        size = f"{metrics.get('annotated_people', metrics.get('people')):,} people in {metrics['images']:,} images"
         boxes = "annotated boxes" if cell.boxes == "ground-truth" else "detected boxes"
-        yield "people", f"{cell.dataset} ({size}), {boxes}, {'with' if cell.flip_test else 'without'} flip test"
+        flip = "with" if cell.flip_test else "without"
+        yield "people", f"{cell.dataset} ({people_text(metrics)}), {boxes}, {flip} flip test"
     for name in DIGESTS:
         if metrics.get(name):
             yield name.replace("_", " "), str(metrics[name])
@@ -154,9 +138,9 @@ def lines(origins: Sequence[Origin]) -> list[str]:
     text: list[str] = []
     for one in origins:
         text += [one.place]
-        room = max(len(word) for word, _ in one.facts)
-        for value in one.values:
-            paper = "" if value.paper is None else f"  (paper: {value.paper:g})"
-            text.append(f"  {value.name:{room}}  {value.text}{paper}")
-        text += [f"  {word:{room}}  {said}" for word, said in one.facts] + [""]
+        room = max(map(len, one.facts))
+        for name, value in one.values.items():
+            paper = "" if value["paper"] is None else f"  (paper: {value['paper']:g})"
+            text.append(f"  {name:{room}}  {value['text']}{paper}")
+        text += [f"  {word:{room}}  {said}" for word, said in one.facts.items()] + [""]
     return text[:-1]

@@ -1,12 +1,12 @@
 """Raw numbers for files: a row that the chosen device has not timed keeps the speed of one that has.
 
 A printed column is of one device, named in its header; a file names the device of every row instead, so that nothing
-published is lost where tables are written on another machine.
+published is lost where tables are written on another machine. A row's speed is of a device that has also timed the row
+that it is compared with, so that no ratio is of two machines.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,17 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tables.lines import stored_devices
+from analysis.tables.lines import other_devices
 from analysis.tables.tables import Table, build_tables
-from experiments.cells.provenance import local_device
 from experiments.spec.reading import load_specs
 from results.store import Store
 
-SPEED = ["images_per_s", "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy", "speed_relative"]
 RUN = "throughput_run_id"
-KINDS = ("cpu", "cuda")
+SPEED = (
+    *("images_per_s", "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy", "speed_relative"),
+    *("device", RUN),
+)
+"""What of a row's raw numbers is one device's."""
 
 
 def for_files(
@@ -40,11 +42,11 @@ def for_files(
     """
     store, names = store or Store(), list(names)
     models = [{row.label: loaded.settings(row).model for row in loaded.spec.rows} for loaded in load_specs(names, tier)]
-    own = [replace(table, frame=named_where_timed(table.frame)) for table in built]
+    own = [replace(table, frame=comparable(table.frame)) for table in built]
     for other in other_devices(device, store) if any(untimed(table.frame).any() for table in own) else ():
         theirs = build_tables(names, tier=tier, device=other, store=store)
         own = [
-            replace(mine, frame=completed(mine.frame, named_where_timed(one.frame)))
+            replace(mine, frame=completed(mine.frame, comparable(one.frame)))
             for mine, one in zip(own, theirs, strict=True)
         ]
     return [replace(one, frame=with_keys(one.id, one.frame, each)) for one, each in zip(own, models, strict=True)]
@@ -68,29 +70,21 @@ def with_keys(table: str, frame: pd.DataFrame, models: Mapping[str, str]) -> pd.
     return pd.DataFrame(columns)
 
 
-def other_devices(device: str, store: Store) -> list[str]:
-    """The devices beside this machine's of which speeds are stored, most first."""
-    if device not in KINDS:
-        return []
-    speeds = Counter(str(record.provenance.get("device")) for record in store.records("throughput"))
-    others = [str(one) for one in stored_devices(store) if one.kind == device and one != local_device(device)]
-    return sorted(others, key=lambda name: -speeds[name])
-
-
 def untimed(frame: pd.DataFrame) -> pd.Series:
-    """Which rows lack a speed; none where the table has no such column."""
-    return frame[RUN].isna() if RUN in frame else pd.Series(False, index=frame.index)
+    """Which rows lack a speed, or a ratio where the table compares speeds; none where it has no speeds."""
+    key = next((key for key in ("speed_relative", RUN) if key in frame), None)
+    return pd.Series(False, index=frame.index) if key is None else frame[key].isna()
 
 
-def named_where_timed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with no device where there is no speed."""
-    return frame.assign(device=frame["device"].where(~untimed(frame))) if "device" in frame else frame
+def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame of one device with neither speed nor device in rows that it cannot compare."""
+    rows = untimed(frame)
+    return frame.assign(**{name: frame[name].mask(rows) for name in SPEED if name in frame})
 
 
 def completed(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """The frame with another device's speeds in the rows that have none."""
     rows = untimed(frame)
-    columns = [name for name in (*SPEED, "device", RUN) if name in frame and name in other]
-    chosen = {name: frame[name].where(~rows, other[name]) for name in columns}
+    chosen = {name: frame[name].where(~rows, other[name]) for name in SPEED if name in frame and name in other}
     # a column that was empty becomes one of numbers, which are then rounded alike
     return frame.assign(**chosen).infer_objects()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
 import shutil
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import wrap
@@ -17,6 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from analysis.tables.latex import latex
+from analysis.tables.markdown import markdown_table, plain_text
 from analysis.tables.tables import Table
 from experiments.spec.catalog import EMBEDDED, tier_folder
 from experiments.spec.spec import FOLDER
@@ -31,8 +30,6 @@ GAP = 3
 BELOW = "not in the comparison"
 """What Markdown, whose tables know no line, says above rows that stand below one."""
 SUFFIXES: dict[Format, str] = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
-# a bracket alone is none of a link, an underscore inside a word no emphasis, a tilde between spaces no line through
-MARKUP = re.compile(r"[\\`*|<$]|(?<!\w)_|_(?!\w)|\](?=[(\[])|~(?=\S)|(?<=\S)~|^(?=[#>]|[-+] )")
 # also as wide as a Chinese character, as some spreadsheets take them
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 LOCAL_CSV = ROOT / "local" / "csv"
@@ -46,17 +43,7 @@ def render(table: Table, form: Format = "text", width: int | None = None) -> str
     if form == "csv":
         return table.frame.map(no_formula).to_csv(index=False, float_format="%.10g", lineterminator="\n")
     if form == "markdown":
-        headers = [str(header) for header in table.shown.columns]
-
-        def line(cells: Sequence[object]) -> str:
-            return "| " + " | ".join(markdown_text(str(cell)) for cell in cells) + " |"
-
-        body = [line(row) for row in table.shown.to_numpy().tolist()]
-        compared = len(body) - table.below
-        parted = [f"| *{BELOW}* |" + " |" * (len(headers) - 1)] if table.below else []
-        lines = [line(headers), line(["---"] * len(headers)), *body[:compared], *parted, *body[compared:]]
-        footer = [f"- {markdown_text(line)}" for line in table.footer]
-        return "\n".join([f"**{markdown_text(table.title)}**", "", *lines, "", *footer]) + "\n"
+        return markdown(table)
     if form == "latex":
         return latex(table)
     if form != "text":
@@ -69,9 +56,14 @@ def no_formula(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def markdown_text(text: str) -> str:
-    """Text that Markdown shows as it is: no emphasis, link, code, formula, HTML or end of a cell begins in it."""
-    return MARKUP.sub(lambda found: "&lt;" if found[0] == "<" else f"\\{found[0]}", text.replace("&", "&amp;"))
+def markdown(table: Table) -> str:
+    """The table under its title in bold, with its footer as a list."""
+    header, *rows = (list(map(plain_text, row)) for row in [table.shown.columns, *table.shown.to_numpy().tolist()])
+    lines = markdown_table(header, rows)
+    if table.below:
+        lines.insert(len(lines) - table.below, f"| *{BELOW}* |" + " |" * (len(header) - 1))
+    footer = [f"- {plain_text(line)}" for line in table.footer]
+    return "\n".join([f"**{plain_text(table.title)}**", "", *lines, "", *footer]) + "\n"
 
 
 def text_of(table: Table, width: int) -> str:

@@ -30,6 +30,23 @@ class Interval:
     high: float
 
 
+def ends(name: str, interval: Interval | None, scale: float = 100) -> dict[str, float | None]:
+    """Return both ends under `name`_low and `name`_high, of fractions in percent; None where there is no interval."""
+    low, high = (None, None) if interval is None else (scale * interval.low, scale * interval.high)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
+def value_and_ends(name: str, interval: Interval | None, scale: float = 100) -> dict[str, float | None]:
+    """Return the same after the value under `name`."""
+    return {name: None if interval is None else scale * interval.value, **ends(name, interval, scale)}
+
+
+def spread_text(one: Interval | significance.Comparison, form: str = "+.1f") -> str:
+    """Return a value with its interval as text: fractions in percent, signed unless `form` says otherwise."""
+    value, low, high = (format(100 * number, form) for number in (one.value, one.low, one.high))
+    return f"{value} [{low}, {high}]"
+
+
 def percentile_interval(value: float, replicates: npt.ArrayLike) -> Interval:
     """The percentile interval of `value` from its replicates."""
     tail = 100 * (1 - LEVEL) / 2
@@ -48,14 +65,12 @@ def replicates_of(metrics: Mapping[str, Any], score: str) -> list[float]:
 
 
 def score_interval(metrics: Mapping[str, Any], score: str) -> Interval | None:
-    """The interval of a record's score; None where it holds no replicates of it."""
-    replicates = replicates_of(metrics, score)
-    return percentile_interval(metrics[score], replicates) if replicates else None
-
-
-def ap_interval(metrics: Mapping[str, Any]) -> Interval | None:
-    """The interval of a record's AP; None where it holds no replicates."""
-    return score_interval(metrics, "ap")
+    """The interval of a record's score: by its replicates or, of others (AP50, say), as it is stored; None without."""
+    if score in SCORES:
+        replicates = replicates_of(metrics, score)
+        return percentile_interval(metrics[score], replicates) if replicates else None
+    value, low, high = (metrics.get(key) for key in (score, f"{score}_low", f"{score}_high"))
+    return None if value is None or low is None or high is None else Interval(value, low, high)
 
 
 def paired_difference(metrics: Mapping[str, Any], other: Mapping[str, Any]) -> Interval | None:
@@ -63,24 +78,16 @@ def paired_difference(metrics: Mapping[str, Any], other: Mapping[str, Any]) -> I
 
     None where they were not resampled alike, so that nothing can be said about pairs.
     """
-    if any(metrics.get(key) is None or metrics.get(key) != other.get(key) for key in PAIRING):
-        return None
     replicates, score = paired_replicates(metrics, other), score_of(metrics)
     return None if replicates is None else percentile_interval(metrics[score] - other[score], replicates)
 
 
 def paired_replicates(metrics: Mapping[str, Any], other: Mapping[str, Any]) -> npt.NDArray[np.float64] | None:
-    """Return the replicates of a paired difference; None where the two hold different numbers of them."""
+    """Return the replicates of a paired difference; None where the two were not resampled alike."""
+    if any(metrics.get(key) is None or metrics.get(key) != other.get(key) for key in PAIRING):
+        return None
     first, second = (np.asarray(replicates_of(m, score_of(metrics)), dtype=float) for m in (metrics, other))
     return first - second if len(first) == len(second) else None
-
-
-def other_interval(metrics: Mapping[str, Any], score: str) -> Interval | None:
-    """Return the stored interval of a score without replicates (AP50, say); None where the record holds none."""
-    low, high = metrics.get(f"{score}_low"), metrics.get(f"{score}_high")
-    if metrics.get(score) is None or low is None or high is None:
-        return None
-    return Interval(metrics[score], low, high)
 
 
 def off_centre_median(interval: Interval, replicates: npt.ArrayLike) -> float | None:
@@ -93,6 +100,8 @@ def off_centre_median(interval: Interval, replicates: npt.ArrayLike) -> float | 
     return median if abs(interval.value - median) > OFF_CENTRE * (interval.high - interval.low) else None
 
 
-def t_interval(values: Sequence[float]) -> Interval:
-    """Return the mean of independent trainings with its t-interval at `LEVEL`; ValueError for fewer than three."""
+def t_interval(values: Sequence[float]) -> Interval | None:
+    """Return the mean of independent trainings with its t-interval at `LEVEL`; None for fewer than three."""
+    if len(values) < significance.LEAST_TRAININGS:
+        return None
     return Interval(float(np.mean(values)), *significance.t_interval(values))

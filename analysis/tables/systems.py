@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.tables.markdown import markdown_table
 from experiments.cells.cells import VERSIONS, model_identity, weights_name
 from experiments.spec.catalog import Catalog, open_catalog
 from experiments.spec.reading import load_specs
@@ -63,37 +64,30 @@ NUMBERS = ("input", "params M", "closed form G", "fvcore G", "torch G", "paper G
 
 
 def system_rows(models: Iterable[Model], store: Store | None = None, catalog: Catalog | None = None) -> list[SystemRow]:
-    """What is known of `models`, from closed forms, specs and the store; nothing is measured."""
+    """What is known of `models`, from closed forms, specs and the store; nothing is measured.
+
+    None where a closed form or the store has no number.
+    """
     store, catalog = store or Store(), catalog or open_catalog()
     published, checked = paper_values(load_specs()), conformance_by_system(latest_conformance(store))
-    return [system_row(model, store, catalog, published, checked) for model in models]
-
-
-def system_row(
-    model: Model,
-    store: Store,
-    catalog: Catalog,
-    published: Mapping[str, tuple[float, ...]],
-    checked: Mapping[str, str],
-) -> SystemRow:
-    """Return what is known of a model; None where its closed form or the store has no number.
-
-    published: the paper's GFLOPs, by a cost cell's identity as text. checked: words on conformance, by system.
-    """
-    cost = model.cost
-    identity = cost_identity(model.name, {})
-    record = store.find(identity)
-    counted: Mapping[str, Any] = {} if record is None else record.metrics
-    return SystemRow(
-        model=model,
-        params=counted.get("params") if cost is None else cost.params,
-        macs=None if cost is None else cost.fvcore,
-        macs_fvcore=counted.get("macs_fvcore"),
-        macs_torch=counted.get("macs_torch"),
-        paper_gflops=published.get(str(identity), ()),
-        conformance=checked.get(model.config["system"], ""),
-        weights=loadable(model.name, catalog),
-    )
+    rows = []
+    for model in models:
+        cost, identity = model.cost, cost_identity(model.name, {})
+        record = store.find(identity)
+        counted: Mapping[str, Any] = {} if record is None else record.metrics
+        rows.append(
+            SystemRow(
+                model=model,
+                params=counted.get("params") if cost is None else cost.params,
+                macs=None if cost is None else cost.fvcore,
+                macs_fvcore=counted.get("macs_fvcore"),
+                macs_torch=counted.get("macs_torch"),
+                paper_gflops=published.get(str(identity), ()),
+                conformance=checked.get(model.config["system"], ""),
+                weights=loadable(model.name, catalog),
+            )
+        )
+    return rows
 
 
 def cost_identity(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,14 +100,14 @@ def cost_identity(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def paper_values(specs: Iterable[LoadedSpec]) -> dict[str, tuple[float, ...]]:
     """The GFLOPs that the paper gives for a configuration, each different one once; by cost identity."""
-    found: dict[str, list[float]] = {}
+    # a dictionary keeps its keys in order, each once
+    found: dict[str, dict[float, None]] = {}
     for loaded in specs:
         for row in loaded.spec.rows:
             settings = loaded.settings(row)
             if row.paper.gflops is not None and is_ours(settings.model):
-                values = found.setdefault(str(cost_identity(settings.model, settings.options)), [])
-                if row.paper.gflops not in values:
-                    values.append(row.paper.gflops)
+                identity = str(cost_identity(settings.model, settings.options))
+                found.setdefault(identity, {})[row.paper.gflops] = None
     return {identity: tuple(values) for identity, values in found.items()}
 
 
@@ -154,10 +148,8 @@ def in_tables(rows: Iterable[SystemRow]) -> list[SystemRow]:
 
 def as_markdown(rows: Sequence[SystemRow]) -> str:
     """A Markdown table with names as code."""
-    header = list(rows[0].cells)
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join([f"`{name}`", *cells]) + " |" for name, *cells in (row.cells.values() for row in rows)]
-    return "\n".join(lines)
+    cells = [[f"`{name}`", *others] for name, *others in (row.cells.values() for row in rows)]
+    return "\n".join(markdown_table(list(rows[0].cells), cells))
 
 
 def notes(record: Record | None) -> list[str]:

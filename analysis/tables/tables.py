@@ -14,25 +14,10 @@ import pandas as pd
 
 from analysis.cost.counters import COUNTS, DIFFERENCES, counter_frame, counter_shown, counter_text
 from analysis.cost.tokens import token_frame, token_origin, token_shown
-from analysis.tables.columns import Source, printed_columns, raw_numbers
-from analysis.tables.footers import (
-    DASH,
-    accuracy_text,
-    cost_text,
-    expected_cost_text,
-    intervals_text,
-    missing_text,
-    not_asked_text,
-    own_seeds_text,
-    paired_text,
-    pairs_text,
-    paper_speed_text,
-    seeds_text,
-    speed_text,
-    test_sets_text,
-)
+from analysis.tables.columns import Context, Source, printed_columns, raw_numbers
+from analysis.tables.footers import DASH, cost_text, footer_of_rows, missing_text
 from analysis.tables.lines import Line, pick_device, read_lines, refuse_mixtures
-from analysis.tables.trainings import compared_first, race_text, shown_apart, starts_text, title
+from analysis.tables.trainings import compared_first, race_text, title
 from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog, open_catalog
@@ -68,11 +53,7 @@ class Table:
 
 
 def build_tables(
-    names: Iterable[str | Path] = (),
-    *,
-    tier: str = "nano",
-    device: str = "cpu",
-    store: Store | None = None,
+    names: Iterable[str | Path] = (), *, tier: str = "nano", device: str = "cpu", store: Store | None = None
 ) -> list[Table]:
     """The tables that `names` mean, from the store alone. `device`: cpu or cuda (this machine's), or a stored name.
 
@@ -93,36 +74,21 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
 
 def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
     """A line per row of the spec."""
-    lines, below = compared_first(lines, catalog)
-    if catalog.tier.starts is None:
-        lines, below = shown_apart(lines, loaded.spec.base.get("weights", "best"))
-    marked = [number for number, line in enumerate(lines) if line.row.note]
-    labels = [
-        line.row.label + (f" {superscript(marked.index(i) + 1)}" if i in marked else "") for i, line in enumerate(lines)
-    ]
-    shown: dict[str, list[str]] = {loaded.spec.row_header: labels}
+    lines, below = compared_first(lines, loaded.spec.base.get("weights", "best"), catalog.tier.starts)
+    table = Context(loaded, lines, catalog, device)
+    noted = [line for line in lines if line.row.note]
+    marks = {line.row.label: f" {superscript(number)}" for number, line in enumerate(noted, 1)}
+    shown = {loaded.spec.row_header: [line.row.label + marks.get(line.row.label, "") for line in lines]}
     sources: dict[str, Source] = {}
-    for column in printed_columns(loaded, lines, catalog, device):
+    for column in printed_columns(table):
         texts = [column.text(line) for line in lines]
         if any(texts) or not column.optional:
             shown[column.header] = [text or DASH for text in texts]
             if column.source is not None:
                 sources[column.header] = column.source
-    frame = pd.DataFrame([raw_numbers(loaded, lines, index, device, catalog) for index in range(len(lines))])
-    footer = [f"{superscript(n)} {lines[i].row.note}" for n, i in enumerate(marked, 1)]
-    race = catalog.tier.starts is not None and any("accuracy" in line.cells for line in lines)
-    budget = race_text(loaded, lines, catalog, below) if race else starts_text(lines, below)
-    seeds = own_seeds_text(loaded, lines) if race else seeds_text(loaded, lines)
-    footer += [
-        *accuracy_text(lines),
-        *intervals_text(loaded, lines),
-        *test_sets_text(lines),
-        *budget,
-        *paired_text(loaded, lines),
-    ]
-    footer += [*pairs_text(loaded, lines), *seeds, *cost_text(lines), *expected_cost_text(loaded)]
-    footer += [*speed_text(loaded, lines, device, store), *paper_speed_text(loaded, lines)]
-    footer += [*missing_text(lines), *not_asked_text(loaded, lines), *loaded.spec.notes]
+    frame = pd.DataFrame([raw_numbers(table, index) for index in range(len(lines))])
+    footer = [f"{superscript(number)} {line.row.note}" for number, line in enumerate(noted, 1)]
+    footer += footer_of_rows(loaded, lines, below, catalog, device, store)
     heading = title(loaded, lines, catalog)
     return Table(loaded.id, heading, frame, pd.DataFrame(shown), footer, sources=sources, below=below)
 
@@ -145,15 +111,9 @@ def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
 
 def build_tokens(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
     """A line per row, of its tokens; the raw numbers have one per block."""
-    frame = token_frame(loaded)
-    return Table(
-        loaded.id,
-        loaded.spec.title,
-        frame,
-        token_shown(loaded, frame),
-        list(loaded.spec.notes),
-        computed=token_origin(loaded),
-    )
+    frame, notes = token_frame(loaded), list(loaded.spec.notes)
+    shown, origin = token_shown(loaded, frame), token_origin(loaded)
+    return Table(loaded.id, loaded.spec.title, frame, shown, notes, computed=origin)
 
 
 def build_counters(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:

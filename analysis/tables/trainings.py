@@ -6,14 +6,13 @@ Rules of a fair comparison: equal chances, equal starts, long enough, and ± ove
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from statistics import mean
 from typing import Any
 
-from analysis.tables.lines import Line, seed_scores
+from analysis.tables.lines import Line, grouped
 from analysis.tables.manifests import RANDOM, Training, read_training
+from experiments.cells.cells import Cell
 from experiments.spec.catalog import Catalog
 from experiments.spec.spec import LoadedSpec
-from sharpose.evaluation.metrics.significance import LEAST_TRAININGS, t_interval
 
 CONVERGED = 1.0
 """A table is called converged where the last doubling of crops gained less than so many AP."""
@@ -31,23 +30,20 @@ def noted_training(line: Line) -> Training | None:
     return made if made is not None and made.noted else None
 
 
-def compared_first(lines: list[Line], catalog: Catalog) -> tuple[list[Line], int]:
-    """The rows that are compared, then those that started from something else, and how many these are."""
-    wanted = catalog.tier.starts
-    others = [line for line in lines if wanted and (made := training_of(line)) is not None and made.start != wanted]
-    return [line for line in lines if line not in others] + others, len(others)
-
-
-def shown_apart(lines: list[Line], base_weights: str) -> tuple[list[Line], int]:
+def compared_first(lines: list[Line], base_weights: str, wanted: str | None = None) -> tuple[list[Line], int]:
     """Return the rows that are compared, then those below the line, and how many these are.
 
-    Below stand rows from random weights where others began with trained ones, and weights that are shown for what they
-    are (`start`, `best`) in a table of others.
+    Where a tier's trainings all start from `wanted`, below stand those that started from something else. Elsewhere rows
+    from random weights where others began with trained ones, and weights that are shown for what they are (`start`,
+    `best`) in a table of others.
     """
     starts = {line.row.label: noted_training(line) for line in lines}
     some_started = any(start is not None and start.file is not None for start in starts.values())
 
     def apart(line: Line) -> bool:
+        if wanted is not None:
+            made = training_of(line)
+            return made is not None and made.start != wanted
         start, weights = starts[line.row.label], line.row.set.get("weights", base_weights)
         random = some_started and start is not None and start.file is None
         return random or (weights != base_weights and weights in ("start", "best"))
@@ -56,19 +52,20 @@ def shown_apart(lines: list[Line], base_weights: str) -> tuple[list[Line], int]:
     return [line for line in lines if not apart(line)] + below, len(below)
 
 
-def curve_key(loaded: LoadedSpec, catalog: Catalog) -> str:
-    """What curves call the people that a spec is measured on."""
-    people = catalog.people(loaded.spec.base.get("dataset", ""))
-    return "" if people is None else catalog.dataset(people).photos or people
+def curve_key(dataset: str, catalog: Catalog) -> str:
+    """What curves call the people that stand for a spec's `dataset` at a tier; empty where none do."""
+    people = catalog.people(dataset)
+    return catalog.dataset(people).photos or people if people else ""
 
 
 def title(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) -> str:
     """The spec's title; at a tier with people of its own, with these, and how far trainings have come."""
     scored = any({"accuracy", "predictions"} & set(line.cells) for line in lines)
-    if catalog.tier.title is None or not scored or not curve_key(loaded, catalog):
+    data = curve_key(loaded.spec.base.get("dataset", ""), catalog)
+    if catalog.tier.title is None or not scored or not data:
         return loaded.spec.title
     words = loaded.spec.title.replace("COCO val", catalog.tier.title)
-    return f"{words} ({catalog.name} tier: {convergence(lines, curve_key(loaded, catalog))})"
+    return f"{words} ({catalog.name} tier: {convergence(lines, data)})"
 
 
 def convergence(lines: Iterable[Line], data: str) -> str:
@@ -87,7 +84,8 @@ def convergence(lines: Iterable[Line], data: str) -> str:
 def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: int) -> list[str]:
     """What every row has had: crops, start, learning rate, and what the last doubling gained."""
     rows = [(line.row.label, made) for line in lines if (made := training_of(line)) is not None]
-    notes = catalog.tier.notes if curve_key(loaded, catalog) else []
+    data = curve_key(loaded.spec.base.get("dataset", ""), catalog)
+    notes = catalog.tier.notes if data else []
     if not rows:
         return list(notes)
     compared = rows[: len(rows) - below]
@@ -97,7 +95,7 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
         told("Started from", rows, lambda made: made.started_from),
         told("Learning rate", rows, rate_text),
         told("Trained in", rows, lambda made: made.precision),
-        told("The last doubling of crops gained", rows, lambda made: gain_text(made, curve_key(loaded, catalog))),
+        told("The last doubling of crops gained", rows, lambda made: gain_text(made.last_doubling(data))),
     ]
     taught = [f"{label} from {made.teacher}" for label, made in rows if made.teacher]
     said += [f"Taught while it learnt: {', '.join(taught)}."] if taught else []
@@ -111,17 +109,16 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
 
 def starts_text(lines: list[Line], below: int) -> list[str]:
     """What every trained row has had: crops in all, and what it took from its start. Whether chances were equal."""
-    known = [(line.row.label, start) for line in lines if (start := noted_training(line)) is not None]
+    known = {line.row.label: start for line in lines if (start := noted_training(line)) is not None}
     if not known:
         return []
-    above = {line.row.label for line in lines[: len(lines) - below]}
-    compared = [(label, start) for label, start in known if label in above]
-    facts: dict[str, list[str]] = {}
-    for label, start in known:
-        facts.setdefault(f"{start.seen}, {start.taken}", []).append(label)
-    said = "; ".join(f"{rows_text(labels, [label for label, _ in compared])}: {fact}" for fact, labels in facts.items())
-    text = [f"Crops of people seen in all, starts included, and what each began with: {said}."]
-    if len({start.taken for _, start in compared}) > 1:
+    compared = [line.row.label for line in lines[: len(lines) - below] if line.row.label in known]
+    said = []
+    for fact, labels in grouped((label, f"{one.seen}, {one.taken}") for label, one in known.items()).items():
+        who = "every compared row" if len(labels) > 1 and labels == compared else ", ".join(labels)
+        said.append(f"{who}: {fact}")
+    text = [f"Crops of people seen in all, starts included, and what each began with: {'; '.join(said)}."]
+    if len({known[label].taken for label in compared}) > 1:
         text.append(
             "NOT an equal chance: these rows began with different parts of one trained pose network, a SHaRPose with "
             "its head, keypoint tokens and reuse MLP, so their differences are also of what could be taken from it."
@@ -132,21 +129,13 @@ def starts_text(lines: list[Line], below: int) -> list[str]:
     return text
 
 
-def rows_text(labels: list[str], compared: list[str]) -> str:
-    """Rows that share a fact by their labels; all that are compared in two words."""
-    return "every compared row" if len(labels) > 1 and labels == compared else ", ".join(labels)
-
-
 def told(what: str, rows: Sequence[tuple[str, Training]], say: Callable[[Training], str], *, same: bool = True) -> str:
     """A fact of every row: once where it is one, else with the rows that share it."""
-    groups: dict[str, list[str]] = {}
-    for label, made in rows:
-        groups.setdefault(say(made), []).append(label)
-    warning = "" if same else ", NOT the same for all that are compared"
+    groups = grouped((label, say(made)) for label, made in rows)
     if len(groups) == 1:
         return f"{what}: {next(iter(groups))}, each row."
     facts = "; ".join(f"{fact}: {', '.join(labels)}" for fact, labels in groups.items())
-    return f"{what}: {facts}{warning}."
+    return f"{what}: {facts}{'' if same else ', NOT the same for all that are compared'}."
 
 
 def rate_text(made: Training) -> str:
@@ -159,30 +148,24 @@ def rate_text(made: Training) -> str:
     return f"{made.rates['chosen']:g} (of {tried}, {how})"
 
 
-def gain_text(made: Training, data: str) -> str:
-    """Return what the last doubling of the crops gained on a data set, in AP in percent."""
-    gain = made.last_doubling(data)
+def gain_text(gain: float | None) -> str:
+    """Return what the last doubling of the crops gained, in AP in percent."""
     return "not known, no curve" if gain is None else f"{gain:+.1f} AP"
 
 
-def seeds_interval(line: Line) -> tuple[float, float | None, int] | None:
-    """Return mean and half of the t-interval over a row's trainings, in percent, and how many these are.
+def seed_scores(line: Line, *, own_starts: bool = False) -> list[float]:
+    """Return the AP in percent of every stored training of a row with the shared budget, whatever its own weights.
 
-    They are those that had an initialisation of their own; the half is None below three, everything where fewer than
-    two have a score.
+    own_starts: only of those from random weights of their own.
     """
-    own = [
-        seed
-        for seed in line.seeds
-        if seed.cell.weights is not None and read_training(seed.cell.weights).start == RANDOM
-    ]
-    scores = [100 * score for score in seed_scores(Line(line.row, line.cells, line.records, tuple(own)))]
-    if len(scores) < 2:
-        return None
-    if len(scores) < LEAST_TRAININGS:
-        return mean(scores), None, len(scores)
-    low, high = t_interval(scores)
-    return mean(scores), (high - low) / 2, len(scores)
+    counted = [seed for seed in line.seeds if not own_starts or begun_at_random(seed.cell)]
+    scores = [seed.record.metrics.get("ap") for seed in counted if seed.record is not None]
+    return [100 * score for score in scores if score is not None]
+
+
+def begun_at_random(cell: Cell) -> bool:
+    """Whether the weights of a cell are there and began with random ones."""
+    return cell.weights is not None and read_training(cell.weights).start == RANDOM
 
 
 def training_numbers(line: Line, data: str) -> dict[str, Any]:

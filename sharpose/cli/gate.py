@@ -36,14 +36,13 @@ def choose_threshold(
         raise InputError("give either --budget (e.g. 12G) or --max-ap-loss (e.g. 0.3)")
     if max_ap_loss is not None and not 0 <= max_ap_loss <= 100:
         raise InputError(f"--max-ap-loss {max_ap_loss} does not work: it must be points of AP from 0 to 100")
-    choice = harness("analysis.gate.choose").choose_threshold(
+    facts = harness("analysis.gate.choose").choose_threshold(
         row,
         budget=None if budget is None else multiply_adds(budget),
         max_ap_loss=None if max_ap_loss is None else max_ap_loss / 100,
         specs=(choose_on, report_on),
         tier=tier,
     )
-    facts = choice.as_dict()
     lines = [f"quality threshold {facts['quality_threshold']:.4f} for {row} (--set quality_threshold=…)"]
     for key, said in (("chosen_on", "chosen on"), ("reported_on", "reported on")):
         part = facts[key]

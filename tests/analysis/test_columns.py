@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.tables.columns import printed_columns
+from analysis.tables.columns import Context, printed_columns
 from experiments.cells.cells import Cell
 from experiments.cells.measures import measure
 from experiments.cells.provenance import local_device
@@ -19,7 +19,7 @@ def test_an_unknown_column_is_an_error() -> None:
     spec = loaded.spec.model_copy(update={"columns": ["gflops", "beauty"]})
     changed = LoadedSpec(loaded.id, loaded.path, spec, loaded.file)
     with pytest.raises(InputError, match=r"table6a\.yaml:\d+: nothing is known of a column 'beauty'"):
-        list(printed_columns(changed, [], open_catalog(), local_device("cpu")))
+        list(printed_columns(Context(changed, [], open_catalog(), local_device("cpu"))))
 
 
 def test_an_unknown_measure_is_an_error() -> None:

@@ -15,12 +15,17 @@ from analysis.tables.findings import (
     cost_ratio,
     findings,
     judged,
+    speed,
     started_alike,
     tally,
 )
 from analysis.tables.statistics import MARGIN
+from experiments.cells.cells import cells
+from experiments.cells.provenance import Device
+from experiments.spec.catalog import open_catalog
 from experiments.spec.reading import load_specs
 from experiments.spec.yamlfile import SpecError, YamlFile
+from results.records import Record
 from results.store import ROOT, Store
 from sharpose.evaluation.metrics.significance import compare_replicates
 
@@ -48,14 +53,15 @@ def test_a_difference_is_judged_by_its_interval(centre, spread, theirs, verdict)
 
 def test_every_value_of_the_paper_that_rows_hold_is_claimed():
     claims = {one.table: one for one in YamlFile(CLAIMS).validate(AllClaims).root}
+    said = FINDINGS.read_text().replace("GFLOPs, α = ", "GFLOPs, ")
     for loaded in load_specs(["1", "2", "3", "4", "5", "6", "7", "8"]):
         named = claims[loaded.id]
-        compared = {label for pair in (*named.accuracy, *named.speed) for label in pair}
+        compared = {label for pair in (*named.both, *named.accuracy, *named.speed) for label in pair}
         for row in loaded.spec.rows:
             if row.paper.ap is not None or row.paper.pckh is not None or row.paper.images_per_s is not None:
                 assert row.label in compared, (loaded.id, row.label)
-            assert row.paper.gflops is None or row.label in named.cost, (loaded.id, row.label)
-            assert row.paper.params is None or row.label in named.params, (loaded.id, row.label)
+            assert row.paper.gflops is None or f"GFLOPs, {row.label} |" in said, (loaded.id, row.label)
+            assert row.paper.params is None or f"M parameters, {row.label} |" in said, (loaded.id, row.label)
 
 
 def test_a_row_that_is_not_there_is_named():
@@ -93,6 +99,26 @@ def test_speeds_that_do_not_hold_are_said_too():
     lines = [line for line in Path(FINDINGS).read_text().splitlines() if line.startswith("|")]
     (said,) = [line for line in lines if "speed, SHaRPose-B 256x192 ÷ HRNet-W48 256x192" in line]
     assert "| 2.03 × | 0.84 × |" in said and "does not hold" in said
+
+
+def test_a_ratio_is_of_one_device_and_names_another_than_the_first(tmp_path):
+    store, (loaded,) = Store(tmp_path), load_specs(["7"])
+    most, other = Device("cpu", "CPU A", 2), Device("cpu", "CPU B", 2)
+    speeds = {most: {"EViT": 10.0, "ToMe": 11.0, "SHaRPose-S": 20.0}, other: {"EViT": 30.0, "SHaRPose-B": 24.0}}
+    for device, rows in speeds.items():
+        for cell in cells(loaded, open_catalog(), device):
+            if cell.measure == "throughput" and cell.row in rows:
+                store.save(Record(cell.identity, {"images_per_s": rows[cell.row]}, cell.spec, cell.row, cell.tier))
+    reader = Reader(store)
+    assert reader.devices == [most, other]
+    first = speed("table7", "SHaRPose-S", "EViT", reader)
+    assert (first.claim, first.ours) == ("speed, SHaRPose-S ÷ EViT", {"nano": "2.00 ×"})
+    # not 24 ÷ 10, of two machines
+    second = speed("table7", "SHaRPose-B", "EViT", reader)
+    assert (second.claim, second.ours) == ("speed on CPU B, 2 threads, SHaRPose-B ÷ EViT", {"nano": "0.80 ×"})
+    # nothing has both
+    third = speed("table7", "SHaRPose-B", "SHaRPose-S", reader)
+    assert (third.claim, third.ours, third.runs) == ("speed, SHaRPose-B ÷ SHaRPose-S", {}, ())
 
 
 def test_verdicts_are_counted_tier_by_tier():

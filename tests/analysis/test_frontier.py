@@ -1,22 +1,12 @@
-"""Points of the frontier are the tables' own numbers, and a point is on it when no other beats it."""
+"""Points of the frontier are the tables' own numbers."""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
 
-from analysis.tables.frontier import points, unbeaten
+from analysis.tables.frontier import points
 from analysis.tables.tables import build_tables
-
-
-def test_unbeaten_points():
-    cost = pd.Series([1.0, 2.0, 2.0, 3.0, 4.0, None])
-    accuracy = pd.Series([10.0, 20.0, 15.0, 20.0, 30.0, 99.0])
-    assert unbeaten(cost, accuracy).tolist() == [True, True, False, False, True, False]
-    # equal points beat nobody
-    assert unbeaten(pd.Series([1.0, 1.0]), pd.Series([5.0, 5.0])).tolist() == [True, True]
-    # of speeds the larger is better
-    assert unbeaten(-pd.Series([5.0, 9.0]), pd.Series([1.0, 1.0])).tolist() == [False, True]
 
 
 def test_points_are_the_numbers_of_the_tables():

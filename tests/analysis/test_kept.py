@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.tables.cell_text import expected_text, kept_text
+from analysis.tables.cell_text import kept_text
 from analysis.tables.kept import expected_macs, kept_people, mean_kept
 from analysis.tables.lines import Line
 from experiments.cells.cells import model_identity
@@ -52,7 +52,7 @@ def test_a_fixed_number_follows_from_the_configuration():
 )
 def test_nothing_measured_is_a_dash(metrics):
     one = line("α = 0.4", metrics)
-    assert kept_text(one) is None and expected_text(BEYOND, one) is None and mean_kept(one) is None
+    assert kept_text(one) is None and expected_macs(BEYOND, one) is None and mean_kept(one) is None
 
 
 def test_another_number_of_patches_stands_for_none():

@@ -12,8 +12,9 @@ from matplotlib import pyplot as plt
 from analysis.figures import schedules
 from analysis.tables.cell_text import seeds_score_text
 from analysis.tables.footers import pairs_text, seeds_text
-from analysis.tables.lines import Line, Seed, seed_scores
+from analysis.tables.lines import Line, Stored
 from analysis.tables.tables import build_tables
+from analysis.tables.trainings import seed_scores
 from experiments.cells.cells import Cell
 from experiments.spec.reading import load_spec
 from experiments.spec.spec import FOLDER, LoadedSpec
@@ -77,7 +78,7 @@ def lines(loaded: LoadedSpec) -> list[Line]:
     trainings = [
         replace(own["accuracy"], seed=seed, blocked=f"no weights of m-seed{seed} (train them)") for seed in range(3)
     ]
-    seeds = {"A": tuple(map(Seed, trainings, [record(0.76), record(0.84), None]))}
+    seeds = {"A": tuple(map(Stored, trainings, [record(0.76), record(0.84), None]))}
     return [
         Line(row, own, {"accuracy": scores[row.label]} if row.label in scores else {}, seeds.get(row.label, ()))
         for row in loaded.spec.rows
@@ -94,7 +95,7 @@ def test_pairs_say_which_row_is_higher(loaded):
 def test_seeds_give_mean_and_deviation_and_say_who_is_missing(loaded):
     first, second, _ = lines(loaded)
     # of the trainings alone: the row's own AP of 80 is of other weights
-    assert seed_scores(first) == [0.76, 0.84]
+    assert seed_scores(first) == [76.0, 84.0]
     assert seeds_score_text(first) == "80.0 ± 5.7 (2 of 3)" and seeds_score_text(second) is None
     said = seeds_text(loaded, lines(loaded))
     assert "trained with the shared training budget, seeds 0, 1, 2; sample standard deviation" in said[0]

@@ -118,8 +118,10 @@ def test_points_and_costs_are_the_stores_numbers(data):
 
 
 def test_embedded_json_cannot_end_its_script_and_holds_no_nan():
-    text = embedded({"a": "</script>", "b": float("nan"), "c": "\u2028"})
+    text = embedded({"a": "</script>", "b": None, "c": "\u2028"})
     assert "<" not in text and json.loads(text) == {"a": "</script>", "b": None, "c": "\u2028"}
+    with pytest.raises(ValueError, match="JSON"):
+        embedded({"b": float("nan")})
 
 
 def test_a_damaged_example_is_one_line(tmp_path):

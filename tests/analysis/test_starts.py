@@ -10,7 +10,7 @@ import pytest
 
 from analysis.tables.lines import Line
 from analysis.tables.manifests import read_training
-from analysis.tables.trainings import shown_apart, starts_text
+from analysis.tables.trainings import compared_first, starts_text
 from experiments.cells.cells import Cell
 from experiments.spec.spec import Row
 
@@ -54,14 +54,14 @@ def test_crops_in_all_hold_those_of_every_start(tmp_path: Path) -> None:
 
 
 def test_other_starts_stand_below_the_line(lines: list[Line]) -> None:
-    ordered, below = shown_apart(lines, "shared")
+    ordered, below = compared_first(lines, "shared")
     assert [one.row.label for one in ordered] == ["whole", "part", "control", "scratch", "best"] and below == 2
     # where everybody is from random weights, all are compared
-    assert shown_apart([lines[0], lines[4]], "shared") == ([lines[0], lines[4]], 0)
+    assert compared_first([lines[0], lines[4]], "shared") == ([lines[0], lines[4]], 0)
 
 
 def test_the_footer_says_crops_starts_and_that_chances_were_not_equal(lines: list[Line]) -> None:
-    said = starts_text(*shown_apart(lines, "shared"))
+    said = starts_text(*compared_first(lines, "shared"))
     assert "whole, best: 1,200 (200 of them its own), all of its 5 tensors from start.safetensors" in said[0]
     assert "part: 1,200 (200 of them its own), 3 of its 5 tensors from start.safetensors, new: head" in said[0]
     assert "scratch: 200, random weights" in said[0]

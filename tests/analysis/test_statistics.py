@@ -7,11 +7,10 @@ import pytest
 
 from analysis.tables.statistics import (
     Interval,
-    ap_interval,
     off_centre_median,
-    other_interval,
     paired_difference,
     percentile_interval,
+    score_interval,
     t_interval,
 )
 from sharpose.evaluation.metrics.significance import holm
@@ -28,13 +27,13 @@ def metrics(ap: float, replicates: list, seed: int = 0, images: str = "a") -> di
 
 
 def test_the_interval_holds_the_middle_95_percent():
-    interval = ap_interval(metrics(0.5, np.linspace(0, 1, 1001).tolist()))
+    interval = score_interval(metrics(0.5, np.linspace(0, 1, 1001).tolist()), "ap")
     assert (interval.value, interval.low, interval.high) == (0.5, pytest.approx(0.025), pytest.approx(0.975))
-    assert ap_interval({"ap": 0.5}) is None
+    assert score_interval({"ap": 0.5}, "ap") is None
 
 
 def test_replicates_without_people_do_not_count():
-    assert ap_interval(metrics(0.5, [0.4, None, 0.4])).low == pytest.approx(0.4)
+    assert score_interval(metrics(0.5, [0.4, None, 0.4]), "ap").low == pytest.approx(0.4)
 
 
 def test_a_constant_lead_has_no_spread_however_wide_the_intervals_are():
@@ -60,8 +59,7 @@ def test_the_t_interval_is_the_textbooks():
     # 1, 2, 3: sd 1, t(.975, 2) = 4.302653
     interval = t_interval([1, 2, 3])
     assert (interval.value, interval.high - 2) == (2, pytest.approx(4.302653 / 3**0.5, abs=1e-5))
-    with pytest.raises(ValueError, match="needs 3 trainings, not 2"):
-        t_interval([1, 2])
+    assert t_interval([1, 2]) is None
 
 
 def test_a_median_is_told_where_the_value_lies_beside_it():
@@ -71,5 +69,5 @@ def test_a_median_is_told_where_the_value_lies_beside_it():
 
 
 def test_stored_ends_are_an_interval():
-    assert other_interval({"ap50": 0.5, "ap50_low": 0.4, "ap50_high": 0.6}, "ap50") == Interval(0.5, 0.4, 0.6)
-    assert other_interval({"ap50": 0.5}, "ap50") is None
+    assert score_interval({"ap50": 0.5, "ap50_low": 0.4, "ap50_high": 0.6}, "ap50") == Interval(0.5, 0.4, 0.6)
+    assert score_interval({"ap50": 0.5}, "ap50") is None

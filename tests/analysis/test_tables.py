@@ -88,8 +88,25 @@ def fill(store: Store, catalog: Catalog, device: Device, loaded=None, leave_out=
         store.save(Record(cell.identity, metrics, cell.spec, cell.row, cell.tier, made))
 
 
+def save_speed(store: Store, catalog: Catalog, device: Device, label: str, images_per_s: float) -> None:
+    """The speed of one row of Table 6a, timed by itself."""
+    cell = next(c for c in cells(spec6a(), catalog, device) if (c.row, c.measure) == (label, "throughput"))
+    metrics = {"images_per_s": images_per_s, "latency_ms_p50": 2e3 / images_per_s, "samples_ms": [1.0]}
+    store.save(Record(cell.identity, metrics, cell.spec, cell.row, cell.tier))
+
+
 def table6a(store, catalog, device=None):
     return build(spec6a(), catalog, device or local_device("cpu"), store)
+
+
+def numbers_for_files(store, catalog, monkeypatch, chosen="cpu") -> pd.DataFrame:
+    """What a file of Table 6a holds where a device was chosen, by label."""
+
+    def tables(names=(), *, tier="nano", device=chosen, store=store):
+        return [table6a(store, catalog, pick_device(device, store))]
+
+    monkeypatch.setattr(raw, "build_tables", tables)
+    return raw.for_files(tables(), ["6a"], device=chosen, store=store)[0].frame.set_index("label")
 
 
 def test_the_columns_of_table_6(store, catalog):
@@ -152,17 +169,12 @@ def test_speeds_of_another_device_are_never_shown_as_this_ones(store, catalog):
 
 
 def test_a_file_keeps_the_speeds_of_a_device_that_is_not_here(store, catalog, monkeypatch):
-    published, spec = Device("cpu", "Some Published CPU", 8), spec6a()
+    published = Device("cpu", "Some Published CPU", 8)
     fill(store, catalog, published)
     fill(store, catalog, GPU)
-    monkeypatch.setattr(raw, "build_tables", lambda names, *, tier, device, store: [other(device)])
-
-    def other(device: str):
-        return table6a(store, catalog, pick_device(device, store))
 
     def numbers(chosen: str = "cpu"):
-        built = [table6a(store, catalog, pick_device(chosen, store))]
-        return raw.for_files(built, ["6a"], device=chosen, store=store)[0].frame.set_index("label")
+        return numbers_for_files(store, catalog, monkeypatch, chosen)
 
     # nothing was timed here: what the printed table cannot show, the file has under its device's name
     assert set(table6a(store, catalog).shown["images/s on this device"]) == {"–"}
@@ -172,17 +184,44 @@ def test_a_file_keeps_the_speeds_of_a_device_that_is_not_here(store, catalog, mo
     assert set(timed["device"]) == {str(published)} and timed["throughput_run_id"].notna().all()
     assert frame.loc[["coarse only", "mean pose"], ["device", "throughput_run_id"]].isna().all(axis=None)
     assert frame["images_per_s"].dtype == float
-    # a row timed here has this device, and the others keep theirs
-    here = local_device("cpu")
-    cell = next(c for c in cells(spec, catalog, here) if (c.row, c.measure) == ("0.4", "throughput"))
-    store.save(Record(cell.identity, {"images_per_s": 99.0, "samples_ms": [1.0]}, "x", "x", "paper-size"))
+    # a row timed here alone, without the row that it is compared with, keeps the speed of the device that has both
+    here, speeds = local_device("cpu"), ["images_per_s", "speed_relative", "device"]
+    save_speed(store, catalog, here, "0.4", 90.0)
+    assert numbers().loc["0.4", speeds].tolist() == [15.0, 1.5, str(published)]
+    # with that row it has this device, and the others keep theirs
+    save_speed(store, catalog, here, "1.0", 50.0)
     mixed = numbers()
-    assert mixed.loc["0.4", ["images_per_s", "device"]].tolist() == [99.0, str(here)]
-    # and no ratio of two devices' speeds
-    assert pd.isna(mixed.loc["0.4", "speed_relative"]) and mixed.loc["0.3", "speed_relative"] == 1.6
-    assert mixed.loc["0.3", "device"] == str(published)
+    assert mixed.loc["0.4", speeds].tolist() == [90.0, 1.8, str(here)]
+    assert mixed.loc["1.0", speeds].tolist() == [50.0, 1.0, str(here)]
+    assert mixed.loc["0.3", speeds].tolist() == [16.0, 1.6, str(published)]
     # who names a device gets that one alone
     assert set(numbers("nvidia test")["device"].dropna()) == {str(GPU)}
+
+
+def test_a_file_never_compares_the_speeds_of_two_devices(store, catalog, monkeypatch):
+    # the device with most speeds lacks the row that all are compared with, and two others have different rows beside it
+    most, second, third = (Device("cpu", f"CPU {name}", 2) for name in "ABC")
+    speeds = {most: {"0.0": 1.0, "0.3": 2.0, "0.4": 3.0, "0.5": 4.0}}
+    speeds |= {second: {"0.3": 16.0, "0.4": 12.0, "1.0": 8.0}, third: {"0.0": 60.0, "1.0": 20.0}}
+    for device, rows in speeds.items():
+        for label, speed in rows.items():
+            save_speed(store, catalog, device, label, speed)
+    frame = numbers_for_files(store, catalog, monkeypatch)
+    timed = frame[["images_per_s", "speed_relative", "device"]].dropna().apply(tuple, axis=1).to_dict()
+    assert timed == {
+        "0.0": (60.0, 3.0, str(third)),
+        "0.3": (16.0, 2.0, str(second)),
+        "0.4": (12.0, 1.5, str(second)),
+        "1.0": (8.0, 1.0, str(second)),
+    }
+    # nobody has timed it beside the row that it is compared with
+    lacking = ["images_per_s", "latency_ms_p50", "speed_relative", "device", "throughput_run_id"]
+    assert frame.loc["0.5", lacking].isna().all()
+    # a printed column is of one device, so it has the speed, and says why there is no ratio
+    printed = table6a(store, catalog, most)
+    assert printed.shown.iloc[4, -2:].tolist() == ["4.00", "–"]
+    why = f"– throughput of 0.0, 0.3, 0.4, 0.5 relative to 1.0: it has none on {most}."
+    assert why in printed.footer and not any(line.startswith("†") for line in printed.footer)
 
 
 def test_a_speed_timed_in_another_session_is_marked(store, catalog):
