@@ -251,8 +251,7 @@ def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
     if data.people is None:
         found = {part: catalog.data_path(name, path) for part, path in data.paths.items()}
         return DataFiles(found["annotations"], found["images"], found.get("detections"), found.get("ground_truth"))
-    people = data.people
-    ensure(people.split, images=people.images, seed=people.seed, parameters=people.parameters, progress=progress)
+    people = ensure(data.people, progress=progress)
     if data.is_mpii:
         ensure_mpii(people, progress=progress)
         return DataFiles(people.mpii_file, people.images_folder, None, people.mpii_truth_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,13 +17,11 @@ from sharpose.data.mannequin.parameters import MannequinParameters, SceneParamet
 from sharpose.data.mannequin.request import (
     MPII_VERSION,
     annotations_path,
-    check_request,
     detections_path,
     images_path,
     mpii_manifest_path,
     mpii_path,
     mpii_truth_path,
-    request_hash,
 )
 from sharpose.data.pictures import pictures_sha256
 from sharpose.runtime.errors import InputError
@@ -41,10 +40,16 @@ class MannequinSet:
     parameters: MannequinParameters = field(default_factory=MannequinParameters)
 
     @property
+    def request(self) -> dict[str, Any]:
+        """What determines the files, by the names that `generate` has for it."""
+        return dict(vars(self))
+
+    @property
     def folder(self) -> Path:
         """The folder in the cache; its name holds the generator's version and a hash of the request."""
-        key = request_hash(self.split, self.images, self.seed, self.parameters)
-        return cache_dir() / "mannequin" / f"{self.parameters.version}-{key}"
+        request = {"version": self.parameters.version, **self.request, "parameters": asdict(self.parameters)}
+        key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        return cache_dir() / "mannequin" / f"{self.parameters.version}-{key[:16]}"
 
     @property
     def annotations_file(self) -> Path:
@@ -106,50 +111,23 @@ def named_set(name: str) -> MannequinSet:
 
 def ensure_named(name: str, *, workers: int | None = None, progress: Progress | None = None) -> MannequinSet:
     """The named set, made now unless a sound copy is in the cache."""
-    wanted = named_set(name)
-    ensure(
-        wanted.split,
-        images=wanted.images,
-        seed=wanted.seed,
-        parameters=wanted.parameters,
-        workers=workers,
-        progress=progress,
-    )
-    return wanted
+    return ensure(named_set(name), workers=workers, progress=progress)
 
 
-def ensure(
-    split: str,
-    *,
-    images: int,
-    seed: int,
-    parameters: MannequinParameters | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Path:
-    """Folder of a generated data set in the cache; made if it is absent or does not agree with its manifest.
+def ensure(wanted: MannequinSet, *, workers: int | None = None, progress: Progress | None = None) -> MannequinSet:
+    """The set, made now where it is not in the cache or does not agree with its manifest.
 
     Of several processes that ask at once, one generates and the others wait.
     """
-    check_request(split, images, seed, workers)
-    wanted = MannequinSet(split, images, seed, parameters or MannequinParameters())
     if find_fault(wanted) is None:
-        return wanted.folder
+        return wanted
     with _lock(wanted.folder):
         if find_fault(wanted) is not None:
             from sharpose.data.mannequin.generate import generate
 
             _clear(wanted.folder)
-            generate(
-                wanted.folder,
-                split=split,
-                images=images,
-                seed=seed,
-                parameters=wanted.parameters,
-                workers=workers,
-                progress=progress,
-            )
-    return wanted.folder
+            generate(wanted.folder, **wanted.request, workers=workers, progress=progress)
+    return wanted
 
 
 def ensure_mpii(

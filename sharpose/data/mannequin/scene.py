@@ -24,13 +24,10 @@ from sharpose.data.mannequin.render import Camera, Canvas, draw_person, extent
 from sharpose.data.mannequin.room import draw_room, set_room
 from sharpose.data.mannequin.skeleton3d import pose_body, sample_build
 from sharpose.data.mannequin.stage import CROWD, Person, Stage, crowd_annotation
+from sharpose.pose.skeleton import COCO
 
 Array = np.ndarray
-KEYPOINT_NAMES = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
-    "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
+KEYPOINT_NAMES = COCO.keypoint_names
 # (width, height) of the canvas before it varies by a few pixels, and how often each is taken.
 CANVASES = (((320, 256), 0.6), ((288, 288), 0.15), ((256, 320), 0.25))
 
