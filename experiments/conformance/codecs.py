@@ -42,9 +42,9 @@ def check_codec_geometry(case: Case) -> list[Comparison]:
         *_half_bodies(case, image_size),
     ]
     points, pixels = case.inputs("heatmap_points"), case.tensor("out.scale") * UNIT
-    back = {"udp": geometry.udp_heatmap_to_image, "plain": geometry.affine_heatmap_to_image}
-    for name, to_image in back.items():
-        ours = to_image(points, case.tensor("out.center"), pixels, heatmap_size)
+    warps: dict[str, geometry.Warp] = {"udp": "udp", "plain": "affine"}
+    for name, warp in warps.items():
+        ours = geometry.heatmap_to_image(points, case.tensor("out.center"), pixels, heatmap_size, warp)
         comparisons.append(case.compare(f"back_{name}", ours, relative=False))
     return comparisons
 

@@ -138,7 +138,8 @@ def doctor(
     annotations, pictures = (Path(data), images) if source is None else (source.annotations, source.images)
     with Reporter("Looking at images", 1) as report:
         found = examine(annotations, pictures, detections, report.progress, category)
-    show({"healthy": found.healthy, **vars(found)}, as_json, "\n".join(found.lines))
+    facts = {name: getattr(found, name) for name in ("healthy", "counts", "faults", "remarks")}
+    show(facts, as_json, "\n".join(found.lines))
     if not found.healthy:
         raise typer.Exit(1)
 

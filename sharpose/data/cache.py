@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,7 @@ from sharpose.data.mannequin.request import (
 from sharpose.data.pictures import pictures_sha256
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
-
-Progress = Callable[[int, int], None]
+from sharpose.runtime.progress import Heard, unheard
 
 
 @dataclass(frozen=True)
@@ -80,14 +78,9 @@ class MannequinSet:
 # More than two labelled people stand in an image: some 50,000 to learn from, over 1,000 to choose by and to judge by.
 # The sets named mannequin2 are of the generator's version 2, whose people are about as hard as COCO's.
 NAMED_SETS = {
-    "mannequin-train": MannequinSet("train", 23_400, 1),
-    "mannequin-val": MannequinSet("val", 520, 2),
-    "mannequin-test": MannequinSet("test", 520, 3),
-    "mannequin-tiny": MannequinSet("tiny", 40, 4),
-    "mannequin2-train": MannequinSet("train", 23_400, 1, SceneParameters()),
-    "mannequin2-val": MannequinSet("val", 520, 2, SceneParameters()),
-    "mannequin2-test": MannequinSet("test", 520, 3, SceneParameters()),
-    "mannequin2-tiny": MannequinSet("tiny", 40, 4, SceneParameters()),
+    f"{name}-{split}": MannequinSet(split, images, seed, parameters)
+    for name, parameters in (("mannequin", MannequinParameters()), ("mannequin2", SceneParameters()))
+    for split, images, seed in (("train", 23_400, 1), ("val", 520, 2), ("test", 520, 3), ("tiny", 40, 4))
 }
 
 # The same people in MPII's layout, by the name of the set they are of.
@@ -109,12 +102,12 @@ def named_set(name: str) -> MannequinSet:
     return NAMED_SETS[name]
 
 
-def ensure_named(name: str, *, workers: int | None = None, progress: Progress | None = None) -> MannequinSet:
+def ensure_named(name: str, *, workers: int | None = None, progress: Heard = unheard) -> MannequinSet:
     """The named set, made now unless a sound copy is in the cache."""
     return ensure(named_set(name), workers=workers, progress=progress)
 
 
-def ensure(wanted: MannequinSet, *, workers: int | None = None, progress: Progress | None = None) -> MannequinSet:
+def ensure(wanted: MannequinSet, *, workers: int | None = None, progress: Heard = unheard) -> MannequinSet:
     """The set, made now where it is not in the cache or does not agree with its manifest.
 
     Of several processes that ask at once, one generates and the others wait.
@@ -130,9 +123,7 @@ def ensure(wanted: MannequinSet, *, workers: int | None = None, progress: Progre
     return wanted
 
 
-def ensure_mpii(
-    wanted: MannequinSet, *, workers: int | None = None, progress: Progress | None = None
-) -> dict[str, Any]:
+def ensure_mpii(wanted: MannequinSet, *, workers: int | None = None, progress: Heard = unheard) -> dict[str, Any]:
     """Add the files in MPII's layout to a set that is in the cache, unless sound ones are there; their manifest."""
     sound = mpii_manifest(wanted)
     if sound is not None:

@@ -170,16 +170,11 @@ def _head(build: Build, body: Body, outfit: Outfit) -> list[Part]:
     for side in SIDES:
         parts.append(part((250, 250, 250), HEAD, (points[f"{side}_eye"], 0.065), bias=0.03))
         parts.append(part((20, 20, 30), HEAD, (points[f"{side}_eye"], 0.04), bias=0.035))
-        parts.append(
-            part(_darker(skin, 0.88), HEAD, (points[f"{side}_ear"], 0.085), (at(*_ear_lobe(side)), 0.05), bias=0.025)
-        )
+        lobe = at(0.39 if side == "left" else -0.39, -0.11, -0.02)
+        parts.append(part(_darker(skin, 0.88), HEAD, (points[f"{side}_ear"], 0.085), (lobe, 0.05), bias=0.025))
     parts.append(part(_darker(skin, 0.7), HEAD, (points["nose"], 0.055), (at(0, 0.02, 0.40), 0.025), bias=0.04))
     parts.append(part((150, 45, 50), HEAD, (at(-0.09, -0.27, 0.31), 0.03), (at(0.09, -0.27, 0.31), 0.03), bias=0.03))
     return parts + _hair(part, at, outfit)
-
-
-def _ear_lobe(side: str) -> tuple[float, float, float]:
-    return (0.39 if side == "left" else -0.39), -0.11, -0.02
 
 
 def _hair(part: Callable[..., Part], at: Callable[[float, float, float], Array], outfit: Outfit) -> list[Part]:
@@ -190,14 +185,8 @@ def _hair(part: Callable[..., Part], at: Callable[[float, float, float], Array],
         return [part(outfit.hair, HAIR, (at(0, 0.5, -0.2), 0.19), bias=0.0)]
     if outfit.hair_style == "cap":
         crown = part(outfit.shoes, HAIR, (at(0, 0.2, 0.0), 0.40), (at(0, 0.3, 0.0), 0.36), bias=0.012, shaded=True)
-        brim = part(
-            _darker(outfit.shoes, 0.8),
-            HAIR,
-            (at(-0.2, 0.26, 0.42), 0.07),
-            (at(0.2, 0.26, 0.42), 0.07),
-            (at(0, 0.27, 0.55), 0.07),
-        )
-        return [crown, brim]
+        rim = [(at(*where), 0.07) for where in ((-0.2, 0.26, 0.42), (0.2, 0.26, 0.42), (0, 0.27, 0.55))]
+        return [crown, part(_darker(outfit.shoes, 0.8), HAIR, *rim)]
     return []
 
 
@@ -205,9 +194,8 @@ def _trunk(build: Build, body: Body, outfit: Outfit) -> list[Part]:
     bulk, joints, chest, pelvis = build.bulk, body.joints, body.chest, body.pelvis
     down = np.array([0.0, -1.0, 0.0])
     shoulders = [(joints[f"{side}_shoulder"] + chest @ down * 0.012, 0.036 * bulk) for side in SIDES]
-    flanks = [
-        (joints["waist"] + chest @ np.array([sign * 0.045, 0.0, 0.0]), 0.042 * bulk) for sign in (1, -1)
-    ]  # the waist, with the chest's orientation
+    # the waist, with the chest's orientation
+    flanks = [(joints["waist"] + chest @ np.array([sign * 0.045, 0.0, 0.0]), 0.042 * bulk) for sign in (1, -1)]
     hips = [(joints[f"{side}_hip"] + pelvis @ np.array([0.0, 0.015, 0.0]), 0.046 * bulk) for side in SIDES]
     collar = [(joints["collar"] + chest @ np.array([0.0, -0.02, 0.0]), 0.035 * bulk)]
     crotch = [(joints["pelvis"] + pelvis @ down * 0.035, 0.03 * bulk)]

@@ -26,6 +26,7 @@ from sharpose.data.mannequin.scene import make_scene
 from sharpose.pose.skeleton import COCO_CATEGORY
 from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.runtime.files import sha256_of
+from sharpose.runtime.progress import Heard, unheard
 from sharpose.runtime.signals import blocked_in_children
 
 J = TypeVar("J")
@@ -41,7 +42,7 @@ def generate(
     seed: int,
     parameters: MannequinParameters | None = None,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Heard = unheard,
 ) -> dict[str, Any]:
     """Generate `images` images of a split into a new folder and return its manifest.
 
@@ -65,8 +66,7 @@ def generate(
                 annotations.append({**entry, "image_id": record["id"], "category_id": 1, "id": len(annotations) + 1})
             detections += [{"image_id": record["id"], "category_id": 1, **entry} for entry in found]
             digest.update(sha256.encode())
-            if progress is not None:
-                progress(done, images)
+            progress(done, images)
         _dump(_coco(split, parameters.version, records, annotations), annotations_path(partial, split))
         _dump(detections, detections_path(partial, split))
         manifest = {

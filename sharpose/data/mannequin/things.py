@@ -107,15 +107,8 @@ def seat(rng: np.random.Generator, build: Build, body: Body) -> list[Part]:
         parts = [Part(foot, shaded(colour, 0.8), PROP, -0.18)]
     else:
         ends = [(sx * (wide - 0.015), sz) for sx in (-1, 1) for sz in (-0.1, 0.13)]
-        parts = [
-            Part(
-                np.array([[pelvis[0] + x, y, pelvis[2] + z, 0.012] for y in (top, low)]),
-                shaded(colour, 0.7),
-                PROP,
-                -0.1,
-            )
-            for x, z in ends
-        ]
+        legs = [np.array([[pelvis[0] + x, y, pelvis[2] + z, 0.012] for y in (top, low)]) for x, z in ends]
+        parts = [Part(leg, shaded(colour, 0.7), PROP, -0.1) for leg in legs]
     centre = np.array([pelvis[0], top, pelvis[2] + 0.02])
     parts += slab(centre, np.array([2 * wide, 0.035, 0.28]), upright, colour, behind, cell=0.3)
     if kind > 0.25 and rng.random() < 0.7:
