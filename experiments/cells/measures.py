@@ -180,14 +180,14 @@ def run_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Prog
     model, codec = trained_model(cell)
     dataset = CocoTopDown(files.annotations, files.images, image_size=model.config.image_size, warp=codec.warp)
     with unchanged(dataset.pictures) as pictures:
-        found = predict_stages(model, dataset, codec, device=device.kind, progress=progress)
+        coarse, fine = predict_stages(model, dataset, codec, device=device.kind, progress=progress)
     return {
         "people": len(dataset),
         "images": len(dataset.images),
         "category": category(dataset),
         "annotations_sha256": sha256_of(files.annotations),
         "pictures_sha256": pictures,
-        "arrays": pack(packed_arrays(found, dataset)),
+        "arrays": pack(packed_arrays(coarse, fine, dataset)),
     }
 
 
