@@ -27,8 +27,7 @@ def tiny(**options: object) -> SHaRPose:
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> CocoTopDown:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHARPOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        ensure("val", images=6, seed=3)
-        people = MannequinSet("val", 6, 3)
+        people = ensure(MannequinSet("val", 6, 3))
         return CocoTopDown(people.annotations_file, people.images_folder, image_size=(128, 96), preload=True)
 
 

@@ -184,14 +184,14 @@ def run_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Prog
     codec = codec_of(model.config)
     dataset = CocoTopDown(files.annotations, files.images, image_size=model.config.image_size, warp=codec.warp)
     with unchanged(dataset.pictures) as pictures:
-        found = predict_stages(model, dataset, codec, device=device.kind, progress=progress)
+        coarse, fine = predict_stages(model, dataset, codec, device=device.kind, progress=progress)
     return {
         "people": len(dataset),
         "images": len(dataset.images),
         "category": category(dataset),
         "annotations_sha256": sha256_of(files.annotations),
         "pictures_sha256": pictures,
-        "arrays": pack(packed_arrays(found, dataset)),
+        "arrays": pack(packed_arrays(coarse, fine, dataset)),
     }
 
 
@@ -238,8 +238,7 @@ def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
     if data.people is None:
         found = {part: catalog.data_path(name, path) for part, path in data.paths.items()}
         return DataFiles(found["annotations"], found["images"], found.get("detections"), found.get("ground_truth"))
-    people = data.people
-    ensure(people.split, images=people.images, seed=people.seed, parameters=people.parameters, progress=progress)
+    people = ensure(data.people, progress=progress)
     if data.is_mpii:
         ensure_mpii(people, progress=progress)
         return DataFiles(people.mpii_file, people.images_folder, None, people.mpii_truth_file)

@@ -8,38 +8,41 @@ import numpy as np
 
 if TYPE_CHECKING:
     from sharpose.data.coco import CocoTopDown
-    from sharpose.inference.stages import BothStages
+    from sharpose.inference.dataset import Predictions
 
 # at most 0.025 pixels and 0.0005 off, which moves AP by less than 0.1 points and keeps a record below 300 kB
 PER_PIXEL, PER_SCORE = 20, 1000
 Arrays = dict[str, np.ndarray]
 
 
-def packed_arrays(found: BothStages, dataset: CocoTopDown) -> Arrays:
+def packed_arrays(coarse: Predictions, fine: Predictions, dataset: CocoTopDown) -> Arrays:
     """Both stages of every person, and what they are judged by.
 
     Coarse keypoints are kept as their distance from the annotated ones and fine keypoints as theirs from the coarse
     ones, as small numbers pack well. `per_pixel` and `per_score` are the units, so that readers need not know them.
     """
+    from sharpose.inference.stages import oks
+
+    assert fine.quality is not None
     annotated = annotated_arrays(dataset)
     place = {identifier: row for row, identifier in enumerate(annotated["truth_ids"].tolist())}
-    truth_rows = np.array([place[identifier] for identifier in found.instance_ids.tolist()])
+    truth_rows = np.array([place[identifier] for identifier in fine.instance_ids.tolist()])
     truth = annotated["truth_keypoints"].astype(np.int64)[truth_rows]
-    coarse, fine = (fixed(stage.keypoints, PER_PIXEL) for stage in (found.coarse, found.fine))
+    coarse_points, fine_points = (fixed(stage.keypoints, PER_PIXEL) for stage in (coarse, fine))
     return {
         **annotated,
         "per_pixel": np.array(PER_PIXEL),
         "per_score": np.array(PER_SCORE),
         "truth_rows": smallest(truth_rows),
-        "box_scores": found.box_scores.astype(np.float32),
-        "areas": found.areas.astype(np.float32),
-        "quality": found.quality.astype(np.float32),
-        "coarse_oks": found.coarse.oks.astype(np.float32),
-        "fine_oks": found.fine.oks.astype(np.float32),
-        "coarse_minus_truth": smallest(coarse - truth),
-        "fine_minus_coarse": smallest(fine - coarse),
-        "coarse_scores": smallest(fixed(found.coarse.keypoint_scores, PER_SCORE)),
-        "fine_scores": smallest(fixed(found.fine.keypoint_scores, PER_SCORE)),
+        "box_scores": fine.box_scores.astype(np.float32),
+        "areas": fine.areas.astype(np.float32),
+        "quality": fine.quality.astype(np.float32),
+        "coarse_oks": oks(coarse.keypoints, dataset).astype(np.float32),
+        "fine_oks": oks(fine.keypoints, dataset).astype(np.float32),
+        "coarse_minus_truth": smallest(coarse_points - truth),
+        "fine_minus_coarse": smallest(fine_points - coarse_points),
+        "coarse_scores": smallest(fixed(coarse.keypoint_scores, PER_SCORE)),
+        "fine_scores": smallest(fixed(fine.keypoint_scores, PER_SCORE)),
     }
 
 

@@ -32,13 +32,13 @@ def check_codec_geometry(case: Case) -> list[Comparison]:
     """Boxes, warp matrices, moved, mirrored and back-projected joints, crops and half-body boxes."""
     image_size, heatmap_size = tuple(case.config["image_size"]), tuple(case.config["heatmap_size"])
     center, scale = geometry.box_to_center_scale(case.array("box"), image_size, case.config["padding"])
-    where = (case.inputs("heatmap_points"), case.tensor("out.center"), case.tensor("out.scale") * UNIT, heatmap_size)
-    ours: dict[str, torch.Tensor | np.ndarray] = {
-        "center": center,
-        "scale": scale / UNIT,
-        "back_udp": geometry.udp_heatmap_to_image(*where),
-        "back_plain": geometry.affine_heatmap_to_image(*where),
+    points, pixels = case.inputs("heatmap_points"), case.tensor("out.scale") * UNIT
+    warps: dict[str, geometry.Warp] = {"udp": "udp", "plain": "affine"}
+    back = {
+        f"back_{name}": geometry.heatmap_to_image(points, case.tensor("out.center"), pixels, heatmap_size, warp)
+        for name, warp in warps.items()
     }
+    ours: dict[str, torch.Tensor | np.ndarray] = {"center": center, "scale": scale / UNIT, **back}
     moved = _moved(case, center, scale, image_size)
     return [*case.compare_all(ours), *moved, *_mirrored(case), *_crops(case), *_half_bodies(case, image_size)]
 

@@ -20,7 +20,8 @@ from sharpose.cli.app import (
     Settings,
     Weights,
     app,
-    parse_settings,
+    evaluation_of,
+    percent,
     show,
 )
 from sharpose.cli.listing import TRAIN
@@ -78,9 +79,10 @@ def evaluate(
 
     Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin-val --set alpha=.3
     """
+    # every option by its own name, before anything else has one here
+    options = dict(locals())
     from sharpose.evaluation.evaluate import evaluate
     from sharpose.evaluation.metrics.postprocess import PostProcessing
-    from sharpose.evaluation.request import EvaluationRequest, People
     from sharpose.inference.heatmap_file import Reading, parse_size
 
     if (onnx is None) == (not model):
@@ -96,33 +98,9 @@ def evaluate(
         raise InputError(
             "--data: say once which people: a named set, a folder, or an annotations file with --images FOLDER"
         )
-    people = People(
-        data=data or str(annotations),
-        images=images,
-        boxes=boxes,
-        by_name=by_name,
-        ground_truth=ground_truth,
-        category=category,
-    )
-    asked = EvaluationRequest(
-        people=people,
-        model=model,
-        options=parse_settings(settings),
-        weights=weights,
-        file=onnx,
-        reading=reading,
-        flip_test=flip_test,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        precision=precision,
-        backend=backend,
-        deterministic=deterministic,
-        post_processing=PostProcessing(nms, oks_threshold, keypoint_threshold),  # type: ignore[arg-type]
-        evaluator=evaluator,  # type: ignore[arg-type]
-        save_results=save_results,
-    )
-    evaluation, facts = evaluate(asked)
+    rules = PostProcessing(nms, oks_threshold, keypoint_threshold)  # type: ignore[arg-type]
+    asked = {**options, "data": data or str(annotations)}
+    evaluation, facts = evaluate(evaluation_of(asked, file=onnx, reading=reading, post_processing=rules))
     result = {**facts, **evaluation.summary()}
     lines = [
         f"{facts['model']} on {facts['annotations']}: {result['people']} boxes ({facts['boxes']}) on "
@@ -145,11 +123,6 @@ def kept_text(result: dict[str, Any]) -> str:
     mean = sum(number * people for number, people in kept.items()) / sum(kept.values())
     several = f" ({min(kept)} to {max(kept)})" if len(kept) > 1 else ""
     return f", {mean:.1f} patches each{several}"
-
-
-def percent(value: float | None) -> str:
-    """Return a fraction in percent with one digit; a dash for None."""
-    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def score_lines(result: dict[str, Any]) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +16,9 @@ from sharpose.cli.listing import TRAIN, GroupedCommands
 from sharpose.runtime.errors import InputError, first_line
 from sharpose.runtime.plain_text import printable
 from sharpose.runtime.progress import is_main_process
+
+if TYPE_CHECKING:
+    from sharpose.evaluation.request import EvaluationRequest
 
 app = typer.Typer(
     name="sharpose",
@@ -83,6 +88,11 @@ def show(content: Any, as_json: bool, text: str) -> None:
     print(json.dumps(content, indent=1, default=str) if as_json else printable(text))
 
 
+def percent(value: float | None) -> str:
+    """Return a fraction in percent with one digit; a dash for None."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
 def parse_settings(settings: list[str] | None, option: str = "--set") -> dict[str, Any]:
     """NAME=VALUE options as typed values, read as a spec's or recipe's are. Raises InputError for one that fails.
 
@@ -106,6 +116,17 @@ def parse_settings(settings: list[str] | None, option: str = "--set") -> dict[st
             why = getattr(error, "problem", None) or first_line(error)
             raise InputError(f"{option} {shown!r}: the value cannot be read ({why})") from None
     return parsed
+
+
+def evaluation_of(options: Mapping[str, Any], **others: Any) -> EvaluationRequest:
+    """The evaluation that a command's options ask for, by the names of the request's fields and its people's."""
+    from sharpose.evaluation.request import EvaluationRequest, People
+
+    def named(kind: type[Any]) -> dict[str, Any]:
+        return {field.name: options[field.name] for field in fields(kind) if field.name in options}
+
+    own = {"people": People(**named(People)), "options": parse_settings(options["settings"])}
+    return EvaluationRequest(**{**named(EvaluationRequest), **own, **others})
 
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Category, Device, Images, Json, Model, Settings, Weights, app, parse_settings, show
+from sharpose.cli.app import Category, Device, Images, Json, Model, Settings, Weights, app, evaluation_of, percent, show
 from sharpose.cli.listing import TRAIN
 from sharpose.runtime.errors import InputError
 
@@ -97,6 +97,8 @@ def protocol(
 
     Example: sharpose protocol --model sharpose-nano-128x96 --data mannequin-val
     """
+    # every option by its own name, before anything else has one here
+    options = dict(locals())
     from sharpose.data.locate import annotations_of
     from sharpose.evaluation.protocol import file_effects
 
@@ -108,24 +110,12 @@ def protocol(
         if useless:
             raise InputError(f"{results}: is judged as it is; leave out {', '.join(useless)}, or give --model")
         about = {"results": str(results), "annotations": str(annotations_of(data)), "evaluator": evaluator}
-        choices = file_effects(results, annotations_of(data), evaluator=evaluator)  # type: ignore[arg-type]
+        choices = file_effects(results, annotations_of(data), evaluator=evaluator)
         lines = list[str]()
     else:
-        from sharpose.evaluation.request import EvaluationRequest, People
         from sharpose.evaluation.variations import network_effects
 
-        asked = EvaluationRequest(
-            people=People(data=data, images=images, boxes=boxes, by_name=by_name, category=category),
-            model=model,
-            options=parse_settings(settings),
-            weights=weights,
-            flip_test=flip_test,
-            batch_size=batch_size,
-            workers=workers,
-            device=device,
-            evaluator=evaluator,  # type: ignore[arg-type]
-        )
-        choices, about = network_effects(asked)
+        choices, about = network_effects(evaluation_of(options))
         lines = [
             f"{about['model']} on {about['annotations']}: {about['people']} boxes ({about['boxes']}), "
             f"decoder {about['decoder']}, flip test {'on' if flip_test else 'off'}"
@@ -149,11 +139,6 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
     """What files are called in tables: their names, with the folder before it where several have the same one."""
     shared = Counter(Path(path).name for path in paths)
     return {path: "/".join(Path(path).parts[-2 if shared[Path(path).name] > 1 else -1 :]) for path in paths}
-
-
-def percent(value: float | None) -> str:
-    """Return a fraction in percent with one digit; a dash for None."""
-    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def figures(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

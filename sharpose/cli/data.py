@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -57,13 +57,12 @@ def mannequin(
     }
     parameters = PARAMETERS[version](**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
     wanted = named_set(name) if name else MannequinSet(split, images, seed, parameters)
-    request: dict[str, Any] = {"images": wanted.images, "seed": wanted.seed, "parameters": wanted.parameters}
+    folder = out or wanted.folder
     with Reporter("Generating people", wanted.images) as report:
         if out is None:
-            folder = ensure(wanted.split, workers=workers, progress=report.progress, **request)
+            ensure(wanted, workers=workers, progress=report.progress)
         else:
-            generate(out, split=wanted.split, workers=workers, progress=report.progress, **request)
-            folder = out
+            generate(out, **wanted.request, workers=workers, progress=report.progress)
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     counts = ", ".join(f"{count} {what}" for what, count in manifest["counts"].items())
     show({"folder": str(folder), **manifest}, as_json, f"{folder}: {counts}")
@@ -139,7 +138,8 @@ def doctor(
     annotations, pictures = (Path(data), images) if source is None else (source.annotations, source.images)
     with Reporter("Looking at images", 1) as report:
         found = examine(annotations, pictures, detections, report.progress, category)
-    show({"healthy": found.healthy, **vars(found)}, as_json, "\n".join(found.lines))
+    facts = {name: getattr(found, name) for name in ("healthy", "counts", "faults", "remarks")}
+    show(facts, as_json, "\n".join(found.lines))
     if not found.healthy:
         raise typer.Exit(1)
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sharpose.codecs.dark import DarkCodec
 from sharpose.codecs.drawn import DrawnCodec
+from sharpose.codecs.grids import HeatmapCodec as HeatmapCodec
 from sharpose.codecs.msra import MsraCodec
 from sharpose.codecs.udp import UdpCodec
 
-HeatmapCodec = UdpCodec | DarkCodec | MsraCodec
-
-CODECS: dict[str, type[UdpCodec] | type[DarkCodec] | type[MsraCodec]] = {
+CODECS: dict[str, Callable[..., HeatmapCodec]] = {
     "udp": UdpCodec,
     "dark": DarkCodec,
     "msra": MsraCodec,
     "drawn": DrawnCodec,
 }
-
-
 # the blur before decoding, in heatmap pixels: of targets with a sigma of 2, and of those with 3 (heatmaps of 96 rows)
 KERNEL, LARGE_KERNEL, LARGE_HEIGHT = 11, 17, 96
 
 
 def codec_of(config: Any, sigma: float = 2.0, name: str | None = None) -> HeatmapCodec:
     """The codec of a model's configuration: its `codec` field, UDP for systems that have none; or the one of a name."""
-    codec = CODECS[name or codec_name(config)]
-    if codec in (UdpCodec, DarkCodec):
-        return codec(config.image_size, config.heatmap_size, sigma, blur_kernel(config))
-    return codec(config.image_size, config.heatmap_size, sigma)
+    name = name or codec_name(config)
+    blur = {"kernel": blur_kernel(config)} if name in ("udp", "dark") else {}
+    return CODECS[name](config.image_size, config.heatmap_size, sigma, **blur)
 
 
 def codec_name(config: Any) -> str:

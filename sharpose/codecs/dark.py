@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sharpose.codecs.grids import AffineGrid
-from sharpose.codecs.heatmaps import blur, gaussians, neighbour, peaks, window_inside, without_autocast
+from sharpose.codecs.heatmaps import blur, gaussians, neighbour, newton, peaks, window_inside
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,14 @@ class DarkCodec(AffineGrid):
         weights = visible * window_inside(points, 3 * self.sigma, self.heatmap_size)
         return gaussians(points, weights, self.sigma, self.heatmap_size), weights
 
-    def decode(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+    def find(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
         """Points in heatmap pixels and the raw maxima; no step within two pixels of the border or without curvature."""
-        with torch.autocast(heatmaps.device.type, enabled=False):
-            heatmaps = without_autocast(heatmaps)
-            points, scores = peaks(heatmaps)
-            smooth = blur(heatmaps, self.kernel, "zero")
-            smooth = smooth * (scores / smooth.amax(dim=(2, 3)))[..., None, None]
-            height, width = heatmaps.shape[2:]
-            inside = ((points > 1) & (points < points.new_tensor([width - 2, height - 2]))).all(dim=-1, keepdim=True)
-            step = torch.where(inside, _taylor_step(smooth, points), 0.0)
-        return points + step, scores
+        points, scores = peaks(heatmaps)
+        smooth = blur(heatmaps, self.kernel, "zero")
+        smooth = smooth * (scores / smooth.amax(dim=(2, 3)))[..., None, None]
+        height, width = heatmaps.shape[2:]
+        inside = ((points > 1) & (points < points.new_tensor([width - 2, height - 2]))).all(dim=-1, keepdim=True)
+        return points + torch.where(inside, _taylor_step(smooth, points), 0.0), scores
 
 
 def _taylor_step(smooth: Float[Tensor, "B K h w"], points: Int[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
@@ -48,7 +45,4 @@ def _taylor_step(smooth: Float[Tensor, "B K h w"], points: Int[Tensor, "B K 2"])
     dx, dy = 0.5 * (at(1, 0) - at(-1, 0)), 0.5 * (at(0, 1) - at(0, -1))
     dxx, dyy = 0.25 * (at(2, 0) - 2 * centre + at(-2, 0)), 0.25 * (at(0, 2) - 2 * centre + at(0, -2))
     dxy = 0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1))
-    determinant = (dxx * dyy - dxy * dxy)[..., None]
-    step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
-    solvable = determinant != 0
-    return torch.where(solvable, -step / torch.where(solvable, determinant, 1.0), 0.0)
+    return newton(dx, dy, dxx, dyy, dxy)

@@ -39,25 +39,12 @@ def blur_matrix(size: int, kernel: int, border: str, like: Tensor) -> Float[Tens
 @lru_cache(maxsize=64)
 def _blur_matrix(size: int, kernel: int, border: str) -> np.ndarray:
     radius = kernel // 2
-    # sigma 0: chosen from the kernel's size, with OpenCV's tables for the smallest ones
-    taps = cv2.getGaussianKernel(kernel, 0).ravel()
+    wide = np.pad(np.eye(size), ((radius, radius), (0, 0)), mode="reflect" if border == "reflect" else "constant")
     matrix = np.zeros((size, size), dtype=np.float32)
-    for row in range(size):
-        for offset, tap in zip(range(-radius, radius + 1), taps, strict=True):
-            column = row + offset
-            if border == "reflect":
-                column = _reflect(column, size)
-            if 0 <= column < size:
-                matrix[row, column] += tap
+    # sigma 0: chosen from the kernel's size, with OpenCV's tables for the smallest ones
+    for start, tap in enumerate(cv2.getGaussianKernel(kernel, 0).ravel()):
+        matrix += tap * wide[start : start + size]
     return matrix
-
-
-def _reflect(index: int, size: int) -> int:
-    if size == 1:
-        return 0
-    period = 2 * (size - 1)
-    index = abs(index) % period
-    return period - index if index >= size else index
 
 
 def blur(heatmaps: Float[Tensor, "B K h w"], kernel: int, border: str) -> Float[Tensor, "B K h w"]:
@@ -107,6 +94,14 @@ def window_inside(center: Float[Tensor, "B K 2"], radius: float, heatmap_size: t
     """Whether the window of +-`radius` touches the map (the references' pixel of slack at left and top included)."""
     size = center.new_tensor([heatmap_size[1], heatmap_size[0]])
     return ((center - radius < size) & (center + radius + 1 >= 0)).all(dim=-1)
+
+
+def newton(dx: Tensor, dy: Tensor, dxx: Tensor, dyy: Tensor, dxy: Tensor) -> Float[Tensor, "B K 2"]:
+    """The step (x, y) to where a parabola of these derivatives, (B, K) each, is flat; none where it is so nowhere."""
+    determinant = (dxx * dyy - dxy * dxy)[..., None]
+    step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
+    solvable = determinant != 0
+    return torch.where(solvable, -step / torch.where(solvable, determinant, 1.0), 0.0)
 
 
 def round_like_reference(points: Float[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sharpose.codecs.grids import AffineGrid
-from sharpose.codecs.heatmaps import gaussians, neighbour, peaks, round_like_reference, window_inside, without_autocast
+from sharpose.codecs.heatmaps import gaussians, neighbour, peaks, round_like_reference, window_inside
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,15 @@ class MsraCodec(AffineGrid):
         weights = visible * window_inside(points, 3 * self.sigma, self.heatmap_size)
         return gaussians(points, weights, self.sigma, self.heatmap_size, window=points), weights
 
-    def decode(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+    def find(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
         """Points in heatmap pixels and the maxima; no step next to the border, (-1, -1) without a positive value."""
-        heatmaps = without_autocast(heatmaps)
         points, scores = peaks(heatmaps)
         if not self.quarter_step:
             return points.to(heatmaps), scores
         height, width = heatmaps.shape[2:]
-        slope = torch.stack(
-            [
-                neighbour(heatmaps, points, 1, 0) - neighbour(heatmaps, points, -1, 0),
-                neighbour(heatmaps, points, 0, 1) - neighbour(heatmaps, points, 0, -1),
-            ],
-            dim=-1,
-        )
+        higher = [
+            neighbour(heatmaps, points, dx, dy) - neighbour(heatmaps, points, -dx, -dy) for dx, dy in ((1, 0), (0, 1))
+        ]
         last = points.new_tensor([width - 1, height - 1])
         inside = ((points > 1) & (points < last)).all(dim=-1, keepdim=True)
-        return points + 0.25 * slope.sign() * inside, scores
+        return points + 0.25 * torch.stack(higher, dim=-1).sign() * inside, scores

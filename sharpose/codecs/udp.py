@@ -18,10 +18,10 @@ from sharpose.codecs.heatmaps import (
     blur,
     blurred_neighbourhood,
     gaussians,
+    newton,
     peaks,
     round_like_reference,
     window_inside,
-    without_autocast,
 )
 
 
@@ -44,17 +44,14 @@ class UdpCodec(UdpGrid):
         weights = visible * window_inside(middle, 3 * self.sigma, self.heatmap_size)
         return gaussians(points, weights, self.sigma, self.heatmap_size, window=middle), weights
 
-    def decode(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+    def find(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
         """Points in heatmap pixels after one Newton step on the log of the blurred map, and the maxima of the raw maps.
 
         A map without a positive value gives (-1, -1). The step has no limit, as in the reference.
         """
-        with torch.autocast(heatmaps.device.type, enabled=False):
-            heatmaps = without_autocast(heatmaps)
-            points, scores = peaks(heatmaps)
-            values = blurred_neighbourhood(heatmaps, points, self.kernel).clamp(0.001, 50).log()
-            step = torch.where(scores[..., None] > 0, newton_step(values), 0.0)
-        return points + step, scores
+        points, scores = peaks(heatmaps)
+        values = blurred_neighbourhood(heatmaps, points, self.kernel).clamp(0.001, 50).log()
+        return points + torch.where(scores[..., None] > 0, newton_step(values), 0.0), scores
 
 
 @dataclass(frozen=True)
@@ -83,15 +80,12 @@ class UdpOffsetCodec(UdpGrid):
         maps = torch.stack([torch.ones_like(dx), dx, dy], dim=2) * disc[:, :, None]
         return maps.flatten(1, 2), visible
 
-    def decode(self, heatmaps: Float[Tensor, "B K3 h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+    def find(self, heatmaps: Float[Tensor, "B K3 h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
         """Points in heatmap pixels (peak of the blurred disc plus the blurred offset there) and the peaks' values."""
-        with torch.autocast(heatmaps.device.type, enabled=False):
-            heatmaps = without_autocast(heatmaps)
-            points, scores = peaks(blur(heatmaps[:, 0::3], 2 * self.kernel + 1, "reflect"))
-            index = (points[..., 1] * heatmaps.shape[3] + points[..., 0]).clamp(min=0)[..., None]
-            offsets = [blur(heatmaps[:, i::3], self.kernel, "reflect").flatten(2).gather(2, index) for i in (1, 2)]
-            step = torch.where(scores[..., None] > 0, torch.cat(offsets, dim=2) * self.radius, 0.0)
-        return points + step, scores
+        points, scores = peaks(blur(heatmaps[:, 0::3], 2 * self.kernel + 1, "reflect"))
+        index = (points[..., 1] * heatmaps.shape[3] + points[..., 0]).clamp(min=0)[..., None]
+        offsets = [blur(heatmaps[:, i::3], self.kernel, "reflect").flatten(2).gather(2, index) for i in (1, 2)]
+        return points + torch.where(scores[..., None] > 0, torch.cat(offsets, dim=2) * self.radius, 0.0), scores
 
 
 def newton_step(values: Float[Tensor, "B K 3 3"]) -> Float[Tensor, "B K 2"]:
@@ -103,7 +97,4 @@ def newton_step(values: Float[Tensor, "B K 3 3"]) -> Float[Tensor, "B K 2"]:
     eps = torch.finfo(torch.float32).eps
     dxx, dyy = right - 2 * centre + left + eps, down - 2 * centre + up + eps
     dxy = 0.5 * (down_right - right - down + 2 * centre - left - up + up_left)
-    determinant = dxx * dyy - dxy * dxy
-    step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
-    solvable = (determinant != 0)[..., None]
-    return torch.where(solvable, -step / torch.where(solvable, determinant[..., None], 1.0), 0.0)
+    return newton(dx, dy, dxx, dyy, dxy)

@@ -48,7 +48,7 @@ class Findings:
     losses: dict[str, list[str]] = field(default_factory=dict)
     remarks: dict[str, list[str]] = field(default_factory=dict)
 
-    def fault(self, kind: str, place: str, line: str) -> None:
+    def fault(self, kind: str, place: str, line: str = "") -> None:
         """Raise InputError(line), or note the place."""
         if not self.collected:
             raise InputError(line)
@@ -84,22 +84,17 @@ class Fault(Exception):
         self.kind, self.line = kind, line
 
 
+@dataclass
 class RowReader:
-    """Checks annotations one by one, and puts the rules of this file to them."""
+    """Checks annotations one by one, and puts the rules of this file to them. categories: their names by id."""
 
-    def __init__(
-        self,
-        path: Path,
-        images: dict[int, ImageEntry],
-        layout: Skeleton,
-        categories: list[dict[str, Any]],
-        category_id: int,
-        findings: Findings,
-    ) -> None:
-        self.path, self.images, self.layout, self.findings = path, images, layout, findings
-        self.category_id = category_id
-        self.categories = {row["id"]: row.get("name") for row in categories if is_whole(row.get("id"))}
-        self.seen: set[int] = set()
+    path: Path
+    images: dict[int, ImageEntry]
+    layout: Skeleton
+    categories: dict[int, Any]
+    category_id: int
+    findings: Findings
+    seen: set[int] = field(default_factory=set)
 
     def read(self, row: dict[str, Any]) -> dict[str, Any] | None:
         """The row by the rules; None for one that is left out, or whose fault was collected."""

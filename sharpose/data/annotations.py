@@ -93,31 +93,35 @@ def read_json(path: Path, change: Callable[[dict[str, Any]], Any] | None = None)
         raise InputError(f"{path}: cannot be read as JSON ({str(error).splitlines()[0]}); fetch it again") from None
 
 
-def load_pose_file(
-    path: Path, skeleton: Skeleton | None = None, category: str | None = None, findings: Findings | None = None
-) -> PoseFile:
+def read_rows(path: Path, what: str) -> list[dict[str, Any]]:
+    """Return the objects of a JSON list. Raises InputError, naming `what` they must be, for anything else."""
+    content = read_json(path)
+    if not _are_objects(content):
+        raise InputError(f"{path}: must be a list of {what}")
+    rows: list[dict[str, Any]] = content
+    return rows
+
+
+def _are_objects(content: Any) -> bool:
+    return isinstance(content, list) and all(isinstance(row, dict) for row in content)
+
+
+def load_pose_file(path: Path, category: str | None = None, findings: Findings | None = None) -> PoseFile:
     """Read and check a keypoint file in COCO's or MPII's layout.
 
-    skeleton: replaces its category's layout (same number of keypoints). category: the name of the keypoint category,
-    where there are several and none is `person`, or another is meant. findings: where faults are to be collected.
-    Raises InputError at the first fault, unless they are collected.
+    category: the name of the keypoint category, where there are several and none is `person`, or another is meant.
+    findings: where faults are to be collected. Raises InputError at the first fault, unless they are collected.
     """
     content = read_json(path, compacted)
     if is_mpii(content):
         if category is not None:
             raise InputError(f"{path}: --category {category}: only goes with annotations in COCO's layout")
         content = mpii_as_coco(content, path)
-        return replace(parse_pose_file(content, path, skeleton, findings=findings), is_mpii=True, notes=())
-    return parse_pose_file(content, path, skeleton, category, findings)
+        return replace(parse_pose_file(content, path, findings=findings), is_mpii=True, notes=())
+    return parse_pose_file(content, path, category, findings)
 
 
-def parse_pose_file(
-    data: Any,
-    path: Path,
-    skeleton: Skeleton | None = None,
-    category: str | None = None,
-    findings: Findings | None = None,
-) -> PoseFile:
+def parse_pose_file(data: Any, path: Path, category: str | None = None, findings: Findings | None = None) -> PoseFile:
     """Check the content of a COCO keypoint file; errors name `path`.
 
     A file of image information (COCO's test splits) has no annotations: nobody is annotated, and the layout is COCO's.
@@ -130,13 +134,17 @@ def parse_pose_file(
     if "annotations" not in data and _names_people(data.get("categories")):
         data = {**data, "annotations": [], "categories": [COCO_CATEGORY]}
     for key in ("images", "annotations", "categories"):
-        if not isinstance(data.get(key), list) or not all(isinstance(row, dict) for row in data[key]):
+        if not _are_objects(data.get(key)):
             raise InputError(f"{path}: {key} must be a list of objects; is this a COCO keypoint annotation file?")
     findings = findings or Findings()
     chosen = _keypoint_category(path, data["categories"], category)
-    layout = _layout(path, chosen, skeleton)
+    try:
+        layout = Skeleton.from_category(chosen)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     images = _images(path, data["images"], findings)
-    reader = RowReader(path, images, layout, data["categories"], chosen["id"], findings)
+    names = {row["id"]: row.get("name") for row in data["categories"] if is_whole(row.get("id"))}
+    reader = RowReader(path, images, layout, names, chosen["id"], findings)
     rows = [row for row in map(reader.read, data["annotations"]) if row is not None]
     findings.rows = len(data["annotations"])
     people = [row["bbox"] for row in rows if not row["iscrowd"] and row["num_keypoints"]]
@@ -213,12 +221,9 @@ def load_detections(
     no number, for an image that the annotations do not have, a negative side, where no row is left, and for boxes in
     shares of the picture.
     """
-    data = read_json(path)
-    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
-        raise InputError(f"{path}: must be a list of detections (image_id, category_id, bbox, score)")
     findings = findings or Findings()
     kept = []
-    for number, row in enumerate(data):
+    for number, row in enumerate(read_rows(path, "detections (image_id, category_id, bbox, score)")):
         try:
             if (taken := _detection(row, f"{path}: [{number}]", pose_file)) is not None:
                 kept.append((number, taken))
@@ -276,17 +281,6 @@ def _keypoint_category(path: Path, categories: list[dict[str, Any]], name: str |
     if not is_whole(chosen[0].get("id")):
         raise InputError(f"{path}: categories[].id must be an integer, not {chosen[0].get('id')!r}")
     return {**chosen[0], "id": int(chosen[0]["id"])}
-
-
-def _layout(path: Path, category: dict[str, Any], skeleton: Skeleton | None) -> Skeleton:
-    """Return the keypoint layout. Raises InputError where it cannot be used, or `skeleton` has another number."""
-    try:
-        own = Skeleton.from_category(category)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    if skeleton is not None and skeleton.num_keypoints != own.num_keypoints:
-        raise InputError(f"{path}: has {own.num_keypoints} keypoints, the given skeleton {skeleton.num_keypoints}")
-    return skeleton or own
 
 
 def _images(path: Path, rows: list[dict[str, Any]], findings: Findings) -> dict[int, ImageEntry]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,16 @@ from sharpose.data.mannequin.parameters import MannequinParameters, SceneParamet
 from sharpose.data.mannequin.request import (
     MPII_VERSION,
     annotations_path,
-    check_request,
     detections_path,
     images_path,
     mpii_manifest_path,
     mpii_path,
     mpii_truth_path,
-    request_hash,
 )
 from sharpose.data.pictures import pictures_sha256
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
-
-Progress = Callable[[int, int], None]
+from sharpose.runtime.progress import Heard, unheard
 
 
 @dataclass(frozen=True)
@@ -41,10 +38,16 @@ class MannequinSet:
     parameters: MannequinParameters = field(default_factory=MannequinParameters)
 
     @property
+    def request(self) -> dict[str, Any]:
+        """What determines the files, by the names that `generate` has for it."""
+        return dict(vars(self))
+
+    @property
     def folder(self) -> Path:
         """The folder in the cache; its name holds the generator's version and a hash of the request."""
-        key = request_hash(self.split, self.images, self.seed, self.parameters)
-        return cache_dir() / "mannequin" / f"{self.parameters.version}-{key}"
+        request = {"version": self.parameters.version, **self.request, "parameters": asdict(self.parameters)}
+        key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        return cache_dir() / "mannequin" / f"{self.parameters.version}-{key[:16]}"
 
     @property
     def annotations_file(self) -> Path:
@@ -75,14 +78,9 @@ class MannequinSet:
 # More than two labelled people stand in an image: some 50,000 to learn from, over 1,000 to choose by and to judge by.
 # The sets named mannequin2 are of the generator's version 2, whose people are about as hard as COCO's.
 NAMED_SETS = {
-    "mannequin-train": MannequinSet("train", 23_400, 1),
-    "mannequin-val": MannequinSet("val", 520, 2),
-    "mannequin-test": MannequinSet("test", 520, 3),
-    "mannequin-tiny": MannequinSet("tiny", 40, 4),
-    "mannequin2-train": MannequinSet("train", 23_400, 1, SceneParameters()),
-    "mannequin2-val": MannequinSet("val", 520, 2, SceneParameters()),
-    "mannequin2-test": MannequinSet("test", 520, 3, SceneParameters()),
-    "mannequin2-tiny": MannequinSet("tiny", 40, 4, SceneParameters()),
+    f"{name}-{split}": MannequinSet(split, images, seed, parameters)
+    for name, parameters in (("mannequin", MannequinParameters()), ("mannequin2", SceneParameters()))
+    for split, images, seed in (("train", 23_400, 1), ("val", 520, 2), ("test", 520, 3), ("tiny", 40, 4))
 }
 
 # The same people in MPII's layout, by the name of the set they are of.
@@ -104,57 +102,28 @@ def named_set(name: str) -> MannequinSet:
     return NAMED_SETS[name]
 
 
-def ensure_named(name: str, *, workers: int | None = None, progress: Progress | None = None) -> MannequinSet:
+def ensure_named(name: str, *, workers: int | None = None, progress: Heard = unheard) -> MannequinSet:
     """The named set, made now unless a sound copy is in the cache."""
-    wanted = named_set(name)
-    ensure(
-        wanted.split,
-        images=wanted.images,
-        seed=wanted.seed,
-        parameters=wanted.parameters,
-        workers=workers,
-        progress=progress,
-    )
-    return wanted
+    return ensure(named_set(name), workers=workers, progress=progress)
 
 
-def ensure(
-    split: str,
-    *,
-    images: int,
-    seed: int,
-    parameters: MannequinParameters | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Path:
-    """Folder of a generated data set in the cache; made if it is absent or does not agree with its manifest.
+def ensure(wanted: MannequinSet, *, workers: int | None = None, progress: Heard = unheard) -> MannequinSet:
+    """The set, made now where it is not in the cache or does not agree with its manifest.
 
     Of several processes that ask at once, one generates and the others wait.
     """
-    check_request(split, images, seed, workers)
-    wanted = MannequinSet(split, images, seed, parameters or MannequinParameters())
     if find_fault(wanted) is None:
-        return wanted.folder
+        return wanted
     with _lock(wanted.folder):
         if find_fault(wanted) is not None:
             from sharpose.data.mannequin.generate import generate
 
             _clear(wanted.folder)
-            generate(
-                wanted.folder,
-                split=split,
-                images=images,
-                seed=seed,
-                parameters=wanted.parameters,
-                workers=workers,
-                progress=progress,
-            )
-    return wanted.folder
+            generate(wanted.folder, **wanted.request, workers=workers, progress=progress)
+    return wanted
 
 
-def ensure_mpii(
-    wanted: MannequinSet, *, workers: int | None = None, progress: Progress | None = None
-) -> dict[str, Any]:
+def ensure_mpii(wanted: MannequinSet, *, workers: int | None = None, progress: Heard = unheard) -> dict[str, Any]:
     """Add the files in MPII's layout to a set that is in the cache, unless sound ones are there; their manifest."""
     sound = mpii_manifest(wanted)
     if sound is not None:

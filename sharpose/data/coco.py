@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +16,17 @@ from sharpose.data.annotations import PoseFile, load_detections, load_pose_file,
 from sharpose.data.augment import Augmentation, Draw, change_pixels
 from sharpose.data.images import read_image
 from sharpose.data.labels import LabelRule
-from sharpose.data.people import Columns, Instance, Instances, image_ids_of
+from sharpose.data.people import Columns, Instance, Instances
 from sharpose.pose.geometry import (
     BOX_PADDING,
-    affine_warp_matrix,
+    WARPS,
+    Warp,
     box_to_center_scale,
     crop,
     half_body_center_scale,
     mirror_first,
     mirror_keypoints,
     transform_points,
-    udp_warp_matrix,
 )
 from sharpose.pose.skeleton import Skeleton
 from sharpose.runtime.errors import InputError
@@ -69,9 +68,8 @@ class CocoTopDown(Dataset[Sample]):
         augmentation: Augmentation | None = None,
         preload: bool = False,
         seed: int = 0,
-        skeleton: Skeleton | None = None,
         by_name: Skeleton | None = None,
-        warp: Literal["udp", "affine"] = "udp",
+        warp: Warp = "udp",
         labels: LabelRule = LabelRule(),
         category: str | None = None,
         padding: float = BOX_PADDING,
@@ -85,7 +83,7 @@ class CocoTopDown(Dataset[Sample]):
         self.by_name = by_name
         if boxes != "ground-truth" and augmentation is not None:
             raise InputError(f"{boxes}: detections have no keypoints, so they cannot be augmented for training")
-        pose_file = load_pose_file(self.annotations, skeleton, category)
+        pose_file = load_pose_file(self.annotations, category)
         if by_name is None and pose_file.skeleton.problem:
             raise InputError(f"{self.annotations}: {pose_file.skeleton.problem}")
         if by_name is not None:
@@ -94,11 +92,10 @@ class CocoTopDown(Dataset[Sample]):
         self.skeleton = pose_file.skeleton
         self.category_id = pose_file.category_id
         self.images = pose_file.images
-        self.instances: Sequence[Instance] = (
-            ground_truth_instances(pose_file, labels)
-            if boxes == "ground-truth"
-            else _detected_instances(Path(boxes), pose_file)
-        )
+        if boxes == "ground-truth":
+            self.instances = ground_truth_instances(pose_file, labels)
+        else:
+            self.instances = _detected_instances(Path(boxes), pose_file)
         if not self.instances:
             why = f" ({'; '.join(pose_file.notes)})" if pose_file.notes else ""
             raise InputError(f"{self.annotations}: holds no person with labelled keypoints and a box{why}")
@@ -121,7 +118,7 @@ class CocoTopDown(Dataset[Sample]):
     @property
     def image_ids(self) -> list[int]:
         """Ids of the images that hold at least one of the crops, ascending."""
-        return image_ids_of(self.instances)
+        return self.instances.image_ids
 
     @property
     def pictures(self) -> list[Path]:
@@ -150,17 +147,14 @@ class CocoTopDown(Dataset[Sample]):
             keypoints, visible = mirror_keypoints(keypoints, visible, width, self.skeleton.flip_order)
             weights = weights[list(self.skeleton.flip_order)]
             center = np.array([width - 1 - center[0], center[1]])
-        warp_matrix = udp_warp_matrix if self.warp == "udp" else affine_warp_matrix
-        matrix = warp_matrix(center, scale, draw.rotation, self.image_size)
+        matrix = WARPS[self.warp](center, scale, draw.rotation, self.image_size)
         pixels = crop(photograph, mirror_first(matrix, width) if draw.flip else matrix, self.image_size)
         pixels = change_pixels(pixels, draw)
+        arrays = {"keypoints": transform_points(keypoints, matrix), "visible": visible, "label_weight": weights}
+        arrays |= {"center": center, "scale": scale}
         return {
             "image": torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
-            "keypoints": torch.from_numpy(transform_points(keypoints, matrix).astype(np.float32)),
-            "visible": torch.from_numpy(visible.astype(np.float32)),
-            "label_weight": torch.from_numpy(weights.astype(np.float32)),
-            "center": torch.from_numpy(center.astype(np.float32)),
-            "scale": torch.from_numpy(scale.astype(np.float32)),
+            **{name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()},
             "area": instance.area,
             "box_score": instance.box_score,
             "image_id": instance.image_id,
@@ -248,8 +242,8 @@ def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule())
         visible, weights = labels.judge(visible, row.get("keypoint_scores"))
         box = np.array(clip_box(row["bbox"], pose_file.images[row["image_id"]]), dtype=np.float64)
         if visible.any() and box[2] > 0 and box[3] > 0:
-            place = people.add((row["id"], row["image_id"]), box, float(row["area"]), 1.0)
-            people.keypoints[place], people.visible[place], people.weights[place] = points[:, :2], visible, weights
+            ids = {"instance_id": row["id"], "image_id": row["image_id"], "area": row["area"], "box_score": 1.0}
+            people.add(**ids, bbox_xywh=box, keypoints=points[:, :2], visible=visible, weights=weights)
     return people.people()
 
 
@@ -261,5 +255,6 @@ def _detected_instances(path: Path, pose_file: PoseFile) -> Instances:
         # every box is kept; one smaller than a pixel on both sides is looked at as a single pixel
         if box[2:].max() < 1:
             box[2:] = 1.0
-        people.add((number, row["image_id"]), box, float(box[2] * box[3]), float(row["score"]))
+        ids = {"instance_id": number, "image_id": row["image_id"], "area": box[2] * box[3], "box_score": row["score"]}
+        people.add(**ids, bbox_xywh=box)
     return people.people()

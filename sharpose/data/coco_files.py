@@ -6,16 +6,16 @@ Lengths and checksums are those that TensorFlow Datasets lists (url_checksums/co
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sharpose.data.download import RemoteFile, fetch
 from sharpose.runtime.errors import InputError, RunFailed
+from sharpose.runtime.progress import Heard, unheard
 
 OFFICIAL = "http://images.cocodataset.org"
-Progress = Callable[[int, int], None]
 State = Literal["there", "downloaded", "begun", "missing"]
 
 
@@ -86,7 +86,7 @@ def state(part: Part, folder: Path) -> State:
 
 
 def fetch_part(
-    name: str, folder: Path, base_url: str = OFFICIAL, progress: Progress | None = None, *, pause_s: float = 2.0
+    name: str, folder: Path, base_url: str = OFFICIAL, progress: Heard = unheard, *, pause_s: float = 2.0
 ) -> Path:
     """Download a part (going on where it broke off), check and unpack it; its archive, which may then be removed.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pycocotools.mask import iou
 
 from sharpose.data.annotations import PoseFile, load_pose_file
 from sharpose.runtime.errors import InputError
@@ -19,51 +20,37 @@ COVERED = 0.3
 """Share of one's own box that another's box has to cover to count."""
 
 
+def _figure(kind: str, text: str) -> Any:
+    """Return a field that is printed by a format, and what it is called."""
+    return field(metadata={"kind": kind, "text": text})
+
+
 @dataclass(frozen=True)
 class Description:
     """Figures of the people with a labelled keypoint in one file; NaN where nobody has what a figure is made of.
 
-    `frontal`: share whose left shoulder lies right of their right shoulder in the picture, of those with both
-    labelled. `tilt_p90`: 90th percentile of the torso's angle to the vertical (middle of the hips to middle of the
-    shoulders), 0 to 180 degrees. `hidden`: share of labelled keypoints that are not visible (v = 1). `overlapped`:
-    share of people over more than 30 % of whose box another's box lies. `large`: share with an area above 96² pixels.
-    `spread`: standard deviation of a keypoint's place inside its box (in sides of the box, both axes together: the
-    root mean square distance from its mean place), mean over keypoints. `cut`: share whose box touches the border of
-    the picture. `labelled`: keypoints labelled, mean per person.
+    Shares are of those people, `frontal` of those with both shoulders labelled. `tilt_p90` is of the torso's angle to
+    the vertical, from middle of the hips to middle of the shoulders, 0 to 180. `spread` takes both axes together: the
+    root mean square distance from the mean place, mean over keypoints.
     """
 
     name: str
-    images: int
-    people: int
-    labelled: float
-    frontal: float
-    tilt_p90: float
-    hidden: float
-    overlapped: float
-    large: float
-    spread: float
-    cut: float
+    images: int = _figure("d", "images")
+    people: int = _figure("d", "people with labelled keypoints")
+    labelled: float = _figure(".1f", "keypoints labelled per person")
+    frontal: float = _figure(".1%", "frontal: left shoulder right of the right one")
+    tilt_p90: float = _figure(".0f", "torso tilt, 90th percentile, degrees")
+    hidden: float = _figure(".1%", "labelled keypoints hidden (v = 1)")
+    overlapped: float = _figure(".1%", "another's box over more than 30 % of one's own")
+    large: float = _figure(".1%", "large: area above 96²")
+    spread: float = _figure(".2f", "sd of a keypoint's place inside its box, in sides")
+    cut: float = _figure(".1%", "box touches the picture's border")
 
     def facts(self) -> dict[str, Any]:
         """All figures by name; None for those that the file cannot give, as JSON has no NaN."""
         return {
             name: None if isinstance(value, float) and np.isnan(value) else value for name, value in vars(self).items()
         }
-
-
-# how each figure is printed, and what it is called
-FIGURES = {
-    "images": ("d", "images"),
-    "people": ("d", "people with labelled keypoints"),
-    "labelled": (".1f", "keypoints labelled per person"),
-    "frontal": (".1%", "frontal: left shoulder right of the right one"),
-    "tilt_p90": (".0f", "torso tilt, 90th percentile, degrees"),
-    "hidden": (".1%", "labelled keypoints hidden (v = 1)"),
-    "overlapped": (".1%", "another's box over more than 30 % of one's own"),
-    "large": (".1%", "large: area above 96²"),
-    "spread": (".2f", "sd of a keypoint's place inside its box, in sides"),
-    "cut": (".1%", "box touches the picture's border"),
-}
 
 
 def describe(path: Path) -> Description:
@@ -138,11 +125,10 @@ def _covered(image_ids: list[Any], boxes: Array) -> Array:
         together[image_id].append(index)
     covered = np.zeros(len(boxes))
     for members in together.values():
-        low, high = boxes[members, :2], boxes[members, :2] + boxes[members, 2:]
-        common = np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])
-        area = common.clip(0, None).prod(axis=-1)
-        np.fill_diagonal(area, 0.0)
-        covered[members] = area.max(axis=1) / boxes[members, 2:].prod(axis=1)
+        # of a crowd, COCO's IoU is the share of the other box
+        shares = iou(boxes[members], boxes[members], [1] * len(members))
+        np.fill_diagonal(shares, 0.0)
+        covered[members] = shares.max(axis=1)
     return covered
 
 
@@ -167,8 +153,9 @@ def _touching(rows: list[dict[str, Any]], pose_file: PoseFile) -> Array:
 def table(found: list[Description]) -> str:
     """A line of a table in Markdown for every figure, a column for every file."""
     lines = [["", *(one.name for one in found)], ["---", *("---:" for _ in found)]]
-    for field, (kind, text) in FIGURES.items():
-        lines.append([text, *(_printed(getattr(one, field), kind) for one in found)])
+    for figure in fields(Description)[1:]:
+        kind, text = figure.metadata["kind"], figure.metadata["text"]
+        lines.append([text, *(_printed(getattr(one, figure.name), kind) for one in found)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -6,7 +6,6 @@ that a healthy set is one that they accept, and of which they leave nobody out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,25 +20,20 @@ from sharpose.data.annotations import (
 from sharpose.data.coco import ground_truth_instances
 from sharpose.data.images import read_image
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.progress import Heard, unheard
 
 
 @dataclass
-class Examination:
-    """`counts` are facts; `faults` are what is wrong, `remarks` what is only unusual: kind to the places where."""
+class Examination(Findings):
+    """What reading and looking found; what is lost to a rule is a fault, too. `counts` are facts by their names."""
 
+    collected: bool = True
     counts: dict[str, int] = field(default_factory=dict)
-    faults: dict[str, list[str]] = field(default_factory=dict)
-    remarks: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
         """Return whether nothing was found that a command would not accept."""
         return not self.faults
-
-    def blame(self, kind: str, places: Iterable[object]) -> None:
-        """Note a fault wherever it occurs; nothing where `places` is empty."""
-        if found := [str(place) for place in places]:
-            self.faults.setdefault(kind, []).extend(found)
 
     @property
     def lines(self) -> list[str]:
@@ -58,7 +52,7 @@ def examine(
     annotations: Path,
     images: Path | None = None,
     detections: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Heard = unheard,
     category: str | None = None,
 ) -> Examination:
     """Look at an annotations file, at every image in `images`, and at whether `detections` belong to them.
@@ -66,23 +60,22 @@ def examine(
     Raises InputError where the annotations file is missing, cut off, no annotations file at all, has no layout of
     keypoints that can be used, or coordinates that are no pixels.
     """
-    findings = Findings(collected=True)
-    pose_file = load_pose_file(annotations, None, category, findings)
-    found = Examination(faults=findings.faults | findings.losses, remarks=findings.remarks)
-    count_people(pose_file, found, findings.rows)
+    found = Examination()
+    pose_file = load_pose_file(annotations, category, found)
+    found.faults |= found.losses
+    count_people(pose_file, found)
     if images is not None:
         if not images.is_dir():
             raise InputError(f"--images {images}: no such folder")
         for number, entry in enumerate(pose_file.images.values(), start=1):
             examine_image(images / entry.file_name, entry, found)
-            if progress is not None:
-                progress(number, len(pose_file.images))
+            progress(number, len(pose_file.images))
     if detections is not None:
         examine_detections(detections, pose_file, found)
     return found
 
 
-def count_people(pose_file: PoseFile, found: Examination, rows_in_file: int) -> None:
+def count_people(pose_file: PoseFile, found: Examination) -> None:
     """What there is to train on, as training counts it."""
     rows = pose_file.annotations
     people = [row for row in rows if not row["iscrowd"]]
@@ -90,7 +83,7 @@ def count_people(pose_file: PoseFile, found: Examination, rows_in_file: int) -> 
     found.counts |= {
         "images": len(pose_file.images),
         "images without a person": len(set(pose_file.images) - {row["image_id"] for row in people}),
-        "annotations": rows_in_file,
+        "annotations": found.rows,
         "crowds": len(rows) - len(people),
         "people without labelled keypoints": sum(not row["num_keypoints"] for row in people),
         "people to train on": len(taken),
@@ -105,7 +98,7 @@ def count_people(pose_file: PoseFile, found: Examination, rows_in_file: int) -> 
     except InputError as error:
         found.faults[str(error).removeprefix(f"{pose_file.path}: ")] = []
     if not taken:
-        found.blame("nobody to train on, so that train and evaluate stop", [pose_file.path.name])
+        found.fault("nobody to train on, so that train and evaluate stop", pose_file.path.name)
 
 
 def examine_image(path: Path, entry: ImageEntry, found: Examination) -> None:
@@ -113,23 +106,22 @@ def examine_image(path: Path, entry: ImageEntry, found: Examination) -> None:
 
     def turned(orientation: int) -> None:
         kind = "image whose EXIF orientation asks to turn it, which is not done: its labels must count stored pixels"
-        found.remarks.setdefault(kind, []).append(f"{entry.file_name} ({orientation})")
+        found.remark(kind, f"{entry.file_name} ({orientation})")
 
     if not path.exists():
-        found.blame("missing image", [entry.file_name])
+        found.fault("missing image", entry.file_name)
         return
     size = (entry.height, entry.width) if entry.height and entry.width else None
     try:
         read_image(path, size, on_turned=turned)
     except InputError as error:
         said = str(error).removeprefix(f"{path.parent}/")
-        found.blame("wrong size" if "annotations say" in said else "image that cannot be read", [said])
+        found.fault("wrong size" if "annotations say" in said else "image that cannot be read", said)
 
 
 def examine_detections(path: Path, pose_file: PoseFile, found: Examination) -> None:
     """Whether evaluation takes the boxes: of these images, of people, with numbers."""
-    findings = Findings(collected=True)
-    kept = load_detections(path, pose_file, findings)
+    kept = load_detections(path, pose_file, found)
     content = read_json(path)
     other = sum(
         isinstance(row.get("category_id"), int) and row["category_id"] != pose_file.category_id for row in content
@@ -139,5 +131,3 @@ def examine_detections(path: Path, pose_file: PoseFile, found: Examination) -> N
         "images with detections": len({row["image_id"] for _, row in kept}),
         "detections of other categories": other,
     }
-    for kind, places in findings.faults.items():
-        found.blame(kind, places)

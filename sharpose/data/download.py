@@ -10,15 +10,13 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse, InvalidURL
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 
 from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.runtime.files import sha256_of
-
-Progress = Callable[[int, int], None]
+from sharpose.runtime.progress import Heard, unheard
 
 ATTEMPTS = 5
 TIMEOUT_S = 30.0
@@ -43,7 +41,7 @@ class WrongFile(RunFailed):
     """What the server has is another file; asking again does not help."""
 
 
-def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None, *, pause_s: float = 2.0) -> Path:
+def fetch(file: RemoteFile, folder: Path, progress: Heard = unheard, *, pause_s: float = 2.0) -> Path:
     """The file in `folder`, downloaded or gone on with where it is not there yet.
 
     Connections that break are opened again, up to ATTEMPTS times without a byte more. progress: bytes so far, and in
@@ -75,7 +73,7 @@ def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None, *, p
     return path
 
 
-def _receive(file: RemoteFile, partial: Path, progress: Progress | None) -> None:
+def _receive(file: RemoteFile, partial: Path, progress: Heard) -> None:
     """Append what the server sends to `partial`, or start it anew where the server cannot go on in the middle.
 
     Raises InputError for an address that is none, WrongFile for a file of another size.
@@ -87,30 +85,24 @@ def _receive(file: RemoteFile, partial: Path, progress: Progress | None) -> None
     except (ValueError, InvalidURL) as error:
         raise InputError(f"{file.url}: is no address that can be asked ({error})") from error
     with opened as response:
-        start = start if response.status == 206 and _starts_at(response, start) else 0
-        announced = _announced(response, start)
-        if announced is not None and announced != file.size:
-            raise WrongFile(f"{file.url}: the server's file has {announced:,} bytes, {file.size:,} are expected")
+        goes_on = (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-")
+        start = start if response.status == 206 and goes_on else 0
+        length = response.headers.get("Content-Length") or ""
+        if length.isdigit() and start + int(length) != file.size:
+            told = f"{start + int(length):,} bytes, {file.size:,} are expected"
+            raise WrongFile(f"{file.url}: the server's file has {told}")
         with partial.open("r+b" if start else "wb") as target:
-            target.seek(start)
-            _copy(response, target.write, start, file, progress)
+            done = target.seek(start)
+            # one byte beyond is enough to see that the file is another
+            while block := response.read(min(_CHUNK, file.size - done + 1)):
+                done += len(block)
+                if done > file.size:
+                    raise WrongFile(f"{file.url}: the server sends more than the {file.size:,} bytes that are expected")
+                target.write(block)
+                progress(done, file.size)
             target.truncate()
     if _length(partial) < file.size:
         raise ConnectionError("the connection broke off")
-
-
-def _copy(
-    response: HTTPResponse, write: Callable[[bytes], object], done: int, file: RemoteFile, progress: Progress | None
-) -> None:
-    """Write what is sent from byte `done` on. Raises WrongFile where it is more than expected."""
-    # one byte beyond is enough to see that the file is another
-    while block := response.read(min(_CHUNK, file.size - done + 1)):
-        done += len(block)
-        if done > file.size:
-            raise WrongFile(f"{file.url}: the server sends more than the {file.size:,} bytes that are expected")
-        write(block)
-        if progress is not None:
-            progress(done, file.size)
 
 
 def _accept(file: RemoteFile, partial: Path, path: Path) -> None:
@@ -125,15 +117,6 @@ def _accept(file: RemoteFile, partial: Path, path: Path) -> None:
             "it was removed, so the same command starts anew"
         )
     partial.replace(path)
-
-
-def _starts_at(response: HTTPResponse, start: int) -> bool:
-    return (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-")
-
-
-def _announced(response: HTTPResponse, start: int) -> int | None:
-    length = response.headers.get("Content-Length")
-    return start + int(length) if length is not None and length.isdigit() else None
 
 
 def _length(path: Path) -> int:

@@ -91,11 +91,9 @@ def keypoint_field(path: Path, samples: list[dict[str, Any]], wanted: str | None
     )
     if wanted in found or (wanted is None and len(found) == 1):
         return wanted or next(iter(found))
-    there = (
-        f"there are {', '.join(found)}; name one, --data {path.parent}:{next(iter(found))}"
-        if found
-        else "there is none"
-    )
+    there = "there is none"
+    if found:
+        there = f"there are {', '.join(found)}; name one, --data {path.parent}:{next(iter(found))}"
     raise InputError(f"{path}: one field of keypoints is wanted{f', {wanted!r}' if wanted else ''}; {there}")
 
 

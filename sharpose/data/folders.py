@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,16 @@ def converted(data: str) -> tuple[Path, Path]:
     file and line or field, for what is neither, or cannot be read.
     """
     folder, part = split_name(data)
-    notes: dict[str, int] = {}
+    convert: Callable[[], tuple[dict[str, Any], dict[str, int]]]
     if (path := find_yaml(folder)) is not None:
         yolo = read_yaml(path)
         split = chosen_split(yolo, folder, part)
-        files = [path, *yolo_files(yolo, split)]
-        images = root_of(yolo, folder)
+        root = root_of(yolo, folder)
+        files, images, convert = [path, *yolo_files(yolo, split)], root, lambda: yolo_as_coco(yolo, split, root)
     elif (folder / LABELS).is_file() and part is None:
-        files, images = [folder / LABELS], folder / PICTURES
+        files, images, convert = [folder / LABELS], folder / PICTURES, lambda: labels_as_coco(folder)
     elif (folder / SAMPLES).is_file():
-        files, images = [folder / SAMPLES, folder / METADATA], folder
+        files, images, convert = [folder / SAMPLES, folder / METADATA], folder, lambda: samples_as_coco(folder, part)
     else:
         raise InputError(
             f"{folder}: no data set is known by these files; a folder has a data.yaml with kpt_shape (YOLO-pose), "
@@ -56,13 +57,7 @@ def converted(data: str) -> tuple[Path, Path]:
         )
     target = cache_dir() / "converted" / f"{fingerprint(files, data)}.json"
     if not target.is_file():
-        if path is not None:
-            content = yolo_as_coco(yolo, split, images)
-        elif files[0].name == LABELS:
-            content, notes = labels_as_coco(folder)
-        else:
-            content, notes = samples_as_coco(folder, part)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        content, notes = convert()
         write_json(target, content)
         for kind, count in notes.items():
             if count:
@@ -84,15 +79,7 @@ def root_of(yolo: Yolo, folder: Path) -> Path:
     """The folder that holds every picture: the data set's own, or the one that its description names."""
     places = [place.resolve() for split in yolo.splits.values() for place in split]
     inside = all(place.is_relative_to(folder.resolve()) for place in places)
-    return folder if inside or not places else Path(*common(places))
-
-
-def common(places: list[Path]) -> Iterator[str]:
-    """The parts that the beginnings of all paths share."""
-    for parts in zip(*(place.parts for place in places), strict=False):
-        if len(set(parts)) > 1:
-            return
-        yield parts[0]
+    return folder if inside else Path(os.path.commonpath(places))
 
 
 def yolo_files(yolo: Yolo, split: str) -> Iterator[Path]:

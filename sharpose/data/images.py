@@ -24,7 +24,11 @@ from sharpose.runtime.files import check_regular
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MAX_PIXELS = 100_000_000
-
+# a damaged file stumbles over what it claims to hold: pieces of gigabytes, other types, positions outside
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, MemoryError, TypeError, LookupError, OverflowError),
+    *(struct.error, EOFError, zlib.error, NotImplementedError),
+)
 
 ORIENTATION = 0x0112
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -65,12 +69,9 @@ def read_image(
         raise InputError(f"{path}: not a {', '.join(FORMATS)} image; replace the file or convert it") from None
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {MAX_PIXELS:,} pixels; shrink the image") from None
-    # a damaged file stumbles over what it claims to hold: pieces of gigabytes, other types, positions outside
-    except (OSError, SyntaxError, ValueError, MemoryError, TypeError, LookupError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: cannot be decoded ({first_line(error)}); fetch the file again") from None
-    except (struct.error, EOFError, zlib.error, NotImplementedError) as error:
+    except InputError:
+        raise
+    except BROKEN as error:
         raise InputError(f"{path}: cannot be decoded ({first_line(error)}); fetch the file again") from None
 
 

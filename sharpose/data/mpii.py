@@ -71,15 +71,13 @@ def keypoints(row: dict[str, Any], where: str) -> list[float]:
 
     Raises InputError where there are not 16.
     """
-    joints, labelled = row.get("joints"), row.get("joints_vis")
-    if not isinstance(joints, list) or not isinstance(labelled, list) or len(joints) != 16 or len(labelled) != 16:
+    joints, labelled = row.get("joints", ()), row.get("joints_vis", ())
+    if not all(isinstance(values, list) and len(values) == 16 for values in (joints, labelled)):
         raise InputError(f"{where}: joints and joints_vis must be lists of 16")
-    numbers(labelled, 16, f"{where}.joints_vis")
-    flat: list[float] = []
-    for index, (point, visible) in enumerate(zip(joints, labelled, strict=True)):
-        x, y = numbers(point, 2, f"{where}.joints[{index}]")
-        flat += [x - 1, y - 1, 2] if visible > 0 else [0, 0, 0]
-    return flat
+    points = [numbers(point, 2, f"{where}.joints[{index}]") for index, point in enumerate(joints)]
+    seen = numbers(labelled, 16, f"{where}.joints_vis")
+    rows = [[x - 1, y - 1, 2] if visible > 0 else [0, 0, 0] for (x, y), visible in zip(points, seen, strict=True)]
+    return [value for each in rows for value in each]
 
 
 def find_truth(annotations: Path) -> Path:

@@ -6,7 +6,7 @@ COCO's training set has 149,813 people, and every process that trains on it hold
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -35,31 +35,30 @@ class Instance:
 
 
 class Instances(Sequence[Instance]):
-    """N people as columns; each is put together when it is asked for.
+    """N people as columns, by the names of the fields of `Instance`; each is put together when it is asked for.
 
-    boxes (N, 4) float64; keypoints (N, K, 2), as float32 where that loses nothing; visible (N, K) bool; weights (N, K),
-    None where every label counts 1.
+    Keypoints are float32 where that loses nothing, visible bool, and without weights every label counts 1.
     """
 
-    def __init__(
-        self,
-        ids: np.ndarray,
-        image_ids: np.ndarray,
-        boxes: np.ndarray,
-        keypoints: np.ndarray,
-        visible: np.ndarray,
-        areas: np.ndarray,
-        scores: np.ndarray,
-        weights: np.ndarray,
-    ) -> None:
-        self.ids, self.image_ids, self.boxes, self.areas, self.scores = ids, image_ids, boxes, areas, scores
-        narrow = keypoints.astype(np.float32)
-        self.keypoints = narrow if np.array_equal(narrow, keypoints) else keypoints
-        self.visible = visible.astype(bool)
-        self.weights = None if (weights == 1).all() else weights
+    def __init__(self, rows: np.ndarray) -> None:
+        self.columns: dict[str, np.ndarray] = {name: rows[name].copy() for name in rows.dtype.names or ()}
+        narrow = self.columns["keypoints"].astype(np.float32)
+        if np.array_equal(narrow, self.columns["keypoints"]):
+            self.columns["keypoints"] = narrow
+        if (self.columns["weights"] == 1).all():
+            del self.columns["weights"]
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a field of everybody as float64, (N, ...)."""
+        return self.columns[name].astype(np.float64)
+
+    @property
+    def image_ids(self) -> list[int]:
+        """Ids of the images with at least one of the people, ascending."""
+        return sorted(set(self.columns["image_id"].tolist()))
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.columns["instance_id"])
 
     @overload
     def __getitem__(self, index: int) -> Instance: ...
@@ -68,58 +67,33 @@ class Instances(Sequence[Instance]):
     def __getitem__(self, index: int | slice) -> Instance | list[Instance]:
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
-        visible = self.visible[index].astype(np.float64)
-        return Instance(
-            int(self.ids[index]),
-            int(self.image_ids[index]),
-            self.boxes[index].copy(),
-            self.keypoints[index].astype(np.float64),
-            visible,
-            float(self.areas[index]),
-            float(self.scores[index]),
-            np.ones_like(visible) if self.weights is None else self.weights[index].copy(),
-        )
-
-    def __iter__(self) -> Iterator[Instance]:
-        return (self[at] for at in range(len(self)))
-
-
-def image_ids_of(people: Sequence[Instance]) -> list[int]:
-    """Ids of the images with at least one of the people, ascending."""
-    return sorted(set(people.image_ids.tolist() if isinstance(people, Instances) else (p.image_id for p in people)))
+        row = {name: column[index] for name, column in self.columns.items()}
+        fields: dict[str, Any] = {
+            name: value.astype(np.float64) if value.ndim else value.item() for name, value in row.items()
+        }
+        return Instance(**{"weights": np.ones(len(fields["visible"])), **fields})
 
 
 class Columns:
     """Room for at most `most` people of `num_keypoints`, filled one by one."""
 
     def __init__(self, most: int, num_keypoints: int) -> None:
-        self.ids, self.image_ids = np.zeros(most, np.int64), np.zeros(most, np.int64)
-        self.boxes, self.areas, self.scores = np.zeros((most, 4)), np.zeros(most), np.zeros(most)
-        self.keypoints = np.zeros((most, num_keypoints, 2))
-        self.visible, self.weights = np.zeros((most, num_keypoints), bool), np.ones((most, num_keypoints))
+        scalars: list[Any] = [("instance_id", np.int64), ("image_id", np.int64), ("area", float), ("box_score", float)]
+        arrays = [("bbox_xywh", float, 4), ("keypoints", float, (num_keypoints, 2))]
+        labels = [("visible", bool, num_keypoints), ("weights", float, num_keypoints)]
+        self.rows = np.zeros(most, dtype=[*scalars, *arrays, *labels])
+        self.rows["weights"] = 1
         self.count = 0
 
-    def add(self, ids: tuple[int, int], box: Any, area: float, score: float) -> int:
-        """A person without keypoints; returns its row. ids: its own and its image's."""
-        row = self.count
-        self.ids[row], self.image_ids[row] = ids
-        self.boxes[row], self.areas[row], self.scores[row] = box, area, score
+    def add(self, **fields: Any) -> None:
+        """A person, by the fields of `Instance`; detections have no keypoints, and labels count 1 by default."""
+        for name, value in fields.items():
+            self.rows[name][self.count] = value
         self.count += 1
-        return row
 
     def people(self) -> Instances:
         """Those that were added."""
-        own = slice(self.count)
-        return Instances(
-            self.ids[own].copy(),
-            self.image_ids[own].copy(),
-            self.boxes[own].copy(),
-            self.keypoints[own].copy(),
-            self.visible[own].copy(),
-            self.areas[own].copy(),
-            self.scores[own].copy(),
-            self.weights[own].copy(),
-        )
+        return Instances(self.rows[: self.count])
 
 
 def compacted(row: dict[str, Any]) -> dict[str, Any]:

@@ -133,8 +133,11 @@ def labels_of(picture: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def yolo_as_coco(yolo: Yolo, split: str, root: Path) -> dict[str, Any]:
-    """The people of a split in COCO's layout, names of pictures relative to `root`. InputError names file and line."""
+def yolo_as_coco(yolo: Yolo, split: str, root: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The people of a split in COCO's layout, names of pictures relative to `root`; no rule is ever needed.
+
+    InputError names file and line.
+    """
     images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     for picture in (one for place in yolo.splits[split] for one in pictures(place)):
         if not picture.resolve().is_relative_to(root.resolve()):
@@ -151,7 +154,7 @@ def yolo_as_coco(yolo: Yolo, split: str, root: Path) -> dict[str, Any]:
                 annotations.append({"id": len(annotations) + 1, "image_id": len(images), **row})
     if not images:
         raise InputError(f"{yolo.path}: {split}: no picture in {', '.join(map(str, yolo.splits[split]))}")
-    return {"images": images, "annotations": annotations, "categories": yolo.categories}
+    return {"images": images, "annotations": annotations, "categories": yolo.categories}, {}
 
 
 def read_line(yolo: Yolo, line: str, where: str, size: tuple[int, int]) -> dict[str, Any]:
@@ -160,10 +163,7 @@ def read_line(yolo: Yolo, line: str, where: str, size: tuple[int, int]) -> dict[
     if len(words) != wanted:
         shape = f"kpt_shape [{yolo.points}, {yolo.values}]"
         raise InputError(f"{where}: has {len(words)} numbers; {shape} asks for {wanted}")
-    try:
-        class_, *values = map(float, words)
-    except ValueError as error:
-        raise InputError(f"{where}: {first_wrong(words)!r} is no number") from error
+    class_, *values = (number_of(word, where) for word in words)
     if class_ not in yolo.classes:
         raise InputError(f"{where}: class {words[0]} is none of {yolo.path.name}'s names")
     shares = [value for place, value in enumerate(values) if place < 4 or (place - 4) % yolo.values < 2]
@@ -182,11 +182,9 @@ def read_line(yolo: Yolo, line: str, where: str, size: tuple[int, int]) -> dict[
     return {"category_id": int(class_) + 1, "iscrowd": 0, "bbox": box, "keypoints": keypoints}
 
 
-def first_wrong(words: list[str]) -> str:
-    """The first word that is no number."""
-    for word in words:
-        try:
-            float(word)
-        except ValueError:
-            return word
-    return ""
+def number_of(word: str, where: str) -> float:
+    """A word as a number. Raises InputError, naming `where`, for another."""
+    try:
+        return float(word)
+    except ValueError:
+        raise InputError(f"{where}: {word!r} is no number") from None

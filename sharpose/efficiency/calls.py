@@ -14,7 +14,7 @@ from sharpose.codecs.choice import HeatmapCodec, codec_of
 from sharpose.data.coco import CocoTopDown
 from sharpose.efficiency.variants import TORCH_TYPES, Variant, build_network
 from sharpose.inference.early_exit import stream
-from sharpose.inference.pipeline import forward, place
+from sharpose.inference.pipeline import forward, mean_heatmaps, place
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.pose.normalise import normalise
 from sharpose.pose.skeleton import COCO
@@ -59,7 +59,7 @@ def first_call(variant: Variant, network: nn.Module, device: str) -> Call:
 
 def flip_and_decode(network: nn.Module, codec: HeatmapCodec, images: Tensor) -> tuple[Tensor, Tensor]:
     """Points (B, K, 2) in heatmap pixels and their scores, from the mean of both views' heatmaps."""
-    return codec.decode(forward(network, images, codec, COCO.flip_pairs)[0])
+    return codec.decode(mean_heatmaps(forward(network, images, True), codec, COCO.flip_pairs))
 
 
 def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: str, kind: torch.dtype) -> Call:
@@ -76,7 +76,7 @@ def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: s
         first += variant.batch_size
         batch = torch.utils.data.default_collate(samples)
         images = normalise(batch["image"].to(device)).to(kind)
-        heatmaps, _ = forward(network, images, codec, COCO.flip_pairs)
+        heatmaps = mean_heatmaps(forward(network, images, True), codec, COCO.flip_pairs)
         return place(heatmaps, batch["center"], batch["scale"], codec)[0]
 
     return call

@@ -9,8 +9,7 @@ from typing import Any
 
 from sharpose.data.annotations import load_detections
 from sharpose.data.coco import CocoTopDown
-from sharpose.evaluation.metrics.coco_ap import RESAMPLES, Bootstrap, CocoMetrics, box_ap, coco_ap
-from sharpose.evaluation.metrics.evaluators import Evaluator
+from sharpose.evaluation.metrics.coco_ap import Bootstrap, CocoMetrics, box_ap, coco_ap
 from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing
 from sharpose.inference.dataset import Predictions
 from sharpose.runtime.files import sha256_of, write_atomically
@@ -56,31 +55,15 @@ class Evaluation:
 
 
 def score(
-    predictions: Predictions,
-    dataset: CocoTopDown,
-    *,
-    post_processing: PostProcessing = PROTOCOL,
-    evaluator: Evaluator = "pycocotools",
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    predictions: Predictions, dataset: CocoTopDown, *, post_processing: PostProcessing = PROTOCOL, **how: Any
 ) -> Evaluation:
-    """Average precision of predictions for every person of a data set, against its annotations."""
-    found = score_results(
-        predictions.results(dataset, post_processing), dataset, evaluator=evaluator, resamples=resamples, seed=seed
-    )
+    """Average precision of predictions for every person of a data set, as `coco_ap` has it, against its annotations."""
+    found = score_results(predictions.results(dataset, post_processing), dataset, **how)
     return replace(found, refine_rate=predictions.refine_rate, kept_patches=predictions.kept_patches)
 
 
-def score_results(
-    results: list[dict[str, Any]],
-    dataset: CocoTopDown,
-    *,
-    evaluator: Evaluator = "pycocotools",
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Evaluation:
-    """Average precision of rows in COCO's results format, from wherever they are."""
-    how: dict[str, Any] = {"resamples": resamples, "seed": seed, "evaluator": evaluator}
+def score_results(results: list[dict[str, Any]], dataset: CocoTopDown, **how: Any) -> Evaluation:
+    """Average precision of rows in COCO's results format, from wherever they are, as `coco_ap` has it."""
     metrics = coco_ap(dataset.pose_file, results, every_interval=True, **how)
     return Evaluation(
         metrics=metrics,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,10 @@ def difference(first: CocoMetrics, other: CocoMetrics, margin: float = MARGIN) -
     return compare_replicates(other.ap - first.ap, b.replicates - a.replicates, margin)
 
 
-def score_file(
-    path: Path, pose_file: PoseFile, results: Rows, *, resamples: int, evaluator: Evaluator, among: Collection[int]
-) -> Scored:
-    """All figures of one results file. Raises InputError naming it."""
+def score_file(path: Path, pose_file: PoseFile, results: Rows, *, evaluator: Evaluator, **how: Any) -> Scored:
+    """All figures of one results file, as `coco_ap` has them. Raises InputError naming it."""
     try:
-        metrics = coco_ap(pose_file, results, resamples=resamples, evaluator=evaluator, among=among)
+        metrics = coco_ap(pose_file, results, evaluator=evaluator, **how)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     errors, by_keypoint = count_errors(pose_file, results)

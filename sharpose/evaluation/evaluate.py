@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,14 @@ from sharpose.runtime.devices import check_device
 from sharpose.runtime.distributed import join
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import check_writable, sha256_of, write_json
-from sharpose.runtime.progress import Reporter, is_main_process, note
+from sharpose.runtime.progress import Heard, Reporter, is_main_process, note
 from sharpose.weights.files import load_weights
 from sharpose.weights.pretrained import CHECKOUT, WHEEL, find_weights
 
-Progress = Callable[[int, int], None]
 Scored = Evaluation | PckhEvaluation
 
 
-def evaluate(asked: EvaluationRequest, progress: Progress | None = None) -> tuple[Scored, dict[str, Any]]:
+def evaluate(asked: EvaluationRequest, progress: Heard | None = None) -> tuple[Scored, dict[str, Any]]:
     """Evaluate, write the results file where asked, and return the evaluation with what determines it.
 
     People in MPII's layout are scored by PCKh, against the ground truth given or found beside their annotations;
@@ -129,7 +128,7 @@ def open_people(people: People, network: Network, *, labelled: bool = True) -> t
 
 
 def predicted(
-    network: Network, dataset: CocoTopDown, asked: EvaluationRequest, progress: Progress | None = None
+    network: Network, dataset: CocoTopDown, asked: EvaluationRequest, progress: Heard | None = None
 ) -> Predictions:
     """The keypoints of every person, as they are asked for."""
     return predicted_ways(network, dataset, asked, [Way(codec_of(network.model.config), asked.flip_test)], progress)[0]
@@ -140,7 +139,7 @@ def predicted_ways(
     dataset: CocoTopDown,
     asked: EvaluationRequest,
     ways: Sequence[Way],
-    progress: Progress | None = None,
+    progress: Heard | None = None,
 ) -> list[Predictions]:
     """The keypoints of every person by each of several ways, by the ranking of patches that `selection` names."""
     with Reporter(f"Evaluating {network.name}", len(dataset)) as report:

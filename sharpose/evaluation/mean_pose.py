@@ -43,7 +43,7 @@ def people_of(annotations: Path, dataset: CocoTopDown) -> Sequence[Instance]:
 
     Raises InputError for other keypoints, or where nobody can be used.
     """
-    pose_file = load_pose_file(annotations, None)
+    pose_file = load_pose_file(annotations)
     if dataset.by_name is not None:
         pose_file = onto(pose_file, dataset.by_name)
     if pose_file.skeleton.num_keypoints != dataset.skeleton.num_keypoints:

@@ -82,14 +82,8 @@ def score_pck(
     """PCK of people predicted in their annotated boxes, and its replicates. Raises InputError for other boxes."""
     if dataset.boxes != "ground-truth":
         raise InputError(f"{dataset.boxes}: PCK needs to know who is in a box; evaluate with ground-truth boxes")
-    people = dataset.instances
-    result = pck(
-        predictions.keypoints,
-        np.stack([one.keypoints for one in people]),
-        np.stack([one.visible for one in people]),
-        np.stack([one.bbox_xywh for one in people]),
-        dataset.skeleton,
-    )
+    truth, visible, boxes = (dataset.instances.column(name) for name in ("keypoints", "visible", "bbox_xywh"))
+    result = pck(predictions.keypoints, truth, visible, boxes, dataset.skeleton)
     return result, share_bootstrap(result.right, result.counted, predictions.image_ids, resamples, seed)
 
 

@@ -13,8 +13,7 @@ from jaxtyping import Float
 from sharpose.data.annotations import PoseFile, load_pose_file
 from sharpose.evaluation.compare import Rows, difference, images_of
 from sharpose.evaluation.error_kinds import rows_by_image
-from sharpose.evaluation.metrics.coco_ap import RESAMPLES, CocoMetrics, check_results, coco_ap, load_results
-from sharpose.evaluation.metrics.evaluators import Evaluator
+from sharpose.evaluation.metrics.coco_ap import CocoMetrics, check_results, coco_ap, load_results
 from sharpose.evaluation.metrics.postprocess import SCORE_THRESHOLD, oks_matrix, oks_nms, rescore
 from sharpose.evaluation.metrics.significance import Comparison
 from sharpose.runtime.errors import InputError
@@ -38,9 +37,7 @@ class Effect:
         return {**self.metrics.values(), "moved": value, "moved_low": low, "moved_high": high}
 
 
-def file_effects(
-    path: Path, annotations: Path, *, evaluator: Evaluator = "pycocotools", resamples: int = RESAMPLES
-) -> dict[str, Effect]:
+def file_effects(path: Path, annotations: Path, **how: Any) -> dict[str, Effect]:
     """What the score of a row, OKS-NMS and the area rule do to a results file; what it is as given comes first.
 
     Raises InputError for a file without a result, or with one that cannot be scored.
@@ -56,19 +53,16 @@ def file_effects(
     choices: dict[str, Rows] = {"as given": results, **scored_otherwise(results)}
     choices["score: given, times that mean"] = with_scores(results, rescore(given, keypoint_scores(results)))
     choices |= {f"OKS-NMS above {at:g}": suppressed(results, pose_file, at) for at in OKS_THRESHOLDS}
-    return effects(pose_file, choices, evaluator=evaluator, resamples=resamples)
+    return effects(pose_file, choices, **how)
 
 
-def effects(
-    pose_file: PoseFile,
-    choices: Mapping[str, Rows],
-    *,
-    evaluator: Evaluator = "pycocotools",
-    resamples: int = RESAMPLES,
-) -> dict[str, Effect]:
-    """Every choice's results against those of the first, and the first's again where an area is a share of the box."""
+def effects(pose_file: PoseFile, choices: Mapping[str, Rows], **how: Any) -> dict[str, Effect]:
+    """Every choice's results against those of the first, and the first's again where an area is a share of the box.
+
+    `how` is as in `coco_ap`.
+    """
     base, *_ = choices.values()
-    how: dict[str, Any] = {"resamples": resamples, "evaluator": evaluator, "among": images_of(choices.values())}
+    how |= {"among": images_of(choices.values())}
     figures = {name: coco_ap(pose_file, results, **how) for name, results in choices.items()}
     boxed = [{**row, "area": BOX_SHARE * row["bbox"][2] * row["bbox"][3]} for row in pose_file.annotations]
     figures[f"area: {BOX_SHARE:g} of the box"] = coco_ap(replace(pose_file, annotations=boxed), base, **how)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from sharpose.pose.geometry import box_to_center_scale, transform_points, udp_wa
 from sharpose.pose.normalise import normalise
 from sharpose.runtime.distributed import rank_and_world
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.progress import Heard, unheard
 
 REACH = 1.0
 """How far a keypoint makes patches relevant to the oracle: the standard deviation of a Gaussian, in patches."""
@@ -29,7 +29,7 @@ def set_ranking(
     *,
     others: CocoTopDown | None = None,
     flip_test: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Heard = unheard,
 ) -> None:
     """Give a model the ranking of patches that its `selection` names, for one pass of `predict` over `dataset`.
 
@@ -39,7 +39,8 @@ def set_ranking(
     """
     selection = model.config.selection
     if selection == "random":
-        model.ranking = Chance(model.config.selection_seed)
+        generator = torch.Generator().manual_seed(model.config.selection_seed)
+        model.ranking = lambda relevance: torch.rand(relevance.shape, generator=generator).to(relevance)
     elif selection == "constant":
         if others is None:
             raise InputError("selection = 'constant' needs people other than those who are judged, to take the mean of")
@@ -49,17 +50,6 @@ def set_ranking(
         if dataset.boxes != "ground-truth" or rank_and_world()[1] > 1:
             raise InputError("selection = 'keypoints' needs ground-truth boxes and a single process")
         model.ranking = InOrder(keypoint_relevance(dataset, model.config.coarse_grid), flip_test)
-
-
-class Chance:
-    """Relevance drawn anew for every picture."""
-
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __call__(self, relevance: Float[Tensor, "B Nc"]) -> Float[Tensor, "B Nc"]:
-        """Return random numbers in the shape and precision of `relevance`."""
-        return torch.rand(relevance.shape, generator=self.generator).to(relevance)
 
 
 @dataclass
@@ -85,9 +75,7 @@ class InOrder:
 
 
 @torch.inference_mode()
-def mean_relevance(
-    model: SHaRPose, dataset: CocoTopDown, *, progress: Callable[[int, int], None] | None = None
-) -> Float[Tensor, " Nc"]:
+def mean_relevance(model: SHaRPose, dataset: CocoTopDown, *, progress: Heard = unheard) -> Float[Tensor, " Nc"]:
     """Return the mean relevance of every patch by attention, over the people of a data set."""
     total, done = torch.zeros(model.config.num_coarse), 0
     model.eval()
@@ -96,8 +84,7 @@ def mean_relevance(
         images = normalise(batch["image"].to(next(model.parameters()).device))
         total += model.coarse(images).relevance.sum(dim=0).cpu()
         done += len(images)
-        if progress is not None:
-            progress(done, len(dataset))
+        progress(done, len(dataset))
     return total / done
 
 

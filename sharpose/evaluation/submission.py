@@ -6,15 +6,16 @@ The server takes few uploads, so mistakes are found here: everything is checked 
 from __future__ import annotations
 
 import json
-import math
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sharpose.data.annotations import PoseFile, read_json
+from sharpose.evaluation.metrics.coco_ap import check_results
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of, write_atomically, write_json
 
@@ -36,24 +37,14 @@ class Submission:
     images_beyond_counted: int
 
 
-def check_submission(results: Sequence[Any], info: PoseFile) -> None:
+def check_submission(results: Sequence[dict[str, Any]], info: PoseFile) -> None:
     """Raise InputError at the first result that the server would refuse, or that is not of these images."""
     if not results:
         raise InputError("there are no results to submit")
-    length = 3 * info.skeleton.num_keypoints
+    check_results(results, info)
     for number, row in enumerate(results):
-        where = f"results[{number}]"
-        if not isinstance(row, dict):
-            raise InputError(f"{where} must be an object, not a {type(row).__name__}")
-        if not _is_int(row.get("image_id")) or row["image_id"] not in info.images:
-            raise InputError(f"{where}.image_id {row.get('image_id')!r} is not an image of {info.path}")
         if row.get("category_id") != info.category_id:
-            raise InputError(f"{where}.category_id {row.get('category_id')!r} must be {info.category_id}")
-        keypoints = row.get("keypoints")
-        if not isinstance(keypoints, list) or len(keypoints) != length or not all(map(_is_finite, keypoints)):
-            raise InputError(f"{where}.keypoints must be {length} finite numbers: x, y and score of every keypoint")
-        if not _is_finite(row.get("score")):
-            raise InputError(f"{where}.score must be a finite number, not {row.get('score')!r}")
+            raise InputError(f"results[{number}].category_id {row.get('category_id')!r} must be {info.category_id}")
 
 
 def write_submission(results: Sequence[dict[str, Any]], info: PoseFile, algorithm: str, folder: Path) -> Submission:
@@ -71,9 +62,7 @@ def write_submission(results: Sequence[dict[str, Any]], info: PoseFile, algorith
     keys = ("image_id", "category_id", "keypoints", "score")
     content = json.dumps([{key: row[key] for key in keys} for row in results], separators=(",", ":"))
     write_atomically(path, lambda temporary: _zip(temporary, f"{stem}.json", content))
-    counts: dict[int, int] = {}
-    for row in results:
-        counts[row["image_id"]] = counts.get(row["image_id"], 0) + 1
+    counts = Counter(row["image_id"] for row in results)
     beyond = sum(count > COUNTED_PER_IMAGE for count in counts.values())
     return Submission(path, sha256_of(path), len(results), len(info.images), len(info.images) - len(counts), beyond)
 
@@ -115,11 +104,3 @@ def _zip(path: Path, name: str, content: str) -> None:
         entry = zipfile.ZipInfo(name, _NO_TIME)
         entry.compress_type = zipfile.ZIP_DEFLATED
         archive.writestr(entry, content)
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

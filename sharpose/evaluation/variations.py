@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +18,11 @@ from sharpose.evaluation.request import EvaluationRequest
 from sharpose.inference.dataset import Way
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
-
-Progress = Callable[[int, int], None]
+from sharpose.runtime.progress import Heard
 
 
 def network_effects(
-    asked: EvaluationRequest, progress: Progress | None = None, *, resamples: int = RESAMPLES
+    asked: EvaluationRequest, progress: Heard | None = None, *, resamples: int = RESAMPLES
 ) -> tuple[dict[str, Effect], dict[str, Any]]:
     """What every choice does to the evaluation that is asked for, which comes first; and the facts that determine it.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from sharpose.data.coco import CocoTopDown
 from sharpose.inference.dataset import Predictions
 from sharpose.pose.geometry import box_to_center_scale, crop, transform_points, udp_warp_matrix
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.progress import Heard, unheard
 
 LANDMARKS = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 """Of its 33, those that COCO has, in COCO's order."""
@@ -62,9 +62,7 @@ def landmarker() -> Iterator[Callable[[UInt8[np.ndarray, "H W 3"]], Float[np.nda
         yield find
 
 
-def predict_blazepose(
-    dataset: CocoTopDown, flip_test: bool = True, progress: Callable[[int, int], None] | None = None
-) -> Predictions:
+def predict_blazepose(dataset: CocoTopDown, flip_test: bool = True, progress: Heard = unheard) -> Predictions:
     """Keypoints of every person of a data set with COCO's 17 keypoints, in its order.
 
     Where it sees nobody in a crop, every point lies in the crop's middle, with score 0. Raises InputError for other
@@ -81,16 +79,15 @@ def predict_blazepose(
             found[:, :2] = transform_points(found[:, :2], cv2.invertAffineTransform(matrix))
             points.append(found)
             areas.append(scale.prod())
-            if progress is not None:
-                progress(number + 1, len(dataset))
-    people: Any = dataset.instances
+            progress(number + 1, len(dataset))
+    people = dataset.instances.columns
     return Predictions(
         keypoints=np.stack(points)[..., :2],
         keypoint_scores=np.stack(points)[..., 2],
-        box_scores=np.array([person.box_score for person in people]),
+        box_scores=people["box_score"],
         areas=np.array(areas),
-        image_ids=np.array([person.image_id for person in people]),
-        instance_ids=np.array([person.instance_id for person in people]),
+        image_ids=people["image_id"],
+        instance_ids=people["instance_id"],
     )
 
 

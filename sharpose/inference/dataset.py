@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Subset
 
+from sharpose.codecs.grids import HeatmapCodec
 from sharpose.data.batches import sample_batches
 from sharpose.data.coco import CocoTopDown
 from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing, post_process
-from sharpose.inference.pipeline import Codec, Found, Precision, find_heatmaps, place
+from sharpose.inference.pipeline import Precision, look, mean_heatmaps, place
 from sharpose.runtime.distributed import gathered, rank_and_world
 from sharpose.runtime.errors import RunFailed
+from sharpose.runtime.progress import Heard, unheard
 from sharpose.runtime.signals import block_stop_signals
 
-Progress = Callable[[int, int], None]
+Rows = dict[str, np.ndarray]
+"""Of each figure an array whose first dimension are people."""
+SAID = ("needs_refinement", "num_kept", "quality")
+"""What a model may say of who was refined, and how."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Predictions:
     instance_ids: Int[np.ndarray, " N"]
     needs_refinement: Bool[np.ndarray, " N"] | None = None
     num_kept: Int[np.ndarray, " N"] | None = None
+    quality: Float[np.ndarray, " N"] | None = None
 
     @property
     def refine_rate(self) -> float | None:
@@ -77,60 +83,45 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to read keypoints off a model's heatmaps: what finds the peaks, and whether the flip test comes first."""
+    """One way to read keypoints off a model: what finds the peaks, with or without flip test, of which heatmaps."""
 
-    decoder: Codec
+    decoder: HeatmapCodec
     flip_test: bool
+    output: str = "heatmaps"
 
 
 def predict(
     model: nn.Module,
     dataset: CocoTopDown,
-    codec: Codec,
+    codec: HeatmapCodec,
     *,
-    batch_size: int = 32,
     flip_test: bool = True,
-    device: torch.device | str = "cpu",
-    precision: Precision = "fp32",
-    num_workers: int = 0,
     output: str = "heatmaps",
-    progress: Progress | None = None,
+    **how: Any,
 ) -> Predictions:
-    """Keypoints of every person of the data set, in its order; flip test averages with the mirrored crop's heatmaps.
-
-    Of several processes each predicts a part of the people; all of them return the whole. Raises RunFailed where a
-    person is missing, a worker was killed, or a prediction is not finite.
-    """
-    (found,) = predict_ways(
-        model,
-        dataset,
-        codec,
-        [Way(codec, flip_test)],
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        num_workers=num_workers,
-        output=output,
-        progress=progress,
-    )
-    return found
+    """`predict_ways` by one way; flip test averages with the mirrored crop's heatmaps."""
+    return predict_ways(model, dataset, codec, [Way(codec, flip_test, output)], **how)[0]
 
 
 @torch.inference_mode()
 def predict_ways(
     model: nn.Module,
     dataset: CocoTopDown,
-    codec: Codec,
+    codec: HeatmapCodec,
     ways: Sequence[Way],
     *,
     batch_size: int = 32,
     device: torch.device | str = "cpu",
     precision: Precision = "fp32",
     num_workers: int = 0,
-    output: str = "heatmaps",
-    progress: Progress | None = None,
+    progress: Heard = unheard,
 ) -> list[Predictions]:
-    """`predict` by several ways, from the same heatmaps; `codec` says how they lie on the crops and are mirrored."""
+    """Keypoints of every person of the data set, in its order, by each of several ways, from the same forward passes.
+
+    codec: how heatmaps lie on the crops and are mirrored. Of several processes each predicts a part of the people; all
+    of them return the whole. Raises RunFailed where a person is missing, a worker was killed, or a prediction is not
+    finite.
+    """
     device = torch.device(device)
     mine = Subset(dataset, shard(len(dataset), *rank_and_world()))
     loader = DataLoader(
@@ -140,27 +131,29 @@ def predict_ways(
         pin_memory=device.type == "cuda",
         worker_init_fn=block_stop_signals,
     )
-    flip_pairs = dataset.skeleton.flip_pairs if any(way.flip_test for way in ways) else None
-    parts: list[dict[str, list[np.ndarray]]] = [{} for _ in ways]
+    flip_test = any(way.flip_test for way in ways)
+    parts: list[list[Rows]] = [[] for _ in ways]
     done = 0
     with _evaluating(model.to(device)):
         for batch in sample_batches(loader):
-            averaged, result = find_heatmaps(
-                model,
-                batch["image"].to(device, non_blocking=True),
-                codec,
-                flip_pairs=flip_pairs,
-                precision=precision,
-                output=output,
-            )
+            views = look(model, batch["image"].to(device, non_blocking=True), flip_test=flip_test, precision=precision)
+            said = {name: value for name in SAID if (value := getattr(views[0], name, None)) is not None}
+            people = {
+                "box_scores": batch["box_score"].double(),
+                "areas": batch["scale"].double().prod(dim=1),
+                "image_ids": batch["image_id"],
+                "instance_ids": batch["instance_id"],
+                **{name: value.float() if value.is_floating_point() else value for name, value in said.items()},
+            }
             for way, part in zip(ways, parts, strict=True):
-                heatmaps = averaged if way.flip_test else getattr(result, output)
-                points = place(heatmaps, batch["center"], batch["scale"], codec, way.decoder)
-                _collect(part, batch, Found(*points, result))
+                chosen = views if way.flip_test else views[:1]
+                heatmaps = mean_heatmaps(chosen, codec, dataset.skeleton.flip_pairs, way.output)
+                points, scores = place(heatmaps, batch["center"], batch["scale"], codec, way.decoder)
+                rows = {"keypoints": points.double(), "keypoint_scores": scores.double(), **people}
+                part.append({name: values.cpu().numpy() for name, values in rows.items()})
             done += len(batch["image"])
-            if progress is not None:
-                progress(done, len(mine))
-    whole = [merged(gathered({name: np.concatenate(rows) for name, rows in part.items()})) for part in parts]
+            progress(done, len(mine))
+    whole = [Predictions(**joined(gathered(joined(part)))) for part in parts]
     for predictions in whole:
         check_complete(predictions, dataset)
     return whole
@@ -171,18 +164,15 @@ def shard(people: int, rank: int, world: int) -> range:
     return range(people * rank // world, people * (rank + 1) // world)
 
 
-def merged(parts: list[dict[str, np.ndarray]]) -> Predictions:
-    """The predictions of every process, in the order of the data set; a process without people has none.
-
-    Every array has the people as its first dimension, (N, ...).
-    """
+def joined(parts: list[Rows]) -> Rows:
+    """The rows of several parts in a row; a part without people has none."""
     some = [part for part in parts if part]
-    return Predictions(**{name: np.concatenate([part[name] for part in some]) for name in some[0]})
+    return {name: np.concatenate([part[name] for part in some]) for name in some[0]} if some else {}
 
 
 def check_complete(predictions: Predictions, dataset: CocoTopDown) -> None:
     """Raise RunFailed unless every person of the data set was predicted exactly once, with finite numbers."""
-    expected = sorted(instance.instance_id for instance in dataset.instances)
+    expected = sorted(dataset.instances.columns["instance_id"].tolist())
     found = sorted(predictions.instance_ids.tolist())
     if found != expected:
         missing, extra = len(set(expected) - set(found)), len(found) - len(set(found))
@@ -201,25 +191,3 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
-
-
-SAID = ("needs_refinement", "num_kept")
-
-
-def _collect(parts: dict[str, list[np.ndarray]], batch: dict[str, Tensor], found: Found) -> None:
-    """Add a batch's rows, and what the model says of who was refined and how.
-
-    Everything has the people of the batch as its first dimension, (B, ...).
-    """
-    said = {name: getattr(found.output, name, None) for name in SAID}
-    rows = {
-        "keypoints": found.keypoints.double(),
-        "keypoint_scores": found.scores.double(),
-        "box_scores": batch["box_score"].double(),
-        "areas": batch["scale"].double().prod(dim=1),
-        "image_ids": batch["image_id"],
-        "instance_ids": batch["instance_id"],
-        **{name: value for name, value in said.items() if value is not None},
-    }
-    for name, values in rows.items():
-        parts.setdefault(name, []).append(values.cpu().numpy())

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,20 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from sharpose.data.annotation_rows import check_unit, is_whole
-from sharpose.data.annotations import read_json
+from sharpose.data.annotations import read_rows
 from sharpose.data.fetch import fetch_picture
 from sharpose.data.images import read_image
 from sharpose.inference.drawing import DRAWN, PLAIN, Style, draw, write_drawing
 from sharpose.inference.pipeline import Boxes
-from sharpose.inference.pose import Person, Pose, predict_people, whole
+from sharpose.inference.pose import Person, Pose
 from sharpose.pose.skeleton import known_skeleton
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import JsonList, distinct_names
-
-__all__ = ["predict_people", "predict_pictures", "whole"]
+from sharpose.runtime.progress import Heard, unheard
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 PERSON = 1
-Progress = Callable[[int, int], None]
 Source = Path | str | int
 """Of moving pictures: a file, an address, or the number of a camera."""
 
@@ -70,6 +68,16 @@ class Summary:
                 f"{self.path}: other results were there; they are kept as {results.earlier.name}, drawings likewise"
             )
             self.notes.append(others)
+
+    def add(
+        self, results: JsonList, people: Sequence[Person], name: str, image_id: int, where: str, **facts: Any
+    ) -> None:
+        """Write and keep the rows of a picture or frame, which `facts` are added to. where: what it is called here."""
+        rows = [{**result_row(person, name, image_id), **facts} for person in people]
+        results.extend(rows)
+        self.rows += rows
+        self.pictures += 1
+        self.empty += [] if people else [where]
 
     def count(self, people: Sequence[Person], style: Style) -> None:
         """Note what a drawing leaves out."""
@@ -128,9 +136,7 @@ def load_boxes(path: Path, pictures: Sequence[Path]) -> tuple[dict[Path, Boxes],
     Raises InputError for a row that is malformed, or that is not of exactly one given picture, and for boxes in shares
     of the picture.
     """
-    content = read_json(path)
-    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise InputError(f"{path}: must be a list of objects with file_name or image_id, bbox and, optionally, score")
+    content = read_rows(path, "objects with file_name or image_id, bbox and, optionally, score")
     ids = own_ids(pictures)
     by_id = dict(zip(ids, pictures, strict=True)) if ids else {}
     boxes: dict[Path, Boxes] = {}
@@ -182,7 +188,7 @@ def predict_pictures(
     style: Style = PLAIN,
     drawings: bool = True,
     summary: Summary | None = None,
-    progress: Progress | None = None,
+    progress: Heard = unheard,
 ) -> Summary:
     """Predict every box of every picture, write `out/keypoints.json` and one drawing per picture.
 
@@ -205,11 +211,7 @@ def predict_pictures(
                 usable = keep_usable(wanted, pixels, picture, summary.skipped)
                 (people,) = pose.people([(pixels, usable)])
                 name = picture.name if repeated[picture.name] == 1 else str(picture)
-                rows = [result_row(person, name, image_id) for person in people]
-                results.extend(rows)
-                summary.rows += rows
-                summary.pictures += 1
-                summary.empty += [] if people else [str(picture)]
+                summary.add(results, people, name, image_id, where=str(picture))
                 if drawings:
                     try:
                         write_drawing(out / f"{names[number]}{DRAWN}", draw(pixels, people, skeleton, style))
@@ -217,8 +219,7 @@ def predict_pictures(
                         summary.count(people, style)
                     except InputError as error:
                         summary.skipped.append(str(error))
-            if progress is not None:
-                progress(number + 1, len(pictures))
+            progress(number + 1, len(pictures))
     if not summary.pictures:
         raise InputError(f"no picture could be read; the first: {summary.skipped[0]}")
     return summary

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,10 @@ from sharpose.codecs.choice import codec_of
 from sharpose.data.fetch import fetch_picture
 from sharpose.data.images import read_image
 from sharpose.evaluation.metrics.postprocess import rescore
-from sharpose.inference.pipeline import Boxes, find_keypoints
+from sharpose.inference.pipeline import Boxes, look, place
 from sharpose.models import create_model
 from sharpose.models.output import PoseModel
-from sharpose.pose.geometry import (
-    affine_warp_matrix,
-    box_to_center_scale,
-    crop,
-    invert,
-    transform_points,
-    udp_warp_matrix,
-)
+from sharpose.pose.geometry import WARPS, box_to_center_scale, crop, invert, transform_points
 from sharpose.pose.skeleton import known_skeleton
 from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.weights.files import load_weights
@@ -262,29 +255,28 @@ def batch(model: PoseModel, tasks: Sequence[tuple[np.ndarray, list[float], float
     Pictures are RGB (H, W, 3), boxes (x, y, width, height).
     """
     config, codec = model.config, codec_of(model.config)
-    warp = udp_warp_matrix if codec.warp == "udp" else affine_warp_matrix
     framed = [box_to_center_scale(np.asarray(box), config.image_size) for _, box, _ in tasks]
-    matrices = [warp(center, scale, 0.0, config.image_size) for center, scale in framed]
+    matrices = [WARPS[codec.warp](center, scale, 0.0, config.image_size) for center, scale in framed]
     crops = [crop(pixels, matrix, config.image_size) for (pixels, _, _), matrix in zip(tasks, matrices, strict=True)]
     pixels = torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2).copy()).to(device)
     centers, scales = (torch.tensor(np.stack(side), dtype=torch.float32) for side in zip(*framed, strict=True))
-    found = find_keypoints(model, pixels, centers, scales, codec)
-    output = found.output
-    keypoints = torch.cat([found.keypoints.double(), found.scores.double()[..., None]], dim=2).cpu().numpy()
+    (output,) = look(model, pixels)
+    points, scores = place(output.heatmaps, centers, scales, codec)
+    keypoints = torch.cat([points.double(), scores.double()[..., None]], dim=2).cpu().numpy()
     if not np.isfinite(keypoints).all():
         raise RunFailed("the model's heatmaps hold values that are not finite; check its weights and the precision")
     totals = rescore(np.array([score for _, _, score in tasks]), keypoints[..., 2])
     quality, refined = getattr(output, "quality", None), getattr(output, "needs_refinement", None)
     selected = selected_patches(output, config, matrices)
     for row, (_, box, _) in enumerate(tasks):
-        person = Person(
+        yield Person(
             box=box,
             keypoints=keypoints[row],
             score=float(totals[row]),
             quality=None if quality is None else float(quality[row]),
             refined=None if refined is None else bool(refined[row]),
+            patches=selected.get(row, np.zeros((0, 4, 2))),
         )
-        yield replace(person, patches=selected[row]) if row in selected else person
 
 
 def selected_patches(output: Any, config: Any, matrices: Sequence[np.ndarray]) -> Mapping[int, np.ndarray]:

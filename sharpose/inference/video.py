@@ -27,12 +27,13 @@ from jaxtyping import UInt8
 
 from sharpose.data.images import MAX_PIXELS
 from sharpose.inference.drawing import PLAIN, Style, draw
-from sharpose.inference.pictures import Progress, Source, Summary, keep_usable, result_row
+from sharpose.inference.pictures import Source, Summary, keep_usable
 from sharpose.inference.pose import Pose
 from sharpose.inference.tracking import Tracker
 from sharpose.pose.skeleton import known_skeleton
 from sharpose.runtime.errors import InputError, RunFailed, first_line
 from sharpose.runtime.files import write_atomically
+from sharpose.runtime.progress import Heard, unheard
 
 TICKS = Fraction(1, 90_000)
 """What the times of drawn videos are whole numbers of: of every usual rate a whole number."""
@@ -193,7 +194,7 @@ def predict_video(
     track: bool = False,
     smooth: bool = False,
     summary: Summary | None = None,
-    progress: Progress | None = None,
+    progress: Heard = unheard,
 ) -> Summary:
     """Predict every frame; write `out/NAME.keypoints.json` and `NAME.pose.mp4`.
 
@@ -210,37 +211,27 @@ def predict_video(
     tracker = Tracker(skeleton.sigmas if skeleton else None, smooth=smooth) if track or smooth else None
 
     def work(show: Show | None) -> None:
-        with summary.results() as results:
+        # a signal ends a camera or a stream well
+        signals: tuple[type[BaseException], ...] = (KeyboardInterrupt,) if video.live else ()
+        with summary.results() as results, contextlib.suppress(*signals):
             for number, frame in enumerate(video.frames(), 1):
                 boxes = keep_usable(pose.boxes(frame.pixels), frame.pixels, video.name, summary.skipped)
                 (people,) = pose.people([(frame.pixels, boxes)])
                 people = tracker(people, frame.time) if tracker else people
-                facts = {"frame": number, "time": round(frame.time, 6)}
-                rows = [{**result_row(person, video.name, number), **facts} for person in people]
-                results.extend(rows)
-                summary.rows += rows
-                summary.pictures += 1
-                summary.empty += [] if people else [f"{video.name} frame {number}"]
+                where, facts = f"{video.name} frame {number}", {"frame": number, "time": round(frame.time, 6)}
+                summary.add(results, people, video.name, number, where, **facts)
                 if show is not None:
                     show(draw(frame.pixels, people, skeleton, style), frame.time)
                     summary.count(people, style)
-                if progress is not None:
-                    # of an unknown number, at least one is to come
-                    progress(number, max(number, video.length) if video.length else number + 1)
-
-    def work_until_stopped(show: Show | None) -> None:
-        try:
-            work(show)
-        except KeyboardInterrupt:
-            if not video.live:
-                raise
+                # of an unknown number, at least one is to come
+                progress(number, max(number, video.length) if video.length else number + 1)
         if not summary.pictures:
             why = f" ({video.damage})" if video.damage else ""
             raise InputError(f"{source}: no frame can be read{why}; convert the video, or check that it is whole")
 
     def write(temporary: Path) -> None:
         with writer(temporary) as show:
-            work_until_stopped(show)
+            work(show)
         check_written(temporary, summary.pictures)
 
     if drawings:
@@ -251,7 +242,7 @@ def predict_video(
             raise RunFailed(f"{drawn}: not written ({error.strerror}); {summary.path} holds what was done") from error
         summary.drawings.append(str(drawn))
     else:
-        work_until_stopped(None)
+        work(None)
     if video.damage:
         summary.skipped.append(f"{source}: damaged: {summary.pictures} frames could be decoded ({video.damage})")
     return summary

@@ -65,6 +65,9 @@ def affine_warp_matrix(
     return np.array([[cos, sin, 0.5 * width - cos * cx - sin * cy], [-sin, cos, 0.5 * height + sin * cx - cos * cy]])
 
 
+WARPS = {"udp": udp_warp_matrix, "affine": affine_warp_matrix}
+
+
 def invert(matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
     """The map back from crop to photograph."""
     linear = np.linalg.inv(matrix[:, :2])
@@ -138,31 +141,19 @@ def half_body_center_scale(
     return chosen.mean(axis=0), fix_aspect(sides, image_size) * HALF_BODY_PADDING
 
 
-def udp_heatmap_to_image(
+def steps_across(size: tuple[int, int], warp: Warp) -> tuple[int, int]:
+    """Steps (x, y) across a picture of `size` (height, width): between pixel centres for UDP, else whole pixels."""
+    between = int(warp == "udp")
+    return size[1] - between, size[0] - between
+
+
+def heatmap_to_image(
     points: Float[Tensor, "B K 2"],
     center: Float[Tensor, "B 2"],
     scale: Float[Tensor, "B 2"],
     heatmap_size: tuple[int, int],
+    warp: Warp,
 ) -> Float[Tensor, "B K 2"]:
-    """Heatmap pixels to photograph pixels for crops made with `udp_warp_matrix` without rotation."""
-    return _rescale(points, center, scale, (heatmap_size[1] - 1, heatmap_size[0] - 1))
-
-
-def affine_heatmap_to_image(
-    points: Float[Tensor, "B K 2"],
-    center: Float[Tensor, "B 2"],
-    scale: Float[Tensor, "B 2"],
-    heatmap_size: tuple[int, int],
-) -> Float[Tensor, "B K 2"]:
-    """Heatmap pixels to photograph pixels for crops made with `affine_warp_matrix` without rotation."""
-    return _rescale(points, center, scale, (heatmap_size[1], heatmap_size[0]))
-
-
-def _rescale(
-    points: Float[Tensor, "B K 2"],
-    center: Float[Tensor, "B 2"],
-    scale: Float[Tensor, "B 2"],
-    steps_xy: tuple[int, int],
-) -> Float[Tensor, "B K 2"]:
+    """Heatmap pixels to photograph pixels for crops that were made by `warp` without rotation."""
     center, scale = center.to(points)[:, None], scale.to(points)[:, None]
-    return points * (scale / torch.tensor(steps_xy).to(points)) + center - 0.5 * scale
+    return points * (scale / torch.tensor(steps_across(heatmap_size, warp)).to(points)) + center - 0.5 * scale

@@ -73,12 +73,12 @@ class Skeleton:
         return flip_order(self.flip_pairs, self.num_keypoints)
 
     @classmethod
-    def from_category(cls, category: Mapping[str, Any], sigmas: Sequence[float] | None = None) -> Skeleton:
+    def from_category(cls, category: Mapping[str, Any]) -> Skeleton:
         """Return the layout of a COCO category: `keypoints` (names), optional `skeleton`, `sigmas` and `flip_pairs`.
 
         Pairs: `flip_pairs`, a list of pairs of names ([] for none), else found by name in any spelling; a side without
         its partner, or names that show no side at all, are a `problem`, as mirrored pictures would be mislabelled.
-        Sigmas: the argument, else the category's, else COCO's by name and .079, noted, for names COCO does not have.
+        Sigmas: the category's, else COCO's by name and .079, noted, for names COCO does not have.
         `skeleton` is only drawn: pairs of numbers from 1; a list that has a 0 counts from 0, and lines that are no
         pairs are left out; both are noted. Raises InputError.
         """
@@ -92,7 +92,7 @@ class Skeleton:
             twice = [name for name, one in zip(names, spelled, strict=True) if spelled.count(one) > 1]
             raise InputError(f"categories[].keypoints has one name in several spellings: {', '.join(twice)}")
         notes: list[str] = []
-        chosen = sigmas if sigmas is not None else category.get("sigmas") or _sigmas(spelled, notes)
+        chosen = category.get("sigmas") or _sigmas(spelled, notes)
         fitting = isinstance(chosen, list | tuple) and len(chosen) == len(names)
         if not fitting or not all(type(s) in (int, float) and 0 < s < math.inf for s in chosen):
             raise InputError(f"sigmas must be {len(names)} positive numbers, one per keypoint")

@@ -6,12 +6,20 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sharpose.runtime.plain_text import one_line, printable
+
+Heard = Callable[[int, int], object]
+"""Who is told how much is done, and of how much."""
+
+
+def unheard(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 def is_main_process() -> bool:

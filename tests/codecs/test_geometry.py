@@ -47,9 +47,9 @@ def test_heatmap_points_return_to_the_photograph(x: float, y: float, height: flo
     for name, (step_x, step_y) in steps.items():
         matrix = getattr(geometry, f"{name}_warp_matrix")(center, scale, 0.0, IMAGE_SIZE)
         expected = geometry.transform_points(np.array([[column * step_x, row * step_y]]), geometry.invert(matrix))
-        to_image = getattr(geometry, f"{name}_heatmap_to_image")
         points = torch.tensor([[[column, row]]], dtype=torch.float64)
-        ours = to_image(points, torch.from_numpy(center)[None], torch.from_numpy(scale)[None], (64, 48))
+        frame = torch.from_numpy(center)[None], torch.from_numpy(scale)[None]
+        ours = geometry.heatmap_to_image(points, *frame, (64, 48), name)
         assert np.abs(ours[0].numpy() - expected).max() < 1e-8
 
 

@@ -29,10 +29,9 @@ def forbid(done: int, total: int) -> None:
 
 
 def test_a_set_is_made_once() -> None:
-    folder = cache.ensure("x", images=3, seed=0)
-    assert cache.ensure("x", images=3, seed=0, progress=forbid) == folder
-    assert folder == cache.MannequinSet("x", 3, 0).folder
-    assert cache.find_fault(cache.MannequinSet("x", 3, 0)) is None
+    wanted = cache.MannequinSet("x", 3, 0)
+    assert cache.ensure(wanted) == cache.ensure(wanted, progress=forbid) == wanted
+    assert cache.find_fault(wanted) is None
 
 
 def test_different_requests_lie_in_different_folders() -> None:
@@ -52,7 +51,7 @@ def test_different_requests_lie_in_different_folders() -> None:
 @pytest.mark.parametrize("damage", ["annotation", "image", "other image", "manifest"])
 def test_a_damaged_copy_is_made_anew(damage: str) -> None:
     wanted = cache.MannequinSet("x", 3, 0)
-    cache.ensure("x", images=3, seed=0)
+    cache.ensure(wanted)
     whole, manifest = wanted.annotations_file.read_bytes(), (wanted.folder / "manifest.json").read_bytes()
     if damage == "annotation":
         wanted.annotations_file.write_bytes(whole[:-40])
@@ -64,7 +63,7 @@ def test_a_damaged_copy_is_made_anew(damage: str) -> None:
         (wanted.folder / "manifest.json").write_text("{")
     assert cache.find_fault(wanted) is not None
     pictures = json.loads(manifest)["sha256"]["images"]
-    cache.ensure("x", images=3, seed=0)
+    cache.ensure(wanted)
     assert cache.find_fault(wanted) is None and wanted.annotations_file.read_bytes() == whole
     assert pictures_sha256(sorted(wanted.images_folder.glob("*.jpg"))) == pictures
 
@@ -86,7 +85,7 @@ def kill_self(done: int, total: int) -> None:
 
 def generate_and_die(folder: str) -> None:
     os.environ["SHARPOSE_CACHE"] = folder
-    cache.ensure("x", images=4, seed=0, progress=kill_self)
+    cache.ensure(cache.MannequinSet("x", 4, 0), progress=kill_self)
 
 
 def test_a_killed_run_leaves_no_half_set(own_cache: Path) -> None:
@@ -96,7 +95,7 @@ def test_a_killed_run_leaves_no_half_set(own_cache: Path) -> None:
     assert process.exitcode == -signal.SIGKILL
     wanted = cache.MannequinSet("x", 4, 0)
     assert not wanted.folder.exists()
-    cache.ensure("x", images=4, seed=0)
+    cache.ensure(wanted)
     assert cache.find_fault(wanted) is None
     assert not list(wanted.folder.parent.glob("*.partial"))
     assert not list(wanted.folder.parent.glob(".*.partial"))

@@ -21,7 +21,7 @@ from sharpose.data.mannequin import (
     images_path,
 )
 from sharpose.data.mannequin.generate import generate, image_generator, labels_sha256
-from sharpose.data.mannequin.poses import ARM_MODES, ARM_REST, LEG_MODES, LEG_REST, LIMITS, SIDES, sample_pose
+from sharpose.data.mannequin.poses import LEG_MODES, LIMITS, SIDES, sample_pose
 from sharpose.data.mannequin.render import Camera, hull_of_discs
 from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene
 from sharpose.data.mannequin.skeleton3d import pose_body, rotation, sample_build
@@ -227,10 +227,9 @@ def test_poses_stay_within_joint_limits_and_limbs_keep_their_lengths() -> None:
 
 
 def test_modes_name_angles_that_exist() -> None:
-    assert all(set(mode) <= set(ARM_REST) for _, mode in ARM_MODES.values())
-    for _, legs, trunk in LEG_MODES.values():
-        assert set(legs) in ({"both"}, {"first", "second"})
-        assert all(set(mode) <= set(LEG_REST) for mode in legs.values()) and set(trunk) <= set(LIMITS)
+    for posture in LEG_MODES.values():
+        assert 1 <= len(posture.legs) <= 2
+        assert {name for mode in (*posture.legs, posture.trunk) for name in mode} <= set(LIMITS)
 
 
 def test_rotation_is_right_handed() -> None:

@@ -39,7 +39,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHARPOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
         wanted = MannequinSet("m", 8, 3, request.param)
-        ensure(wanted.split, images=wanted.images, seed=wanted.seed, parameters=wanted.parameters, workers=1)
+        ensure(wanted, workers=1)
         before = digests(wanted)
         ensure_mpii(wanted, workers=1)
         assert {name: digest for name, digest in digests(wanted).items() if name in before} == before

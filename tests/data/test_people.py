@@ -15,7 +15,7 @@ import pytest
 from sharpose.data.annotations import load_pose_file
 from sharpose.data.augment import Augmentation
 from sharpose.data.coco import CocoTopDown
-from sharpose.data.people import Columns, compacted, image_ids_of
+from sharpose.data.people import Columns, compacted
 from sharpose.pose.skeleton import COCO_CATEGORY
 from sharpose.runtime.errors import InputError
 
@@ -84,7 +84,7 @@ def test_every_number_is_that_of_the_file(tmp_path):
         assert np.array_equal(one.keypoints, points[:, :2]) and np.array_equal(one.visible, points[:, 2] > 0)
         assert one.keypoints.dtype == one.visible.dtype == one.weights.dtype == np.float64
         assert one.weights.tolist() == [1.0] * 17
-    assert dataset.image_ids == image_ids_of(list(dataset.instances)) == sorted({r["image_id"] for r in rows.values()})
+    assert dataset.image_ids == sorted({r["image_id"] for r in rows.values()})
     assert [one.instance_id for one in dataset.instances[-2:]] == [dataset.instances[-2].instance_id, PEOPLE + 6]
     with pytest.raises(IndexError):
         dataset.instances[PEOPLE]
@@ -112,8 +112,8 @@ def test_a_wrong_keypoint_is_still_named(tmp_path):
 
 def test_an_instance_is_a_copy():
     people = Columns(3, 2)
-    row = people.add((5, 1), (0, 0, 4, 4), 16.0, 0.5)
-    people.keypoints[row], people.visible[row], people.weights[row] = 1.5, [1, 0], [0.25, 1]
+    fields = {"bbox_xywh": (0, 0, 4, 4), "keypoints": 1.5, "visible": [1, 0], "weights": [0.25, 1]}
+    people.add(instance_id=5, image_id=1, area=16.0, box_score=0.5, **fields)
     found = people.people()
     found[0].keypoints[:] = 9
     found[0].bbox_xywh[:] = 9

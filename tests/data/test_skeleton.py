@@ -30,12 +30,11 @@ def test_flip_order_is_its_own_inverse() -> None:
         assert [order[i] for i in order] == list(range(skeleton.num_keypoints))
 
 
-def test_sigmas_come_from_the_argument_then_the_file_then_the_names() -> None:
+def test_sigmas_come_from_the_file_then_the_names() -> None:
     category: dict[str, Any] = {"keypoints": ["left_knee", "right_knee", "neck"]}
     assert Skeleton.from_category(category).sigmas == (0.087, 0.087, 0.079)
     in_file = {**category, "sigmas": [0.1, 0.2, 0.3]}
     assert Skeleton.from_category(in_file).sigmas == (0.1, 0.2, 0.3)
-    assert Skeleton.from_category(in_file, sigmas=[0.5, 0.5, 0.5]).sigmas == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 
 from sharpose.codecs.choice import codec_of, decoders_of
 from sharpose.codecs.dark import DarkCodec
-from sharpose.codecs.grids import UdpGrid
+from sharpose.codecs.udp import UdpCodec
 from sharpose.data.mannequin import annotations_path, detections_path, images_path
 from sharpose.data.mannequin.generate import generate
 from sharpose.evaluation.coco import score
@@ -83,7 +83,7 @@ def test_a_decoder_on_its_own_grid_is_evaluate_with_that_codec(folder: Path) -> 
     assert "boxes: annotated" not in found
 
 
-class DarkOnUdp(UdpGrid):
+class DarkOnUdp(UdpCodec):
     """Heatmaps on UDP's grid, their peaks found as by DARK."""
 
     def decode(self, heatmaps: torch.Tensor) -> Any:

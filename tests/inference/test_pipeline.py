@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sharpose.codecs.choice import codec_of
-from sharpose.inference.pipeline import crop_frame, find_keypoints, place
+from sharpose.inference.pipeline import crop_frame, look, mean_heatmaps, place
 from sharpose.models import create_model
 from sharpose.pose.flip import flip_back
 from sharpose.pose.normalise import normalise
@@ -21,14 +21,15 @@ def test_it_is_its_steps_in_a_row(flip: bool) -> None:
     crops = torch.randint(0, 255, (3, 3, 128, 96), dtype=torch.uint8)
     center, scale = torch.tensor([[50.0, 60.0]] * 3), torch.tensor([[90.0, 120.0]] * 3)
     with torch.inference_mode():
-        found = find_keypoints(model, crops, center, scale, codec, flip_pairs=COCO.flip_pairs if flip else None)
+        views = look(model, crops, flip_test=flip)
+        found = place(mean_heatmaps(views, codec, COCO.flip_pairs), center, scale, codec)
         maps = model(normalise(crops)).heatmaps
         if flip:
             maps = (maps + flip_back(model(normalise(crops).flip(-1)).heatmaps, COCO.flip_pairs)) / 2
         points, scores = codec.decode(maps)
-    assert torch.equal(found.scores, scores)
-    assert torch.equal(found.keypoints, codec.to_image(points, center, scale))
-    assert found.output.features.shape[0] == 3
+    assert torch.equal(found[1], scores)
+    assert torch.equal(found[0], codec.to_image(points, center, scale))
+    assert views[0].features.shape[0] == 3
 
 
 def test_the_crops_own_frame_gives_the_crops_own_pixels() -> None:

@@ -15,20 +15,9 @@ Array = np.ndarray
 Colour = tuple[float, float, float]
 
 # Labels of parts in the label image; a keypoint is visible where one of its own parts is what the picture shows.
-PROP, HEAD, HAIR, NECK, TRUNK, UPPER_ARM, FOREARM, HAND, THIGH, SHANK, FOOT, SKIRT = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    7,
-    9,
-    11,
-    13,
-    15,
-    17,
-)
+# Those of limbs are the left one's; the right one's follows.
+PROP, HEAD, HAIR, NECK, TRUNK, SKIRT = 0, 1, 2, 3, 4, 17
+UPPER_ARM, FOREARM, HAND, THIGH, SHANK, FOOT = 5, 7, 9, 11, 13, 15
 LABELS_PER_PERSON = 32
 OWN_PARTS = {
     "nose": (HEAD,), "eye": (HEAD,), "ear": (HEAD,), "shoulder": (TRUNK, UPPER_ARM), "elbow": (UPPER_ARM, FOREARM),
@@ -147,7 +136,7 @@ def dress(build: Build, body: Body, outfit: Outfit, mode: str) -> list[Part]:
     return parts
 
 
-def _balls(*balls: tuple[Array, float]) -> Array:
+def balls_of(*balls: tuple[Array, float]) -> Array:
     """Return balls (N, 4), x, y, z and radius, from centres (3,) and radii."""
     return np.array([[*centre, radius] for centre, radius in balls])
 
@@ -160,7 +149,7 @@ def head_part(build: Build, body: Body) -> Part:
     """Skull and face without hair: what a head box is drawn around."""
     height, centre = build.head, body.joints["head"]
     balls = [(centre + body.head @ (height * np.array(where)), radius * height) for where, radius in (*FACE, SKULL)]
-    return Part(_balls(*balls), (0.0, 0.0, 0.0), HEAD)
+    return Part(balls_of(*balls), (0.0, 0.0, 0.0), HEAD)
 
 
 def _head(build: Build, body: Body, outfit: Outfit) -> list[Part]:
@@ -170,7 +159,7 @@ def _head(build: Build, body: Body, outfit: Outfit) -> list[Part]:
         return centre + body.head @ (height * np.array([x, y, z]))
 
     def part(colour: Colour, label: int, *balls: tuple[Array, float], bias: float = 0.02, shaded: bool = False) -> Part:
-        return Part(_balls(*((where, radius * height) for where, radius in balls)), colour, label, bias, shaded)
+        return Part(balls_of(*((where, radius * height) for where, radius in balls)), colour, label, bias, shaded)
 
     points, _ = landmarks(build, body)
     skin, bald = outfit.skin, outfit.hair_style == "bald"
@@ -181,16 +170,11 @@ def _head(build: Build, body: Body, outfit: Outfit) -> list[Part]:
     for side in SIDES:
         parts.append(part((250, 250, 250), HEAD, (points[f"{side}_eye"], 0.065), bias=0.03))
         parts.append(part((20, 20, 30), HEAD, (points[f"{side}_eye"], 0.04), bias=0.035))
-        parts.append(
-            part(_darker(skin, 0.88), HEAD, (points[f"{side}_ear"], 0.085), (at(*_ear_lobe(side)), 0.05), bias=0.025)
-        )
+        lobe = at(0.39 if side == "left" else -0.39, -0.11, -0.02)
+        parts.append(part(_darker(skin, 0.88), HEAD, (points[f"{side}_ear"], 0.085), (lobe, 0.05), bias=0.025))
     parts.append(part(_darker(skin, 0.7), HEAD, (points["nose"], 0.055), (at(0, 0.02, 0.40), 0.025), bias=0.04))
     parts.append(part((150, 45, 50), HEAD, (at(-0.09, -0.27, 0.31), 0.03), (at(0.09, -0.27, 0.31), 0.03), bias=0.03))
     return parts + _hair(part, at, outfit)
-
-
-def _ear_lobe(side: str) -> tuple[float, float, float]:
-    return (0.39 if side == "left" else -0.39), -0.11, -0.02
 
 
 def _hair(part: Callable[..., Part], at: Callable[[float, float, float], Array], outfit: Outfit) -> list[Part]:
@@ -201,14 +185,8 @@ def _hair(part: Callable[..., Part], at: Callable[[float, float, float], Array],
         return [part(outfit.hair, HAIR, (at(0, 0.5, -0.2), 0.19), bias=0.0)]
     if outfit.hair_style == "cap":
         crown = part(outfit.shoes, HAIR, (at(0, 0.2, 0.0), 0.40), (at(0, 0.3, 0.0), 0.36), bias=0.012, shaded=True)
-        brim = part(
-            _darker(outfit.shoes, 0.8),
-            HAIR,
-            (at(-0.2, 0.26, 0.42), 0.07),
-            (at(0.2, 0.26, 0.42), 0.07),
-            (at(0, 0.27, 0.55), 0.07),
-        )
-        return [crown, brim]
+        rim = [(at(*where), 0.07) for where in ((-0.2, 0.26, 0.42), (0.2, 0.26, 0.42), (0, 0.27, 0.55))]
+        return [crown, part(_darker(outfit.shoes, 0.8), HAIR, *rim)]
     return []
 
 
@@ -216,30 +194,29 @@ def _trunk(build: Build, body: Body, outfit: Outfit) -> list[Part]:
     bulk, joints, chest, pelvis = build.bulk, body.joints, body.chest, body.pelvis
     down = np.array([0.0, -1.0, 0.0])
     shoulders = [(joints[f"{side}_shoulder"] + chest @ down * 0.012, 0.036 * bulk) for side in SIDES]
-    flanks = [
-        (joints["waist"] + chest @ np.array([sign * 0.045, 0.0, 0.0]), 0.042 * bulk) for sign in (1, -1)
-    ]  # the waist, with the chest's orientation
+    # the waist, with the chest's orientation
+    flanks = [(joints["waist"] + chest @ np.array([sign * 0.045, 0.0, 0.0]), 0.042 * bulk) for sign in (1, -1)]
     hips = [(joints[f"{side}_hip"] + pelvis @ np.array([0.0, 0.015, 0.0]), 0.046 * bulk) for side in SIDES]
     collar = [(joints["collar"] + chest @ np.array([0.0, -0.02, 0.0]), 0.035 * bulk)]
     crotch = [(joints["pelvis"] + pelvis @ down * 0.035, 0.03 * bulk)]
     shirt_low = 0.0 if outfit.tucked else -0.012
     waistband = [(centre + pelvis @ np.array([0.0, shirt_low + 0.01, 0.0]), radius) for centre, radius in hips]
-    neck = _balls(
+    neck = balls_of(
         (joints["collar"], 0.028 * bulk**0.5), (joints["head_base"] + chest @ np.array([0, 0.02, 0]), 0.028 * bulk**0.5)
     )
     parts = [
         Part(neck, _darker(outfit.skin, 0.9), NECK, -0.015),
-        Part(_balls(*shoulders, *collar, *flanks), outfit.shirt, TRUNK, 0.0),
-        Part(_balls(*flanks, *hips, *crotch), outfit.bottoms, TRUNK, -0.008),
+        Part(balls_of(*shoulders, *collar, *flanks), outfit.shirt, TRUNK, 0.0),
+        Part(balls_of(*flanks, *hips, *crotch), outfit.bottoms, TRUNK, -0.008),
     ]
     if not outfit.tucked:
-        parts.append(Part(_balls(*flanks, *waistband), outfit.shirt, TRUNK, -0.002))
+        parts.append(Part(balls_of(*flanks, *waistband), outfit.shirt, TRUNK, -0.002))
     if outfit.trim:
         # Buttons down the front: seen from behind they lie behind the shirt.
         front = 0.042 * bulk + 0.004
         top = joints["collar"] + chest @ np.array([0.0, -0.035, front])
         low = joints["waist"] + chest @ np.array([0.0, 0.0, front])
-        parts.append(Part(_balls((top, 0.006), (low, 0.006)), _darker(outfit.shirt, 0.5), TRUNK, 0.002, shaded=False))
+        parts.append(Part(balls_of((top, 0.006), (low, 0.006)), _darker(outfit.shirt, 0.5), TRUNK, 0.002, shaded=False))
     return parts
 
 
@@ -263,12 +240,12 @@ def _limb(
         # Like the upper half, the lower one hides its own end under what comes before: it is drawn a little earlier.
         extra, middle = bias - 0.004 * half, (start + end) / 2
         if share < 1.0:
-            parts.append(Part(_balls((start, near), (end, far)), skin, labels[half], extra))
+            parts.append(Part(balls_of((start, near), (end, far)), skin, labels[half], extra))
         if share > 0.0:
             edge, loose = start + share * (end - start), 1.08 if share < 1.0 else 1.0
             cuff = (near + share * (far - near)) * loose
             parts.append(
-                Part(_balls((start, near * loose), (edge, cuff)), cloth, labels[half], extra + 0.002, anchor=middle)
+                Part(balls_of((start, near * loose), (edge, cuff)), cloth, labels[half], extra + 0.002, anchor=middle)
             )
     return parts
 
@@ -281,7 +258,7 @@ def _arm(build: Build, body: Body, outfit: Outfit, side: str, index: int) -> lis
     parts = _limb(chain, radii, outfit.sleeves, (outfit.skin, outfit.shirt), labels, 0.022)
     wrist, fingers = chain[2], joints[f"{side}_fingers"]
     palm = wrist + 0.45 * (fingers - wrist)
-    hand = _balls((wrist, 0.016 * bulk), (palm, 0.023 * bulk**0.5), (fingers, 0.012))
+    hand = balls_of((wrist, 0.016 * bulk), (palm, 0.023 * bulk**0.5), (fingers, 0.012))
     return [*parts, Part(hand, outfit.skin, HAND + index, 0.024)]
 
 
@@ -292,7 +269,7 @@ def _leg(build: Build, body: Body, outfit: Outfit, side: str, index: int) -> lis
     labels = (THIGH + index, SHANK + index)
     cover = 0.3 if outfit.skirt else outfit.legs
     parts = _limb(chain, radii, cover, (outfit.skin, outfit.bottoms), labels, -0.012)
-    shoe = _balls((chain[2], 0.024), (joints[f"{side}_heel"], 0.024), (joints[f"{side}_toes"], 0.02))
+    shoe = balls_of((chain[2], 0.024), (joints[f"{side}_heel"], 0.024), (joints[f"{side}_toes"], 0.02))
     return [*parts, Part(shoe, outfit.shoes, FOOT + index, -0.01)]
 
 
@@ -302,7 +279,7 @@ def _skirt(build: Build, body: Body, outfit: Outfit) -> Part:
         hip, knee = body.joints[f"{side}_hip"], body.joints[f"{side}_knee"]
         hem.append((hip + (0.45 + 0.2 * outfit.legs) * (knee - hip), 0.056 * build.bulk))
     hips = [(body.joints[f"{side}_hip"], 0.052 * build.bulk) for side in SIDES]
-    return Part(_balls(*hips, *hem), outfit.bottoms, SKIRT, -0.004)
+    return Part(balls_of(*hips, *hem), outfit.bottoms, SKIRT, -0.004)
 
 
 def _stool(build: Build, body: Body) -> list[Part]:
@@ -314,6 +291,6 @@ def _stool(build: Build, body: Body) -> list[Part]:
     foot = np.array([pelvis[0], low, pelvis[2]])
     wood = (110.0, 80.0, 55.0)
     return [
-        Part(_balls((top, 0.03), (foot, 0.035)), _darker(wood, 0.8), PROP, -0.16),
-        Part(_balls(*seat), wood, PROP, -0.13),
+        Part(balls_of((top, 0.03), (foot, 0.035)), _darker(wood, 0.8), PROP, -0.16),
+        Part(balls_of(*seat), wood, PROP, -0.13),
     ]

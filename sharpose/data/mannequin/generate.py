@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,16 +22,13 @@ import numpy as np
 from sharpose.data.mannequin.detections import simulate_detections
 from sharpose.data.mannequin.parameters import MannequinParameters
 from sharpose.data.mannequin.request import annotations_path, check_request, detections_path, images_path
-from sharpose.data.mannequin.scene import KEYPOINT_NAMES, make_scene
+from sharpose.data.mannequin.scene import make_scene
+from sharpose.pose.skeleton import COCO_CATEGORY
 from sharpose.runtime.errors import InputError, RunFailed
 from sharpose.runtime.files import sha256_of
+from sharpose.runtime.progress import Heard, unheard
 from sharpose.runtime.signals import blocked_in_children
 
-# COCO's limbs, as pairs of keypoints counted from 1.
-COCO_SKELETON = [
-    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9],
-    [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
-]  # fmt: skip
 J = TypeVar("J")
 R = TypeVar("R")
 _IN_PROCESS = 48  # fewer images than this are not worth starting processes for
@@ -44,7 +42,7 @@ def generate(
     seed: int,
     parameters: MannequinParameters | None = None,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Heard = unheard,
 ) -> dict[str, Any]:
     """Generate `images` images of a split into a new folder and return its manifest.
 
@@ -52,19 +50,63 @@ def generate(
     (default: one per core). Everything is written beside `folder` and renamed at the end. `progress(done, total)` is
     called as images are finished. Raises InputError for a bad request or a folder that already has something in it.
     """
-    folder, parameters = Path(folder), parameters or MannequinParameters()
+    parameters = parameters or MannequinParameters()
     check_request(split, images, seed, workers)
+    records: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    detections: list[dict[str, Any]] = []
+    digest = hashlib.sha256()
+    with _new_folder(folder) as partial:
+        images_path(partial, split).mkdir(parents=True)
+        annotations_path(partial, split).parent.mkdir()
+        jobs = [(partial, split, seed, parameters, number) for number in range(1, images + 1)]
+        for done, (record, people, found, sha256) in enumerate(run_jobs(_make_image, jobs, workers), 1):
+            records.append(record)
+            for entry in people:
+                annotations.append({**entry, "image_id": record["id"], "category_id": 1, "id": len(annotations) + 1})
+            detections += [{"image_id": record["id"], "category_id": 1, **entry} for entry in found]
+            digest.update(sha256.encode())
+            progress(done, images)
+        _dump(_coco(split, parameters.version, records, annotations), annotations_path(partial, split))
+        _dump(detections, detections_path(partial, split))
+        manifest = {
+            "generator": "mannequin",
+            "version": parameters.version,
+            "split": split,
+            "seed": seed,
+            "parameters": asdict(parameters),
+            "command": _command(split, images, seed, parameters),
+            "counts": {
+                "images": images,
+                "people": sum(entry["num_keypoints"] > 0 for entry in annotations),
+                "crowds": sum(entry["iscrowd"] for entry in annotations),
+                "detections": len(detections),
+            },
+            "sha256": {
+                "labels": labels_sha256(annotations),
+                "annotations": sha256_of(annotations_path(partial, split)),
+                "detections": sha256_of(detections_path(partial, split)),
+                "images": digest.hexdigest(),
+            },
+            "made_with": {"numpy": np.__version__, "opencv": cv2.__version__},
+        }
+        _dump(manifest, partial / "manifest.json", indent=2)
+    return manifest
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name once the block has ended well. Raises InputError where that is in use."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there already and not empty; choose another folder or remove it")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        manifest = _write(partial, split, images, seed, parameters, workers, progress)
+        yield partial
         if folder.exists():
             folder.rmdir()
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return manifest
 
 
 def image_generator(split: str, seed: int, parameters: MannequinParameters, number: int) -> np.random.Generator:
@@ -72,57 +114,6 @@ def image_generator(split: str, seed: int, parameters: MannequinParameters, numb
     key = json.dumps([parameters.version, split, asdict(parameters)], sort_keys=True)
     words = np.frombuffer(hashlib.sha256(key.encode()).digest(), "<u4").tolist()
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number, *words])))
-
-
-def _write(
-    folder: Path,
-    split: str,
-    images: int,
-    seed: int,
-    parameters: MannequinParameters,
-    workers: int | None,
-    progress: Callable[[int, int], None] | None,
-) -> dict[str, Any]:
-    images_path(folder, split).mkdir(parents=True)
-    annotations_path(folder, split).parent.mkdir()
-    jobs = [(folder, split, seed, parameters, number) for number in range(1, images + 1)]
-    records: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    detections: list[dict[str, Any]] = []
-    digest = hashlib.sha256()
-    for done, (record, people, found, sha256) in enumerate(run_jobs(_make_image, jobs, workers), 1):
-        records.append(record)
-        for entry in people:
-            annotations.append({**entry, "image_id": record["id"], "category_id": 1, "id": len(annotations) + 1})
-        detections += [{"image_id": record["id"], "category_id": 1, **entry} for entry in found]
-        digest.update(sha256.encode())
-        if progress is not None:
-            progress(done, images)
-    _dump(_coco(split, parameters.version, records, annotations), annotations_path(folder, split))
-    _dump(detections, detections_path(folder, split))
-    manifest = {
-        "generator": "mannequin",
-        "version": parameters.version,
-        "split": split,
-        "seed": seed,
-        "parameters": asdict(parameters),
-        "command": _command(split, images, seed, parameters),
-        "counts": {
-            "images": images,
-            "people": sum(entry["num_keypoints"] > 0 for entry in annotations),
-            "crowds": sum(entry["iscrowd"] for entry in annotations),
-            "detections": len(detections),
-        },
-        "sha256": {
-            "labels": labels_sha256(annotations),
-            "annotations": sha256_of(annotations_path(folder, split)),
-            "detections": sha256_of(detections_path(folder, split)),
-            "images": digest.hexdigest(),
-        },
-        "made_with": {"numpy": np.__version__, "opencv": cv2.__version__},
-    }
-    _dump(manifest, folder / "manifest.json", indent=2)
-    return manifest
 
 
 def _command(split: str, images: int, seed: int, parameters: MannequinParameters) -> str:
@@ -197,15 +188,7 @@ def _coco(split: str, version: int, records: list[dict[str, Any]], annotations: 
         "licenses": [{"id": 1, "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}],
         "images": records,
         "annotations": annotations,
-        "categories": [
-            {
-                "id": 1,
-                "name": "person",
-                "supercategory": "person",
-                "keypoints": list(KEYPOINT_NAMES),
-                "skeleton": COCO_SKELETON,
-            }
-        ],
+        "categories": [COCO_CATEGORY],
     }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from sharpose.data.mpii import CENTER_DROP, SCALE_UNIT
 from sharpose.pose.skeleton import MPII
 from sharpose.runtime.errors import RunFailed
 from sharpose.runtime.files import sha256_of, write_atomically, write_json
+from sharpose.runtime.progress import Heard, unheard
 
 Array = np.ndarray
 # MPII's joints that COCO lacks, by the skeleton's own names; the head's top is found apart
@@ -50,7 +50,7 @@ def write_mpii(
     seed: int,
     parameters: MannequinParameters,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Heard = unheard,
 ) -> dict[str, Any]:
     """Add MPII's files to a generated data set and return their manifest; the same files whatever `workers` is.
 
@@ -68,8 +68,7 @@ def write_mpii(
         for row, box in found:
             rows.append(row)
             boxes.append(box)
-        if progress is not None:
-            progress(done, len(jobs))
+        progress(done, len(jobs))
     write_atomically(mpii_path(folder, split), lambda path: path.write_text(json.dumps(rows) + "\n", encoding="utf-8"))
     write_atomically(mpii_truth_path(folder, split), lambda path: path.write_bytes(truth_bytes(rows, boxes)))
     manifest = {

@@ -32,24 +32,19 @@ class MannequinParameters:
     def __post_init__(self) -> None:
         for name in ("difficulty", "min_height", "max_height", "crowd_probability"):
             object.__setattr__(self, name, float(getattr(self, name)))  # 0 and 0.0 ask for the same images
-        self._require("difficulty", 0.0 <= self.difficulty <= 1.0, "must be within [0, 1]")
-        self._require("min_people", 1 <= self.min_people <= 10, "must be within [1, 10]")
-        self._require("max_people", self.min_people <= self.max_people <= 10, "must be within [min_people, 10]")
-        self._require(
-            "min_height", 40.0 <= self.min_height <= self.tallest, f"must be within [40, {self.tallest:g}] pixels"
-        )
-        self._require(
-            "max_height",
-            self.min_height <= self.max_height <= self.tallest,
-            f"must be within [min_height, {self.tallest:g}] pixels",
-        )
-        self._require("crowd_probability", 0.0 <= self.crowd_probability <= 1.0, "must be within [0, 1]")
-        self._require("jpeg_quality", 30 <= self.jpeg_quality <= 100, "must be within [30, 100]")
-
-    def _require(self, field: str, holds: bool, rule: str) -> None:
-        """Raise InputError, quoting the rule, unless it `holds`."""
-        if not holds:
-            raise InputError(f"mannequin parameters: {field}={getattr(self, field)!r} {rule}")
+        tallest = self.tallest
+        rules = {
+            "difficulty": (0.0 <= self.difficulty <= 1.0, "[0, 1]"),
+            "min_people": (1 <= self.min_people <= 10, "[1, 10]"),
+            "max_people": (self.min_people <= self.max_people <= 10, "[min_people, 10]"),
+            "min_height": (40.0 <= self.min_height <= tallest, f"[40, {tallest:g}] pixels"),
+            "max_height": (self.min_height <= self.max_height <= tallest, f"[min_height, {tallest:g}] pixels"),
+            "crowd_probability": (0.0 <= self.crowd_probability <= 1.0, "[0, 1]"),
+            "jpeg_quality": (30 <= self.jpeg_quality <= 100, "[30, 100]"),
+        }
+        for field, (holds, rule) in rules.items():
+            if not holds:
+                raise InputError(f"mannequin parameters: {field}={getattr(self, field)!r} must be within {rule}")
 
     @property
     def max_yaw(self) -> float:

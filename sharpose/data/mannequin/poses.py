@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,76 +18,148 @@ LIMITS: dict[str, tuple[float, float]] = {
     "hip_flex": (-30, 120), "hip_abd": (-12, 65), "hip_twist": (-35, 45), "knee": (0, 145),
 }  # fmt: skip
 
-# Correlated modes, each after its weight: angle -> (mean, standard deviation). What a mode does not name is near rest.
-Mode = dict[str, tuple[float, float]]
-ARM_MODES: dict[str, tuple[float, Mode]] = {
-    "hanging": (30, {"shoulder_flex": (3, 10), "shoulder_abd": (14, 8), "shoulder_twist": (0, 25), "elbow": (18, 14)}),
-    "swinging": (
-        12,
-        {"shoulder_flex": (0, 32), "shoulder_abd": (12, 8), "shoulder_twist": (-10, 20), "elbow": (45, 30)},
+# Correlated modes: angle -> (mean, standard deviation).
+Normal = tuple[float, float]
+Mode = dict[str, Normal]
+
+
+def _arms(rows: Mapping[str, tuple[float, Normal, Normal, Normal, Normal]]) -> dict[str, tuple[float, Mode]]:
+    """Return modes of an arm after their weights, from weight, shoulder (flexion, abduction, twist) and elbow."""
+    names = ("shoulder_flex", "shoulder_abd", "shoulder_twist", "elbow")
+    return {name: (weight, dict(zip(names, angles, strict=True))) for name, (weight, *angles) in rows.items()}
+
+
+def _leg(flex: Normal, abd: Normal, knee: Normal, twist: Normal = (6, 8)) -> Mode:
+    return {"hip_flex": flex, "hip_abd": abd, "hip_twist": twist, "knee": knee}
+
+
+@dataclass(frozen=True)
+class Posture:
+    """How a body is held, how often, and the arms it allows (None: any).
+
+    legs: of both, or of two unlike ones. trunk: what it does not name is near rest. turn: of the whole body about its
+    own x (forwards) and z axes before it stands in the room.
+    """
+
+    weight: float
+    legs: Sequence[Mode]
+    trunk: Mode
+    turn: tuple[float, float] = (0.0, 0.0)
+    arms: tuple[str, ...] | None = None
+
+
+ARM_MODES = _arms({
+    "hanging": (30, (3, 10), (14, 8), (0, 25), (18, 14)),
+    "swinging": (12, (0, 32), (12, 8), (-10, 20), (45, 30)),
+    "on hip": (12, (-8, 8), (47, 10), (-72, 10), (85, 12)),
+    "waving": (13, (0, 10), (85, 22), (80, 12), (80, 28)),
+    "raised": (13, (10, 15), (145, 18), (50, 40), (28, 22)),
+    "spread": (13, (5, 12), (78, 20), (10, 40), (22, 18)),
+    "folded": (8, (30, 15), (15, 8), (-35, 20), (105, 20)),
+    "reaching": (7, (70, 25), (18, 15), (0, 25), (35, 28)),
+})  # fmt: skip
+LEG_MODES = {
+    "standing": Posture(42, [_leg((2, 5), (6, 5), (5, 5), twist=(8, 8))], {"lean": (1, 4)}),
+    "wide": Posture(12, [_leg((4, 6), (24, 8), (8, 8), twist=(12, 8))], {"lean": (1, 5)}),
+    "walking": Posture(
+        18, [_leg((26, 9), (5, 4), (14, 10)), _leg((-14, 6), (5, 4), (22, 14))], {"lean": (3, 4), "turn": (0, 8)}
     ),
-    "on hip": (
-        12,
-        {"shoulder_flex": (-8, 8), "shoulder_abd": (47, 10), "shoulder_twist": (-72, 10), "elbow": (85, 12)},
+    "running": Posture(
+        10, [_leg((55, 14), (5, 5), (75, 20)), _leg((-16, 8), (5, 4), (45, 30))], {"lean": (10, 6), "turn": (0, 12)}
     ),
-    "waving": (13, {"shoulder_flex": (0, 10), "shoulder_abd": (85, 22), "shoulder_twist": (80, 12), "elbow": (80, 28)}),
-    "raised": (
-        13,
-        {"shoulder_flex": (10, 15), "shoulder_abd": (145, 18), "shoulder_twist": (50, 40), "elbow": (28, 22)},
+    "lunging": Posture(
+        7, [_leg((62, 14), (18, 12), (70, 18), twist=(15, 10)), _leg((-10, 8), (14, 10), (14, 12))], {"lean": (5, 8)}
     ),
-    "spread": (13, {"shoulder_flex": (5, 12), "shoulder_abd": (78, 20), "shoulder_twist": (10, 40), "elbow": (22, 18)}),
-    "folded": (
-        8,
-        {"shoulder_flex": (30, 15), "shoulder_abd": (15, 8), "shoulder_twist": (-35, 20), "elbow": (105, 20)},
-    ),
-    "reaching": (
-        7,
-        {"shoulder_flex": (70, 25), "shoulder_abd": (18, 15), "shoulder_twist": (0, 25), "elbow": (35, 28)},
-    ),
+    "kicking": Posture(7, [_leg((20, 25), (48, 12), (15, 15)), _leg((2, 4), (6, 5), (8, 8))], {"side_bend": (0, 10)}),
+    "sitting": Posture(8, [_leg((84, 10), (15, 9), (84, 14), twist=(5, 8))], {"lean": (0, 7)}),
+    "crouching": Posture(4, [_leg((92, 18), (24, 12), (112, 16), twist=(15, 10))], {"lean": (12, 8)}),
+    "jumping": Posture(8, [_leg((22, 20), (30, 14), (42, 28), twist=(15, 10))], {"lean": (0, 6)}),
+    "bowing": Posture(3, [_leg((3, 5), (9, 6), (8, 8))], {"lean": (24, 10), "bend": (18, 9)}),
 }
-LEG_MODES: dict[str, tuple[float, dict[str, Mode], Mode]] = {
-    # weight, {"both": ...} or {"first": ..., "second": ...} for two unlike legs, trunk
-    "standing": (42, {
-        "both": {"hip_flex": (2, 5), "hip_abd": (6, 5), "hip_twist": (8, 8), "knee": (5, 5)},
-    }, {"lean": (1, 4)}),
-    "wide": (12, {
-        "both": {"hip_flex": (4, 6), "hip_abd": (24, 8), "hip_twist": (12, 8), "knee": (8, 8)},
-    }, {"lean": (1, 5)}),
-    "walking": (18, {
-        "first": {"hip_flex": (26, 9), "hip_abd": (5, 4), "knee": (14, 10)},
-        "second": {"hip_flex": (-14, 6), "hip_abd": (5, 4), "knee": (22, 14)},
-    }, {"lean": (3, 4), "turn": (0, 8)}),
-    "running": (10, {
-        "first": {"hip_flex": (55, 14), "hip_abd": (5, 5), "knee": (75, 20)},
-        "second": {"hip_flex": (-16, 8), "hip_abd": (5, 4), "knee": (45, 30)},
-    }, {"lean": (10, 6), "turn": (0, 12)}),
-    "lunging": (7, {
-        "first": {"hip_flex": (62, 14), "hip_abd": (18, 12), "hip_twist": (15, 10), "knee": (70, 18)},
-        "second": {"hip_flex": (-10, 8), "hip_abd": (14, 10), "knee": (14, 12)},
-    }, {"lean": (5, 8)}),
-    "kicking": (7, {
-        "first": {"hip_flex": (20, 25), "hip_abd": (48, 12), "knee": (15, 15)},
-        "second": {"hip_flex": (2, 4), "hip_abd": (6, 5), "knee": (8, 8)},
-    }, {"side_bend": (0, 10)}),
-    "sitting": (8, {
-        "both": {"hip_flex": (84, 10), "hip_abd": (15, 9), "hip_twist": (5, 8), "knee": (84, 14)},
-    }, {"lean": (0, 7)}),
-    "crouching": (4, {
-        "both": {"hip_flex": (92, 18), "hip_abd": (24, 12), "hip_twist": (15, 10), "knee": (112, 16)},
-    }, {"lean": (12, 8)}),
-    "jumping": (8, {
-        "both": {"hip_flex": (22, 20), "hip_abd": (30, 14), "hip_twist": (15, 10), "knee": (42, 28)},
-    }, {"lean": (0, 6)}),
-    "bowing": (3, {
-        "both": {"hip_flex": (3, 5), "hip_abd": (9, 6), "knee": (8, 8)},
-    }, {"lean": (24, 10), "bend": (18, 9)}),
-}  # fmt: skip
-ARM_REST: Mode = {"shoulder_flex": (0, 8), "shoulder_abd": (12, 6), "shoulder_twist": (0, 15), "elbow": (15, 10)}
-LEG_REST: Mode = {"hip_flex": (0, 4), "hip_abd": (5, 4), "hip_twist": (6, 8), "knee": (5, 5)}
 TRUNK_REST: Mode = {
     "lean": (0, 4), "roll": (0, 4), "bend": (2, 5), "side_bend": (0, 5), "turn": (0, 8),
     "head_yaw": (0, 14), "head_pitch": (3, 9), "head_roll": (0, 7),
 }  # fmt: skip
+
+# Version 2 adds what people do on seats, on the floor and close to it.
+ARM_MODES_2 = ARM_MODES | _arms({
+    "holding": (12, (35, 15), (12, 8), (-30, 20), (80, 22)),
+    "lifting": (6, (120, 25), (15, 12), (0, 25), (50, 35)),
+    "propping": (0, (64, 6), (8, 5), (0, 10), (6, 5)),
+    "beside": (0, (4, 4), (30, 22), (0, 25), (20, 15)),
+    "overhead": (0, (6, 6), (150, 18), (20, 30), (40, 35)),
+    "upright": (0, (168, 6), (8, 5), (0, 10), (5, 4)),
+})  # fmt: skip
+_STILL: Mode = {"lean": (0, 3), "roll": (0, 2), "bend": (0, 5)}
+_ON_FLOOR = ("hanging", "holding", "folded", "reaching")
+_WEIGHTS_2 = {"standing": 22, "sitting": 12, "crouching": 5, "bowing": 4, "wide": 9, "walking": 12}
+POSTURES = {
+    name: replace(posture, weight=_WEIGHTS_2.get(name, 0.7 * posture.weight)) for name, posture in LEG_MODES.items()
+} | {
+    "sitting": replace(LEG_MODES["sitting"], weight=_WEIGHTS_2["sitting"], trunk={"lean": (8, 14)}),
+    "bending": Posture(
+        7,
+        [_leg((8, 10), (10, 7), (18, 14))],
+        {"lean": (52, 14), "bend": (26, 12), "side_bend": (0, 12), "turn": (0, 15), "head_pitch": (-10, 18)},
+        arms=("hanging", "reaching", "holding", "swinging", "lifting"),
+    ),
+    "leaning": Posture(
+        5,
+        [_leg((4, 6), (14, 9), (8, 8))],
+        {"roll": (0, 14), "side_bend": (0, 20), "turn": (0, 18), "head_roll": (0, 14)},
+    ),
+    "legs out": Posture(
+        2, [_leg((88, 5), (14, 11), (6, 5), twist=(6, 10))], {"lean": (4, 10), "bend": (10, 10)}, arms=_ON_FLOOR
+    ),
+    "knees up": Posture(
+        2, [_leg((116, 5), (10, 8), (86, 9), twist=(6, 10))], {"lean": (4, 10), "bend": (12, 10)}, arms=_ON_FLOOR
+    ),
+    "cross-legged": Posture(
+        2,
+        [_leg((106, 5), (42, 8), (126, 7), twist=(41, 3))],
+        {"lean": (4, 8), "bend": (8, 9)},
+        arms=(*_ON_FLOOR, "lifting"),
+    ),
+    "kneeling": Posture(3, [_leg((8, 10), (10, 6), (98, 8))], {"lean": (8, 10), "bend": (6, 10)}),
+    "on one knee": Posture(2, [_leg((88, 8), (12, 8), (88, 8)), _leg((0, 6), (8, 5), (95, 8))], {"lean": (8, 10)}),
+    "on all fours": Posture(
+        3, [_leg((64, 6), (8, 6), (86, 7))], _STILL | {"head_pitch": (-20, 12)}, turn=(64.0, 0.0), arms=("propping",)
+    ),
+    "on the back": Posture(
+        4,
+        [_leg((5, 2), (10, 8), (5, 4), twist=(8, 12)), _leg((33, 3), (12, 8), (56, 5), twist=(8, 8))],
+        _STILL,
+        turn=(-90.0, 0.0),
+        arms=("beside", "overhead", "folded", "holding"),
+    ),
+    "on the belly": Posture(
+        3,
+        [_leg((-4, 3), (10, 8), (22, 24))],
+        _STILL | {"bend": (-10, 6), "head_pitch": (-12, 10)},
+        turn=(90.0, 0.0),
+        arms=("overhead", "beside"),
+    ),
+    "on the side": Posture(
+        3.5,
+        [_leg((40, 25), (0, 3), (55, 30))],
+        _STILL | {"bend": (12, 10)},
+        turn=(0.0, 90.0),
+        arms=("folded", "reaching", "holding"),
+    ),
+    "reclining": Posture(
+        3,
+        [_leg((48, 5), (8, 6), (8, 7))],
+        _STILL | {"bend": (16, 10), "head_pitch": (14, 10)},
+        turn=(-48.0, 0.0),
+        arms=("beside", "holding", "folded", "hanging"),
+    ),
+    "on the hands": Posture(
+        1, [_leg((6, 14), (14, 12), (14, 18))], _STILL | {"head_pitch": (-18, 8)}, turn=(178.0, 0.0), arms=("upright",)
+    ),
+}
+LYING = ("on the back", "on the belly", "on the side")
+# how people are turned: share, middle and deviation in degrees; half of the side views are from the other side
+VIEWS = ((0.71, 0.0, 35.0), (0.13, 90.0, 26.0), (0.16, 180.0, 38.0))
 
 
 @dataclass(frozen=True)
@@ -102,27 +175,55 @@ class Pose:
 
 def sample_pose(rng: np.random.Generator, max_yaw: float) -> Pose:
     """A mode for the legs, one for each arm (mostly the same), seen from within `max_yaw` degrees of the front."""
-    mode = _choose(rng, {name: entry[0] for name, entry in LEG_MODES.items()})
-    _, legs, trunk = LEG_MODES[mode]
-    leg_modes = [legs["both"]] * 2 if "both" in legs else [legs["first"], legs["second"]]
-    arm_weights = {name: entry[0] for name, entry in ARM_MODES.items()}
-    first = _choose(rng, arm_weights)
-    second = first if rng.random() < 0.6 else _choose(rng, arm_weights)
-    order = SIDES if rng.random() < 0.5 else SIDES[::-1]
-    return Pose(
-        mode=mode,
-        yaw=float(rng.uniform(-max_yaw, max_yaw)),
-        trunk=_draw(rng, TRUNK_REST | trunk),
-        arms={
-            side: _draw(rng, ARM_REST | ARM_MODES[name][1]) for side, name in zip(order, (first, second), strict=True)
-        },
-        legs={side: _draw(rng, LEG_REST | entry) for side, entry in zip(order, leg_modes, strict=True)},
-    )
+    mode = _choose(rng, {name: posture.weight for name, posture in LEG_MODES.items()})
+    arms = _choose_arms(rng, {name: weight for name, (weight, _) in ARM_MODES.items()}, alike=0.6)
+    yaw = float(rng.uniform(-max_yaw, max_yaw))
+    return _hold(rng, mode, LEG_MODES[mode], TRUNK_REST, arms, yaw)
 
 
-def _choose(rng: np.random.Generator, weights: dict[str, float]) -> str:
+def sample_posture(rng: np.random.Generator) -> Pose:
+    """A posture of version 2 with arms that go with it, seen from any side; `yaw` is how it is turned in the room."""
+    mode = _choose(rng, {name: posture.weight for name, posture in POSTURES.items()})
+    allowed = POSTURES[mode].arms
+    weights = {
+        name: weight if allowed is None else max(weight, 1.0)
+        for name, (weight, _) in ARM_MODES_2.items()
+        if allowed is None or name in allowed
+    }
+    arms = _choose_arms(rng, weights, alike=0.5)
+    _, middle, deviation = VIEWS[int(rng.choice(len(VIEWS), p=[share for share, *_ in VIEWS]))]
+    yaw = float(rng.normal(middle, deviation) * (1 if rng.random() < 0.5 else -1))
+    if mode in LYING:
+        yaw = float(rng.uniform(-180, 180))
+    rest = TRUNK_REST | {"turn": (0, 11), "head_yaw": (0, 24), "head_pitch": (3, 12)}
+    return _hold(rng, mode, POSTURES[mode], rest, arms, yaw)
+
+
+def _choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
     values = np.array(list(weights.values()))
     return list(weights)[int(rng.choice(len(values), p=values / values.sum()))]
+
+
+def _choose_arms(rng: np.random.Generator, weights: Mapping[str, float], alike: float) -> dict[str, str]:
+    """The mode of each arm by its side, the leading side first; both have the same as often as `alike` says."""
+    first = _choose(rng, weights)
+    second = first if rng.random() < alike else _choose(rng, weights)
+    order = SIDES if rng.random() < 0.5 else SIDES[::-1]
+    return dict(zip(order, (first, second), strict=True))
+
+
+def _hold(
+    rng: np.random.Generator, mode: str, posture: Posture, trunk_rest: Mode, arms: Mapping[str, str], yaw: float
+) -> Pose:
+    """Draw the angles of a posture; the first of two unlike legs is on the side that leads the arms."""
+    legs = posture.legs
+    return Pose(
+        mode=mode,
+        yaw=yaw,
+        trunk=_draw(rng, trunk_rest | posture.trunk),
+        arms={side: _draw(rng, ARM_MODES_2[name][1]) for side, name in arms.items()},
+        legs={side: _draw(rng, leg) for side, leg in zip(arms, (legs[0], legs[-1]), strict=True)},
+    )
 
 
 def _draw(rng: np.random.Generator, mode: Mode) -> dict[str, float]:
@@ -131,162 +232,3 @@ def _draw(rng: np.random.Generator, mode: Mode) -> dict[str, float]:
         name: float(np.clip(mean + sd * draw, *LIMITS[name]))
         for (name, (mean, sd)), draw in zip(mode.items(), draws, strict=True)
     }
-
-
-# Version 2 adds what people do on seats, on the floor and close to it. Each posture: weight, legs, trunk, the turn of
-# the whole body about its own x (forwards) and z axes before it stands in the room, and the arms it allows (None: any).
-@dataclass(frozen=True)
-class Posture:
-    """How a body is held: see `POSTURES`."""
-
-    weight: float
-    legs: dict[str, Mode]
-    trunk: Mode
-    turn: tuple[float, float] = (0.0, 0.0)
-    arms: tuple[str, ...] | None = None
-
-
-ARM_MODES_2: dict[str, tuple[float, Mode]] = ARM_MODES | {
-    "holding": (
-        12,
-        {"shoulder_flex": (35, 15), "shoulder_abd": (12, 8), "shoulder_twist": (-30, 20), "elbow": (80, 22)},
-    ),
-    "lifting": (
-        6,
-        {"shoulder_flex": (120, 25), "shoulder_abd": (15, 12), "shoulder_twist": (0, 25), "elbow": (50, 35)},
-    ),
-    "propping": (
-        0,
-        {"shoulder_flex": (64, 6), "shoulder_abd": (8, 5), "shoulder_twist": (0, 10), "elbow": (6, 5)},
-    ),
-    "beside": (
-        0,
-        {"shoulder_flex": (4, 4), "shoulder_abd": (30, 22), "shoulder_twist": (0, 25), "elbow": (20, 15)},
-    ),
-    "overhead": (
-        0,
-        {"shoulder_flex": (6, 6), "shoulder_abd": (150, 18), "shoulder_twist": (20, 30), "elbow": (40, 35)},
-    ),
-    "upright": (
-        0,
-        {"shoulder_flex": (168, 6), "shoulder_abd": (8, 5), "shoulder_twist": (0, 10), "elbow": (5, 4)},
-    ),
-}
-_FLAT_LEGS: dict[str, Mode] = {
-    "first": {"hip_flex": (5, 2), "hip_abd": (10, 8), "hip_twist": (8, 12), "knee": (5, 4)},
-    "second": {"hip_flex": (33, 3), "hip_abd": (12, 8), "hip_twist": (8, 8), "knee": (56, 5)},
-}
-_STILL: Mode = {"lean": (0, 3), "roll": (0, 2), "bend": (0, 5)}
-_WEIGHTS_2 = {"standing": 22, "sitting": 12, "crouching": 5, "bowing": 4, "wide": 9, "walking": 12}
-POSTURES: dict[str, Posture] = {
-    name: Posture(_WEIGHTS_2.get(name, 0.7 * weight), legs, trunk | ({"lean": (8, 14)} if name == "sitting" else {}))
-    for name, (weight, legs, trunk) in LEG_MODES.items()
-} | {
-    "bending": Posture(
-        7,
-        {"both": {"hip_flex": (8, 10), "hip_abd": (10, 7), "knee": (18, 14)}},
-        {"lean": (52, 14), "bend": (26, 12), "side_bend": (0, 12), "turn": (0, 15), "head_pitch": (-10, 18)},
-        arms=("hanging", "reaching", "holding", "swinging", "lifting"),
-    ),
-    "leaning": Posture(
-        5,
-        {"both": {"hip_flex": (4, 6), "hip_abd": (14, 9), "knee": (8, 8)}},
-        {"roll": (0, 14), "side_bend": (0, 20), "turn": (0, 18), "head_roll": (0, 14)},
-    ),
-    "legs out": Posture(
-        2,
-        {"both": {"hip_flex": (88, 5), "hip_abd": (14, 11), "hip_twist": (6, 10), "knee": (6, 5)}},
-        {"lean": (4, 10), "bend": (10, 10)},
-        arms=("hanging", "holding", "folded", "reaching"),
-    ),
-    "knees up": Posture(
-        2,
-        {"both": {"hip_flex": (116, 5), "hip_abd": (10, 8), "hip_twist": (6, 10), "knee": (86, 9)}},
-        {"lean": (4, 10), "bend": (12, 10)},
-        arms=("hanging", "holding", "folded", "reaching"),
-    ),
-    "cross-legged": Posture(
-        2,
-        {"both": {"hip_flex": (106, 5), "hip_abd": (42, 8), "hip_twist": (41, 3), "knee": (126, 7)}},
-        {"lean": (4, 8), "bend": (8, 9)},
-        arms=("hanging", "holding", "folded", "reaching", "lifting"),
-    ),
-    "kneeling": Posture(
-        3,
-        {"both": {"hip_flex": (8, 10), "hip_abd": (10, 6), "knee": (98, 8)}},
-        {"lean": (8, 10), "bend": (6, 10)},
-    ),
-    "on one knee": Posture(
-        2,
-        {
-            "first": {"hip_flex": (88, 8), "hip_abd": (12, 8), "knee": (88, 8)},
-            "second": {"hip_flex": (0, 6), "hip_abd": (8, 5), "knee": (95, 8)},
-        },
-        {"lean": (8, 10)},
-    ),
-    "on all fours": Posture(
-        3,
-        {"both": {"hip_flex": (64, 6), "hip_abd": (8, 6), "knee": (86, 7)}},
-        _STILL | {"head_pitch": (-20, 12)},
-        turn=(64.0, 0.0),
-        arms=("propping",),
-    ),
-    "on the back": Posture(4, _FLAT_LEGS, _STILL, turn=(-90.0, 0.0), arms=("beside", "overhead", "folded", "holding")),
-    "on the belly": Posture(
-        3,
-        {"both": {"hip_flex": (-4, 3), "hip_abd": (10, 8), "knee": (22, 24)}},
-        _STILL | {"bend": (-10, 6), "head_pitch": (-12, 10)},
-        turn=(90.0, 0.0),
-        arms=("overhead", "beside"),
-    ),
-    "on the side": Posture(
-        3.5,
-        {"both": {"hip_flex": (40, 25), "hip_abd": (0, 3), "knee": (55, 30)}},
-        _STILL | {"bend": (12, 10)},
-        turn=(0.0, 90.0),
-        arms=("folded", "reaching", "holding"),
-    ),
-    "reclining": Posture(
-        3,
-        {"both": {"hip_flex": (48, 5), "hip_abd": (8, 6), "knee": (8, 7)}},
-        _STILL | {"bend": (16, 10), "head_pitch": (14, 10)},
-        turn=(-48.0, 0.0),
-        arms=("beside", "holding", "folded", "hanging"),
-    ),
-    "on the hands": Posture(
-        1,
-        {"both": {"hip_flex": (6, 14), "hip_abd": (14, 12), "knee": (14, 18)}},
-        _STILL | {"head_pitch": (-18, 8)},
-        turn=(178.0, 0.0),
-        arms=("upright",),
-    ),
-}
-LYING = ("on the back", "on the belly", "on the side")
-# how people are turned: share, middle and deviation in degrees; half of the side views are from the other side
-VIEWS = ((0.71, 0.0, 35.0), (0.13, 90.0, 26.0), (0.16, 180.0, 38.0))
-
-
-def sample_posture(rng: np.random.Generator) -> Pose:
-    """A posture of version 2 with arms that go with it, seen from any side; `yaw` is how it is turned in the room."""
-    mode = _choose(rng, {name: posture.weight for name, posture in POSTURES.items()})
-    posture = POSTURES[mode]
-    legs, allowed = posture.legs, posture.arms
-    leg_modes = [legs["both"]] * 2 if "both" in legs else [legs["first"], legs["second"]]
-    weights = {name: max(entry[0], 1.0) for name, entry in ARM_MODES_2.items() if name in (allowed or ARM_MODES_2)}
-    if allowed is None:
-        weights = {name: ARM_MODES_2[name][0] for name in weights}
-    first = _choose(rng, weights)
-    second = first if rng.random() < 0.5 else _choose(rng, weights)
-    order = SIDES if rng.random() < 0.5 else SIDES[::-1]
-    _, middle, deviation = VIEWS[int(rng.choice(len(VIEWS), p=[share for share, *_ in VIEWS]))]
-    yaw = float(rng.normal(middle, deviation) * (1 if rng.random() < 0.5 else -1))
-    trunk_rest = TRUNK_REST | {"turn": (0, 11), "head_yaw": (0, 24), "head_pitch": (3, 12)}
-    return Pose(
-        mode=mode,
-        yaw=yaw if mode not in LYING else float(rng.uniform(-180, 180)),
-        trunk=_draw(rng, trunk_rest | posture.trunk),
-        arms={
-            side: _draw(rng, ARM_REST | ARM_MODES_2[name][1]) for side, name in zip(order, (first, second), strict=True)
-        },
-        legs={side: _draw(rng, LEG_REST | entry) for side, entry in zip(order, leg_modes, strict=True)},
-    )

@@ -1,14 +1,9 @@
-"""What identifies a generated data set and where its files lie. Imports no drawing, so that asking is quick."""
+"""What can be asked of the generator, and where its files lie. Imports no drawing, so that asking is quick."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from sharpose.data.mannequin.parameters import MannequinParameters
 from sharpose.runtime.errors import InputError
 
 # Raised whenever the same people would get other MPII annotations; those files have their own manifest.
@@ -55,10 +50,3 @@ def check_request(split: str, images: int, seed: int, workers: int | None = None
         raise InputError(f"mannequin: seed={seed} must not be negative")
     if workers is not None and workers < 1:
         raise InputError(f"mannequin: workers={workers} must be at least 1")
-
-
-def request_hash(split: str, images: int, seed: int, parameters: MannequinParameters) -> str:
-    """Sixteen hex digits that stand for everything that determines the files."""
-    request: dict[str, Any] = {"version": parameters.version, "split": split, "images": images, "seed": seed}
-    request["parameters"] = asdict(parameters)
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 
 from sharpose.data.mannequin import things
+from sharpose.data.mannequin.backdrop import draw_backdrop
 from sharpose.data.mannequin.figure import PROP, Colour, Outfit, Part, dress, sample_outfit
 from sharpose.data.mannequin.paint import Actor, Cloths, draw_actors, draw_shadows
 from sharpose.data.mannequin.parameters import MannequinParameters
@@ -16,7 +16,7 @@ from sharpose.data.mannequin.poses import LYING, POSTURES, Pose, sample_posture
 from sharpose.data.mannequin.render import Canvas, Lens, Viewpoint, extent
 from sharpose.data.mannequin.skeleton3d import Body, Build, pose_body, rotation, sample_build
 from sharpose.data.mannequin.stage import CROWD, Person, Stage, crowd_annotation
-from sharpose.data.mannequin.textures import CLOTHES, FLOORS, SIDE, WALLS, choose, smaller, tile
+from sharpose.data.mannequin.textures import CLOTHES, choose, smaller, tile
 
 Array = np.ndarray
 # (width, height) of the canvas before it varies by a few pixels, and how often each is taken
@@ -52,21 +52,22 @@ def set_room(rng: np.random.Generator, parameters: MannequinParameters) -> Stage
     width, height = (int(side + rng.integers(-24, 25)) for side in CANVASES[index][0])
     canvas = Canvas(np.empty((height, width, 3), np.uint8), np.zeros((height, width), np.int32))
     outdoors = bool(rng.random() < 0.45)
-    wall_colour = things.colour_of(rng) if not outdoors else tuple(np.clip(rng.normal((95, 110, 85), 40), 10, 240))
-    first = _sample_figure(rng, wall_colour, parameters)
+    wall = things.colour_of(rng) if not outdoors else tuple(np.clip(rng.normal((95, 110, 85), 40), 10, 240))
+    first = _sample_figure(rng, wall, parameters)
     lens, start = _set_camera(rng, (width, height), first, parameters)
-    people, furniture, taken = _place_people(rng, (width, height), lens, first, start, wall_colour, parameters)
-    furniture += _place_things(rng, (width, height), lens, people, taken, parameters)
+    room = Room(rng, parameters, lens, (width, height), wall)
+    placed = room.place_people(first, start)
+    furniture = [actor for one in placed for actor in one.under] + room.place_things(placed)
     is_crowded = rng.random() < parameters.crowd_probability
-    farthest = max([-float(lens.look(points).min(axis=0)[2]) for points in taken])
+    farthest = max(-float(lens.look(one.taken).min(axis=0)[2]) for one in placed)
     distance = farthest + (rng.uniform(4, 25) if outdoors else rng.uniform(0.7, 3.0))
     crowd_at = lens.focal * STATURE / 45
     if is_crowded:
         distance = max(distance, crowd_at + 2)
-    _draw_backdrop(rng, canvas.image, lens, distance, outdoors, wall_colour, parameters)
+    draw_backdrop(rng, canvas.image, lens, distance, outdoors, wall, parameters)
     light = float(rng.uniform(-1, 1))
-    crowd = _draw_crowd(rng, canvas, lens, crowd_at, light, wall_colour, parameters) if is_crowded else []
-    return Stage(canvas, light, crowd, people, furniture, lens)
+    crowd = room.draw_crowd(canvas, crowd_at, light) if is_crowded else []
+    return Stage(canvas, light, crowd, [one.person for one in placed], furniture, lens)
 
 
 def draw_room(rng: np.random.Generator, stage: Stage, parameters: MannequinParameters) -> None:
@@ -132,96 +133,142 @@ def _set_camera(
     return lens, np.array([rng.uniform(-0.36, 0.36) * width * distance / focal, -distance])
 
 
-def _place_people(
-    rng: np.random.Generator,
-    size: tuple[int, int],
-    lens: Lens,
-    first: Figure,
-    start: Array,
-    wall: Colour,
-    parameters: MannequinParameters,
-) -> tuple[list[Person], list[Actor], list[Array]]:
-    """People from far to near, what they lie on, and the points of the room that all of it takes.
+@dataclass(frozen=True)
+class Placed:
+    """Somebody with a place, what they lie on, and the points of the room (n, 3), in metres, that both take."""
 
-    `start`: where the first one stands, (x, z) in metres.
-    """
-    spare = parameters.max_people - parameters.min_people + 1
-    shares = np.array([PEOPLE[min(at, len(PEOPLE) - 1)] for at in range(spare)])
-    wanted = parameters.min_people + int(rng.choice(spare, p=shares / shares.sum()))
-    placed: list[tuple[Person, list[Actor], Array]] = []
-    for number in range(wanted):
-        figure = first if number == 0 else _sample_figure(rng, wall, parameters)
-        for attempt in range(TRIES):
-            # the first is never left out: should there be no room, then farther away
-            at = start * (1 + 0.5 * attempt) if number == 0 else _sample_place(rng, size, lens, placed, parameters)
-            found = _put(rng, figure, lens, at)
-            last = number == 0 and attempt == TRIES - 1
-            if found is not None and (last or _fits(found, placed, size)):
-                placed.append(found)
-                break
-    placed.sort(key=lambda entry: float(np.linalg.norm(entry[2].mean(axis=0) - lens.position)), reverse=True)
-    return [entry[0] for entry in placed], [actor for entry in placed for actor in entry[1]], [e[2] for e in placed]
+    person: Person
+    under: list[Actor]
+    taken: Array
 
 
-def _sample_place(
-    rng: np.random.Generator,
-    size: tuple[int, int],
-    lens: Lens,
-    placed: list[tuple[Person, list[Actor], Array]],
-    parameters: MannequinParameters,
-) -> Array:
-    """Beside or behind somebody who is there, or anywhere in the picture, near or far. Return (x, z) in metres."""
-    if placed and rng.random() < 0.72:
-        beside = placed[int(rng.integers(len(placed)))][2][0]
-        angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.15)
-        return np.array([beside[0] + away * np.cos(angle), beside[2] + 1.2 * away * np.sin(angle)])
-    tall = np.exp(rng.uniform(np.log(parameters.min_height), np.log(parameters.max_height)))
-    distance = max(lens.focal * STATURE / tall, 1.2)
-    return np.array([rng.uniform(-0.44, 0.44) * size[0] * distance / lens.focal, -distance])
+@dataclass(frozen=True)
+class Room:
+    """The floor before a wall, seen through a lens in a picture of `size` (width, height), to be filled by chance."""
 
+    rng: np.random.Generator
+    parameters: MannequinParameters
+    lens: Lens
+    size: tuple[int, int]
+    wall: Colour
 
-def _put(rng: np.random.Generator, figure: Figure, lens: Lens, at: Array) -> tuple[Person, list[Actor], Array] | None:
-    """Somebody on the floor at (x, z), or on a bed there, and the points they take; None if too near the camera."""
-    lift, actors, outline = 0.0, [], np.zeros((0, 2))
-    if figure.pose.mode in ("jumping", "running"):
-        lift = float(max(0.0, rng.normal(0.1, 0.15)))
-    joints = np.array(list(figure.body.joints.values())) @ figure.turned.T * figure.stature
-    middle = joints[:, [0, 2]].mean(axis=0)
-    if figure.pose.mode in LYING and rng.random() < 0.55:
-        lift = float(rng.choice([0.06, rng.uniform(0.3, 0.6)]))
-        along = figure.turned @ np.array([0.0, 1.0, 0.0])
-        parts, outline = things.bed(rng, at, float(np.degrees(np.arctan2(along[0], along[2]))), lift)
-        actors = [Actor(0, parts, Viewpoint(lens, np.eye(3), np.zeros(3), 1.0))]
-    position = np.array([at[0] - middle[0], lift - figure.lowest, at[1] - middle[1]])
-    taken = np.concatenate([joints + position, np.insert(outline, 1, lift, axis=1)])
-    if lens.look(taken)[:, 2].max() > -NEAREST:
-        return None
-    camera = Viewpoint(lens, figure.turned, position, figure.stature)
-    box = extent(figure.parts, camera)
-    return Person(figure.build, figure.pose, figure.body, figure.parts, camera, box, figure.cloths), actors, taken
+    @property
+    def camera(self) -> Viewpoint:
+        """The lens for things whose parts are in the room's metres."""
+        return Viewpoint(self.lens, np.eye(3), np.zeros(3), 1.0)
 
+    def place_people(self, first: Figure, start: Array) -> list[Placed]:
+        """People from far to near. `start`: where the first one stands, (x, z) in metres."""
+        rng, parameters = self.rng, self.parameters
+        spare = parameters.max_people - parameters.min_people + 1
+        shares = np.array([PEOPLE[min(at, len(PEOPLE) - 1)] for at in range(spare)])
+        wanted = parameters.min_people + int(rng.choice(spare, p=shares / shares.sum()))
+        placed: list[Placed] = []
+        for number in range(wanted):
+            figure = first if number == 0 else _sample_figure(rng, self.wall, parameters)
+            for attempt in range(TRIES):
+                # the first is never left out: should there be no room, then farther away
+                at = start * (1 + 0.5 * attempt) if number == 0 else self.sample_place(placed)
+                found = self.put(figure, at)
+                last = number == 0 and attempt == TRIES - 1
+                if found is not None and (last or self.fits(found, placed)):
+                    placed.append(found)
+                    break
+        return sorted(
+            placed, key=lambda one: float(np.linalg.norm(one.taken.mean(axis=0) - self.lens.position)), reverse=True
+        )
 
-def _fits(
-    found: tuple[Person, list[Actor], Array], placed: list[tuple[Person, list[Actor], Array]], size: tuple[int, int]
-) -> bool:
-    """Whether enough of a person is in the picture, nobody stands in anybody, and nobody is covered altogether.
+    def sample_place(self, placed: list[Placed]) -> Array:
+        """Beside or behind somebody who is there, or anywhere in the picture, near or far. Return (x, z) in metres."""
+        rng, parameters = self.rng, self.parameters
+        if placed and rng.random() < 0.72:
+            beside = placed[int(rng.integers(len(placed)))].taken[0]
+            angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.15)
+            return np.array([beside[0] + away * np.cos(angle), beside[2] + 1.2 * away * np.sin(angle)])
+        tall = np.exp(rng.uniform(np.log(parameters.min_height), np.log(parameters.max_height)))
+        distance = max(self.lens.focal * STATURE / tall, 1.2)
+        return np.array([rng.uniform(-0.44, 0.44) * self.size[0] * distance / self.lens.focal, -distance])
 
-    A box is (4,) in pixels, points of the room are (n, 3) in metres.
-    """
-    box, taken = _clipped(found[0].box, size), found[2]
-    shown = (box[2:] - box[:2]).clip(0).prod() / (found[0].box[2:] - found[0].box[:2]).prod()
-    if shown < 0.55 and ((box[2:] - box[:2]) < 0.45 * np.array(size)).any():
-        return False
-    for other, _, points in placed:
-        over = _clipped(other.box, size)
-        if _distance(taken, points) < APART or max(_share(box, over), _share(over, box)) > MOST_COVERED:
+    def put(self, figure: Figure, at: Array) -> Placed | None:
+        """Somebody on the floor at (x, z), or on a bed there; None if too near the camera."""
+        rng = self.rng
+        lift, actors, outline = 0.0, [], np.zeros((0, 2))
+        if figure.pose.mode in ("jumping", "running"):
+            lift = float(max(0.0, rng.normal(0.1, 0.15)))
+        joints = np.array(list(figure.body.joints.values())) @ figure.turned.T * figure.stature
+        middle = joints[:, [0, 2]].mean(axis=0)
+        if figure.pose.mode in LYING and rng.random() < 0.55:
+            lift = float(rng.choice([0.06, rng.uniform(0.3, 0.6)]))
+            along = figure.turned @ np.array([0.0, 1.0, 0.0])
+            parts, outline = things.bed(rng, at, float(np.degrees(np.arctan2(along[0], along[2]))), lift)
+            actors = [Actor(0, parts, self.camera)]
+        position = np.array([at[0] - middle[0], lift - figure.lowest, at[1] - middle[1]])
+        taken = np.concatenate([joints + position, np.insert(outline, 1, lift, axis=1)])
+        if self.lens.look(taken)[:, 2].max() > -NEAREST:
+            return None
+        camera = Viewpoint(self.lens, figure.turned, position, figure.stature)
+        box = extent(figure.parts, camera)
+        person = Person(figure.build, figure.pose, figure.body, figure.parts, camera, box, figure.cloths)
+        return Placed(person, actors, taken)
+
+    def fits(self, found: Placed, placed: list[Placed]) -> bool:
+        """Whether enough of a person is in the picture, nobody stands in anybody, and nobody is covered altogether."""
+        whole, box = found.person.box, self.clipped(found.person.box)
+        shown = (box[2:] - box[:2]).clip(0).prod() / (whole[2:] - whole[:2]).prod()
+        if shown < 0.55 and ((box[2:] - box[:2]) < 0.45 * np.array(self.size)).any():
             return False
-    return True
+        for other in placed:
+            over = self.clipped(other.person.box)
+            covered = max(_share(box, over), _share(over, box))
+            if _distance(found.taken, other.taken) < APART or covered > MOST_COVERED:
+                return False
+        return True
 
+    def clipped(self, box: Array) -> Array:
+        """Return a box (4,), left, top, right and bottom, cut at the borders of the picture."""
+        return np.concatenate([box[:2].clip(0, self.size), box[2:].clip(0, self.size)])
 
-def _clipped(box: Array, size: tuple[int, int]) -> Array:
-    """Return a box (4,), left, top, right and bottom, cut at the borders of a picture (width, height)."""
-    return np.concatenate([box[:2].clip(0, size), box[2:].clip(0, size)])
+    def place_things(self, placed: list[Placed]) -> list[Actor]:
+        """Things in front of some of the people, and others that stand about."""
+        rng, places = self.rng, []
+        for one in placed:
+            if rng.random() < self.parameters.occluder_probability:
+                middle = one.taken[:, [0, 2]].mean(axis=0)
+                to_camera = -middle / np.linalg.norm(middle)
+                aside = np.array([-to_camera[1], to_camera[0]]) * rng.normal(0, 0.3)
+                places.append(middle + to_camera * rng.uniform(0.35, 0.95) + aside)
+        farthest = max(-one.taken[:, 2].min() for one in placed) + 2.0
+        for _ in range(rng.poisson(self.parameters.clutter)):
+            distance = rng.uniform(1.5, farthest)
+            places.append(np.array([rng.uniform(-0.6, 0.6) * self.size[0] * distance / self.lens.focal, -distance]))
+        boxes = [self.clipped(one.person.box) for one in placed]
+        actors = []
+        for at in places:
+            yaw = float(rng.choice([0.0, rng.uniform(-40, 40)]))
+            parts, radius = things.standing_thing(rng, choose(rng, things.KINDS), at, yaw)
+            balls, spot = np.concatenate([part.balls for part in parts])[:, :3], np.array([[at[0], 0.0, at[1]]])
+            near = min(_distance(one.taken, spot) for one in placed) < min(radius, 0.5) + APART_FROM_THINGS
+            corners = min(_distance(one.taken, balls) for one in placed) < APART_FROM_THINGS
+            if near or corners or self.lens.look(balls)[:, 2].max() > -NEAREST:
+                continue
+            box = self.clipped(extent([replace(part, label=PROP + 1) for part in parts], self.camera))
+            shut = max(_share(one, box) for one in boxes)
+            if shut < MOST_COVERED and _share(np.array([0, 0, *self.size]), box) < 0.4:
+                actors.append(Actor(0, parts, self.camera))
+        return actors
+
+    def draw_crowd(self, canvas: Canvas, distance: float, light: float) -> list[dict[str, Any]]:
+        """A row of small people far away, annotated as one crowd without keypoints, as COCO does."""
+        rng = self.rng
+        centre = rng.uniform(-0.3, 0.3) * self.size[0] * distance / self.lens.focal
+        actors = []
+        for place in range(int(rng.integers(5, 10))):
+            figure = replace(_sample_figure(rng, self.wall, self.parameters), cloths={})
+            at = np.array([centre + (place - 3) * 0.6 + rng.normal(0, 0.15), -distance + rng.normal(0, 0.4)])
+            if (found := self.put(figure, at)) is not None:
+                actors.append(found.person.actor(CROWD))
+        draw_actors(canvas, actors, light)
+        return [crowd_annotation(canvas.labels)] if (canvas.labels > 0).any() else []
 
 
 def _share(box: Array, other: Array) -> float:
@@ -234,151 +281,3 @@ def _distance(first: Array, second: Array) -> float:
     """Least distance of two sets of points (N, 3) seen from above."""
     apart = first[:, None, [0, 2]] - second[None, :, [0, 2]]
     return float(np.sqrt((apart**2).sum(axis=-1).min()))
-
-
-def _place_things(
-    rng: np.random.Generator,
-    size: tuple[int, int],
-    lens: Lens,
-    people: list[Person],
-    taken: list[Array],
-    parameters: MannequinParameters,
-) -> list[Actor]:
-    """Things in front of some of the people, and others that stand about.
-
-    `taken`: points of the room (n, 3) in metres, for each person.
-    """
-    places = []
-    for points in taken:
-        if rng.random() < parameters.occluder_probability:
-            middle = points[:, [0, 2]].mean(axis=0)
-            to_camera = -middle / np.linalg.norm(middle)
-            aside = np.array([-to_camera[1], to_camera[0]]) * rng.normal(0, 0.3)
-            places.append(middle + to_camera * rng.uniform(0.35, 0.95) + aside)
-    farthest = max(-points[:, 2].min() for points in taken) + 2.0
-    for _ in range(rng.poisson(parameters.clutter)):
-        distance = rng.uniform(1.5, farthest)
-        places.append(np.array([rng.uniform(-0.6, 0.6) * size[0] * distance / lens.focal, -distance]))
-    boxes = [_clipped(person.box, size) for person in people]
-    actors = []
-    for at in places:
-        yaw = float(rng.choice([0.0, rng.uniform(-40, 40)]))
-        parts, radius = things.standing_thing(rng, choose(rng, things.KINDS), at, yaw)
-        camera, balls = Viewpoint(lens, np.eye(3), np.zeros(3), 1.0), np.concatenate([part.balls for part in parts])
-        spot = np.array([[at[0], 0.0, at[1]]])
-        near = min(_distance(points, spot) for points in taken) < min(radius, 0.5) + APART_FROM_THINGS
-        corners = min(_distance(points, balls[:, :3]) for points in taken) < APART_FROM_THINGS
-        if near or corners or lens.look(balls[:, :3])[:, 2].max() > -NEAREST:
-            continue
-        box = _clipped(extent([replace(part, label=PROP + 1) for part in parts], camera), size)
-        shut = max(_share(one, box) for one in boxes)
-        if shut < MOST_COVERED and _share(np.array([0, 0, *size]), box) < 0.4:
-            actors.append(Actor(0, parts, camera))
-    return actors
-
-
-def _draw_backdrop(
-    rng: np.random.Generator,
-    image: Array,
-    lens: Lens,
-    distance: float,
-    outdoors: bool,
-    wall_colour: Colour,
-    parameters: MannequinParameters,
-) -> None:
-    """A textured floor, and a wall at `distance` metres; outdoors the wall ends and there is sky above it.
-
-    `image` is uint8 (H, W, 3).
-    """
-    yaw = np.radians(rng.uniform(-20, 20)) if rng.random() < 0.5 else 0.0
-    right, down = np.array([np.cos(yaw), 0.0, np.sin(yaw)]), np.array([0.0, -1.0, 0.0])
-    # far enough that the turned wall stays behind everybody whom the picture shows
-    foot = np.array([0.0, 0.0, -distance * (1 + abs(np.tan(yaw)) * 0.6)])
-    sky = np.clip(rng.normal((170, 190, 215), 25), 60, 255)
-    image[:] = np.clip(sky + np.linspace(25, -25, len(image))[:, None, None], 0, 255)
-    wall_span = rng.uniform(4, 9) if outdoors else rng.uniform(0.6, 3.0)
-    top = rng.uniform(2.0, 9.0) if outdoors else 30.0
-    wall = _surface(rng, WALLS, np.array(wall_colour), parameters)
-    ridge = foot - top * down
-    _lay(image, lens, wall, wall_span, ridge, right, down, _side(lens, image, ridge, right))
-    for _ in range(rng.poisson(3 + 3 * parameters.clutter)):
-        _hang(rng, image, lens, foot, right, distance, top)
-    ground = np.clip(rng.normal((120, 112, 98), 38) + rng.normal(0, 14), 15, 240)
-    floor = _surface(rng, FLOORS, ground, parameters)
-    _lay(image, lens, floor, float(rng.uniform(0.8, 3.5)), np.zeros(3), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]),
-         _side(lens, image, foot, right))  # fmt: skip
-
-
-def _surface(
-    rng: np.random.Generator, kinds: tuple[tuple[str, int], ...], colour: Array, parameters: MannequinParameters
-) -> list[Array]:
-    """The tile of a wall or floor, with its halves. `colour` is RGB (3,)."""
-    difficulty = parameters.difficulty
-    other = np.clip(colour * np.exp(rng.normal(0, 0.15 + 0.5 * difficulty)) + rng.normal(0, 12, 3), 5, 250)
-    return smaller(tile(rng, choose(rng, kinds), colour, other, rng.uniform(2, 6 + 20 * difficulty)))
-
-
-def _lay(
-    image: Array, lens: Lens, levels: list[Array], span: float, origin: Array, right: Array, down: Array, where: Array
-) -> None:
-    """Cover `where` (H, W) with tiles of `span` metres on the plane through `origin` along `right` and `down`."""
-    away = max(2.0, float(np.linalg.norm(origin - lens.position)))
-    level = int(np.clip(np.log2(SIDE * away / (span * lens.focal)), 0, len(levels) - 1))
-    side = SIDE >> level
-    matrix = lens.plane(origin, right, down) @ np.diag([span / side, span / side, 1.0])
-    size = (image.shape[1], image.shape[0])
-    laid = cv2.warpPerspective(levels[level], matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    cv2.copyTo(laid, where, image)
-
-
-def _side(lens: Lens, image: Array, foot: Array, right: Array) -> Array:
-    """Mask (H, W) uint8 of the pixels below a level line in the room, the one through `foot` along `right`."""
-    ends, _ = lens.project(np.stack([foot - right, foot + right]))
-    slope = (ends[1, 1] - ends[0, 1]) / (ends[1, 0] - ends[0, 0])
-    line = ends[0, 1] + slope * (np.arange(image.shape[1]) - ends[0, 0])
-    return (np.arange(image.shape[0])[:, None] > line).astype(np.uint8)
-
-
-def _hang(
-    rng: np.random.Generator, image: Array, lens: Lens, foot: Array, right: Array, distance: float, top: float
-) -> None:
-    """A picture, window, door or sign on a wall that ends at `top`; the larger, the farther away the wall is.
-
-    `image` is uint8 (H, W, 3); `foot` and `right` are (3,) in metres.
-    """
-    size = max(1.0, distance / 7)
-    half = 0.5 * image.shape[1] * distance / lens.focal
-    x, y = rng.uniform(-half, half), rng.uniform(0.2, 2.6) * size
-    wide, tall = np.exp(rng.normal(-0.4, 0.6, 2)) * size
-    if y + tall / 2 > top:
-        return
-    corners = [foot + (x + sx * wide / 2) * right + np.array([0, y + sy * tall / 2, 0]) for sx, sy in
-               ((-1, -1), (1, -1), (1, 1), (-1, 1))]  # fmt: skip
-    points, _ = lens.project(np.array(corners))
-    colour = things.colour_of(rng)
-    fixed = np.rint(points.clip(-4000, 4000) * 16).astype(np.int32)
-    cv2.fillConvexPoly(image, fixed, colour, cv2.LINE_AA, 4)
-    if rng.random() < 0.6:
-        cv2.polylines(image, [fixed], True, things.shaded(colour, 0.5), int(rng.integers(1, 3)), cv2.LINE_AA, 4)
-
-
-def _draw_crowd(
-    rng: np.random.Generator,
-    canvas: Canvas,
-    lens: Lens,
-    distance: float,
-    light: float,
-    wall: Colour,
-    parameters: MannequinParameters,
-) -> list[dict[str, Any]]:
-    """A row of small people far away, annotated as one crowd without keypoints, as COCO does."""
-    centre = rng.uniform(-0.3, 0.3) * canvas.labels.shape[1] * distance / lens.focal
-    actors = []
-    for place in range(int(rng.integers(5, 10))):
-        figure = replace(_sample_figure(rng, wall, parameters), cloths={})
-        at = np.array([centre + (place - 3) * 0.6 + rng.normal(0, 0.15), -distance + rng.normal(0, 0.4)])
-        put = _put(rng, figure, lens, at)
-        if put is not None:
-            actors.append(put[0].actor(CROWD))
-    draw_actors(canvas, actors, light)
-    return [crowd_annotation(canvas.labels)] if (canvas.labels > 0).any() else []

@@ -13,7 +13,7 @@ from sharpose.data.mannequin.figure import (
     LABELS_PER_PERSON,
     OWN_PARTS,
     PAIRED,
-    Outfit,
+    Colour,
     dress,
     landmarks,
     sample_outfit,
@@ -24,13 +24,10 @@ from sharpose.data.mannequin.render import Camera, Canvas, draw_person, extent
 from sharpose.data.mannequin.room import draw_room, set_room
 from sharpose.data.mannequin.skeleton3d import pose_body, sample_build
 from sharpose.data.mannequin.stage import CROWD, Person, Stage, crowd_annotation
+from sharpose.pose.skeleton import COCO
 
 Array = np.ndarray
-KEYPOINT_NAMES = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
-    "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
+KEYPOINT_NAMES = COCO.keypoint_names
 # (width, height) of the canvas before it varies by a few pixels, and how often each is taken.
 CANVASES = (((320, 256), 0.6), ((288, 288), 0.15), ((256, 320), 0.25))
 
@@ -88,7 +85,7 @@ _LOOKS = {1: (_draw_flat, background.photograph), 2: (draw_room, paint.photograp
 
 
 def _place_people(
-    rng: np.random.Generator, size: tuple[int, int], wall: tuple[float, float, float], parameters: MannequinParameters
+    rng: np.random.Generator, size: tuple[int, int], wall: Colour, parameters: MannequinParameters
 ) -> list[Person]:
     """People from far to near; who finds no place without covering others too much is left out (never the first)."""
     wanted = int(rng.integers(parameters.min_people, parameters.max_people + 1))
@@ -103,13 +100,10 @@ def _place_people(
     return sorted(placed, key=lambda person: cast(Camera, person.camera).scale)
 
 
-def _sample_person(
-    rng: np.random.Generator, wall: tuple[float, float, float], parameters: MannequinParameters
-) -> Person:
+def _sample_person(rng: np.random.Generator, wall: Colour, parameters: MannequinParameters) -> Person:
     build, pose = sample_build(rng), sample_pose(rng, parameters.max_yaw)
     body = pose_body(build, pose)
-    outfit: Outfit = sample_outfit(rng, wall, parameters)
-    parts = dress(build, body, outfit, pose.mode)
+    parts = dress(build, body, sample_outfit(rng, wall, parameters), pose.mode)
     height = np.exp(rng.uniform(np.log(parameters.min_height), np.log(parameters.max_height)))
     camera = Camera(float(height), float(rng.uniform(3.0, 7.0)), float(rng.normal(5, 5 + 8 * parameters.difficulty)))
     return Person(build, pose, body, parts, camera, extent(parts, camera))
@@ -158,11 +152,7 @@ def _annotate(rng: np.random.Generator, labels: Array, person: Person, number: i
         "num_keypoints": int((keypoints[:, 2] > 0).sum()),
         "area": area,
         "iscrowd": 0,
-        "keypoints": [
-            round(float(value), 2) if column < 2 else int(value)
-            for row in keypoints
-            for column, value in enumerate(row)
-        ],
+        "keypoints": [value for x, y, v in keypoints.tolist() for value in (round(x, 2), round(y, 2), int(v))],
         "bbox": list(cv2.boundingRect(mask)),
     }
 
@@ -211,11 +201,7 @@ def _polygons(mask: Array) -> list[list[float]]:
 
 
 def _draw_crowd(
-    rng: np.random.Generator,
-    canvas: Canvas,
-    wall: tuple[float, float, float],
-    light: float,
-    parameters: MannequinParameters,
+    rng: np.random.Generator, canvas: Canvas, wall: Colour, light: float, parameters: MannequinParameters
 ) -> list[dict[str, Any]]:
     """A row of small people in the back, annotated as one crowd without keypoints, as COCO does."""
     height, width = canvas.labels.shape

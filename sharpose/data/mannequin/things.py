@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sharpose.data.mannequin.figure import PROP, Colour, Part
+from sharpose.data.mannequin.figure import PROP, Colour, Part, balls_of
 from sharpose.data.mannequin.poses import SIDES
 from sharpose.data.mannequin.skeleton3d import Body, Build, rotation
 
@@ -28,11 +28,6 @@ def _colour(rgb: Array) -> Colour:
 def shaded(colour: Colour, factor: float) -> Colour:
     """The colour in more or less light."""
     return _colour(np.array(colour) * factor)
-
-
-def _balls(*balls: tuple[Array, float]) -> Array:
-    """Return balls (N, 4), x, y, z and radius, from centres (3,) and radii."""
-    return np.array([[*centre, radius] for centre, radius in balls])
 
 
 def slab(
@@ -86,13 +81,13 @@ def standing_thing(rng: np.random.Generator, kind: str, at: Array, yaw: float) -
         green = np.clip(rng.normal((60, 110, 50), 22), 5, 235)
         high, wide = rng.uniform(0.6, 1.9), rng.uniform(0.15, 0.4)
         up = np.array([0.0, 1.0, 0.0])
-        pot = _balls((ground + 0.14 * up, 0.13), (ground + 0.05 * up, 0.1))
-        stem = _balls((ground + 0.14 * up, 0.02), (ground + 0.9 * high * up, 0.012))
+        pot = balls_of((ground + 0.14 * up, 0.13), (ground + 0.05 * up, 0.1))
+        stem = balls_of((ground + 0.14 * up, 0.02), (ground + 0.9 * high * up, 0.012))
         parts = [Part(pot, colour, PROP), Part(stem, (90.0, 70.0, 50.0), PROP)]
         for _ in range(int(rng.integers(14, 26))):
             root = ground + rng.uniform(0.3, 0.9) * high * up
             tip = root + np.array([rng.normal(0, 0.6) * wide, rng.uniform(-0.1, 0.2), rng.normal(0, 0.5) * wide])
-            leaf = _balls((root, 0.01), ((root + tip) / 2, rng.uniform(0.03, 0.08)), (tip, 0.012))
+            leaf = balls_of((root, 0.01), ((root + tip) / 2, rng.uniform(0.03, 0.08)), (tip, 0.012))
             parts.append(Part(leaf, _colour(green * rng.uniform(0.6, 1.35)), PROP))
         return parts, wide
     size = (rng.uniform(0.3, 0.9), rng.uniform(0.3, 1.0), rng.uniform(0.3, 0.7))
@@ -112,15 +107,8 @@ def seat(rng: np.random.Generator, build: Build, body: Body) -> list[Part]:
         parts = [Part(foot, shaded(colour, 0.8), PROP, -0.18)]
     else:
         ends = [(sx * (wide - 0.015), sz) for sx in (-1, 1) for sz in (-0.1, 0.13)]
-        parts = [
-            Part(
-                np.array([[pelvis[0] + x, y, pelvis[2] + z, 0.012] for y in (top, low)]),
-                shaded(colour, 0.7),
-                PROP,
-                -0.1,
-            )
-            for x, z in ends
-        ]
+        legs = [np.array([[pelvis[0] + x, y, pelvis[2] + z, 0.012] for y in (top, low)]) for x, z in ends]
+        parts = [Part(leg, shaded(colour, 0.7), PROP, -0.1) for leg in legs]
     centre = np.array([pelvis[0], top, pelvis[2] + 0.02])
     parts += slab(centre, np.array([2 * wide, 0.035, 0.28]), upright, colour, behind, cell=0.3)
     if kind > 0.25 and rng.random() < 0.7:
@@ -151,16 +139,16 @@ def carried(rng: np.random.Generator, build: Build, body: Body) -> list[Part]:
         behind = body.chest @ np.array([0.0, 0.0, -0.045 * build.bulk - 0.055])
         down = body.chest @ np.array([0.0, -0.2, 0.0])
         rucksack = [(middle + behind + s * across + t * down, 0.05) for s in (-1, 1) for t in (0.1, 1)]
-        return [Part(_balls(*rucksack), colour, PROP)]
+        return [Part(balls_of(*rucksack), colour, PROP)]
     if kind < 0.5:
         radius = rng.uniform(0.03, 0.075)
         centre = hand + (hand - wrist) / np.linalg.norm(hand - wrist) * (radius - 0.015)
-        return [Part(_balls((centre, radius)), colour, PROP, 0.02)]
+        return [Part(balls_of((centre, radius)), colour, PROP, 0.02)]
     if kind < 0.75:
         direction = rng.normal(0, 1, 3)
         reach = direction / np.linalg.norm(direction) * rng.uniform(0.08, 0.3)
-        stick = _balls((grip - reach, 0.008), (grip + reach, rng.uniform(0.008, 0.028)))
+        stick = balls_of((grip - reach, 0.008), (grip + reach, rng.uniform(0.008, 0.028)))
         return [Part(stick, colour, PROP, 0.03)]
     wide = rng.uniform(0.04, 0.11)
     bag = [(grip + np.array([s * wide, -0.03 - t, 0.0]), 0.018) for s in (-1, 1) for t in (0.0, 1.6 * wide)]
-    return [Part(_balls(*bag), colour, PROP, 0.03)]
+    return [Part(balls_of(*bag), colour, PROP, 0.03)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from sharpose.data.annotations import PoseFile, load_pose_file, parse_pose_file, read_json
+from sharpose.data.annotations import PoseFile, load_pose_file, parse_pose_file, read_rows
 from sharpose.evaluation.metrics.evaluators import Evaluator, Matched, match
 from sharpose.evaluation.metrics.matches import Matches
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import is_number
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -36,9 +36,9 @@ class Bootstrap:
     seed: int
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
-    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    def interval(self) -> tuple[float, float]:
         """Percentile interval; replicates without a person to find do not count."""
-        return _percentiles(self.replicates, confidence)
+        return _percentiles(self.replicates)
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,6 @@ def coco_ap(
     annotations: Path | str | Mapping[str, Any] | PoseFile,
     results: Sequence[Mapping[str, Any]],
     *,
-    sigmas: Sequence[float] | None = None,
-    image_ids: Sequence[int] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     evaluator: Evaluator = "pycocotools",
@@ -79,41 +77,34 @@ def coco_ap(
 ) -> CocoMetrics:
     """Evaluate results in COCO's keypoint format against annotations.
 
-    sigmas: one per keypoint; None takes the annotation file's (COCO's by name). image_ids: evaluate on these images
-    only; None is the protocol, every image of the annotations. resamples: 0 for no bootstrap. evaluator: both give the
-    same numbers, "hotcoco" sooner. every_interval: also for AP50, AP75, AP_M, AP_L and AR. among: images
-    to draw resamples from as well, though they hold nobody and no result: replicates are paired where they were drawn
-    from the same images. Raises InputError.
+    resamples: 0 for no bootstrap. evaluator: both give the same numbers, "hotcoco" sooner. every_interval: also for
+    AP50, AP75, AP_M, AP_L and AR. among: images to draw resamples from as well, though they hold nobody and no result:
+    replicates are paired where they were drawn from the same images. Raises InputError.
     """
     pose_file = annotations_of(annotations)
-    check_results(results, pose_file)
-    chosen = set(pose_file.images if image_ids is None else image_ids)
-    known = {"category_id": pose_file.category_id}
-    kept = [
-        {**known, **{key: row[key] for key in ("image_id", "keypoints", "score")}}
-        for row in results
-        if row["image_id"] in chosen
-    ]
-    truth = truth_of(pose_file)
-    evaluation = match(evaluator, "keypoints", truth, kept, sorted(chosen), sigmas or pose_file.skeleton.sigmas)
+    evaluation = _matched(pose_file, results, evaluator)
     # classes without anybody are marked with -1
     values = (None if value < 0 else float(value) for value in evaluation.stats)
     return CocoMetrics(
         **dict(zip(_NAMES, values, strict=True)),
-        num_images=len(chosen),
-        num_people=sum(row["image_id"] in chosen and _counts(row) for row in truth["annotations"]),
-        num_results=len(kept),
+        num_images=len(pose_file.images),
+        num_people=sum(map(_counts, pose_file.annotations)),
+        num_results=len(results),
         bootstrap=_bootstrap(evaluation, resamples, seed, every_interval, among) if resamples else None,
     )
 
 
 def keypoint_matches(pose_file: PoseFile, results: Sequence[Mapping[str, Any]]) -> Matches:
     """Return which results found which person on the images of the annotations. Raises InputError."""
+    return Matches.from_evaluation(_matched(pose_file, results, "pycocotools"))
+
+
+def _matched(pose_file: PoseFile, results: Sequence[Mapping[str, Any]], evaluator: Evaluator) -> Matched:
     check_results(results, pose_file)
+    known, keys = {"category_id": pose_file.category_id}, ("image_id", "keypoints", "score")
+    rows = [{**known, **{key: row[key] for key in keys}} for row in results]
     images, sigmas = sorted(pose_file.images), pose_file.skeleton.sigmas
-    return Matches.from_evaluation(
-        match("pycocotools", "keypoints", truth_of(pose_file), [dict(row) for row in results], images, sigmas)
-    )
+    return match(evaluator, "keypoints", truth_of(pose_file), rows, images, sigmas)
 
 
 def box_ap(pose_file: PoseFile, detections: Sequence[Mapping[str, Any]]) -> float | None:
@@ -129,10 +120,7 @@ def box_ap(pose_file: PoseFile, detections: Sequence[Mapping[str, Any]]) -> floa
 
 def load_results(path: Path) -> list[dict[str, Any]]:
     """A results file in COCO's keypoint format. Raises InputError."""
-    results = read_json(path)
-    if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):
-        raise InputError(f"{path}: must be a list of results (image_id, category_id, keypoints, score)")
-    return results
+    return read_rows(path, "results (image_id, category_id, keypoints, score)")
 
 
 def annotations_of(annotations: Path | str | Mapping[str, Any] | PoseFile) -> PoseFile:
@@ -148,17 +136,15 @@ def check_results(results: Sequence[Mapping[str, Any]], pose_file: PoseFile) -> 
     """Raise InputError, naming row and field, for a result that cannot be scored."""
     length = 3 * pose_file.skeleton.num_keypoints
     for number, row in enumerate(results):
-        if not isinstance(row.get("image_id"), int) or row["image_id"] not in pose_file.images:
+        if type(row.get("image_id")) is not int or row["image_id"] not in pose_file.images:
             raise InputError(f"results[{number}].image_id {row.get('image_id')!r} is not an image of {pose_file.path}")
         keypoints = row.get("keypoints")
-        if not isinstance(keypoints, list) or len(keypoints) != length or not _finite(keypoints):
-            raise InputError(f"results[{number}].keypoints must be {length} finite numbers")
-        if not _finite([row.get("score")]):
+        if not isinstance(keypoints, list) or len(keypoints) != length or not all(map(is_number, keypoints)):
+            raise InputError(
+                f"results[{number}].keypoints must be {length} finite numbers: x, y and score of every keypoint"
+            )
+        if not is_number(row.get("score")):
             raise InputError(f"results[{number}].score must be a finite number, not {row.get('score')!r}")
-
-
-def _finite(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 
 
 def truth_of(pose_file: PoseFile) -> dict[str, Any]:
@@ -190,7 +176,7 @@ def _bootstrap(
         for size, name in enumerate(("ap_m", "ap_l"), 1):
             scores[name] = Matches.from_evaluation(evaluation, size).among(among).resampled_ap(resamples, seed)
     known = {name: values for name, values in scores.items() if every_interval and not np.isnan(values).all()}
-    intervals = {name: _percentiles(values, CONFIDENCE) for name, values in known.items()}
+    intervals = {name: _percentiles(values) for name, values in known.items()}
     return Bootstrap(replicates, tuple(matches.image_ids), seed, intervals)
 
 
@@ -201,7 +187,7 @@ def _truth_row(row: Mapping[str, Any], pose_file: PoseFile) -> dict[str, Any]:
     return {**{key: row[key] for key in keys}, **known}
 
 
-def _percentiles(values: Float[np.ndarray, " R"], confidence: float) -> tuple[float, float]:
-    tail = 50 * (1 - confidence)
+def _percentiles(values: Float[np.ndarray, " R"]) -> tuple[float, float]:
+    tail = 50 * (1 - CONFIDENCE)
     low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)

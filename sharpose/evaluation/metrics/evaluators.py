@@ -34,15 +34,6 @@ class Matched(Protocol):
     stats: Any
     params: Any
 
-    def evaluate(self) -> None:
-        """Match results to people, image by image."""
-
-    def accumulate(self) -> None:
-        """Make precision and recall of the matches of all images."""
-
-    def summarize(self) -> None:
-        """Fill `stats`, COCO's summary numbers, and print them."""
-
 
 def match(
     evaluator: Evaluator,
@@ -57,13 +48,13 @@ def match(
     truth: images, one category, and annotations counted from 1, because a match with annotation 0 reads as none.
     sigmas: one per keypoint. Raises InputError for an unknown evaluator, or one that is not installed.
     """
-    index, evaluate = _classes(evaluator)
+    index, evaluate = check_evaluator(evaluator)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         # hotcoco says of other data sets' sigmas that they are not COCO's
         warnings.filterwarnings("ignore", message=".*kpt_oks_sigmas", category=UserWarning)
         known = _indexed(index, truth)
         found = known.loadRes(results) if results else _indexed(index, {**truth, "annotations": []})
-        evaluation: Matched = evaluate(known, found, kind)
+        evaluation = evaluate(known, found, kind)
         if sigmas is not None:
             evaluation.params.kpt_oks_sigmas = np.asarray(sigmas) if evaluator == "pycocotools" else list(sigmas)
         evaluation.params.imgIds = list(image_ids)
@@ -71,15 +62,11 @@ def match(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return evaluation
+    matched: Matched = evaluation
+    return matched
 
 
-def check_evaluator(evaluator: str) -> None:
-    """Raise InputError for an unknown evaluator, or one that is not installed."""
-    _classes(evaluator)
-
-
-def _classes(evaluator: str) -> tuple[Any, Any]:
+def check_evaluator(evaluator: str) -> tuple[Any, Any]:
     """Return the index and the evaluator of a package. Raises InputError where it is unknown or not installed."""
     if evaluator not in _CLASSES:
         raise InputError(f"there is no evaluator {evaluator!r}; there are {', '.join(EVALUATORS)}")

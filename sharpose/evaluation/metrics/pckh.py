@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -50,15 +51,11 @@ def load_mpii_truth(path: Path | str) -> MpiiTruth:
 
     Raises InputError where it is none, and for visible joints without a place or heads without a size.
     """
-    check_regular(Path(path))
+    content = read_mat(Path(path))
     try:
-        content = scipy.io.loadmat(str(path))
         keypoints, missing, boxes = content["pos_gt_src"], content["jnt_missing"], content["headboxes_src"]
     except KeyError as error:
         raise InputError(f"{path}: has no variable {error}; the MPII validation ground truth is wanted") from None
-    # a broken file raises whatever scipy's reader trips over
-    except Exception as error:
-        raise InputError(f"{path}: not a readable .mat file ({error}); fetch it again") from None
     people = keypoints.shape[-1]
     if keypoints.shape != (16, 2, people) or missing.shape != (16, people) or boxes.shape != (2, 2, people):
         raise InputError(f"{path}: pos_gt_src, jnt_missing and headboxes_src must be 16x2xN, 16xN and 2x2xN")
@@ -67,6 +64,17 @@ def load_mpii_truth(path: Path | str) -> MpiiTruth:
     if not (np.isfinite(truth.keypoints[visible]).all() and (head_sizes(truth)[visible.any(axis=1)] > 0).all()):
         raise InputError(f"{path}: visible joints must be finite, and the head boxes of their people have a size")
     return truth
+
+
+def read_mat(path: Path) -> dict[str, Any]:
+    """Return the variables of a MATLAB file. Raises InputError where it cannot be read."""
+    check_regular(path)
+    try:
+        content: dict[str, Any] = scipy.io.loadmat(str(path))
+    # a broken file raises whatever scipy's reader trips over
+    except Exception as error:
+        raise InputError(f"{path}: not a readable .mat file ({error}); fetch it again") from None
+    return content
 
 
 def mpii_truth(

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 from jaxtyping import Float
 
 from sharpose.data.annotations import read_json
+from sharpose.evaluation.metrics.pckh import read_mat
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import check_regular
 
@@ -23,7 +23,12 @@ def read_predictions(path: Path, zero_based: bool = False) -> Float[np.ndarray, 
 
     zero_based: the points count from 0, so 1 is added, as the official truth counts from 1. Raises InputError.
     """
-    readers = {".json": read_json_file, ".mat": read_mat, ".h5": read_h5, ".hdf5": read_h5}
+    readers = {
+        ".json": read_json_file,
+        ".mat": lambda path: named(path, read_mat(path)),
+        ".h5": read_h5,
+        ".hdf5": read_h5,
+    }
     if path.suffix not in readers:
         raise InputError(f"--predictions {path}: must be one of {', '.join(readers)}")
     check_regular(path)
@@ -57,16 +62,6 @@ def read_json_file(path: Path) -> Any:
     """Return the predictions of a JSON file: the document itself, or one of its variables."""
     content = read_json(path)
     return named(path, content) if isinstance(content, dict) else content
-
-
-def read_mat(path: Path) -> Any:
-    """Return the predictions of a MATLAB file. Raises InputError where it cannot be read or holds none."""
-    try:
-        content = scipy.io.loadmat(str(path))
-    # a broken file raises whatever scipy's reader trips over
-    except Exception as error:
-        raise InputError(f"{path}: not a readable .mat file ({error})") from None
-    return named(path, content)
 
 
 def read_h5(path: Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from sharpose.evaluation.metrics.coco_ap import RESAMPLES, Bootstrap
 
@@ -23,13 +23,7 @@ def share_bootstrap(
     found = np.bincount(place, (right & counted).sum(axis=1), len(images))
     total = np.bincount(place, counted.sum(axis=1), len(images))
     rng = np.random.default_rng(np.random.SeedSequence((seed, len(images))))
-    replicates = np.array(
-        [one_share(found, total, rng.integers(0, len(images), len(images))) for _ in range(resamples)]
-    )
+    drawn = rng.integers(0, len(images), (resamples, len(images)))
+    counting = total[drawn].sum(axis=1)
+    replicates = np.divide(found[drawn].sum(axis=1), counting, out=np.full(resamples, np.nan), where=counting > 0)
     return Bootstrap(replicates, tuple(images.tolist()), seed)
-
-
-def one_share(found: Float[np.ndarray, " I"], total: Float[np.ndarray, " I"], drawn: Int[np.ndarray, " I"]) -> float:
-    """Of the images drawn."""
-    counted = total[drawn].sum()
-    return float(found[drawn].sum() / counted) if counted else float("nan")

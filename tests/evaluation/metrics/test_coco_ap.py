@@ -135,8 +135,11 @@ def test_no_results_score_zero_and_no_people_score_nothing() -> None:
 
 def test_own_sigmas_change_the_score() -> None:
     truth, results = random_set(0, 20, 0.05)
-    strict = coco_ap(truth, results, sigmas=[0.01] * 17, resamples=0)
-    loose = coco_ap(truth, results, sigmas=[0.2] * 17, resamples=0)
+    (category,) = truth["categories"]
+    strict, loose = (
+        coco_ap({**truth, "categories": [{**category, "sigmas": [sigma] * 17}]}, results, resamples=0)
+        for sigma in (0.01, 0.2)
+    )
     assert strict.ap is not None and loose.ap is not None and strict.ap < loose.ap
 
 
