@@ -32,6 +32,6 @@ def check_tokenpose(case: Case) -> list[Comparison]:
     eval_mode(model, from_layout(case.weights, "TokenPose", "official"))
     images = case.inputs("image")
     output = model(images)
-    stem = [case.compare("stem_features", model.stem(images))] if model.config.has_stem else []
+    stem = [case.compare("stem_features", model.stem(images))] if model.config.stem_widths else []
     tokens = [case.compare(f"tokens_stack{number}", one) for number, one in enumerate(output.keypoint_tokens, start=1)]
     return [*stem, *tokens, case.compare("heatmaps", output.heatmaps)]

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from sharpose.models.dvt.config import DVTConfig
 from sharpose.models.layers.tokens import accumulate_attention, upsample_tokens
 from sharpose.models.layers.vit import Attention, Block
-from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import CoarseStage, FineStage
 from sharpose.runtime.errors import InputError
 
 

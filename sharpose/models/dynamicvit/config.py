@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sharpose.models.config import WholeOrZero, check
 from sharpose.models.keypoint_vit.config import KeypointViTConfig, check_blocks, check_keep_rates, family
+from sharpose.models.layers.cost import Cost, blocks, embedding, heatmap_head, layer_norm, mlp, total
 from sharpose.models.system import EncoderNames, System
 from sharpose.runtime.fields import PositiveShare
 
@@ -51,15 +51,21 @@ def tokens_per_block(config: DynamicViTConfig) -> list[int]:
     return counts
 
 
-# Half as deep, so reduced before blocks 2, 3 and 5
-SIZES: dict[str, dict[str, Any]] = family("dynamicvit", {"reduction_blocks": (2, 3, 5)})
+def cost(config: DynamicViTConfig) -> Cost:
+    """Return the closed form, with a predictor on the patches that are there before each reduction."""
+    dim, present = config.embed_dim, (config.num_patches, *config.num_kept)[:-1]
+    widths = [dim, dim, dim // 2, dim // 4, 2]
+    predictors = total(layer_norm(dim, patches) + mlp(widths, patches) for patches in present)
+    return embedding(config) + predictors + blocks(config, tokens_per_block(config)) + heatmap_head(config)
+
 
 SYSTEM = System(
     name="DynamicViT",
     config=DynamicViTConfig,
     model="sharpose.models.dynamicvit.model:DynamicViT",
-    sizes=SIZES,
-    cost="sharpose.models.dynamicvit.cost:dynamicvit",
+    # nano: half as deep, so reduced before blocks 2, 3 and 5
+    sizes=family("dynamicvit", {"reduction_blocks": (2, 3, 5)}),
+    cost=cost,
     tokens_per_block=tokens_per_block,
     objective="sharpose.training.objective:DynamicViTObjective",
     encoder=EncoderNames(),

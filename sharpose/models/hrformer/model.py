@@ -144,27 +144,8 @@ def down(inputs: int, outputs: int, last: bool) -> nn.Module:
     return nn.Sequential(*layers) if last else nn.Sequential(*layers, nn.ReLU())
 
 
-class HRFormer(PoseModel):
-    """HRFormer for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size."""
-
-    without_decay = ("relative_position_bias_table",)
-    """The only parameters without weight decay: norms and biases have it."""
-
-    def __init__(self, config: HRFormerConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = HighResolutionTrunk(
-            stem_channels=config.stem_channels,
-            stage1_blocks=config.stage1_blocks,
-            stage1_planes=config.stage1_planes,
-            widths=config.widths,
-            modules=config.modules,
-            make_module=self.make_module,
-        )
-        self.head = heatmap_layer(config.widths[0], config.num_keypoints)
-        self.apply(init_linear)
-        self.apply(init_convolution)
-        init_heatmap_layer(self.head)
+class WindowTrunk(HighResolutionTrunk):
+    """HRNet's trunk of window blocks, bilinear upsampling, and halvings by depthwise convolutions."""
 
     def make_module(self, stage: int, index: int, widths: Sequence[int], outputs: int) -> ParallelModule:
         """A module whose stochastic depth continues where the one before it stopped."""
@@ -176,6 +157,21 @@ class HRFormer(PoseModel):
             for width, heads in zip(widths, config.num_heads, strict=False)
         ]
         return ParallelModule(branches, widths, outputs, up, down)
+
+
+class HRFormer(PoseModel):
+    """HRFormer for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size."""
+
+    without_decay = ("relative_position_bias_table",)
+    """The only parameters without weight decay: norms and biases have it."""
+
+    def __init__(self, config: HRFormerConfig) -> None:
+        super().__init__(config)
+        self.backbone = WindowTrunk(config)
+        self.head = heatmap_layer(config.widths[0], config.num_keypoints)
+        self.apply(init_linear)
+        self.apply(init_convolution)
+        init_heatmap_layer(self.head)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
         """Return the heatmaps of normalised images."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sharpose.models.config import Size, check, sized
+from sharpose.models.layers.cost import Cost, blocks, embedding, heatmap_head
 from sharpose.models.layers.vit_config import ViTConfig
 from sharpose.models.system import EncoderNames, System
 
@@ -38,6 +39,11 @@ def tokens_per_block(config: KeypointViTConfig) -> list[int]:
     return [config.num_keypoints + config.num_patches] * config.depth
 
 
+def cost(config: KeypointViTConfig) -> Cost:
+    """Return the closed form, in which nothing is dropped."""
+    return embedding(config) + blocks(config, tokens_per_block(config)) + heatmap_head(config)
+
+
 # The token count of 256x192 at a small width, as sharpose-nano-128x96
 NANO = {"patch_size": 8, "depth": 6, "num_heads": 6, "head": "single", "drop_path": 0.0, "position_init": "sincos"}
 
@@ -51,14 +57,12 @@ def family(name: str, nano: Mapping[str, Any] | None = None) -> dict[str, dict[s
     }
 
 
-SIZES: dict[str, dict[str, Any]] = family("keypoint-vit")
-
 SYSTEM = System(
     name="KeypointViT",
     config=KeypointViTConfig,
     model="sharpose.models.keypoint_vit.model:KeypointViT",
-    sizes=SIZES,
-    cost="sharpose.models.keypoint_vit.cost:keypoint_vit",
+    sizes=family("keypoint-vit"),
+    cost=cost,
     tokens_per_block=tokens_per_block,
     encoder=EncoderNames(),
 )

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.layers.cnn import heatmap_layer
+from sharpose.models.layers.cnn import heatmap_layer, init_convolution, init_heatmap_layer
+from sharpose.models.output import PoseModel
+from sharpose.models.stacked_hourglass.config import StackedHourglassConfig
 
 
 class PreActivation(nn.Module):
@@ -85,3 +87,27 @@ class Stacks(nn.Module):
             if index < len(self.fc_):
                 maps = maps + self.fc_[index](features) + self.score_[index](heatmaps[-1])
         return maps, heatmaps
+
+
+class HourglassModel(PoseModel):
+    """What comes before the first stack, under the public names; subclasses add their stacks."""
+
+    def __init__(self, config: StackedHourglassConfig) -> None:
+        super().__init__(config)
+        width, middle = config.features, config.stem_planes
+        self.conv1 = nn.Conv2d(3, width // 4, kernel_size=7, stride=2, padding=3)
+        self.bn1 = nn.BatchNorm2d(width // 4)
+        self.layer1 = residual(width // 4, width // 4)
+        self.layer2 = residual(width // 2, middle)
+        self.layer3 = residual(2 * middle, width // 2)
+
+    def init_weights(self) -> None:
+        """He's normal initialisation; heatmaps start near zero."""
+        self.apply(init_convolution)
+        for layer in self.heatmap_layers:
+            init_heatmap_layer(layer)  # type: ignore[arg-type]
+
+    def stem(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
+        """Features at a quarter of the size."""
+        first = self.layer1(F.relu(self.bn1(self.conv1(images))))
+        return self.layer3(self.layer2(F.max_pool2d(first, 2)))

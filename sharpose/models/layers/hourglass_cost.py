@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from sharpose.models.layers.cost import NEAREST, Cost, Size, batch_norm, convolution, heatmaps, resize
+from sharpose.models.layers.cost import NEAREST, Cost, Size, batch_norm, convolution, half, pointwise, resize
 
 
 def residual(inputs: int, planes: int, size: Size) -> Cost:
     """Bottleneck with norms before its convolutions, to twice `planes`."""
     cost = batch_norm(inputs, size) + convolution(inputs, planes, 1, size, bias=True)
     cost += convolution(planes, planes, 3, size, bias=True)
-    cost += convolution(planes, 2 * planes, 1, size, bias=True, norm=False)
-    changes = inputs != 2 * planes
-    return cost + convolution(inputs, 2 * planes, 1, size, bias=True, norm=False) if changes else cost
+    cost += pointwise(planes, 2 * planes, size)
+    return cost + pointwise(inputs, 2 * planes, size) if inputs != 2 * planes else cost
 
 
-def stack(config: Any, size: Size) -> Cost:
+def stem(config: Any) -> Cost:
+    """Return the cost of what gives features at a quarter of the size."""
+    width, middle, size = config.features, config.stem_planes, half(config.image_size)
+    first = convolution(3, width // 4, 7, size, bias=True) + residual(width // 4, width // 4, size)
+    size = half(size)
+    return first + residual(width // 2, middle, size) + residual(2 * middle, width // 2, size)
+
+
+def stack(config: Any) -> Cost:
     """One hourglass, its residual, its 1x1 convolution and its heatmaps."""
-    width = config.features
+    width, size = config.features, config.heatmap_size
     cost = residual(width, width // 2, size) + convolution(width, width, 1, size, bias=True)
-    cost += heatmaps(width, config.num_keypoints, size)
+    cost += pointwise(width, config.num_keypoints, size)
     for _ in range(config.depth):
         small = (size[0] // 2, size[1] // 2)
-        cost += (
-            residual(width, width // 2, size) + residual(width, width // 2, small) * 2 + resize(width, size, NEAREST)
-        )
+        cost += residual(width, width // 2, size) + residual(width, width // 2, small) * 2
+        cost += resize(width, size, NEAREST)
         size = small
     return cost + residual(width, width // 2, size)
 
 
-def handed_on(config: Any, size: Size) -> Cost:
+def handed_on(config: Any) -> Cost:
     """Features and heatmaps added to what the next stack starts from."""
-    width = config.features
-    features = convolution(width, width, 1, size, bias=True, norm=False)
-    return features + convolution(config.num_keypoints, width, 1, size, bias=True, norm=False)
+    width, size = config.features, config.heatmap_size
+    return pointwise(width, width, size) + pointwise(config.num_keypoints, width, size)

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sharpose.models.config import Size, Whole, Wholes, check, check_heads, sized
+from sharpose.models.hrnet.cost import trunk
 from sharpose.models.layers.cnn_config import CnnConfig, check_branches
+from sharpose.models.layers.cost import (
+    Cost,
+    bottleneck,
+    convolution,
+    decoder_layer,
+    encoder_layer,
+    half,
+    layer_norm,
+    linear,
+    mlp,
+    pointwise,
+)
 from sharpose.models.simple_baseline.config import ResNetDepth
+from sharpose.models.simple_baseline.cost import resnet
 from sharpose.models.system import System
 from sharpose.runtime.fields import Positive, ShareBelowOne
 
@@ -51,10 +66,7 @@ class PRTRConfig(CnnConfig):
         check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
         enough = self.num_queries >= self.num_keypoints
         check(enough, "num_queries", self.num_queries, f"at least num_keypoints = {self.num_keypoints}")
-        step = 32
-        if self.widths:
-            step = 2 ** (check_branches(self, "modules", "widths") + 1)
-        self.check_quarter(step)
+        self.check_quarter(step=check_branches(self, "modules", "widths") if self.widths else 32)
 
     @property
     def not_static(self) -> str | None:
@@ -68,6 +80,33 @@ class PRTRConfig(CnnConfig):
         """Rows and columns of the map that the encoder works on."""
         stride = 2 ** (len(self.widths) + 1) if self.widths else 32
         return self.image_size[0] // stride, self.image_size[1] // stride
+
+
+def cost(config: PRTRConfig) -> Cost:
+    """Return the closed form: backbone, encoder, decoder, and the heads, which read out every layer of it."""
+    before, channels = backbone(config)
+    dim, queries, tokens = config.embed_dim, config.num_queries, math.prod(config.grid)
+    projection = pointwise(channels, dim, config.grid) + Cost(params=(queries + tokens) * dim)
+    encoder = encoder_layer(dim, config.hidden_dim, tokens) * config.encoder_depth
+    decoder = decoder_layer(dim, config.hidden_dim, queries, tokens) * config.decoder_depth
+    heads = layer_norm(dim, queries) + linear(dim, config.num_keypoints + 1, queries) + mlp([dim, dim, dim, 2], queries)
+    # shared, so their parameters count once
+    read_out = Cost(heads.macs * config.decoder_depth, heads.elements * config.decoder_depth, heads.params)
+    return before + projection + encoder + decoder + read_out
+
+
+def backbone(config: PRTRConfig) -> tuple[Cost, int]:
+    """What comes before the transformer, with the channels of what it gives."""
+    if not config.widths:
+        return resnet(config.image_size, config.resnet_depth, config.stem_channels, config.resnet_channels)[:2]
+    merged, size = trunk(config, every_branch=True), config.heatmap_size
+    for index, width in enumerate(config.widths):
+        planes = config.merge_planes * 2**index
+        if index:
+            size = half(size)
+            merged += convolution(2 * planes, 4 * planes, 3, size, bias=True)
+        merged += bottleneck(width, planes, size, size)
+    return merged + convolution(4 * planes, config.merged_channels, 1, size, bias=True), config.merged_channels
 
 
 W32 = {"widths": (32, 64, 128, 256)}
@@ -100,7 +139,7 @@ SYSTEM = System(
     config=PRTRConfig,
     model="sharpose.models.prtr.model:PRTR",
     sizes=SIZES,
-    cost="sharpose.models.prtr.cost:prtr",
+    cost=cost,
     objective="sharpose.training.queries:SetObjective",
     layouts="sharpose.models.prtr.layouts:LAYOUTS",
 )

@@ -62,11 +62,6 @@ class RegressionViT(KeypointViT):
         self.head = CoordinateHead(config.embed_dim)
         self.head.apply(init_linear)
 
-    @property
-    def heatmap_layers(self) -> list[nn.Linear]:
-        """Return none: heatmaps are drawn, not learnt."""
-        return []
-
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> RegressionOutput:
         """Return coordinates of normalised images, and heatmaps drawn from them."""
         coordinates = self.head(self.encode(images)[:, : self.config.num_keypoints])

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from sharpose.models.config import Whole, sized
 from sharpose.models.layers.cnn_config import CnnConfig
+from sharpose.models.layout import MMPOSE, ORIGINAL, TORCHVISION, Layout
 from sharpose.models.system import System
 
 ResNetDepth = Literal[18, 34, 50, 101, 152]
@@ -60,6 +61,10 @@ SYSTEM = System(
     model="sharpose.models.simple_baseline.model:SimpleBaseline",
     sizes=SIZES,
     cost="sharpose.models.simple_baseline.cost:simple_baseline",
-    layouts="sharpose.models.simple_baseline.layouts:LAYOUTS",
+    layouts=(
+        Layout("mmpose", MMPOSE),
+        Layout("original", ORIGINAL),
+        Layout("torchvision", TORCHVISION, untrained=("head.*", "deconv_layers.*")),
+    ),
     cases={"SimpleBaseline": "experiments.conformance.simple_baseline:check_simple_baseline"},
 )

@@ -7,6 +7,8 @@ from typing import Any
 
 from sharpose.models.config import Whole, check, sized
 from sharpose.models.layers.cnn_config import CnnConfig
+from sharpose.models.layers.cost import Cost
+from sharpose.models.layers.hourglass_cost import handed_on, stack, stem
 from sharpose.models.system import System
 
 
@@ -24,6 +26,16 @@ class StackedHourglassConfig(CnnConfig):
         super().__post_init__()
         check(self.features % 4 == 0, "features", self.features, "a multiple of 4")
         self.check_quarter(step=4 * 2**self.depth)
+
+    @property
+    def stem_planes(self) -> int:
+        """Return the planes of the stem's second bottleneck, which gives twice as many channels."""
+        return self.features // 4
+
+
+def cost(config: StackedHourglassConfig) -> Cost:
+    """Return the closed form: stem at a half and a quarter of the size, then the stacks."""
+    return stem(config) + stack(config) * config.stacks + handed_on(config) * (config.stacks - 1)
 
 
 COCO = {"num_keypoints": 17}
@@ -44,7 +56,7 @@ SYSTEM = System(
     config=StackedHourglassConfig,
     model="sharpose.models.stacked_hourglass.model:StackedHourglass",
     sizes=SIZES,
-    cost="sharpose.models.stacked_hourglass.cost:stacked_hourglass",
+    cost=cost,
     objective="sharpose.training.stacked:StackedObjective",
     layouts="sharpose.models.stacked_hourglass.layouts:LAYOUTS",
 )

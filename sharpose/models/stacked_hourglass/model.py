@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.layers.cnn import init_convolution, init_heatmap_layer
-from sharpose.models.layers.hourglass import Stacks, residual
-from sharpose.models.output import PoseModel, PoseOutput
+from sharpose.models.layers.hourglass import HourglassModel, Stacks
+from sharpose.models.output import PoseOutput
 from sharpose.models.stacked_hourglass.config import StackedHourglassConfig
 
 
@@ -28,22 +26,13 @@ class StackedOutput(PoseOutput):
     stack_heatmaps: tuple[Float[Tensor, "B K h w"], ...]
 
 
-class StackedHourglass(PoseModel):
+class StackedHourglass(HourglassModel):
     """Normalised images (B, 3, H, W) to `StackedOutput`, maps at a quarter of the size."""
 
     def __init__(self, config: StackedHourglassConfig) -> None:
-        super().__init__()
-        self.config = config
-        width = config.features
-        self.conv1 = nn.Conv2d(3, width // 4, kernel_size=7, stride=2, padding=3)
-        self.bn1 = nn.BatchNorm2d(width // 4)
-        self.layer1 = residual(width // 4, width // 4)
-        self.layer2 = residual(width // 2, width // 4)
-        self.layer3 = residual(width // 2, width // 2)
-        self.stacks = Stacks(config.stacks, width, config.depth, config.num_keypoints, continues=False)
-        self.apply(init_convolution)
-        for layer in self.heatmap_layers:
-            init_heatmap_layer(layer)
+        super().__init__(config)
+        self.stacks = Stacks(config.stacks, config.features, config.depth, config.num_keypoints, continues=False)
+        self.init_weights()
 
     @property
     def heatmap_layers(self) -> Sequence[nn.Conv2d]:
@@ -52,7 +41,5 @@ class StackedHourglass(PoseModel):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> StackedOutput:
         """Return the heatmaps of the last stack, and those of all."""
-        stem = self.layer1(F.relu(self.bn1(self.conv1(images))))
-        stem = self.layer3(self.layer2(F.max_pool2d(stem, 2)))
-        _, heatmaps = self.stacks(stem)
+        _, heatmaps = self.stacks(self.stem(images))
         return StackedOutput(heatmaps[-1], tuple(heatmaps))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sharpose.models.config import Size, Whole, check, check_heads, sized
 from sharpose.models.layers.cnn_config import CnnConfig
+from sharpose.models.layers.cost import Cost, attention, deformable, layer_norm, linear, mlp, pointwise
+from sharpose.models.layout import TORCHVISION, Layout
 from sharpose.models.simple_baseline.config import ResNetDepth
+from sharpose.models.simple_baseline.cost import resnet
 from sharpose.models.system import System
 from sharpose.runtime.fields import Positive, ShareBelowOne
 
@@ -54,6 +58,27 @@ class TFPoseConfig(CnnConfig):
         return [(height // stride, width // stride) for stride in STRIDES[-self.levels :]]
 
 
+def cost(config: TFPoseConfig) -> Cost:
+    """Return the closed form: ResNet, its maps at one width, encoder and decoder, and a head for each layer of it."""
+    dim, keypoints, sizes = config.embed_dim, config.num_keypoints, config.level_sizes
+    tokens, samples = sum(map(math.prod, sizes)), config.levels * config.points
+    read = {"memory": tokens, "samples": samples, "num_heads": config.num_heads}
+    whole, coarsest, _ = resnet(config.image_size, config.resnet_depth, config.stem_channels, config.resnet_channels)
+    for halvings, size in enumerate(reversed(sizes)):
+        whole += pointwise(coarsest >> halvings, dim, size) + layer_norm(dim, math.prod(size))
+    whole += Cost(params=(tokens + config.levels + 2 * keypoints) * dim) + linear(dim, 2, keypoints)
+    encoder = deformable(dim, tokens, **read) + second_half(config, tokens) + layer_norm(dim, tokens)
+    decoder = attention(dim, keypoints, keypoints) + deformable(dim, keypoints, **read)
+    decoder += second_half(config, keypoints) + layer_norm(dim, keypoints) * 2
+    head = mlp([dim, dim, dim, 2], keypoints)
+    return whole + encoder * config.encoder_depth + (decoder + head) * config.decoder_depth
+
+
+def second_half(config: TFPoseConfig, tokens: int) -> Cost:
+    """Return the cost of a layer's MLP and the norm behind it."""
+    return mlp([config.embed_dim, config.hidden_dim, config.embed_dim], tokens) + layer_norm(config.embed_dim, tokens)
+
+
 # a small stand-in, at most as costly as sharpose-nano-128x96
 NANO = {
     "embed_dim": 96,
@@ -73,12 +98,15 @@ SIZES: dict[str, dict[str, Any]] = {
     "tfpose-nano-128x96": sized((128, 96), **NANO),
 }
 
+# its own weights are not public
+UNTRAINED = ("input_proj.*", "pos_embed", "level_embed", "encoder.*", "decoder.*", "keypoint_*", "start.*", "heads.*")
+
 SYSTEM = System(
     name="TFPose",
     config=TFPoseConfig,
     model="sharpose.models.tfpose.model:TFPose",
     sizes=SIZES,
-    cost="sharpose.models.tfpose.cost:tfpose",
+    cost=cost,
     objective="sharpose.training.queries:RefinedObjective",
-    layouts="sharpose.models.tfpose.layouts:LAYOUTS",
+    layouts=(Layout("torchvision", TORCHVISION, untrained=UNTRAINED),),
 )

@@ -93,8 +93,7 @@ class TFPose(PoseModel):
     """Normalised images (B, 3, H, W) to `TFPoseOutput`."""
 
     def __init__(self, config: TFPoseConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         dim, sizes = config.embed_dim, config.level_sizes
         self.backbone = ResNet(config.resnet_depth, config.stem_channels, config.resnet_channels)
         widths = [self.backbone.num_features // 2**index for index in reversed(range(config.levels))]
@@ -119,11 +118,6 @@ class TFPose(PoseModel):
         for module in self.modules():
             if isinstance(module, DeformableAttention):
                 module.reset()
-
-    @property
-    def heatmap_layers(self) -> list[nn.Linear]:
-        """No layer gives heatmaps: coordinates are regressed."""
-        return []
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> TFPoseOutput:
         """Return points refined layer by layer, and maps drawn around them."""

@@ -45,8 +45,7 @@ class ViTPose(PoseModel):
     """
 
     def __init__(self, config: ViTPoseConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         dim = config.embed_dim
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.num_patches, dim))
         self.patch_embed = PatchEmbed(config.patch_size, dim, config.patch_padding)
