@@ -9,7 +9,8 @@ import torch
 from experiments.conformance.case import Case, Comparison, eval_mode
 from sharpose.models.config import check
 from sharpose.models.sharpose.config import SHaRPoseConfig
-from sharpose.models.sharpose.model import SHaRPose, SHaRPoseOutput
+from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import SHaRPoseOutput
 from sharpose.weights.importing import from_layout
 
 HEADS = {"single": "single", "two_layer": "two-layer"}

@@ -50,7 +50,10 @@ class DeployedSHaRPose(SHaRPose):
 
     def coarse(self, images: Tensor) -> CoarseStage:
         """Return the coarse stage of normalised images (B, 3, H, W), from its graph."""
-        return CoarseStage.of(self.runs["coarse"]({"images": images}))
+        found = self.runs["coarse"]({"images": images})
+        # of instances that exit; the head is here, too
+        del found["heatmaps"]
+        return CoarseStage(**found)
 
     def fine(self, images: Tensor, coarse: CoarseStage | None, alpha: float | None = None) -> FineStage:
         """Return the fine stage of normalised images (R, 3, H, W), from its graph.

@@ -14,10 +14,7 @@ from sharpose.models.system import EncoderNames, System
 
 @dataclass(frozen=True)
 class DVTConfig(SHaRPoseConfig):
-    """SHaRPose's stages, of which the second always looks at every fine patch (α = 1).
-
-    Raises InputError naming the field that is out of range.
-    """
+    """SHaRPose's stages, of which the second always looks at every fine patch (α = 1)."""
 
     context_dim: WholeOrZero = 48
     """What every block of the second look gets of the first one's features, per patch; 0: nothing."""

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sharpose.models.config import WholeOrZero
-from sharpose.models.keypoint_vit.config import KeypointViTConfig, check_blocks, check_keep_rates, family
+from sharpose.models.keypoint_vit.config import ReducingConfig, family
 from sharpose.models.layers.cost import Cost, blocks, embedding, heatmap_head
 from sharpose.models.system import EncoderNames, System
 from sharpose.runtime.fields import PositiveShare
 
 
 @dataclass(frozen=True, kw_only=True)
-class EViTConfig(KeypointViTConfig):
+class EViTConfig(ReducingConfig):
     """Inside each of `reduction_blocks`, `keep_rate` of the patches stay; keypoint tokens always do."""
 
-    reduction_blocks: tuple[WholeOrZero, ...] = (3, 6, 9)
-    keep_rate: PositiveShare = 0.7
     keep_rates: tuple[PositiveShare, ...] | None = None
     """One rate per reduction block in place of `keep_rate`."""
     fuse_token: bool = True
@@ -25,8 +22,7 @@ class EViTConfig(KeypointViTConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_blocks(self, "reduction_blocks")
-        check_keep_rates(self, "keep_rates")
+        self.check_one_each("keep_rates")
 
     def num_kept(self, block: int, patches: int, keep_rate: float | None = None) -> int:
         """How many of the `patches` that enter `block` it keeps; a given `keep_rate` replaces the configured ones."""

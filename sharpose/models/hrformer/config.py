@@ -16,10 +16,7 @@ from sharpose.runtime.fields import ShareBelowOne
 
 @dataclass(frozen=True, kw_only=True)
 class HRFormerConfig(CnnConfig):
-    """Sizes are (height, width) in pixels; `modules` counts the modules of stages 2, 3 and 4.
-
-    Raises InputError naming the field that is out of range.
-    """
+    """Sizes are (height, width) in pixels; `modules` counts the modules of stages 2, 3 and 4."""
 
     widths: Wholes
     """Channels of the branches, finest first."""

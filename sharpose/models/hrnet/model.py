@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.hrnet.config import HRNetConfig
 from sharpose.models.layers.cnn import (
     BasicBlock,
     Bottleneck,
@@ -157,10 +156,16 @@ def down(inputs: int, outputs: int, last: bool) -> nn.Module:
 class HRNet(PoseModel):
     """HRNet for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size, by a 1x1 convolution."""
 
-    def __init__(self, config: HRNetConfig) -> None:
+    trunk = HighResolutionTrunk
+
+    def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.backbone = HighResolutionTrunk(config)
+        self.backbone = self.trunk(config)
         self.head = heatmap_layer(config.widths[0], config.num_keypoints)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """He's normal initialisation; heatmaps start near zero."""
         self.apply(init_convolution)
         init_heatmap_layer(self.head)
 

@@ -43,7 +43,7 @@ class DeconvHead(nn.Module):
         widths, layers = [dim, *filters], []
         for inputs, outputs in pairwise(widths):
             layers += doubling(inputs, outputs)
-            nn.init.normal_(layers[-3].weight, std=0.001)
+            nn.init.normal_(layers[-3].weight, std=0.001)  # type: ignore[arg-type]
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = heatmap_layer(widths[-1], num_keypoints)
         init_heatmap_layer(self.final_layer)

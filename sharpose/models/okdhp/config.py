@@ -7,9 +7,9 @@ from typing import Any
 
 from sharpose.models.config import Whole, check, sized
 from sharpose.models.layers.cost import Cost, convolution, linear, total
-from sharpose.models.layers.hourglass_cost import handed_on, stack, stem
 from sharpose.models.layout import Layout, Table
 from sharpose.models.stacked_hourglass.config import StackedHourglassConfig
+from sharpose.models.stacked_hourglass.cost import handed_on, stack, stem
 from sharpose.models.system import System
 
 

@@ -11,9 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.layers.hourglass import HourglassModel, Stacks
 from sharpose.models.okdhp.config import OkdhpConfig
-from sharpose.models.stacked_hourglass.model import StackedOutput
+from sharpose.models.stacked_hourglass.model import HourglassModel, StackedOutput, Stacks
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, Whole, Wholes, check, check_heads, sized
+from sharpose.models.config import Size, Whole, Wholes, check, sized
 from sharpose.models.hrnet.cost import trunk
-from sharpose.models.layers.cnn_config import CnnConfig, check_branches
+from sharpose.models.layers.cnn_config import QUERY_NANO, QueryConfig, check_branches
 from sharpose.models.layers.cost import (
     Cost,
     bottleneck,
@@ -21,25 +21,16 @@ from sharpose.models.layers.cost import (
     mlp,
     pointwise,
 )
-from sharpose.models.simple_baseline.config import ResNetDepth
 from sharpose.models.simple_baseline.cost import resnet
 from sharpose.models.system import System
-from sharpose.runtime.fields import Positive, ShareBelowOne
+from sharpose.runtime.fields import ShareBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
-class PRTRConfig(CnnConfig):
-    """Sizes are (height, width) in pixels.
+class PRTRConfig(QueryConfig):
+    """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
 
-    Maps of its output are drawn around its points, so `heatmap_size` and `drawn_sigma`, in heatmap pixels, change no
-    result. Raises InputError naming the field that is out of range.
-    """
-
-    embed_dim: Whole = 256
     hidden_dim: Whole = 2048
-    num_heads: Whole = 8
-    encoder_depth: Whole = 6
-    decoder_depth: Whole = 6
     num_queries: Whole = 100
     dropout: ShareBelowOne = 0.0
     readout: Literal["hungarian", "best"] = "hungarian"
@@ -54,15 +45,9 @@ class PRTRConfig(CnnConfig):
     merge_planes: Whole = 32
     """Of the finest branch's Bottleneck before merging; every coarser one has twice as many."""
     merged_channels: Whole = 2048
-    stem_channels: Whole = 64
-    resnet_depth: ResNetDepth = 50
-    resnet_channels: Whole = 64
-    drawn_sigma: Positive = 2.0
-    codec: Literal["drawn"] = "drawn"  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_heads(self.embed_dim, self.num_heads)
         check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
         enough = self.num_queries >= self.num_keypoints
         check(enough, "num_queries", self.num_queries, f"at least num_keypoints = {self.num_keypoints}")
@@ -110,19 +95,6 @@ def backbone(config: PRTRConfig) -> tuple[Cost, int]:
 
 
 W32 = {"widths": (32, 64, 128, 256)}
-# a small stand-in, at most as costly as sharpose-nano-128x96
-NANO = {
-    "embed_dim": 96,
-    "hidden_dim": 192,
-    "num_heads": 6,
-    "encoder_depth": 2,
-    "decoder_depth": 3,
-    "num_queries": 34,
-    "resnet_depth": 18,
-    "stem_channels": 24,
-    "resnet_channels": 24,
-}
-
 SIZES: dict[str, dict[str, Any]] = {
     "prtr-r50-384x288": sized((384, 288)),
     "prtr-r50-512x384": sized((512, 384)),
@@ -131,7 +103,7 @@ SIZES: dict[str, dict[str, Any]] = {
     # at the size of the other rows; not published
     "prtr-r50-256x192": sized((256, 192)),
     "prtr-w32-256x192": sized((256, 192), **W32),
-    "prtr-nano-128x96": sized((128, 96), **NANO),
+    "prtr-nano-128x96": sized((128, 96), **QUERY_NANO, num_queries=34),
 }
 
 SYSTEM = System(

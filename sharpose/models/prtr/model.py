@@ -19,7 +19,7 @@ from sharpose.models.layers.postnorm import DecoderLayer, EncoderLayer, init_lay
 from sharpose.models.output import PoseModel
 from sharpose.models.prtr.config import PRTRConfig
 from sharpose.models.prtr.matching import assign, take
-from sharpose.models.regression_vit.model import RegressionOutput, draw
+from sharpose.models.regression_vit.model import RegressionOutput, draw, point_layers
 from sharpose.models.simple_baseline.model import ResNet
 
 
@@ -72,7 +72,7 @@ class PRTR(PoseModel):
         self.norm = nn.LayerNorm(dim)
         self.queries = nn.Parameter(torch.randn(1, config.num_queries, dim))
         self.class_head = nn.Linear(dim, config.num_keypoints + 1)
-        self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 2))
+        self.head = nn.Sequential(*point_layers(dim))
         self.apply(init_convolution)
         self.encoder.apply(init_layer)
         self.decoder.apply(init_layer)

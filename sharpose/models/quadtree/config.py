@@ -17,10 +17,7 @@ from sharpose.models.system import EncoderNames, System
 
 @dataclass(frozen=True, kw_only=True)
 class QuadTreeConfig(KeypointViTConfig):
-    """Levels are counted from the coarsest, 0; every one has twice the rows and columns of the one before.
-
-    Raises InputError naming the field that is out of range.
-    """
+    """Levels are counted from the coarsest, 0; every one has twice the rows and columns of the one before."""
 
     levels: Annotated[int, Field(ge=2, le=LARGEST_WHOLE)] = 3
     top_k: Wholes = (8, 8)

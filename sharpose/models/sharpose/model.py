@@ -90,50 +90,35 @@ class SHaRPose(PoseModel):
 
     def as_stage(self, tensors: Sequence[Tensor]) -> CoarseStage:
         """A coarse stage from its tensors as `CoarseStage.tensors` lists them."""
-        return CoarseStage.of(dict(zip(self.stage_fields(), tensors, strict=True)))
+        return CoarseStage(**dict(zip(self.stage_fields(), tensors, strict=True)))
 
+    @torch.no_grad()
     def init_weights(self) -> None:
         """Truncated normal weights, tokens and positions; sine-cosine positions where the configuration says so."""
+        config = self.config
         self.apply(init_linear)
         for table in self.parameters(recurse=False):
             nn.init.trunc_normal_(table, std=0.02)
-        if self.config.position_init == "sincos":
-            self.init_positions()
-
-    @torch.no_grad()
-    def init_positions(self) -> None:
-        """The same sine-cosine plane for both grids."""
-        config = self.config
-        if config.has_coarse:
+        # the same plane for both grids
+        if config.position_init == "sincos" and config.has_coarse:
             self.coarse_pos_embed.copy_(sincos_positions(config.coarse_grid, config.embed_dim))
-        if config.has_fine:
+        if config.position_init == "sincos" and config.has_fine:
             self.fine_pos_embed.copy_(sincos_positions(config.fine_grid, config.embed_dim, 1 / config.refine_ratio))
 
     def forward(self, images: Float[Tensor, "B 3 H W"], alpha: float | None = None) -> SHaRPoseOutput:
         """`alpha` overrides the configured share of refined patches, so that one elastic model serves many."""
         everyone = torch.ones(len(images), dtype=torch.bool, device=images.device)
-        if not self.config.has_coarse:
-            fine = self.fine(images, None)
-            return self.collect(None, fine, fine.heatmaps, everyone)
-        coarse = self.coarse(images)
-        if not self.config.has_fine:
-            return self.collect(coarse, None, self.head(coarse.keypoint_tokens), ~everyone)
+        coarse = self.coarse(images) if self.config.has_coarse else None
+        if coarse is not None and not self.config.has_fine:
+            return self.collect(coarse, None, ~everyone)
         threshold = self.config.quality_threshold
         # training always refines (Section 4.1)
-        if threshold is None or self.training:
-            fine = self.fine(images, coarse, alpha)
-            return self.collect(coarse, fine, fine.heatmaps, everyone)
+        if coarse is None or threshold is None or self.training:
+            return self.collect(coarse, self.fine(images, coarse, alpha), everyone)
         needs_refinement = coarse.quality < threshold
         rows = needs_refinement.nonzero().squeeze(1)
-        if len(rows) == 0:
-            return self.collect(coarse, None, self.head(coarse.keypoint_tokens), needs_refinement)
-        fine = self.fine(images[rows], coarse.rows(rows), alpha)
-        heatmaps = fine.heatmaps
-        if len(rows) < len(images):
-            done = (~needs_refinement).nonzero().squeeze(1)
-            good_enough = self.head(coarse.keypoint_tokens[done])
-            heatmaps = torch.cat([heatmaps, good_enough])[torch.cat([rows, done]).argsort()]
-        return self.collect(coarse, fine, heatmaps, needs_refinement)
+        fine = self.fine(images[rows], coarse.rows(rows), alpha) if len(rows) else None
+        return self.collect(coarse, fine, needs_refinement)
 
     def coarse(self, images: Float[Tensor, "B 3 H W"]) -> CoarseStage:
         """The whole picture at low resolution (Section 3.2), its relevance per patch and its predicted quality."""
@@ -256,15 +241,11 @@ class SHaRPose(PoseModel):
         return self.reuse_mlp(self.reuse_norm(outputs))
 
     def collect(
-        self,
-        coarse: CoarseStage | None,
-        fine: FineStage | None,
-        heatmaps: Float[Tensor, "B K h w"],
-        needs_refinement: Bool[Tensor, " B"],
+        self, coarse: CoarseStage | None, fine: FineStage | None, needs_refinement: Bool[Tensor, " B"]
     ) -> SHaRPoseOutput:
         """Both stages as one result."""
         return SHaRPoseOutput(
-            heatmaps=heatmaps,
+            heatmaps=self.best_heatmaps(coarse, fine, needs_refinement),
             fine_heatmaps=None if fine is None else fine.heatmaps,
             coarse_tokens=None if coarse is None else coarse.keypoint_tokens,
             quality=None if coarse is None else coarse.quality,
@@ -273,6 +254,19 @@ class SHaRPose(PoseModel):
             needs_refinement=needs_refinement,
             head=self.head,
         )
+
+    def best_heatmaps(
+        self, coarse: CoarseStage | None, fine: FineStage | None, needs_refinement: Bool[Tensor, " B"]
+    ) -> Float[Tensor, "B K h w"]:
+        """The fine heatmaps of refined instances and the coarse ones of all others, which alone are decoded."""
+        if fine is not None and (coarse is None or len(fine.heatmaps) == len(needs_refinement)):
+            return fine.heatmaps
+        assert coarse is not None
+        if fine is None:
+            return self.head(coarse.keypoint_tokens)
+        rows, done = (which.nonzero().squeeze(1) for which in (needs_refinement, ~needs_refinement))
+        good_enough = self.head(coarse.keypoint_tokens[done])
+        return torch.cat([fine.heatmaps, good_enough])[torch.cat([rows, done]).argsort()]
 
     def decode_block(self, tokens: Float[Tensor, "B N D"], stage: str) -> Float[Tensor, "B K h w"]:
         """Heatmaps from the tokens behind any block of a stage; the coarse sequence begins with the quality token.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -44,14 +44,9 @@ class CoarseStage(Stage):
     relations: Float[Tensor, "B maps n n"] | None = None
     """What DVT's second look reuses: the attention logits of every block and head."""
 
-    @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> CoarseStage:
-        """A stage from its tensors by name, (B, ...) each; others among them are left out."""
-        return cls(**{own.name: tensors[own.name] for own in fields(cls) if own.name in tensors})
-
     def rows(self, indices: Int[Tensor, " R"]) -> CoarseStage:
         """The same for some instances of the batch."""
-        return CoarseStage.of({name: value[indices] for name, value in self.tensors().items()})
+        return CoarseStage(**{name: value[indices] for name, value in self.tensors().items()})
 
 
 @dataclass(frozen=True)

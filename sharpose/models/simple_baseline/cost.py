@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sharpose.models.layers.cnn_config import RESNETS
 from sharpose.models.layers.cost import Cost, Size, basic_block, bottleneck, convolution, doublings, half, pointwise
-from sharpose.models.simple_baseline.config import RESNETS, SimpleBaselineConfig
+from sharpose.models.simple_baseline.config import SimpleBaselineConfig
 
 
 def simple_baseline(config: SimpleBaselineConfig) -> Cost:

@@ -18,8 +18,9 @@ from sharpose.models.layers.cnn import (
     init_heatmap_layer,
     make_layer,
 )
+from sharpose.models.layers.cnn_config import RESNETS
 from sharpose.models.output import PoseModel, PoseOutput
-from sharpose.models.simple_baseline.config import RESNETS, SimpleBaselineConfig
+from sharpose.models.simple_baseline.config import SimpleBaselineConfig
 
 BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from sharpose.models.config import Whole, check, sized
 from sharpose.models.layers.cnn_config import CnnConfig
-from sharpose.models.layers.cost import Cost
-from sharpose.models.layers.hourglass_cost import handed_on, stack, stem
 from sharpose.models.system import System
 
 
@@ -33,11 +31,6 @@ class StackedHourglassConfig(CnnConfig):
         return self.features // 4
 
 
-def cost(config: StackedHourglassConfig) -> Cost:
-    """Return the closed form: stem at a half and a quarter of the size, then the stacks."""
-    return stem(config) + stack(config) * config.stacks + handed_on(config) * (config.stacks - 1)
-
-
 COCO = {"num_keypoints": 17}
 # a narrow stand-in, at most as costly as sharpose-nano-128x96
 NANO = {"features": 64, "depth": 3}
@@ -56,7 +49,7 @@ SYSTEM = System(
     config=StackedHourglassConfig,
     model="sharpose.models.stacked_hourglass.model:StackedHourglass",
     sizes=SIZES,
-    cost=cost,
+    cost="sharpose.models.stacked_hourglass.cost:stacked_hourglass",
     objective="sharpose.training.stacked:StackedObjective",
     layouts="sharpose.models.stacked_hourglass.layouts:LAYOUTS",
 )

@@ -20,7 +20,7 @@ from sharpose.models.layers.deformable import DeformableAttention, Sizes
 from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.postnorm import PositionedAttention, init_layer
 from sharpose.models.output import PoseModel
-from sharpose.models.regression_vit.model import RegressionOutput, draw
+from sharpose.models.regression_vit.model import RegressionOutput, draw, point_layers
 from sharpose.models.simple_baseline.model import ResNet
 from sharpose.models.tfpose.config import GROUPS, TFPoseConfig
 
@@ -108,10 +108,7 @@ class TFPose(PoseModel):
         self.keypoint_tokens = nn.Parameter(torch.randn(1, config.num_keypoints, dim))
         self.keypoint_queries = nn.Parameter(torch.randn(1, config.num_keypoints, dim))
         self.start = nn.Linear(dim, 2)
-        self.heads = nn.ModuleList(
-            nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 2))
-            for _ in range(config.decoder_depth)
-        )
+        self.heads = nn.ModuleList(nn.Sequential(*point_layers(dim)) for _ in range(config.decoder_depth))
         self.apply(init_convolution)
         self.encoder.apply(init_layer)
         self.decoder.apply(init_layer)

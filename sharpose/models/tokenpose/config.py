@@ -17,10 +17,7 @@ STEM_STRIDE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class TokenPoseConfig(StemConfig):
-    """Sizes are (height, width); patches are cut from the stem's map (L), or from the image where there is none (T).
-
-    Raises InputError naming the field that is out of range.
-    """
+    """Sizes are (height, width); patches are cut from the stem's map (L), or from the image where there is none (T)."""
 
     patch_size: Size
     stacks: Whole = 1

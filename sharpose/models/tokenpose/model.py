@@ -18,15 +18,14 @@ from sharpose.models.hrnet.model import HighResolutionTrunk
 from sharpose.models.layers.cnn import init_convolution
 from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.vit import Attention, init_linear, make_blocks
-from sharpose.models.output import PoseModel
+from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.tokenpose.config import TokenPoseConfig
 
 
 @dataclass(frozen=True)
-class TokenPoseOutput:
+class TokenPoseOutput(PoseOutput):
     """`keypoint_tokens`: after each stack of blocks; the head reads all of them."""
 
-    heatmaps: Float[Tensor, "B K h w"]
     keypoint_tokens: tuple[Float[Tensor, "B K D"], ...]
 
 

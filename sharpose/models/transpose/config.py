@@ -9,8 +9,8 @@ from typing import Any
 from sharpose.models.config import Size, Whole, sized
 from sharpose.models.hrnet.config import StemConfig
 from sharpose.models.hrnet.cost import trunk
+from sharpose.models.layers.cnn_config import ResNetDepth
 from sharpose.models.layers.cost import Cost, convolution, doubling, encoder_layer, pointwise
-from sharpose.models.simple_baseline.config import ResNetDepth
 from sharpose.models.simple_baseline.cost import resnet
 from sharpose.models.system import System
 from sharpose.runtime.fields import ShareBelowOne
@@ -18,10 +18,7 @@ from sharpose.runtime.fields import ShareBelowOne
 
 @dataclass(frozen=True, kw_only=True)
 class TransPoseConfig(StemConfig):
-    """Sizes are (height, width) in pixels; instead of a stem of HRNet's (H) there may be half of a ResNet (R).
-
-    Raises InputError naming the field that is out of range.
-    """
+    """Sizes are (height, width) in pixels; instead of a stem of HRNet's (H) there may be half of a ResNet (R)."""
 
     hidden_dim: Whole
     """Of the layers' MLPs."""

@@ -6,16 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sharpose.models.config import Size, Whole, WholeOrZero, check
-from sharpose.models.layers.cost import (
-    BILINEAR,
-    Cost,
-    blocks,
-    convolution,
-    doublings,
-    patch_embed,
-    pointwise,
-    resize,
-)
+from sharpose.models.layers.cost import BILINEAR, Cost, blocks, convolution, doublings, patch_embed, pointwise, resize
 from sharpose.models.layers.vit_config import ViTConfig
 from sharpose.models.system import EncoderNames, System
 from sharpose.runtime.fields import ShareBelowOne

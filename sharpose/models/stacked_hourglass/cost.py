@@ -1,10 +1,14 @@
-"""Hourglasses in closed form. A `config` has `features`, `depth` and `num_keypoints`."""
+"""Stacked hourglasses in closed form."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from sharpose.models.layers.cost import NEAREST, Cost, Size, batch_norm, convolution, half, pointwise, resize
+from sharpose.models.stacked_hourglass.config import StackedHourglassConfig
+
+
+def stacked_hourglass(config: StackedHourglassConfig) -> Cost:
+    """Stem at a half and a quarter of the size, then the stacks."""
+    return stem(config) + stack(config) * config.stacks + handed_on(config) * (config.stacks - 1)
 
 
 def residual(inputs: int, planes: int, size: Size) -> Cost:
@@ -15,7 +19,7 @@ def residual(inputs: int, planes: int, size: Size) -> Cost:
     return cost + pointwise(inputs, 2 * planes, size) if inputs != 2 * planes else cost
 
 
-def stem(config: Any) -> Cost:
+def stem(config: StackedHourglassConfig) -> Cost:
     """Return the cost of what gives features at a quarter of the size."""
     width, middle, size = config.features, config.stem_planes, half(config.image_size)
     first = convolution(3, width // 4, 7, size, bias=True) + residual(width // 4, width // 4, size)
@@ -23,7 +27,7 @@ def stem(config: Any) -> Cost:
     return first + residual(width // 2, middle, size) + residual(2 * middle, width // 2, size)
 
 
-def stack(config: Any) -> Cost:
+def stack(config: StackedHourglassConfig) -> Cost:
     """One hourglass, its residual, its 1x1 convolution and its heatmaps."""
     width, size = config.features, config.heatmap_size
     cost = residual(width, width // 2, size) + convolution(width, width, 1, size, bias=True)
@@ -36,7 +40,7 @@ def stack(config: Any) -> Cost:
     return cost + residual(width, width // 2, size)
 
 
-def handed_on(config: Any) -> Cost:
+def handed_on(config: StackedHourglassConfig) -> Cost:
     """Features and heatmaps added to what the next stack starts from."""
     width, size = config.features, config.heatmap_size
     return pointwise(width, width, size) + pointwise(config.num_keypoints, width, size)
