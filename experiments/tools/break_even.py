@@ -67,7 +67,7 @@ def measure(
             calls[name] = partial(yolo(name).eval().to(device), picture[None])
         calls = {name: torch.inference_mode()(call) for name, call in calls.items()}
         before = read_clocks(device)
-        samples = interleave(calls, device, rounds, WARMUP, 0, None)
+        samples = interleave(calls, device, rounds, WARMUP)
         clocks, used = changes(before, read_clocks(device)), torch.get_num_threads()
     return {
         "picture": list(PICTURE),

@@ -77,7 +77,7 @@ def measure(
             calls[system] = torch.inference_mode()(partial(model, images))
         (multiply, products), (copy, copied) = matmul_call(device), copy_call(device)
         before = read_clocks(device)
-        samples = interleave({**calls, "matmul": multiply, "copy": copy}, device, rounds, WARMUP, 0, None)
+        samples = interleave({**calls, "matmul": multiply, "copy": copy}, device, rounds, WARMUP)
         clocks, used = changes(before, read_clocks(device)), torch.get_num_threads()
     wall = {label: statistics.median(one.wall_s for one in taken) for label, taken in samples.items()}
     rate, bandwidth = products / wall["matmul"], copied / wall["copy"]

@@ -91,9 +91,11 @@ def measure(
     dtypes = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16), strict=True))
     products = {precision: matmul_call(device, dtype) for precision, dtype in dtypes.items()}
     with torch_threads(threads):
-        calls = {f"{p} step": training_step(model, recipe, p, device) for p in PRECISIONS}
+        calls: dict[str, Callable[[], object]] = {
+            f"{p} step": training_step(model, recipe, p, device) for p in PRECISIONS
+        }
         calls |= {f"{p} product": call for p, (call, _) in products.items()}
-        samples = interleave(calls, device, rounds, WARMUP, 0, None)
+        samples = interleave(calls, device, rounds, WARMUP)
         used = torch.get_num_threads()
     clock = "cpu_s" if device == "cpu" and used == 1 else "wall_s"
     seconds = {label: statistics.median(getattr(one, clock) for one in taken) for label, taken in samples.items()}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import CoarseStage
 from sharpose.runtime.errors import InputError
 
 EXAMPLES = 2
@@ -90,7 +91,8 @@ def graphs_of(model: PoseModel) -> list[Graph]:
     images = torch.randn(EXAMPLES, 3, *model.config.image_size, generator=torch.Generator().manual_seed(0))
     if not model.stages:
         return [Graph("whole", Whole(model), {"images": images}, ("heatmaps",))]
-    staged, graphs, coarse = cast(SHaRPose, model), [], None
+    staged, graphs = cast(SHaRPose, model), []
+    coarse: CoarseStage | None = None
     if "coarse" in model.stages:
         coarse = staged.coarse(images)
         graphs.append(Graph("coarse", Coarse(staged), {"images": images}, (*coarse.tensors(), "heatmaps")))
@@ -99,3 +101,25 @@ def graphs_of(model: PoseModel) -> list[Graph]:
         outputs = tuple(staged.fine(images, coarse).tensors())
         graphs.append(Graph("fine", Fine(staged), {"images": images, **given}, outputs))
     return graphs
+
+
+def largest_difference(graph: Graph, run: Run) -> float:
+    """How far a compiled graph is from torch: the largest relative error, ‖a - b‖ / ‖b‖, of its outputs.
+
+    On a batch of another size than the traced one. Indices must agree exactly, or the difference is infinite.
+    """
+    inputs = {name: torch.cat([value, value.flip(0), value[:1]]) for name, value in graph.inputs.items()}
+    with torch.inference_mode():
+        expected = dict(zip(graph.outputs, graph.module(*inputs.values()), strict=True))
+    found = run(inputs)
+    return max(difference(found[name], expected[name]) for name in graph.outputs)
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """Return the norm of the error relative to that of what is expected; of whole numbers, infinity unless equal.
+
+    Both have the same shape (B, ...).
+    """
+    if not expected.is_floating_point():
+        return 0.0 if torch.equal(found, expected) else float("inf")
+    return float((found - expected).norm() / expected.norm())
