@@ -10,7 +10,7 @@ from experiments.conformance.case import Case, Comparison
 from sharpose.models.config import check
 from sharpose.models.registry import systems
 from sharpose.models.sharpose.config import SHaRPoseConfig
-from sharpose.models.sharpose.model import SHaRPoseOutput
+from sharpose.models.sharpose.output import SHaRPoseOutput
 from sharpose.models.system import load
 from sharpose.models.tokenpose.config import TokenPoseConfig
 from sharpose.models.vitpose.config import ViTPoseConfig
@@ -122,7 +122,7 @@ def check_tokenpose(case: Case) -> list[Comparison]:
     """Stem features where there is a stem (L), keypoint tokens after every stack, and heatmaps."""
     model, images = network(case, "TokenPose", tokenpose_config(case)), case.inputs("image")
     output = model(images)
-    stem = [case.compare("stem_features", model.stem(images))] if model.config.has_stem else []
+    stem = [case.compare("stem_features", model.stem(images))] if model.config.stem_widths else []
     tokens = [case.compare(f"tokens_stack{number}", one) for number, one in enumerate(output.keypoint_tokens, start=1)]
     return [*stem, *tokens, case.compare("heatmaps", output.heatmaps)]
 

@@ -108,7 +108,7 @@ def heatmap_error(bench: Bench, deployment: Deployment, annotations: Path, image
     import torch
 
     from sharpose.backends.deploy import deploy
-    from sharpose.backends.parity import difference
+    from sharpose.backends.graphs import difference
     from sharpose.codecs.choice import codec_of
     from sharpose.data.coco import CocoTopDown
     from sharpose.inference.pipeline import find_heatmaps

@@ -105,7 +105,9 @@ def measure(model: str, recipe: str, people: str | None, timing: Timing) -> list
     macs = TRAINING_PASSES * measure_cost(model, chosen.model_options)["macs_torch_executed"]
     dtypes = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16), strict=True))
     products = {precision: matmul_call(timing.device, dtype) for precision, dtype in dtypes.items()}
-    calls = {f"{p} step": training_step(model, recipe, p, timing.device) for p in PRECISIONS}
+    calls: dict[str, Callable[[], object]] = {
+        f"{p} step": training_step(model, recipe, p, timing.device) for p in PRECISIONS
+    }
     calls |= {f"{p} product": call for p, (call, _) in products.items()}
     samples, _, made = timing.measure(calls, warmup=1)
     clock = "cpu_s" if timing.device == "cpu" and made["threads"] == 1 else "wall_s"

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from sharpose.models.layers.vit import Blocks
 from sharpose.models.output import PoseModel, PoseOutput
-from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import CoarseStage, FineStage
 from sharpose.runtime.errors import InputError
 
 Tensors = tuple[Tensor, ...]
@@ -97,7 +98,7 @@ def compile_stages(model: SHaRPose, buckets: Sequence[int], cuda: bool) -> None:
     def second(num_keep: int) -> Bucketed:
         def fine_tensors(images: Tensor, *stage: Tensor) -> Tensors:
             found = run_fine(images, model.as_stage(stage) if stage else None, num_keep)
-            return tuple(value for value in vars(found).values() if value is not None)
+            return tuple(found.tensors().values())
 
         return Bucketed(fine_tensors, buckets, cuda)
 

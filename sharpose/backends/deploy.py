@@ -14,11 +14,12 @@ from torch import Tensor
 
 from sharpose.backends.choice import COMPILED, EAGER, PACKED, check_backend
 from sharpose.backends.compiled import compile_model
-from sharpose.backends.graphs import COARSE, Run, coarse_stage, graphs_of, present
+from sharpose.backends.graphs import COARSE, Run, graphs_of
 from sharpose.backends.onnx_export import write_graph
 from sharpose.backends.packed import can_pack, pack_linears
 from sharpose.models.output import PoseModel, PoseOutput
-from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import CoarseStage, FineStage
 from sharpose.runtime.errors import InputError
 
 MODULES = {"onnxruntime": "sharpose.backends.onnx_runtime", "openvino": "sharpose.backends.openvino"}
@@ -49,7 +50,10 @@ class DeployedSHaRPose(SHaRPose):
 
     def coarse(self, images: Tensor) -> CoarseStage:
         """Return the coarse stage of normalised images (B, 3, H, W), from its graph."""
-        return coarse_stage(self.runs["coarse"]({"images": images}))
+        found = self.runs["coarse"]({"images": images})
+        # of instances that exit; the head is here, too
+        del found["heatmaps"]
+        return CoarseStage(**found)
 
     def fine(self, images: Tensor, coarse: CoarseStage | None, alpha: float | None = None) -> FineStage:
         """Return the fine stage of normalised images (R, 3, H, W), from its graph.
@@ -58,7 +62,7 @@ class DeployedSHaRPose(SHaRPose):
         """
         if alpha is not None and alpha != self.config.alpha:
             raise InputError(f"alpha = {alpha}: the graphs were exported for {self.config.alpha}; deploy another model")
-        given = {} if coarse is None else {COARSE + name: value for name, value in present(coarse).items()}
+        given = {} if coarse is None else {COARSE + name: value for name, value in coarse.tensors().items()}
         found = self.runs["fine"]({"images": images, **given})
         return FineStage(found["heatmaps"], found["keypoint_tokens"], found.get("keep_indices"))
 

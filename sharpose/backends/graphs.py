@@ -5,15 +5,16 @@ SHaRPose is two, as the early exit is decided between them; every other system i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from sharpose.models.output import PoseModel
-from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import CoarseStage
 from sharpose.runtime.errors import InputError
 
 EXAMPLES = 2
@@ -33,7 +34,6 @@ class Graph:
     outputs: tuple[str, ...]
 
 
-STAGE = tuple(field.name for field in fields(CoarseStage))
 COARSE = "coarse_"
 """Before the names of what the fine graph takes from the coarse one, which gives some of them under the same name."""
 
@@ -55,31 +55,29 @@ class Whole(Part):
 
 
 class Coarse(Part):
-    """The coarse stage: images to its tensors."""
+    """The coarse stage: images to its tensors and, unless nobody reads them, the heatmaps of instances that exit."""
 
     model: SHaRPose
 
+    def __init__(self, model: SHaRPose, decode: bool = True) -> None:
+        super().__init__(model)
+        self.decode = decode
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the tensors of the stage for normalised images (B, 3, H, W), those that are None left out."""
-        return tuple(coarse_tensors(self.model, images).values())
+        """Return what the stage makes of normalised images (B, 3, H, W), those that are None left out."""
+        stage = self.model.coarse(images)
+        heatmaps = (self.model.head(stage.keypoint_tokens),) if self.decode else ()
+        return *stage.tensors().values(), *heatmaps
 
 
 class Fine(Part):
-    """The fine stage; `names` are those of the coarse stage's tensors, in the order in which they are given."""
+    """The fine stage: images, and the coarse stage's tensors where there is one, to its tensors."""
 
     model: SHaRPose
 
-    def __init__(self, model: SHaRPose, names: Sequence[str]) -> None:
-        super().__init__(model)
-        self.names = list(names)
-
     def forward(self, images: Tensor, *stage: Tensor) -> tuple[Tensor, ...]:
-        """Return the tensors of the stage, those that are None left out; without `stage` there was no coarse one.
-
-        `images` are (R, 3, H, W).
-        """
-        coarse = coarse_stage(dict(zip(self.names, stage, strict=True))) if stage else None
-        return tuple(present(self.model.fine(images, coarse)).values())
+        """Return the tensors of the stage for images (R, 3, H, W), those that are None left out."""
+        return tuple(self.model.fine(images, self.model.as_stage(stage) if stage else None).tensors().values())
 
 
 @torch.no_grad()
@@ -93,31 +91,35 @@ def graphs_of(model: PoseModel) -> list[Graph]:
     images = torch.randn(EXAMPLES, 3, *model.config.image_size, generator=torch.Generator().manual_seed(0))
     if not model.stages:
         return [Graph("whole", Whole(model), {"images": images}, ("heatmaps",))]
-    staged, graphs, stage = cast(SHaRPose, model), [], dict[str, Tensor]()
+    staged, graphs = cast(SHaRPose, model), []
+    coarse: CoarseStage | None = None
     if "coarse" in model.stages:
-        stage = coarse_tensors(staged, images)
-        graphs.append(Graph("coarse", Coarse(staged), {"images": images}, tuple(stage)))
+        coarse = staged.coarse(images)
+        graphs.append(Graph("coarse", Coarse(staged), {"images": images}, (*coarse.tensors(), "heatmaps")))
     if "fine" in model.stages:
-        outputs = tuple(present(staged.fine(images, coarse_stage(stage) if stage else None)))
-        given = {COARSE + name: value for name, value in stage.items()}
-        graphs.append(Graph("fine", Fine(staged, tuple(stage)), {"images": images, **given}, outputs))
+        given = {} if coarse is None else {COARSE + name: value for name, value in coarse.tensors().items()}
+        outputs = tuple(staged.fine(images, coarse).tensors())
+        graphs.append(Graph("fine", Fine(staged), {"images": images, **given}, outputs))
     return graphs
 
 
-def coarse_tensors(model: SHaRPose, images: Tensor) -> dict[str, Tensor]:
-    """What the coarse stage makes of images (B, 3, H, W), by name, with the heatmaps of instances that exit."""
-    stage = present(model.coarse(images))
-    return {**stage, "heatmaps": model.head(stage["keypoint_tokens"])}
+def largest_difference(graph: Graph, run: Run) -> float:
+    """How far a compiled graph is from torch: the largest relative error, ‖a - b‖ / ‖b‖, of its outputs.
 
-
-def coarse_stage(tensors: Mapping[str, Tensor]) -> CoarseStage:
-    """A coarse stage from its tensors; what it does not hold is left out.
-
-    All have the batch as their first dimension (B, ...).
+    On a batch of another size than the traced one. Indices must agree exactly, or the difference is infinite.
     """
-    return CoarseStage(**{name: tensors[name] for name in STAGE if name in tensors})
+    inputs = {name: torch.cat([value, value.flip(0), value[:1]]) for name, value in graph.inputs.items()}
+    with torch.inference_mode():
+        expected = dict(zip(graph.outputs, graph.module(*inputs.values()), strict=True))
+    found = run(inputs)
+    return max(difference(found[name], expected[name]) for name in graph.outputs)
 
 
-def present(stage: CoarseStage | FineStage) -> dict[str, Tensor]:
-    """The tensors of a stage by name."""
-    return {name: value for name, value in vars(stage).items() if value is not None}
+def difference(found: Tensor, expected: Tensor) -> float:
+    """Return the norm of the error relative to that of what is expected; of whole numbers, infinity unless equal.
+
+    Both have the same shape (B, ...).
+    """
+    if not expected.is_floating_point():
+        return 0.0 if torch.equal(found, expected) else float("inf")
+    return float((found - expected).norm() / expected.norm())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,14 +11,14 @@ import torch
 from torch import Tensor
 
 from sharpose.backends.extras import need, quiet
-from sharpose.backends.graphs import Graph, graphs_of
+from sharpose.backends.graphs import Graph, graphs_of, largest_difference
 from sharpose.codecs.choice import codec_of
 from sharpose.models.output import PoseModel
 from sharpose.pose.geometry import BOX_PADDING
 from sharpose.pose.normalise import IMAGENET_MEAN, IMAGENET_STD
 from sharpose.pose.skeleton import known_skeleton
-from sharpose.runtime.errors import InputError, RunFailed
-from sharpose.runtime.files import sha256_of, write_json
+from sharpose.runtime.errors import RunFailed
+from sharpose.runtime.files import new_folder, sha256_of, write_json
 
 MANIFEST = "manifest.json"
 TOLERANCE = 1e-4
@@ -33,21 +31,10 @@ def export_model(model: PoseModel, folder: Path, facts: Mapping[str, Any]) -> di
     Raises InputError where the folder has something in it already, or the extra `onnx` is missing; RunFailed where a
     graph cannot be expressed in ONNX.
     """
-    check_folder(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
-    try:
+    with new_folder(folder) as made:
         graphs = {graph.name: described(graph, write_graph(graph, made)) for graph in graphs_of(model.eval())}
         manifest = {**facts, **around(model), "graphs": graphs}
         write_json(made / MANIFEST, manifest)
-        made.chmod(0o755)
-        made.replace(folder)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
     return manifest
 
 
@@ -69,12 +56,6 @@ def around(model: PoseModel) -> dict[str, Any]:
     }
 
 
-def check_folder(folder: Path) -> None:
-    """Raise InputError unless `folder` is new or empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: already there; name a new or empty folder")
-
-
 def described(graph: Graph, path: Path) -> dict[str, Any]:
     """Return a graph's part of the manifest, after running it once.
 
@@ -90,9 +71,13 @@ def described(graph: Graph, path: Path) -> dict[str, Any]:
         {value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in side}
         for side in (content.input, content.output)
     ]
-    error = parity(graph, path)
-    if error is not None and not error <= TOLERANCE:
-        raise RunFailed(f"{path.name}: differs from torch by {error:.1e} of the output's norm; it is not kept")
+    error = None
+    if find_spec("onnxruntime") is not None:
+        from sharpose.backends.onnx_runtime import compile_graph
+
+        error = largest_difference(graph, compile_graph(path, "fp32", torch.get_num_threads()))
+        if not error <= TOLERANCE:
+            raise RunFailed(f"{path.name}: differs from torch by {error:.1e} of the output's norm; it is not kept")
     return {
         "file": path.name,
         "sha256": sha256_of(path),
@@ -100,16 +85,6 @@ def described(graph: Graph, path: Path) -> dict[str, Any]:
         "outputs": shapes[1],
         "largest_relative_error": error,
     }
-
-
-def parity(graph: Graph, path: Path) -> float | None:
-    """How far an exported graph is from torch; None where there is no ONNX Runtime to run it."""
-    if find_spec("onnxruntime") is None:
-        return None
-    from sharpose.backends.onnx_runtime import compile_graph
-    from sharpose.backends.parity import largest_difference
-
-    return largest_difference(graph, compile_graph(path, "fp32", torch.get_num_threads()))
 
 
 def write_graph(graph: Graph, folder: Path) -> Path:

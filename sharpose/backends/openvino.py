@@ -28,11 +28,7 @@ def compile_graph(path: Path, precision: str, threads: int) -> Run:
         raise InputError("precision = 'bf16': this processor has no bf16 instructions; use fp32")
     if precision == "int8":
         path = quantise(path)
-    settings = {
-        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-    }
+    settings = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     compiled = core.compile_model(core.read_model(path), "CPU", settings)
     inputs = [value.any_name for value in compiled.inputs]
     outputs = [value.any_name for value in compiled.outputs]

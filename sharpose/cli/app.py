@@ -45,7 +45,8 @@ Deterministic = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Tier = Annotated[str, typer.Option(help="Scale at which accuracy is measured: nano, photos, small or paper.")]
-Backend = Annotated[str, typer.Option(help="eager, compiled, packed[:bf16], onnxruntime[:int8] or openvino[:bf16].")]
+BACKENDS = "eager, compiled, packed[:bf16], onnxruntime[:int8] or openvino[:bf16]"
+Backend = Annotated[str, typer.Option(help=f"{BACKENDS}.")]
 Weights = Annotated[
     str | None, typer.Option(help="A .safetensors file or weights' name; `random` to try the pipeline.")
 ]
@@ -64,11 +65,7 @@ def print_version(asked: bool) -> None:
 def main(
     plugins: Annotated[
         list[str] | None,
-        typer.Option(
-            "--plugin",
-            metavar="MODULE|FILE.py",
-            help="What registers systems of your own; may be repeated.",
-        ),
+        typer.Option("--plugin", metavar="MODULE|FILE.py", help="What registers systems of your own; may be repeated."),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and end.")

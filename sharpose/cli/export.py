@@ -86,10 +86,10 @@ def export_graphs(name: str, folder: Path, weights: str | None, settings: list[s
     The weights are those that `Pose` takes.
     """
     options = parse_settings(settings)
-    from sharpose.backends.onnx_export import check_folder, export_model
+    from sharpose.backends.onnx_export import export_model
     from sharpose.inference.pose import loaded
     from sharpose.models.registry import describe
-    from sharpose.runtime.files import sha256_of
+    from sharpose.runtime.files import check_folder, sha256_of
     from sharpose.runtime.progress import say
 
     check_folder(folder)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Device, Json, app, harness, show
+from sharpose.cli.app import Device, Json, Tier, app, harness, show
 from sharpose.cli.listing import TABLES
 from sharpose.runtime.errors import InputError
 
@@ -23,9 +23,7 @@ def choose_threshold(
         "figure6"
     ),
     report_on: Annotated[str, typer.Option(help="A spec of kind gate with other people.")] = "figure6-test",
-    tier: Annotated[
-        str, typer.Option(help="Scale at which accuracy is measured: nano, photos, small or paper.")
-    ] = "nano",
+    tier: Tier = "nano",
     as_json: Json = False,
 ) -> None:
     """Pick a quality threshold on one split and report it on another, from stored predictions.
@@ -75,9 +73,7 @@ def choose_operating_point(
     packed: Annotated[bool, typer.Option(help="Time the stages with packed weights, as `predict` does.")] = False,
     rounds: Annotated[int, typer.Option(min=1)] = 20,
     device: Device = "cpu",
-    tier: Annotated[
-        str, typer.Option(help="Scale at which accuracy is measured: nano, photos, small or paper.")
-    ] = "nano",
+    tier: Tier = "nano",
     as_json: Json = False,
 ) -> None:
     """Pick the α and the quality threshold with the best AP within a latency.

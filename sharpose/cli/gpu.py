@@ -15,6 +15,9 @@ from sharpose.runtime.errors import InputError
 gpu_app = typer.Typer(help="What a GPU's few minutes are worth, and what travels there and back.", no_args_is_help=True)
 app.add_typer(gpu_app, name="gpu")
 
+Parts = Annotated[Path, typer.Option(help="An empty folder for the parts.")]
+PartSize = Annotated[float, typer.Option(min=0.1, help="MiB of a part at most.")]
+
 
 @gpu_app.command("run")
 def run(
@@ -54,11 +57,11 @@ def run(
 
 @gpu_app.command("pack")
 def pack(
-    out: Annotated[Path, typer.Option(help="An empty folder for the parts.")],
+    out: Parts,
     init: Annotated[Path | None, typer.Option(help="The start of the small models, to travel along.")] = None,
     longest: Annotated[int, typer.Option(min=64, help="The longer side of a picture, in pixels.")] = 288,
     quality: Annotated[int, typer.Option(min=10, max=100, help="Of the JPEG files.")] = 70,
-    part_mb: Annotated[float, typer.Option(min=0.1, help="MiB of a part at most.")] = 45,
+    part_mb: PartSize = 45,
     most: Annotated[int | None, typer.Option(min=1, help="So many pictures of each source; default: all.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -91,10 +94,10 @@ def unpack(
 
 @gpu_app.command("collect")
 def collect(
-    out: Annotated[Path, typer.Option(help="An empty folder for the parts.")],
+    out: Parts,
     made: Annotated[Path | None, typer.Option(help="The folder of `run`; default: runs/gpu.")] = None,
     limit_mb: Annotated[float, typer.Option(min=1, help="MiB in all.")] = 60,
-    part_mb: Annotated[float, typer.Option(min=0.1, help="MiB of a part at most.")] = 15,
+    part_mb: PartSize = 15,
     as_json: Json = False,
 ) -> None:
     """Make parts from what has been made and not been sent yet: log, records, manifests, then weights.

@@ -140,10 +140,10 @@ def import_(
     model: Annotated[str, typer.Option("--as", help="Which of our models it is to be.")],
     out: Annotated[Path | None, typer.Option(help="Default: MODEL.safetensors here.")] = None,
     allow: Annotated[
-        list[str] | None, typer.Option("--allow", help="A name that may be missing, unexpected or resized; * and ?.")
+        list[str] | None, typer.Option(help="A name that may be missing, unexpected or resized; * and ?.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option("--key", help="Which weights, where the file holds several, e.g. model_ema.")
+        str | None, typer.Option(help="Which weights, where the file holds several, e.g. model_ema.")
     ] = None,
     settings: Settings = None,
     max_gigabytes: Annotated[float, typer.Option(min=0, help="Refuse larger files.")] = 8.0,

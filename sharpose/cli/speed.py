@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sharpose.cli.app import Device, Json, Settings, Weights, app, harness, parse_settings, show
+from sharpose.cli.app import BACKENDS, Device, Images, Json, Settings, Weights, app, harness, parse_settings, show
 from sharpose.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 def bench(
     names: Annotated[list[str] | None, typer.Argument(metavar="MODEL…")] = None,
     peers: Annotated[bool, typer.Option("--peers", help="Also other libraries' models of the same sizes.")] = False,
-    backends: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--backend",
-            help="eager, compiled, packed[:bf16], onnxruntime[:int8] or openvino[:bf16]; may be repeated.",
-        ),
-    ] = None,
+    backends: Annotated[list[str] | None, typer.Option("--backend", help=f"{BACKENDS}; may be repeated.")] = None,
     scopes: Annotated[
         list[str] | None, typer.Option("--scope", help="model, model-flip-decode or end-to-end; may be repeated.")
     ] = None,
@@ -42,7 +36,7 @@ def bench(
     data: Annotated[
         str, typer.Option(help="The people of --accuracy and of scope end-to-end: a set's name or its file.")
     ] = "mannequin-val",
-    images: Annotated[Path | None, typer.Option(help="Folder of the images, where --data is a file.")] = None,
+    images: Images = None,
     accuracy: Annotated[
         bool, typer.Option("--accuracy", help="Also AP on --data, with flip test, by the same weights and back-end.")
     ] = False,
@@ -80,11 +74,16 @@ def bench(
     options = {"quality_threshold": None, **parse_settings(settings)}
     for name in names:
         resolve_config(name, **supported(name, options))
+    from sharpose.backends.choice import split_backend
+    from sharpose.data.locate import find_data
     from sharpose.efficiency.bench import measure_bench
+    from sharpose.efficiency.variants import People
     from sharpose.runtime.progress import Reporter
 
-    people = find_people(data, images) if "end-to-end" in (scopes or []) else None
-    from sharpose.backends.choice import split_backend
+    people = None
+    if "end-to-end" in (scopes or []):
+        source = find_data(data, images)
+        people = People(source.annotations, source.images)
 
     chosen = [split_backend(one, precision) for one in backends or ["eager"]]
     places = list(product(scopes or ["model"], batches or [4]))
@@ -162,15 +161,6 @@ def supported(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if keep or key != "quality_threshold" or value is not None}
 
 
-def find_people(data: str, images: Path | None) -> Any:
-    """Return annotations and images that end-to-end timing reads. Raises InputError for data that is not there."""
-    from sharpose.data.locate import find_data
-    from sharpose.efficiency.variants import People
-
-    source = find_data(data, images)
-    return People(source.annotations, source.images)
-
-
 def variants(
     names: list[str],
     options: dict[str, Any],
@@ -234,7 +224,7 @@ def line(name: str, row: dict[str, Any], first: float, width: int) -> str:
 @app.command("bench-data")
 def bench_data(
     data: Annotated[str, typer.Argument(help="A generated set (mannequin-val), or a COCO annotations file.")],
-    model: Annotated[str, typer.Option("--model", help="Whose crops, and whose need.")] = "sharpose-base-256x192",
+    model: Annotated[str, typer.Option(help="Whose crops, and whose need.")] = "sharpose-base-256x192",
     images: Annotated[Path | None, typer.Option(help="Folder of images, with an annotations file.")] = None,
     crops: Annotated[int, typer.Option(min=1, help="How many are timed.")] = 200,
     cores: Annotated[int, typer.Option(min=1, help="Cores that prepare crops.")] = 16,

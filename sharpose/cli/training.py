@@ -15,10 +15,7 @@ from sharpose.runtime.errors import InputError, RunFailed
 @app.command(rich_help_panel=TRAIN)
 def train(
     model: Model,
-    data: Annotated[
-        list[str],
-        typer.Option(help=f"{PEOPLE} Repeatable."),
-    ],
+    data: Annotated[list[str], typer.Option(help=f"{PEOPLE} Repeatable.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, and for the weights at the end.")],
     images: Annotated[
         list[Path] | None, typer.Option(help="Folder of images, one for each annotations file, in their order.")
@@ -40,7 +37,7 @@ def train(
     ] = None,
     points: Annotated[int, typer.Option(min=1, help="How often, at the end and at halves of the way to it.")] = 5,
     log_with: Annotated[
-        list[str] | None, typer.Option("--log-with", help="tensorboard, wandb, mlflow or trackio; repeatable.")
+        list[str] | None, typer.Option(help="tensorboard, wandb, mlflow or trackio; repeatable.")
     ] = None,
     by_name: Annotated[
         bool, typer.Option("--by-name", help="Match the data's keypoints with the model's by their names.")
@@ -115,7 +112,7 @@ def runs(
 def train_missing(
     tier: Annotated[str, typer.Option(help="The tier whose shared budget is meant.")] = "nano",
     budget: Annotated[str, typer.Option(help="Time to spend in all: 90s, 60m, 1.5h.")] = "60m",
-    only: Annotated[list[str] | None, typer.Option("--only", help="A system; may be repeated.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A system; may be repeated.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of run folders, one per system; default: runs/shared, or the tier's.")
     ] = None,

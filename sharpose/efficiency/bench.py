@@ -9,17 +9,16 @@ from typing import Any
 
 import torch
 
-from sharpose.backends.compiled import graphs_compiled
+from sharpose.backends.choice import EAGER, PACKED
 from sharpose.efficiency.calls import make_calls
-from sharpose.efficiency.clocks import changes, read_clocks
 from sharpose.efficiency.energy import joules_per_call
 from sharpose.efficiency.machine import copy_call, matmul_call, roofline
 from sharpose.efficiency.memory import peak_memory_mib
 from sharpose.efficiency.operators import operator_shares
 from sharpose.efficiency.peers import PEERS, build_peer
-from sharpose.efficiency.throughput import compiler, speed
-from sharpose.efficiency.timing import interleave, summarise, synchronise, torch_threads
-from sharpose.efficiency.variants import Variant, check_variants, is_torch, moved_bytes
+from sharpose.efficiency.throughput import speed, time_calls
+from sharpose.efficiency.timing import summarise, synchronise, torch_threads
+from sharpose.efficiency.variants import Variant, check_variants, moved_bytes
 from sharpose.runtime.errors import InputError
 
 MATMUL, COPY = "matmul", "copy"
@@ -33,7 +32,6 @@ def measure_bench(
     rounds: int = 10,
     warmup: int = 2,
     threads: int | None = None,
-    seed: int = 0,
     memory: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Metrics]:
@@ -53,32 +51,22 @@ def measure_bench(
     with torch_threads(threads):
         calls = make_calls(variants, device, torch.get_num_threads())
         (matmul, products), (copy, copied) = matmul_call(device), copy_call(device)
-        load, compiled, before = os.getloadavg()[0], graphs_compiled(), read_clocks(device)
-        samples = interleave({**calls, MATMUL: matmul, COPY: copy}, device, rounds, warmup, seed, progress)
-        compiled, clocks = graphs_compiled() - compiled, changes(before, read_clocks(device))
+        load = os.getloadavg()[0]
+        samples, graphs, facts = time_calls({**calls, MATMUL: matmul, COPY: copy}, device, rounds, warmup, progress)
         peak = summarise(samples.pop(MATMUL), 1)["images_per_s"] * products
         bandwidth = summarise(samples.pop(COPY), 1)["images_per_s"] * copied
-        facts = {
-            "session": uuid.uuid4().hex,
-            "threads": torch.get_num_threads(),
-            "load_before": load,
-            "rounds": rounds,
-            "warmup_rounds": warmup,
-            "matmul_macs_per_s": peak,
-            "copy_bytes_per_s": bandwidth,
-            **clocks,
-        }
+        facts |= {"session": uuid.uuid4().hex, "load_before": load}
+        facts |= {"matmul_macs_per_s": peak, "copy_bytes_per_s": bandwidth}
         results = {}
         for label, variant in variants.items():
             joules = joules_per_call(calls[label], lambda: synchronise(device), device)
-            found = speed(variant, samples[label])
+            found, by_operator = speed(variant, samples[label], graphs), variant.backend in (EAGER, PACKED)
             results[label] = {
                 **found,
-                **compiler(variant, compiled),
                 **facts,
                 **work[label],
                 **roofline(work[label]["macs"], work[label]["moved_bytes"], 1 / found["images_per_s"], peak, bandwidth),
-                "operators": operator_shares(calls[label]) if is_torch(variant) and device == "cpu" else None,
+                "operators": operator_shares(calls[label]) if by_operator and device == "cpu" else None,
                 "joules_per_image": None if joules is None else joules / variant.images_per_call,
             }
         # what was timed is freed before its memory is measured, one variant at a time
@@ -119,8 +107,12 @@ def count_model(variant: Variant) -> tuple[int, int, int]:
         cost = measure_cost(variant.model, variant.options)
         spared = cost.get("macs_torch_executed_fine", 0) - cost.get("macs_torch_executed_head", 0)
         return cost["params"], cost["macs_torch_executed"], spared
-    # not made there: some libraries read values while they build
-    model = build_peer(variant.model, explicit_attention=True).eval().to("meta")
+    from accelerate import init_empty_weights
+
+    # its parameters have no values to be initialised; buffers have, as some libraries read them while they build
+    with init_empty_weights():
+        model = build_peer(variant.model, explicit_attention=True)
+    model.eval().to("meta")
     config: Any = model.config
     images = torch.empty(1, 3, *config.image_size, device="meta")
     return sum(parameter.numel() for parameter in model.parameters()), count_torch(model, (images,))["torch"], 0

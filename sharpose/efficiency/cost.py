@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sharpose.backends.graphs import Part, Whole
+from sharpose.backends.graphs import Coarse, Fine, Whole
 from sharpose.models import create_model
 from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
 from sharpose.models.output import PoseModel
@@ -30,30 +30,6 @@ with warnings.catch_warnings():
     # fvcore scripts some of its functions when it is imported, which newer torch advises against
     warnings.simplefilter("ignore", FutureWarning)
     from fvcore.nn import FlopCountAnalysis
-
-
-class CoarsePart(Part):
-    """The coarse stage as it is counted: in full, its heatmaps too."""
-
-    model: SHaRPose
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the stage's tensors for images (B, 3, H, W), and heatmaps where it is the only one or as published."""
-        stage = self.model.coarse(images)
-        wanted = self.model.in_full or not self.model.config.has_fine
-        heatmaps = (self.model.head(stage.keypoint_tokens),) if wanted else ()
-        return *stage.tensors().values(), *heatmaps
-
-
-class FinePart(Part):
-    """The fine stage, given the coarse one's tensors."""
-
-    model: SHaRPose
-
-    def forward(self, images: Tensor, *stage: Tensor) -> tuple[Tensor, ...]:
-        """Return the heatmaps of images (B, 3, H, W); in full, the coarse ones are the last of `stage`."""
-        given = stage[:-1] if self.model.in_full else stage
-        return (self.model.fine(images, self.model.as_stage(given) if given else None).heatmaps,)
 
 
 def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[str, int]:
@@ -121,18 +97,18 @@ def stages(model: PoseModel, images: Tensor) -> Parts:
     `images` are normalised, (B, 3, H, W).
     """
     parts: Parts = {}
-    stage: tuple[Tensor, ...] = ()
+    stage: Iterable[Tensor] = ()
     if not model.stages:
         parts[WHOLE] = Whole(model), (images,)
     if "coarse" in model.stages:
-        coarse = CoarsePart(model)
-        with torch.no_grad():
-            stage = coarse(images)
-        parts["coarse"] = coarse, (images,)
-    if "fine" in model.stages:
-        parts["fine"] = FinePart(model), (images, *stage)
-    if isinstance(head := getattr(model, "head", None), nn.Module):
+        staged = cast(SHaRPose, model)
         # as executed, coarse heatmaps of a refined image are never decoded
+        parts["coarse"] = Coarse(staged, decode=staged.in_full or not staged.config.has_fine), (images,)
+        with torch.no_grad():
+            stage = staged.coarse(images).tensors().values()
+    if "fine" in model.stages:
+        parts["fine"] = Fine(model), (images, *stage)
+    if isinstance(head := getattr(model, "head", None), nn.Module):
         module, inputs = list(parts.values())[-1]
         parts["head"] = head, head_inputs(head, module, inputs)
     return parts

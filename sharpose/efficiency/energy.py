@@ -13,7 +13,7 @@ AT_LEAST_S = 1.0
 """The counter moves in steps of tens of milliseconds, so a measurement lasts this long at least."""
 
 
-def joules_per_call(call: Callable[[], None], synchronise: Callable[[], None], device: str) -> float | None:
+def joules_per_call(call: Callable[[], object], synchronise: Callable[[], None], device: str) -> float | None:
     """Energy of one call, idle power included, as a mean over at least a second; None without a counter."""
     counter = open_counter(device)
     if counter is None:

@@ -15,24 +15,20 @@ COPIED_BYTES = {"cpu": 128 * 2**20, "cuda": 2**30}
 BYTES_PER_NUMBER = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 
 
-def matmul_call(device: str, dtype: torch.dtype = torch.float32) -> tuple[Callable[[], None], int]:
+def matmul_call(device: str, dtype: torch.dtype = torch.float32) -> tuple[Callable[[], object], int]:
     """A large product of numbers of a kind, and its multiply-adds."""
     size = MATMUL_SIZE[device.partition(":")[0]]
     a, b = torch.randn(2, size, size, device=device, dtype=dtype)
     out = torch.empty(size, size, device=device, dtype=dtype)
-    return lambda: _ignore(torch.mm(a, b, out=out)), size**3
+    return lambda: torch.mm(a, b, out=out), size**3
 
 
-def copy_call(device: str) -> tuple[Callable[[], None], int]:
+def copy_call(device: str) -> tuple[Callable[[], object], int]:
     """A large copy in memory, and the bytes it reads and writes."""
     size = COPIED_BYTES[device.partition(":")[0]]
     source = torch.zeros(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return lambda: _ignore(target.copy_(source)), 2 * size
-
-
-def _ignore(_: object) -> None:
-    return None
+    return lambda: target.copy_(source), 2 * size
 
 
 def roofline(macs: int, moved_bytes: int, seconds: float, peak: float, bandwidth: float) -> dict[str, float]:

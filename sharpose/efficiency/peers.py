@@ -17,8 +17,8 @@ from sharpose.runtime.errors import InputError, nearest
 if TYPE_CHECKING:
     from torch import nn
 
-WIDTHS = {"small": (384, 12), "base": (768, 12)}
-"""Width and heads of ViTPose's backbones; all have 12 blocks."""
+WIDTHS = {"small": 384, "base": 768}
+"""Of ViTPose's backbones, which have 12 blocks and 12 heads."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def missing_package(name: str) -> str | None:
 def describe_peer(name: str) -> dict[str, Any]:
     """What determines a peer's work, as plain data."""
     peer = find_peer(name)
-    width, heads = WIDTHS[peer.size]
-    return {"peer": peer.library, "image_size": peer.image_size, "embed_dim": width, "num_heads": heads, "depth": 12}
+    sizes = {"embed_dim": WIDTHS[peer.size], "num_heads": 12, "depth": 12}
+    return {"peer": peer.library, "image_size": peer.image_size, **sizes}
 
 
 def build_peer(name: str, *, explicit_attention: bool = False) -> nn.Module:
@@ -94,35 +94,35 @@ def build_huggingface(peer: Peer, explicit_attention: bool) -> nn.Module:
     """ViTPose with the classic decoder (two transposed convolutions of 256), as in its paper."""
     from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
-    from sharpose.efficiency.wrapped import HeatmapsOnly
+    from sharpose.efficiency.wrapped import Wrapped
+    from sharpose.models.output import PoseOutput
 
-    width, heads = WIDTHS[peer.size]
     backbone = VitPoseBackboneConfig(
         image_size=list(peer.image_size),
         patch_size=[16, 16],
-        hidden_size=width,
+        hidden_size=WIDTHS[peer.size],
         num_hidden_layers=12,
-        num_attention_heads=heads,
+        num_attention_heads=12,
         mlp_ratio=4,
     )
     config: Any = VitPoseConfig(backbone_config=backbone, use_simple_decoder=False)
     config.num_labels = 17
     # what the library does by default is left to it
     attention = {"attn_implementation": "eager"} if explicit_attention else {}
-    return HeatmapsOnly(VitPoseForPoseEstimation._from_config(config, **attention))
+    network = VitPoseForPoseEstimation._from_config(config, **attention)
+    return Wrapped(network, lambda network, images: PoseOutput(network(images).heatmaps))
 
 
 def build_timm(peer: Peer, explicit_attention: bool) -> nn.Module:
     """The plain backbone, up to its last norm: what every ViT pose model runs at least."""
     import timm
 
-    from sharpose.efficiency.wrapped import FeaturesOnly
+    from sharpose.efficiency.wrapped import Wrapped
 
-    width, heads = WIDTHS[peer.size]
     backbone: Any = timm.create_model(
-        "vit_base_patch16_224", img_size=peer.image_size, embed_dim=width, num_heads=heads, num_classes=0
+        "vit_base_patch16_224", img_size=peer.image_size, embed_dim=WIDTHS[peer.size], num_classes=0
     )
     if explicit_attention:
         for block in backbone.blocks:
             block.attn.fused_attn = False
-    return FeaturesOnly(backbone)
+    return Wrapped(backbone, lambda network, images: network.forward_features(images))

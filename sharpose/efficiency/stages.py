@@ -59,7 +59,7 @@ def measure_stages(
         return call
 
     calls = {"coarse": exit_early, **{str(alpha): refine(alpha) for alpha in alphas}}
-    samples = interleave(calls, device, rounds, 2, 0, progress)
+    samples = interleave(calls, device, rounds, 2, progress)
     taken = {
         label: 1e3 * statistics.median(one.wall_s for one in found) / batch_size for label, found in samples.items()
     }

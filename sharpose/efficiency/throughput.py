@@ -10,7 +10,7 @@ import torch
 
 from sharpose.backends.choice import COMPILED
 from sharpose.backends.compiled import graphs_compiled
-from sharpose.efficiency.calls import make_calls
+from sharpose.efficiency.calls import Call, make_calls
 from sharpose.efficiency.clocks import changes, read_clocks
 from sharpose.efficiency.timing import Sample, interleave, summarise, torch_threads
 from sharpose.efficiency.variants import Variant, check_variants
@@ -23,7 +23,6 @@ def measure_throughput(
     rounds: int = 10,
     warmup: int = 2,
     threads: int | None = None,
-    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Metrics of every variant by label, measured round by round in random order.
@@ -36,32 +35,29 @@ def measure_throughput(
     load = os.getloadavg()[0]
     with torch_threads(threads):
         calls = make_calls(variants, device, threads)
-        compiled = graphs_compiled()
-        before = read_clocks(device)
-        samples = interleave(calls, device, rounds, warmup, seed, progress)
-        shared = {
-            **changes(before, read_clocks(device)),
-            "threads": torch.get_num_threads(),
-            "load_before": load,
-            "rounds": rounds,
-            "warmup_rounds": warmup,
-        }
-        compiled = graphs_compiled() - compiled
-    return {
-        label: {**speed(one, samples[label]), **compiler(one, compiled), **shared} for label, one in variants.items()
-    }
+        samples, graphs, shared = time_calls(calls, device, rounds, warmup, progress)
+    shared["load_before"] = load
+    return {label: {**speed(one, samples[label], graphs), **shared} for label, one in variants.items()}
 
 
-def speed(variant: Variant, samples: list[Sample]) -> dict[str, Any]:
-    """Figures of one variant; latencies and samples are of a call, which is several batches where they are streamed."""
+def time_calls(
+    calls: Mapping[str, Call], device: str, rounds: int, warmup: int, progress: Callable[[int, int], None] | None
+) -> tuple[dict[str, list[Sample]], int, dict[str, Any]]:
+    """Time calls interleaved: their samples, the graphs compiled meanwhile, and what a record says of the run."""
+    graphs, before = graphs_compiled(), read_clocks(device)
+    samples = interleave(calls, device, rounds, warmup, progress)
+    facts = {"threads": torch.get_num_threads(), "rounds": rounds, "warmup_rounds": warmup}
+    return samples, graphs_compiled() - graphs, {**changes(before, read_clocks(device)), **facts}
+
+
+def speed(variant: Variant, samples: list[Sample], graphs: int) -> dict[str, Any]:
+    """Figures of one variant; latencies and samples are of a call, which is several batches where they are streamed.
+
+    graphs: those compiled while all variants were timed.
+    """
     found = {**summarise(samples, variant.images_per_call), "batch_size": variant.batch_size}
-    if variant.refine_rate is None:
-        return found
-    return {**found, "images_per_call": variant.images_per_call, "refine_rate": variant.refined_share}
-
-
-def compiler(variant: Variant, graphs: int) -> dict[str, Any]:
-    """What a compiled variant's record says of the compiler: `graphs` made while all variants were timed."""
-    if variant.backend != COMPILED:
-        return {}
-    return {"mode": COMPILED, "graphs_compiled_while_timed": graphs}
+    if variant.refine_rate is not None:
+        found |= {"images_per_call": variant.images_per_call, "refine_rate": variant.refined_share}
+    if variant.backend == COMPILED:
+        found |= {"mode": COMPILED, "graphs_compiled_while_timed": graphs}
+    return found

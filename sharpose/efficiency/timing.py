@@ -27,16 +27,15 @@ class Sample(NamedTuple):
 
 
 def interleave(
-    calls: Mapping[str, Callable[[], None]],
+    calls: Mapping[str, Callable[[], object]],
     device: str,
     rounds: int,
     warmup: int,
-    seed: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[Sample]]:
     """Time every call once per round, each round in a fresh random order; the first `warmup` rounds are dropped."""
     samples: dict[str, list[Sample]] = {label: [] for label in calls}
-    order, chance = list(calls), random.Random(seed)
+    order, chance = list(calls), random.Random(0)
     for turn in range(warmup + rounds):
         chance.shuffle(order)
         for label in order:
@@ -48,7 +47,7 @@ def interleave(
     return samples
 
 
-def timed(call: Callable[[], None], device: str) -> Sample:
+def timed(call: Callable[[], object], device: str) -> Sample:
     """Time one call, with the device idle before it and done after it."""
     synchronise(device)
     wall, cpu = time.perf_counter(), time.process_time()

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from sharpose.backends.choice import COMPILED, EAGER, PACKED, check_backend
+from sharpose.backends.choice import COMPILED, EAGER, check_backend
 from sharpose.backends.compiled import compile_model
 from sharpose.backends.deploy import deploy
 from sharpose.efficiency.machine import BYTES_PER_NUMBER
@@ -73,11 +73,6 @@ class Variant:
     def images_per_call(self) -> int:
         """Return how many images one timed call works on."""
         return self.batch_size * (1 if self.refine_rate is None else self.streamed)
-
-
-def is_torch(variant: Variant) -> bool:
-    """Whether torch runs it operator by operator, so that its profiler sees them."""
-    return variant.backend in (EAGER, PACKED)
 
 
 def check_variants(variants: Mapping[str, Variant], device: str, rounds: int) -> None:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from sharpose.models.output import PoseModel, PoseOutput
+from sharpose.models.output import PoseModel
 
 
-class HeatmapsOnly(PoseModel):
-    """A pose model of Hugging Face transformers."""
+class Wrapped(PoseModel):
+    """A network of another library; `run` calls it with normalised images (B, 3, H, W) and gives what ours would."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, run: Callable[[Any, Tensor], Any]) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.run = network, run
 
-    def forward(self, images: Tensor) -> PoseOutput:
-        """Return the heatmaps (B, K, h, w) of normalised images (B, 3, H, W)."""
-        return PoseOutput(self.network(images).heatmaps)
-
-
-class FeaturesOnly(nn.Module):
-    """A backbone of timm; it finds no keypoints."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the tokens of normalised images (B, 3, H, W) after the final norm."""
-        return self.network.forward_features(images)
+    def forward(self, images: Tensor) -> Any:
+        """Return the output for normalised images (B, 3, H, W)."""
+        return self.run(self.network, images)

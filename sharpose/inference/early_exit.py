@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sharpose.models.output import PoseOutput
-from sharpose.models.sharpose.model import CoarseStage, SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import CoarseStage
 from sharpose.runtime.errors import InputError
 
 

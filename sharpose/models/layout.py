@@ -51,3 +51,5 @@ MMPOSE: Table = (
     (r"^(?:keypoint_head|head)\.deconv_layers\.", "deconv_layers."),
 )
 ORIGINAL: Table = ((r"^final_layer\.", "head."), (r"^(?=deconv_layers\.)", ""), (r"^", "backbone."))
+TORCHVISION: Table = ((r"^fc\.", None), (r"^", "backbone."))
+"""A ResNet classifier's, whose features are taken."""

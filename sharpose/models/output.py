@@ -38,5 +38,7 @@ class PoseModel(nn.Module):
     @property
     def heatmap_layers(self) -> Sequence[nn.Linear | nn.Conv2d]:
         """The layers whose outputs are the heatmaps; none where a system gives coordinates."""
+        if getattr(self.config, "codec", None) == "drawn":
+            return []
         layers = [module for module in self.head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
         return layers[-1:]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import cache
 from importlib import import_module
@@ -15,53 +16,20 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharpose.models.dvt.config import SYSTEM as DVT
-from sharpose.models.dynamicvit.config import SYSTEM as DYNAMICVIT
-from sharpose.models.evit.config import SYSTEM as EVIT
-from sharpose.models.hrformer.config import SYSTEM as HRFORMER
-from sharpose.models.hrnet.config import SYSTEM as HRNET
-from sharpose.models.keypoint_vit.config import SYSTEM as KEYPOINT_VIT
 from sharpose.models.layers.cost import Cost
-from sharpose.models.okdhp.config import SYSTEM as OKDHP
-from sharpose.models.prtr.config import SYSTEM as PRTR
-from sharpose.models.quadtree.config import SYSTEM as QUADTREE
-from sharpose.models.regression_vit.config import SYSTEM as REGRESSION_VIT
-from sharpose.models.sharpose.config import SYSTEM as SHARPOSE
-from sharpose.models.simple_baseline.config import SYSTEM as SIMPLE_BASELINE
-from sharpose.models.stacked_hourglass.config import SYSTEM as STACKED_HOURGLASS
 from sharpose.models.system import System, load
-from sharpose.models.tfpose.config import SYSTEM as TFPOSE
-from sharpose.models.tokenpose.config import SYSTEM as TOKENPOSE
-from sharpose.models.tome.config import SYSTEM as TOME
-from sharpose.models.transpose.config import SYSTEM as TRANSPOSE
-from sharpose.models.vitpose.config import SYSTEM as VITPOSE
 from sharpose.runtime.errors import InputError, first_line, nearest
 
 if TYPE_CHECKING:
     from sharpose.models.output import PoseModel
 
+FOLDERS = (
+    *("sharpose", "vitpose", "keypoint_vit", "regression_vit", "dynamicvit", "evit", "tome", "simple_baseline"),
+    *("hrnet", "hrformer", "tokenpose", "okdhp", "transpose", "stacked_hourglass", "prtr", "tfpose", "quadtree", "dvt"),
+)
+"""Beside this file; the `config.py` of each declares a `SYSTEM`."""
 SYSTEMS: dict[str, System] = {
-    system.name: system
-    for system in (
-        SHARPOSE,
-        VITPOSE,
-        KEYPOINT_VIT,
-        REGRESSION_VIT,
-        DYNAMICVIT,
-        EVIT,
-        TOME,
-        SIMPLE_BASELINE,
-        HRNET,
-        HRFORMER,
-        TOKENPOSE,
-        OKDHP,
-        TRANSPOSE,
-        STACKED_HOURGLASS,
-        PRTR,
-        TFPOSE,
-        QUADTREE,
-        DVT,
-    )
+    system.name: system for system in (import_module(f"sharpose.models.{folder}.config").SYSTEM for folder in FOLDERS)
 }
 BUILT_IN = frozenset(SYSTEMS)
 GROUP = "sharpose.systems"
@@ -73,11 +41,10 @@ def register(system: System) -> System:
 
     Returns it. Raises InputError for a name or configuration class that another system has.
     """
-    others = [other for other in SYSTEMS.values() if other.name != system.name]
     known = SYSTEMS.get(system.name)
     if known is not None and origin(known) != origin(system):
         raise InputError(f"{system.name}: there is a system of that name already; choose another")
-    for other in others:
+    for other in (other for other in SYSTEMS.values() if other is not known):
         if system.config is other.config:
             raise InputError(f"{system.name}: its configuration class is that of {other.name}; derive one of its own")
         if taken := sorted(set(system.sizes) & set(other.sizes)):
@@ -97,7 +64,7 @@ def load_plugins(names: Iterable[str], folder: Path | None = None) -> None:
     Raises InputError for one that cannot be imported.
     """
     for name in names:
-        try:
+        with explained(f"plug-in {name}: cannot be imported"):
             if name.endswith(".py"):
                 import_file((folder or Path()) / name)
             else:
@@ -105,11 +72,17 @@ def load_plugins(names: Iterable[str], folder: Path | None = None) -> None:
                 if (here := str((folder or Path()).resolve())) not in sys.path:
                     sys.path.append(here)
                 import_module(name)
-        except InputError:
-            raise
-        # whatever a foreign module does while it is imported
-        except Exception as error:
-            raise InputError(f"plug-in {name}: cannot be imported ({first_line(error)})") from error
+
+
+@contextmanager
+def explained(failure: str) -> Iterator[None]:
+    """Raise InputError for whatever a foreign module does while it is imported."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{failure} ({first_line(error)})") from error
 
 
 def import_file(path: Path) -> None:
@@ -140,12 +113,8 @@ def load_installed() -> None:
     Raises InputError where one cannot be loaded.
     """
     for point in entry_points(group=GROUP):
-        try:
+        with explained(f"entry point {point.value} of {GROUP}: cannot be loaded"):
             found = point.load()
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"entry point {point.value} of {GROUP}: cannot be loaded ({first_line(error)})") from error
         if isinstance(found, System):
             register(found)
 

@@ -7,14 +7,16 @@ import filecmp
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sharpose.runtime.errors import InputError
+from sharpose.runtime.errors import InputError, first_line
 
 MAX_MANIFEST_BYTES = 2**28
 """What the JSON beside weights has at most."""
@@ -73,6 +75,33 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, keep_earlie
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise InputError unless `folder` is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: already there; name a new or empty folder")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that gets its name when it is complete, or goes.
+
+    Raises InputError where there is something under that name, or nothing can be written there.
+    """
+    check_folder(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        yield made
+        made.chmod(0o755)
+        made.replace(folder)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
 def set_aside(path: Path) -> Path:
     """Give a file the next free number before its endings (walk.1.pose.mp4); return its new path."""
     endings = "".join(path.suffixes[-2:])
@@ -105,8 +134,7 @@ def why_not_written(error: BaseException) -> str:
     for each in (error, error.__cause__, error.__context__):
         if isinstance(each, OSError) and each.strerror:
             return each.strerror
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return first.rpartition("I/O error: ")[2]
+    return first_line(error).rpartition("I/O error: ")[2]
 
 
 def is_full(error: OSError) -> bool:

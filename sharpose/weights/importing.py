@@ -24,7 +24,7 @@ from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import sha256_of
 from sharpose.weights.encoder import encoder_start, is_encoder
 from sharpose.weights.files import check_manifest_place, save_tensors
-from sharpose.weights.reading import MAX_BYTES, beginning_with, open_checkpoint, without_common_prefix
+from sharpose.weights.reading import MAX_BYTES, beginning_with, open_checkpoint, unwrapped
 from sharpose.weights.timm_names import PREFIX, timm_checkpoint
 from sharpose.weights.transfer import TransferReport, transfer
 
@@ -92,7 +92,10 @@ def import_weights(
     model = create_model(model_name, **dict(options or {}))
     state, origin = load_source(source, allow, max_bytes, key)
     converted = convert(state, model, source)
-    kinds = transfer_or_explain(model, converted, source, model_name)
+    try:
+        kinds = transfer(model, converted.state)
+    except InputError as error:
+        raise InputError(f"{source}: does not fit {model_name}: {error}") from error
     report = judge(kinds, converted, allow)
     check_surprises(report, model, converted, source, model_name)
     kept = model.state_dict()
@@ -105,13 +108,9 @@ def import_weights(
         "kind": "start" if converted.start else "complete",
         "report": vars(report),
     }
-    save_tensors(single_precision(kept), out, facts)
+    single = {name: value.float() if value.is_floating_point() else value for name, value in kept.items()}
+    save_tensors(single, out, facts)
     return report, facts
-
-
-def single_precision(state: State) -> dict[str, Tensor]:
-    """Return a copy whose floats are in single precision."""
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
 def load_source(
@@ -132,16 +131,11 @@ def convert(state: State, model: PoseModel, source: str) -> Converted:
 
     Raises InputError where it shows none that the model takes.
     """
-    system, plain = system_of(model.config), dict(state) or None
-    while plain is not None:
+    system = system_of(model.config)
+    for plain in unwrapped(state):
         if (found := in_known_layout(plain, system, model)) is not None:
             return found
-        plain = without_common_prefix(plain)
-    known = [
-        "our own names",
-        *(layout.name for layout in layouts_of(system)),
-        *([ENCODER] if system.encoder else []),
-    ]
+    known = ["our own names", *(layout.name for layout in layouts_of(system)), *([ENCODER] if system.encoder else [])]
     first = ", ".join(list(state)[:3])
     parts = [part for part in prefixes(state) if in_known_layout(beginning_with(part, state), system, model)]
     choice = f"; choose what begins with {' or '.join(parts)} with --key" if parts else ""
@@ -196,14 +190,6 @@ def from_layout(state: State, system: str, layout: str) -> dict[str, Tensor]:
         listed = ", ".join("/".join(pair) for pair in known)
         raise InputError(f"no layout of weights is called {system}/{layout}; known: {listed}")
     return known[system, layout].convert(state)
-
-
-def transfer_or_explain(model: PoseModel, converted: Converted, source: str, model_name: str) -> TransferReport:
-    """Copy converted weights into `model`. Raises InputError, naming file and model, where nothing fits."""
-    try:
-        return transfer(model, converted.state)
-    except InputError as error:
-        raise InputError(f"{source}: does not fit {model_name}: {error}") from error
 
 
 def judge(kinds: TransferReport, converted: Converted, allow: Sequence[str]) -> ImportReport:

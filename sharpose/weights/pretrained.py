@@ -141,11 +141,9 @@ def download(repository: str, file: str, way_out: str, revision: str | None = No
 
     Raises InputError with the way out where it cannot be had.
     """
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError as error:
-        raise InputError(f"{file}: fetching it needs huggingface_hub; pip install it, or {way_out}") from error
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
     try:
         return Path(hf_hub_download(repository, file, revision=revision))
     # no network and offline mode are OSErrors of several kinds, a malformed name is a ValueError

@@ -6,13 +6,12 @@ say, and nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -20,7 +19,7 @@ import yaml
 from sharpose.models import create_model
 from sharpose.models.registry import describe
 from sharpose.runtime.errors import InputError, RunFailed, first_line
-from sharpose.runtime.files import MAX_MANIFEST_BYTES, read_text, write_json
+from sharpose.runtime.files import MAX_MANIFEST_BYTES, new_folder, read_text, write_json
 from sharpose.weights.files import Bits, load_weights, save_weights
 from sharpose.weights.pretrained import HUB, Weights, find_weights
 
@@ -47,35 +46,14 @@ def push_weights(
         raise InputError(f"--bits {bits} does not work: it must be 8 or 16")
     found = find_weights(weights)
     measured = [read_result(path) for path in results]
-    with new_folder(dry_run) as folder:
+    place: AbstractContextManager[str | Path] = TemporaryDirectory() if dry_run is None else new_folder(dry_run)
+    with place as made:
+        folder = Path(made)
         write_folder(folder, found, repository, measured, license_, bits)  # type: ignore[arg-type]
         files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         if dry_run is None:
             upload(folder, repository, private)
     return {"where": f"{HUB}{repository}" if dry_run is None else str(dry_run), "files": files}
-
-
-@contextlib.contextmanager
-def new_folder(folder: Path | None) -> Iterator[Path]:
-    """Yield a folder that gets its name when it is complete, or a temporary one.
-
-    Raises InputError where it has something.
-    """
-    if folder is None:
-        with tempfile.TemporaryDirectory() as temporary:
-            yield Path(temporary)
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: already there; name a new or empty folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        yield made
-        made.chmod(0o755)
-        made.replace(folder)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -119,17 +97,21 @@ def named(result: Mapping[str, Any]) -> str:
     return Path(str(result["annotations"])).name
 
 
+def scores(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return what was measured, in percent."""
+    return {key: 100 * result[key] for key in METRICS if result.get(key) is not None}
+
+
 def evaluations(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what hubs read under `.eval_results`, one entry per measure."""
     return [
         {
             "dataset": {"id": named(result), "task_id": f"keypoint-detection-{key}"},
-            "value": round(100 * result[key], 2),
+            "value": round(value, 2),
             "notes": how(result),
         }
         for result in results
-        for key in METRICS
-        if result.get(key) is not None
+        for key, value in scores(result).items()
     ]
 
 
@@ -146,9 +128,8 @@ def card(found: Weights, repository: str, results: Sequence[Mapping[str, Any]], 
             "task": {"type": "keypoint-detection"},
             "dataset": {"name": named(result), "type": named(result)},
             "metrics": [
-                {"type": name, "name": name, "value": round(100 * result[key], 2)}
-                for key, name in METRICS.items()
-                if result.get(key) is not None
+                {"type": METRICS[key], "name": METRICS[key], "value": round(value, 2)}
+                for key, value in scores(result).items()
             ],
         }
         for result in results
@@ -169,7 +150,8 @@ def card(found: Weights, repository: str, results: Sequence[Mapping[str, Any]], 
     if results:
         lines += ["| people | " + " | ".join(METRICS.values()) + " | how |", "|---" * (len(METRICS) + 2) + "|"]
         for result in results:
-            cells = [f"{100 * result[key]:.1f}" if result.get(key) is not None else "–" for key in METRICS]
+            values = scores(result)
+            cells = [f"{values[key]:.1f}" if key in values else "–" for key in METRICS]
             lines.append(f"| {named(result)} | {' | '.join(cells)} | {how(result)} |")
         if bits == 8:
             lines += ["", "Measured with the weights in 16 bits, from which these were made."]
@@ -182,11 +164,9 @@ def card(found: Weights, repository: str, results: Sequence[Mapping[str, Any]], 
 
 def upload(folder: Path, repository: str, private: bool) -> None:
     """Put a folder into a hub repository, as the token of `hf auth login` may. Raises RunFailed where it fails."""
-    try:
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError as error:
-        raise InputError("pushing needs huggingface_hub; pip install it") from error
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
     try:
         hub = HfApi(library_name="sharpose")
         hub.create_repo(repository, private=private, exist_ok=True)

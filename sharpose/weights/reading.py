@@ -7,7 +7,7 @@ import pickle
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,9 +213,11 @@ def unusual(value: Tensor) -> str | None:
     return next((kind for kind, holds in kinds.items() if holds), None)
 
 
-def without_common_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The same without the first part of every name (`_orig_mod.`, `model.`), where all share one; else None."""
-    firsts = {name.partition(".")[0] for name in state}
-    if len(firsts) != 1 or not all("." in name for name in state):
-        return None
-    return {name.partition(".")[2]: value for name, value in state.items()}
+def unwrapped(state: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """`state`, then without the first part of all names (`_orig_mod.`, `model.`), for as long as they share one."""
+    plain = dict(state)
+    while plain:
+        yield plain
+        if len({name.partition(".")[0] for name in plain}) > 1 or not all("." in name for name in plain):
+            return
+        plain = {name.partition(".")[2]: value for name, value in plain.items()}

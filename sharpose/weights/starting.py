@@ -14,7 +14,7 @@ from sharpose.models.output import PoseModel
 from sharpose.runtime.errors import InputError
 from sharpose.weights.encoder import encoder_start, is_label_free
 from sharpose.weights.files import read_weights
-from sharpose.weights.reading import read_checkpoint, without_common_prefix
+from sharpose.weights.reading import read_checkpoint, unwrapped
 from sharpose.weights.timm_names import PREFIX, fetched
 from sharpose.weights.transfer import TransferReport, transfer
 
@@ -69,11 +69,8 @@ def start_from(model: PoseModel, source: Mapping[str, Tensor]) -> StartReport:
     seen no keypoint). Raises InputError where nothing fits.
     """
     own = set(model.state_dict())
-    # what a wrapper put before all names (`model.`, `_orig_mod.`)
-    while not is_label_free(source) and not own & set(source):
-        if (shorter := without_common_prefix(source)) is None:
-            break
-        source = shorter
+    # what a wrapper put before all names (`model.`, `_orig_mod.`) is left out
+    source = next((plain for plain in unwrapped(source) if is_label_free(plain) or own & set(plain)), source)
     if is_label_free(source):
         taken, left_out, _ = encoder_start(source, model)
         report = transfer(model, taken)

@@ -13,10 +13,9 @@ import pytest
 import torch
 
 from sharpose.backends.deploy import DeployedSHaRPose
-from sharpose.backends.graphs import Run, graphs_of
-from sharpose.backends.parity import difference, largest_difference
+from sharpose.backends.graphs import Run, difference, graphs_of, largest_difference
 from sharpose.models.output import PoseModel
-from sharpose.models.sharpose.model import SHaRPoseOutput
+from sharpose.models.sharpose.output import SHaRPoseOutput
 from sharpose.runtime.errors import InputError
 from tests.backends.exported import RELATED, other, parting, related, some_images
 

@@ -10,8 +10,8 @@ from timm.layers import Mlp
 from torch import nn
 
 from sharpose.backends.deploy import deploy, usual_backend
+from sharpose.backends.graphs import difference
 from sharpose.backends.packed import MATRIX_BYTES, PackedAttention, PackedLinear, can_pack, pack_linears
-from sharpose.backends.parity import difference
 from sharpose.models import create_model
 from sharpose.models.layers.vit import Block
 from sharpose.models.output import PoseModel

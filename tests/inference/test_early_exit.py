@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sharpose.inference.early_exit import stream
 from sharpose.models import create_model
-from sharpose.models.sharpose.model import CoarseStage, SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import CoarseStage
 from sharpose.runtime.errors import InputError
 
 

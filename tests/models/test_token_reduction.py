@@ -109,7 +109,7 @@ def test_dropped_patches_of_evit_equal_hidden_ones():
     for index, block in enumerate(model.blocks):
         policy = torch.cat([torch.ones(2, first), alive], dim=1)
         q, k, v = block.attn.split(block.norm1(tokens))
-        tokens = block.feed(tokens + block.attn.join(block.attn.mix(q, k, v, policy.log())))
+        tokens = block.feed(tokens + block.attn.join(block.attn.mix(q, k, v, policy.log()[:, None, None])))
         if index in model.config.reduction_blocks:
             left = left.gather(1, next(kept))
             alive = torch.zeros(2, 192).scatter(1, left, 1.0)

@@ -16,8 +16,7 @@ from sharpose.models import create_model, resolve_config
 from sharpose.models.layers.cost import doubling
 from sharpose.models.layers.vit import use_explicit_attention
 from sharpose.models.registry import closed_form
-from sharpose.models.transpose.config import TransPoseConfig
-from sharpose.models.transpose.cost import stem
+from sharpose.models.transpose.config import TransPoseConfig, stem_cost
 from sharpose.models.transpose.model import TransPose
 from sharpose.weights.importing import from_layout, import_weights
 
@@ -41,7 +40,7 @@ def counted_as_published(config: TransPoseConfig) -> float:
     cost = closed_form(config)
     assert cost is not None
     tokens = math.prod(config.grid)
-    counted = cost.macs + config.depth * tokens**2 * (6 * config.num_heads + 1) + 2 * stem(config)[0].elements
+    counted = cost.macs + config.depth * tokens**2 * (6 * config.num_heads + 1) + 2 * stem_cost(config)[0].elements
     if not config.stem_widths:
         counted += 3 * doubling(config.embed_dim, config.embed_dim, config.grid).macs
     return counted / 1e9

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sharpose.models.config import Whole, WholeOrZero, check
+from sharpose.models.layers.cost import NEAREST, Cost, attention, heatmap_head, layer_norm, mlp, patch_embed, resize
 from sharpose.models.sharpose.config import NANO, SHaRPoseConfig, tokens_per_block, values
+from sharpose.models.sharpose.cost import coarse_stage
 from sharpose.models.system import EncoderNames, System
 
 
 @dataclass(frozen=True)
 class DVTConfig(SHaRPoseConfig):
-    """SHaRPose's stages, of which the second always looks at every fine patch (α = 1).
-
-    Raises InputError naming the field that is out of range.
-    """
+    """SHaRPose's stages, of which the second always looks at every fine patch (α = 1)."""
 
     context_dim: WholeOrZero = 48
     """What every block of the second look gets of the first one's features, per patch; 0: nothing."""
@@ -36,6 +35,37 @@ class DVTConfig(SHaRPoseConfig):
         return self.depth * self.num_heads
 
 
+def cost(config: DVTConfig) -> Cost:
+    """Return the closed form of one image that is looked at twice.
+
+    The looks share patch embedding, keypoint tokens and head.
+    """
+    head, first, second = heatmap_head(config), coarse_stage(config), second_look(config)
+    learned = 1 + config.num_keypoints + config.num_coarse + config.num_fine
+    params = first.params + second.params - patch_embed(config, 0).params + head.params + learned * config.embed_dim
+    whole = first + second + head * 2
+    return Cost(whole.macs, whole.elements, params, {"coarse": first + head, "fine": second + head, "head": head})
+
+
+def second_look(config: DVTConfig) -> Cost:
+    """Embed the full picture, bring the relations to it, then all blocks, of which the last gets no context."""
+    tokens, maps = config.num_keypoints + config.num_fine, config.maps
+    look = patch_embed(config, config.num_fine) + layer_norm(config.embed_dim, tokens)
+    if config.relation_reuse:
+        look += mlp([maps, 3 * maps, maps], (config.num_keypoints + config.num_coarse) ** 2)
+    return look + reusing_block(config, config.context_dim) * (config.depth - 1) + reusing_block(config, 0)
+
+
+def reusing_block(config: DVTConfig, context: int) -> Cost:
+    """One block of the second look; what it gets of every coarse patch is copied to the fine ones."""
+    dim, tokens, coarse = config.embed_dim, config.num_keypoints + config.num_fine, config.num_coarse
+    look = layer_norm(dim, tokens) + attention(dim, tokens, tokens)
+    if context:
+        look += layer_norm(dim, coarse) + mlp([dim, config.context_hidden, context], coarse)
+        look += resize(context, (config.num_fine, 1), NEAREST)
+    return look + layer_norm(dim + context, tokens) + mlp([dim + context, config.mlp_ratio * dim, dim], tokens)
+
+
 SIZES: dict[str, dict[str, Any]] = {
     "dvt-small-256x192": values((256, 192), 384, 1.0, 0.95),
     "dvt-base-256x192": values((256, 192), 768, 1.0, 0.95),
@@ -47,7 +77,7 @@ SYSTEM = System(
     config=DVTConfig,
     model="sharpose.models.dvt.model:DVT",
     sizes=SIZES,
-    cost="sharpose.models.dvt.cost:dvt",
+    cost=cost,
     tokens_per_block=tokens_per_block,
     objective="sharpose.training.objective:DVTObjective",
     recipe="nano",

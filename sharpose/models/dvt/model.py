@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from sharpose.models.dvt.config import DVTConfig
 from sharpose.models.layers.tokens import accumulate_attention, upsample_tokens
 from sharpose.models.layers.vit import Attention, Block
-from sharpose.models.sharpose.model import CoarseStage, FineStage, SHaRPose
+from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import CoarseStage, FineStage
 from sharpose.runtime.errors import InputError
 
 
@@ -51,17 +52,9 @@ class ReusingBlock(nn.Module):
     ) -> Float[Tensor, "B N D"]:
         """Return the tokens (B, N, D) after the block, which reads what the first look saw where it is given."""
         q, k, v = self.attn.split(self.norm1(tokens))
-        tokens = tokens + self.drop_path(self.attn.join(self.mix(q, k, v, relations)))
+        tokens = tokens + self.drop_path(self.attn.join(self.attn.mix(q, k, v, relations)))
         known = tokens if context is None else torch.cat([tokens, context], dim=2)
         return tokens + self.drop_path(self.mlp(self.norm2(known)))
-
-    def mix(self, q: Tensor, k: Tensor, v: Tensor, relations: Tensor | None) -> Float[Tensor, "B heads N d"]:
-        """Values (B, heads, N, d) mixed by attention, to whose logits relations (B, heads, N, N) are added."""
-        # with relations, fused attention has other strides than what an exported graph has in its place
-        if not (self.attn.explicit or torch.compiler.is_exporting()):
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=relations, scale=self.attn.scale)
-        logits = q * self.attn.scale @ k.transpose(-2, -1)
-        return (logits if relations is None else logits + relations).softmax(dim=-1) @ v
 
 
 class DVT(SHaRPose):

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from sharpose.models.config import WholeOrZero, check
-from sharpose.models.keypoint_vit.config import KeypointViTConfig, check_blocks, check_keep_rates, family
+from sharpose.models.config import check
+from sharpose.models.keypoint_vit.config import ReducingConfig, family
+from sharpose.models.layers.cost import Cost, blocks, embedding, heatmap_head, layer_norm, mlp, total
 from sharpose.models.system import EncoderNames, System
 from sharpose.runtime.fields import PositiveShare
 
 
 @dataclass(frozen=True, kw_only=True)
-class DynamicViTConfig(KeypointViTConfig):
+class DynamicViTConfig(ReducingConfig):
     """A predictor before each of `reduction_blocks` keeps `keep_rate` of what is left; keypoint tokens always stay."""
 
-    reduction_blocks: tuple[WholeOrZero, ...] = (3, 6, 9)
-    keep_rate: PositiveShare = 0.7
     token_ratios: tuple[PositiveShare, ...] | None = None
     """Shares of the original patches left after each reduction; None: keep_rate, keep_rate², ..."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_blocks(self, "reduction_blocks")
-        check_keep_rates(self, "token_ratios")
+        self.check_one_each("token_ratios")
         falling = list(self.ratios) == sorted(self.ratios, reverse=True)
         check(falling, "token_ratios", self.token_ratios, "falling, as dropped patches do not come back")
         check(min(self.num_kept, default=1) >= 1, "keep_rate", self.keep_rate, "large enough to keep one patch")
@@ -51,15 +48,21 @@ def tokens_per_block(config: DynamicViTConfig) -> list[int]:
     return counts
 
 
-# Half as deep, so reduced before blocks 2, 3 and 5
-SIZES: dict[str, dict[str, Any]] = family("dynamicvit", {"reduction_blocks": (2, 3, 5)})
+def cost(config: DynamicViTConfig) -> Cost:
+    """Return the closed form, with a predictor on the patches that are there before each reduction."""
+    dim, present = config.embed_dim, (config.num_patches, *config.num_kept)[:-1]
+    widths = [dim, dim, dim // 2, dim // 4, 2]
+    predictors = total(layer_norm(dim, patches) + mlp(widths, patches) for patches in present)
+    return embedding(config) + predictors + blocks(config, tokens_per_block(config)) + heatmap_head(config)
+
 
 SYSTEM = System(
     name="DynamicViT",
     config=DynamicViTConfig,
     model="sharpose.models.dynamicvit.model:DynamicViT",
-    sizes=SIZES,
-    cost="sharpose.models.dynamicvit.cost:dynamicvit",
+    # nano: half as deep, so reduced before blocks 2, 3 and 5
+    sizes=family("dynamicvit", {"reduction_blocks": (2, 3, 5)}),
+    cost=cost,
     tokens_per_block=tokens_per_block,
     objective="sharpose.training.objective:DynamicViTObjective",
     encoder=EncoderNames(),

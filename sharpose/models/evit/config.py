@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-from sharpose.models.config import WholeOrZero
-from sharpose.models.keypoint_vit.config import KeypointViTConfig, check_blocks, check_keep_rates, family
+from sharpose.models.keypoint_vit.config import ReducingConfig, family
+from sharpose.models.layers.cost import Cost, blocks, embedding, heatmap_head
 from sharpose.models.system import EncoderNames, System
 from sharpose.runtime.fields import PositiveShare
 
 
 @dataclass(frozen=True, kw_only=True)
-class EViTConfig(KeypointViTConfig):
+class EViTConfig(ReducingConfig):
     """Inside each of `reduction_blocks`, `keep_rate` of the patches stay; keypoint tokens always do."""
 
-    reduction_blocks: tuple[WholeOrZero, ...] = (3, 6, 9)
-    keep_rate: PositiveShare = 0.7
     keep_rates: tuple[PositiveShare, ...] | None = None
     """One rate per reduction block in place of `keep_rate`."""
     fuse_token: bool = True
@@ -25,8 +22,7 @@ class EViTConfig(KeypointViTConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_blocks(self, "reduction_blocks")
-        check_keep_rates(self, "keep_rates")
+        self.check_one_each("keep_rates")
 
     def num_kept(self, block: int, patches: int, keep_rate: float | None = None) -> int:
         """How many of the `patches` that enter `block` it keeps; a given `keep_rate` replaces the configured ones."""
@@ -37,14 +33,24 @@ class EViTConfig(KeypointViTConfig):
         return math.ceil(rate * patches)
 
 
-def tokens_per_block(config: EViTConfig) -> list[int]:
-    """Tokens that enter each block, keypoint tokens included; a reducing block's MLP already has the next one's."""
-    patches, counts = config.num_patches, []
+def token_counts(config: EViTConfig) -> list[int]:
+    """Tokens, keypoint tokens included, that enter the first block and that leave every one, its MLP already."""
+    patches = [config.num_patches]
     for block in range(config.depth):
-        counts.append(config.num_keypoints + patches)
-        kept = config.num_kept(block, patches)
-        patches = kept + (config.fuse_token and kept < patches)
-    return counts
+        kept = config.num_kept(block, patches[-1])
+        patches.append(kept + (config.fuse_token and kept < patches[-1]))
+    return [config.num_keypoints + count for count in patches]
+
+
+def tokens_per_block(config: EViTConfig) -> list[int]:
+    """Tokens that enter each block, keypoint tokens included."""
+    return token_counts(config)[:-1]
+
+
+def cost(config: EViTConfig) -> Cost:
+    """Return the closed form; patches are reduced between attention and MLP."""
+    tokens = token_counts(config)
+    return embedding(config) + blocks(config, tokens[:-1], tokens[1:]) + heatmap_head(config)
 
 
 def scheduled_keep_rate(keep_rate: float, epoch: float, start: float, epochs: float) -> float:
@@ -56,15 +62,13 @@ def scheduled_keep_rate(keep_rate: float, epoch: float, start: float, epochs: fl
     return keep_rate + (1 - keep_rate) * (1 + math.cos(math.pi * (epoch - start) / epochs)) / 2
 
 
-# Half as deep, so reduced in blocks 2, 3 and 5
-SIZES: dict[str, dict[str, Any]] = family("evit", {"reduction_blocks": (2, 3, 5)})
-
 SYSTEM = System(
     name="EViT",
     config=EViTConfig,
     model="sharpose.models.evit.model:EViT",
-    sizes=SIZES,
-    cost="sharpose.models.evit.cost:evit",
+    # nano: half as deep, so reduced in blocks 2, 3 and 5
+    sizes=family("evit", {"reduction_blocks": (2, 3, 5)}),
+    cost=cost,
     tokens_per_block=tokens_per_block,
     objective="sharpose.training.objective:EViTObjective",
     encoder=EncoderNames(),

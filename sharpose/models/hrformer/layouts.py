@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from sharpose.models.layout import MMPOSE, Layout, State, Table
 
-OFFICIAL: Table = (
-    *MMPOSE,
-    (r"\.relative_position_index$", None),
-    (r"\.attn\.attn\.", ".attn."),
-)
+OFFICIAL: Table = (*MMPOSE, (r"\.relative_position_index$", None), (r"\.attn\.attn\.", ".attn."))
 # its q, k and v are one layer, which is taken apart before
 MMPOSE_PORT: Table = (
     *MMPOSE,
@@ -31,7 +27,4 @@ def split_qkv(state: State) -> State:
     return split
 
 
-LAYOUTS = (
-    Layout("official", OFFICIAL, prepare=split_qkv),
-    Layout("mmpose", MMPOSE_PORT, prepare=split_qkv),
-)
+LAYOUTS = (Layout("official", OFFICIAL, prepare=split_qkv), Layout("mmpose", MMPOSE_PORT, prepare=split_qkv))

@@ -10,15 +10,14 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from timm.layers import DropPath
+from jaxtyping import Float
+from timm.layers import DropPath, gen_relative_position_index
 from torch import Tensor, nn
 
 from sharpose.models.hrformer.config import HRFormerConfig
-from sharpose.models.hrnet.model import HighResolutionTrunk, ParallelModule
-from sharpose.models.layers.cnn import convolution, heatmap_layer, init_convolution, init_heatmap_layer
+from sharpose.models.hrnet.model import HighResolutionTrunk, HRNet, ParallelModule
+from sharpose.models.layers.cnn import convolution
 from sharpose.models.layers.vit import init_linear
-from sharpose.models.output import PoseModel, PoseOutput
 
 
 class WindowAttention(nn.Module):
@@ -43,7 +42,8 @@ class WindowAttention(nn.Module):
         self.out_proj = nn.Linear(dim, dim)
         table = torch.zeros((2 * window_size - 1) ** 2, num_heads)
         self.relative_position_bias_table = nn.Parameter(table, requires_grad=position_bias)
-        self.register_buffer("relative_position_index", relative_positions(window_size), persistent=False)
+        index = gen_relative_position_index((window_size, window_size))
+        self.register_buffer("relative_position_index", index, persistent=False)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, maps: Float[Tensor, "B h w D"]) -> Float[Tensor, "B h w D"]:
@@ -71,15 +71,6 @@ class WindowAttention(nn.Module):
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
-
-
-def relative_positions(size: int) -> Int[Tensor, "N N"]:
-    """The row of the bias table for every (query, key) pair of a window, positions row by row."""
-    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    rows, columns = rows.flatten(), columns.flatten()
-    vertical = rows[:, None] - rows[None, :] + size - 1
-    horizontal = columns[:, None] - columns[None, :] + size - 1
-    return vertical * (2 * size - 1) + horizontal
 
 
 def split_windows(maps: Float[Tensor, "B H W D"], size: int) -> Float[Tensor, "windows N D"]:
@@ -144,27 +135,8 @@ def down(inputs: int, outputs: int, last: bool) -> nn.Module:
     return nn.Sequential(*layers) if last else nn.Sequential(*layers, nn.ReLU())
 
 
-class HRFormer(PoseModel):
-    """HRFormer for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size."""
-
-    without_decay = ("relative_position_bias_table",)
-    """The only parameters without weight decay: norms and biases have it."""
-
-    def __init__(self, config: HRFormerConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = HighResolutionTrunk(
-            stem_channels=config.stem_channels,
-            stage1_blocks=config.stage1_blocks,
-            stage1_planes=config.stage1_planes,
-            widths=config.widths,
-            modules=config.modules,
-            make_module=self.make_module,
-        )
-        self.head = heatmap_layer(config.widths[0], config.num_keypoints)
-        self.apply(init_linear)
-        self.apply(init_convolution)
-        init_heatmap_layer(self.head)
+class WindowTrunk(HighResolutionTrunk):
+    """HRNet's trunk of window blocks, bilinear upsampling, and halvings by depthwise convolutions."""
 
     def make_module(self, stage: int, index: int, widths: Sequence[int], outputs: int) -> ParallelModule:
         """A module whose stochastic depth continues where the one before it stopped."""
@@ -177,6 +149,15 @@ class HRFormer(PoseModel):
         ]
         return ParallelModule(branches, widths, outputs, up, down)
 
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
-        """Return the heatmaps of normalised images."""
-        return PoseOutput(heatmaps=self.head(self.backbone(images)))
+
+class HRFormer(HRNet):
+    """HRFormer for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size."""
+
+    trunk = WindowTrunk
+    without_decay = ("relative_position_bias_table",)
+    """The only parameters without weight decay: norms and biases have it."""
+
+    def init_weights(self) -> None:
+        """Linear layers as in a ViT, all else as in HRNet."""
+        self.apply(init_linear)
+        super().init_weights()

@@ -14,7 +14,7 @@ from sharpose.models.layers.cost import (
     bottleneck,
     convolution,
     half,
-    heatmaps,
+    pointwise,
     resize,
     total,
 )
@@ -32,28 +32,24 @@ class Layers:
     """Channels before and after, size after: one halving."""
 
 
-def trunk(
-    image: Size,
-    stem: int,
-    blocks: int,
-    planes: int,
-    widths: Sequence[int],
-    modules: Sequence[int],
-    layers: Layers,
-    every_branch: bool = False,
-) -> Cost:
-    """Stem, Bottlenecks, then stages of 2, 3, ... branches of which the last gives the finest alone, or every one."""
-    size = half(image)
+def trunk(config: Any, layers: Layers | None = None, every_branch: bool = False) -> Cost:
+    """Stem, Bottlenecks, then stages of 2, 3, ... branches of which the last gives the finest alone, or every one.
+
+    `config` has HRNet's fields; `layers` are HRNet's own unless others are given.
+    """
+    widths, modules, layers = config.widths, config.modules, layers or convolutional_layers(config)
+    stem, planes, size = config.stem_channels, config.stage1_planes, half(config.image_size)
     cost = convolution(3, stem, 3, size)
     size = half(size)
     cost += convolution(stem, stem, 3, size)
-    cost += total([bottleneck(stem if index == 0 else 4 * planes, planes, size, size) for index in range(blocks)])
+    inputs = [stem, *[4 * planes] * (config.stage1_blocks - 1)]
+    cost += total(bottleneck(entering, planes, size, size) for entering in inputs)
     sizes, previous = [size], [4 * planes]
     for stage, count in enumerate(modules, start=2):
         current = widths[:stage]
         sizes.append(half(sizes[-1]))
         changed = [(a, b, s) for a, b, s in zip(previous, current, sizes, strict=False) if a != b]
-        cost += total([convolution(before, after, 3, where) for before, after, where in changed])
+        cost += total(convolution(before, after, 3, where) for before, after, where in changed)
         cost += convolution(previous[-1], current[-1], 3, sizes[-1])
         for index in range(count):
             alone = stage == len(modules) + 1 and index == count - 1 and not every_branch
@@ -64,7 +60,7 @@ def trunk(
 
 def parallel_module(widths: Sequence[int], sizes: Sequence[Size], outputs: int, layers: Layers) -> Cost:
     """Every branch by itself, then the exchange."""
-    cost = total([layers.branch(index, size) for index, size in enumerate(sizes)])
+    cost = total(layers.branch(index, size) for index, size in enumerate(sizes))
     for target in range(outputs):
         for source in range(len(widths)):
             if source > target:
@@ -75,28 +71,18 @@ def parallel_module(widths: Sequence[int], sizes: Sequence[Size], outputs: int, 
     return cost
 
 
-def convolutional_layers(widths: Sequence[int], blocks_per_branch: int) -> Layers:
+def convolutional_layers(config: Any) -> Layers:
     """HRNet's."""
 
     def up(before: int, after: int, small: Size, large: Size) -> Cost:
         return convolution(before, after, 1, small) + resize(after, large, NEAREST)
 
-    return Layers(
-        branch=lambda index, size: basic_block(widths[index], widths[index], size, False) * blocks_per_branch,
-        up=up,
-        down=lambda before, after, size: convolution(before, after, 3, size),
-    )
+    def branch(index: int, size: Size) -> Cost:
+        return basic_block(config.widths[index], config.widths[index], size, False) * config.blocks_per_branch
+
+    return Layers(branch, up, down=lambda before, after, size: convolution(before, after, 3, size))
 
 
-def hrnet(config: Any) -> Cost:
-    """Return the cost of a forward pass of one image."""
-    layers = convolutional_layers(config.widths, config.blocks_per_branch)
-    return parallel_net(config, layers)
-
-
-def parallel_net(config: Any, layers: Layers) -> Cost:
-    """Return the cost of a trunk of parallel branches and the heatmaps of its finest one, a quarter of the image."""
-    image, widths = config.image_size, config.widths
-    sizes = (config.stem_channels, config.stage1_blocks, config.stage1_planes)
-    body = trunk(image, *sizes, widths, config.modules, layers)
-    return body + heatmaps(widths[0], config.num_keypoints, half(half(image)))
+def hrnet(config: Any, layers: Layers | None = None) -> Cost:
+    """Return the cost of a trunk of parallel branches and the heatmaps of its finest one."""
+    return trunk(config, layers) + pointwise(config.widths[0], config.num_keypoints, config.heatmap_size)

@@ -6,12 +6,12 @@ The trunk is shared: HRFormer fills it with other blocks, and TokenPose-L stops 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.hrnet.config import HRNetConfig
 from sharpose.models.layers.cnn import (
     BasicBlock,
     Bottleneck,
@@ -79,37 +79,33 @@ def resize(maps: Float[Tensor, "B C _ _"], like: Float[Tensor, "B _ h w"]) -> Fl
 class HighResolutionTrunk(nn.Module):
     """Stem, one stage of Bottlenecks, then stages of 2, 3, ... branches: images to the finest branch at a quarter size.
 
-    Parameter names are those of the public HRNet. `make_module(stage, index, widths, outputs)` makes the modules.
+    Parameter names are those of the public HRNet. `config` has HRNet's fields.
     """
 
-    def __init__(
-        self,
-        *,
-        stem_channels: int,
-        stage1_blocks: int,
-        stage1_planes: int,
-        widths: Sequence[int],
-        modules: Sequence[int],
-        make_module: Callable[[int, int, Sequence[int], int], nn.Module],
-        every_branch: bool = False,
-    ) -> None:
+    def __init__(self, config: Any, every_branch: bool = False) -> None:
         super().__init__()
-        self.conv1 = convolution(3, stem_channels, 3, stride=2)
-        self.bn1 = nn.BatchNorm2d(stem_channels)
-        self.conv2 = convolution(stem_channels, stem_channels, 3, stride=2)
-        self.bn2 = nn.BatchNorm2d(stem_channels)
-        self.layer1 = make_layer(Bottleneck, stem_channels, stage1_planes, stage1_blocks)
-        self.stages = range(2, 2 + len(modules))
-        previous: Sequence[int] = [Bottleneck.expansion * stage1_planes]
-        for stage, count in zip(self.stages, modules, strict=True):
-            current = widths[:stage]
+        self.config = config
+        self.conv1 = convolution(3, config.stem_channels, 3, stride=2)
+        self.bn1 = nn.BatchNorm2d(config.stem_channels)
+        self.conv2 = convolution(config.stem_channels, config.stem_channels, 3, stride=2)
+        self.bn2 = nn.BatchNorm2d(config.stem_channels)
+        self.layer1 = make_layer(Bottleneck, config.stem_channels, config.stage1_planes, config.stage1_blocks)
+        self.stages = range(2, 2 + len(config.modules))
+        previous: Sequence[int] = [Bottleneck.expansion * config.stage1_planes]
+        for stage, count in zip(self.stages, config.modules, strict=True):
+            current = config.widths[:stage]
             # only the finest branch leaves the last module, unless all are wanted
             last = stage == self.stages[-1] and not every_branch
             outputs = [1 if last and index == count - 1 else stage for index in range(count)]
             self.add_module(f"transition{stage - 1}", transition(previous, current))
-            made = [make_module(stage, index, current, number) for index, number in enumerate(outputs)]
+            made = [self.make_module(stage, index, current, number) for index, number in enumerate(outputs)]
             self.add_module(f"stage{stage}", nn.Sequential(*made))
             previous = current
+
+    def make_module(self, stage: int, index: int, widths: Sequence[int], outputs: int) -> ParallelModule:
+        """HRNet's own: BasicBlocks per branch, nearest upsampling, halvings by 3x3 convolutions."""
+        branches = [make_layer(BasicBlock, width, width, self.config.blocks_per_branch) for width in widths]
+        return ParallelModule(branches, widths, outputs, up, down)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """Return the finest branch's features, at a quarter of the images' size."""
@@ -145,57 +141,31 @@ def conv_norm_relu(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module
     return [convolution(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def convolutional_module(blocks_per_branch: int, widths: Sequence[int], outputs: int) -> ParallelModule:
-    """HRNet's own module: BasicBlocks per branch, nearest upsampling, halvings by 3x3 convolutions."""
-
-    def up(inputs: int, outputs: int, factor: int) -> nn.Module:
-        return nn.Sequential(
-            convolution(inputs, outputs, 1), nn.BatchNorm2d(outputs), nn.Upsample(scale_factor=factor, mode="nearest")
-        )
-
-    def down(inputs: int, outputs: int, last: bool) -> nn.Module:
-        layers = conv_norm_relu(inputs, outputs, stride=2)
-        return nn.Sequential(*(layers[:-1] if last else layers))
-
-    branches = [make_layer(BasicBlock, width, width, blocks_per_branch) for width in widths]
-    return ParallelModule(branches, widths, outputs, up, down)
+def up(inputs: int, outputs: int, factor: int) -> nn.Module:
+    """From a coarser branch, each value copied."""
+    resize = nn.Upsample(scale_factor=factor, mode="nearest")
+    return nn.Sequential(convolution(inputs, outputs, 1), nn.BatchNorm2d(outputs), resize)
 
 
-def convolutional_trunk(
-    *,
-    stem_channels: int,
-    stage1_blocks: int,
-    stage1_planes: int,
-    widths: Sequence[int],
-    modules: Sequence[int],
-    blocks_per_branch: int,
-) -> HighResolutionTrunk:
-    """HRNet's trunk of 1 + len(modules) stages."""
-    return HighResolutionTrunk(
-        stem_channels=stem_channels,
-        stage1_blocks=stage1_blocks,
-        stage1_planes=stage1_planes,
-        widths=widths,
-        modules=modules,
-        make_module=lambda stage, index, widths, outputs: convolutional_module(blocks_per_branch, widths, outputs),
-    )
+def down(inputs: int, outputs: int, last: bool) -> nn.Module:
+    """Half the size."""
+    layers = conv_norm_relu(inputs, outputs, stride=2)
+    return nn.Sequential(*(layers[:-1] if last else layers))
 
 
 class HRNet(PoseModel):
     """HRNet for poses: normalised images (B, 3, H, W) to heatmaps of a quarter of the size, by a 1x1 convolution."""
 
-    def __init__(self, config: HRNetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = convolutional_trunk(
-            stem_channels=config.stem_channels,
-            stage1_blocks=config.stage1_blocks,
-            stage1_planes=config.stage1_planes,
-            widths=config.widths,
-            modules=config.modules,
-            blocks_per_branch=config.blocks_per_branch,
-        )
+    trunk = HighResolutionTrunk
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.backbone = self.trunk(config)
         self.head = heatmap_layer(config.widths[0], config.num_keypoints)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """He's normal initialisation; heatmaps start near zero."""
         self.apply(init_convolution)
         init_heatmap_layer(self.head)
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, check, sized
+from sharpose.models.config import Size, WholeOrZero, check, sized
+from sharpose.models.layers.cost import Cost, blocks, embedding, heatmap_head
 from sharpose.models.layers.vit_config import ViTConfig
 from sharpose.models.system import EncoderNames, System
+from sharpose.runtime.fields import PositiveShare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,23 +21,35 @@ class KeypointViTConfig(ViTConfig):
     head: Literal["auto", "single", "two-layer"] = "auto"
 
 
-def check_blocks(config: Any, name: str) -> None:
-    """Raise InputError unless this field lists blocks in rising order."""
-    blocks = getattr(config, name)
-    rising = list(blocks) == sorted(set(blocks)) and max(blocks, default=0) < config.depth
-    check(rising, name, blocks, f"rising block numbers below the depth {config.depth}")
+@dataclass(frozen=True, kw_only=True)
+class ReducingConfig(KeypointViTConfig):
+    """Some patches are left out at each of `reduction_blocks`, keypoint tokens never."""
 
+    reduction_blocks: tuple[WholeOrZero, ...] = (3, 6, 9)
+    keep_rate: PositiveShare = 0.7
+    """Of the patches that are there."""
 
-def check_keep_rates(config: Any, name: str) -> None:
-    """Raise InputError unless this field has one value for each of the reduction blocks, or is None."""
-    rates, wanted = getattr(config, name), len(config.reduction_blocks)
-    fits = rates is None or len(rates) == wanted
-    check(fits, name, rates, f"one value for each of the {wanted} reduction_blocks, or none")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        blocks = self.reduction_blocks
+        rising = list(blocks) == sorted(set(blocks)) and max(blocks, default=0) < self.depth
+        check(rising, "reduction_blocks", blocks, f"rising block numbers below the depth {self.depth}")
+
+    def check_one_each(self, name: str) -> None:
+        """Raise InputError unless this field has one value for each of the reduction blocks, or is None."""
+        given, wanted = getattr(self, name), len(self.reduction_blocks)
+        fits = given is None or len(given) == wanted
+        check(fits, name, given, f"one value for each of the {wanted} reduction_blocks, or none")
 
 
 def tokens_per_block(config: KeypointViTConfig) -> list[int]:
     """Tokens that each block works on."""
     return [config.num_keypoints + config.num_patches] * config.depth
+
+
+def cost(config: KeypointViTConfig) -> Cost:
+    """Return the closed form, in which nothing is dropped."""
+    return embedding(config) + blocks(config, tokens_per_block(config)) + heatmap_head(config)
 
 
 # The token count of 256x192 at a small width, as sharpose-nano-128x96
@@ -51,14 +65,12 @@ def family(name: str, nano: Mapping[str, Any] | None = None) -> dict[str, dict[s
     }
 
 
-SIZES: dict[str, dict[str, Any]] = family("keypoint-vit")
-
 SYSTEM = System(
     name="KeypointViT",
     config=KeypointViTConfig,
     model="sharpose.models.keypoint_vit.model:KeypointViT",
-    sizes=SIZES,
-    cost="sharpose.models.keypoint_vit.cost:keypoint_vit",
+    sizes=family("keypoint-vit"),
+    cost=cost,
     tokens_per_block=tokens_per_block,
     encoder=EncoderNames(),
 )

@@ -24,8 +24,7 @@ class KeypointViT(PoseModel):
     """Compute as published: every token goes through every block."""
 
     def __init__(self, config: KeypointViTConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         dim = config.embed_dim
         self.keypoint_tokens = nn.Parameter(torch.zeros(1, config.num_keypoints, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, config.num_patches, dim))

@@ -62,6 +62,12 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups:
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
 
 
+def doubling(inputs: int, outputs: int) -> list[nn.Module]:
+    """Twice the size by a 4x4 transposed convolution."""
+    deconvolution = nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False)
+    return [deconvolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
 def shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     """The identity where the shape stays, else a 1x1 convolution with BatchNorm."""
     if stride == 1 and inputs == outputs:

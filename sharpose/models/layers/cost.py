@@ -1,14 +1,15 @@
-"""One arithmetic for parameters and multiply-adds in closed form, from sizes alone; each system's `cost.py` uses it.
+"""One arithmetic for parameters and multiply-adds in closed form, from sizes alone, for every system.
 
 An independent third count beside the two libraries' in a cost record. No torch. A `config` is a configuration with the
-fields of the vision transformers; token counts are worked out here again.
+fields of the vision transformers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 Size = tuple[int, int]
@@ -54,7 +55,7 @@ class Cost:
         return max(abs(counted / formula - 1) for formula, counted in pairs)
 
 
-def total(parts: Sequence[Cost]) -> Cost:
+def total(parts: Iterable[Cost]) -> Cost:
     """Return the sum of costs, without their parts."""
     return sum(parts, start=Cost())
 
@@ -110,9 +111,9 @@ def bottleneck(inputs: int, planes: int, size: Size, entry_size: Size) -> Cost:
     return cost + convolution(inputs, 4 * planes, 1, size) if changes else cost
 
 
-def heatmaps(inputs: int, keypoints: int, size: Size) -> Cost:
-    """Return the cost of the 1x1 convolution, with bias, that gives heatmaps."""
-    return convolution(inputs, keypoints, 1, size, bias=True, norm=False)
+def pointwise(inputs: int, outputs: int, size: Size) -> Cost:
+    """Return the cost of a 1x1 convolution with bias and without a norm, as those that give heatmaps."""
+    return convolution(inputs, outputs, 1, size, bias=True, norm=False)
 
 
 def doubling(inputs: int, outputs: int, size: Size) -> Cost:
@@ -122,22 +123,42 @@ def doubling(inputs: int, outputs: int, size: Size) -> Cost:
     return cost + batch_norm(outputs, (2 * size[0], 2 * size[1]))
 
 
+def doublings(widths: Sequence[int], size: Size) -> Cost:
+    """Transposed convolutions in a row through these widths, the first of maps of `size`."""
+    return total(doubling(*pair, (size[0] << step, size[1] << step)) for step, pair in enumerate(pairwise(widths)))
+
+
 # ---- transformers
+
+
+def mlp(widths: Sequence[int], count: int) -> Cost:
+    """Return the cost of linear layers in a row through these widths, on `count` tokens."""
+    return total(linear(inputs, outputs, count) for inputs, outputs in pairwise(widths))
 
 
 def block(dim: int, mlp_ratio: int, entering: int, leaving: int, qkv_bias: bool = True) -> Cost:
     """`entering` tokens attend to each other, `leaving` ones go through the MLP."""
     qkv, attention = linear(dim, 3 * dim, entering, bias=qkv_bias), Cost(2 * entering**2 * dim)
-    mlp = linear(dim, mlp_ratio * dim, leaving) + linear(mlp_ratio * dim, dim, leaving)
     norms = layer_norm(dim, entering) + layer_norm(dim, leaving)
-    return norms + qkv + attention + linear(dim, dim, entering) + mlp
+    return norms + qkv + attention + linear(dim, dim, entering) + mlp([dim, mlp_ratio * dim, dim], leaving)
 
 
-def blocks(config: Any, entering: Sequence[int], leaving: Sequence[int]) -> Cost:
-    """All blocks, one count of each kind per block, and the final norm."""
+def blocks(config: Any, entering: Sequence[int], leaving: Sequence[int] | None = None) -> Cost:
+    """All blocks, one count of each kind per block, and the final norm; without `leaving`, as many leave as enter."""
+    leaving = entering if leaving is None else leaving
     counts = zip(entering, leaving, strict=True)
-    passed = [block(config.embed_dim, config.mlp_ratio, *both) for both in counts]
-    return total(passed) + layer_norm(config.embed_dim, leaving[-1])
+    passed = total(block(config.embed_dim, config.mlp_ratio, *both) for both in counts)
+    return passed + layer_norm(config.embed_dim, leaving[-1])
+
+
+def merging_blocks(config: Any, patches: Sequence[int]) -> Cost:
+    """Blocks that merge pairs of patches between attention and MLP; `patches` enter each, and leave the last.
+
+    For each merge half of the patches are compared with the others, by the mean of their heads' keys.
+    """
+    compared = sum(count // 2 * (count - count // 2) for count, left in pairwise(patches) if left < count)
+    tokens = [config.num_keypoints + count for count in patches]
+    return Cost(compared * (config.embed_dim // config.num_heads)) + blocks(config, tokens[:-1], tokens[1:])
 
 
 def attention(dim: int, queries: int, keys: int) -> Cost:
@@ -147,14 +168,12 @@ def attention(dim: int, queries: int, keys: int) -> Cost:
 
 def encoder_layer(dim: int, hidden: int, tokens: int) -> Cost:
     """Of DETR's encoder, with the norms behind attention and MLP."""
-    mlp = linear(dim, hidden, tokens) + linear(hidden, dim, tokens)
-    return attention(dim, tokens, tokens) + mlp + layer_norm(dim, tokens) * 2
+    return attention(dim, tokens, tokens) + mlp([dim, hidden, dim], tokens) + layer_norm(dim, tokens) * 2
 
 
 def decoder_layer(dim: int, hidden: int, queries: int, memory: int) -> Cost:
     """Of DETR's decoder: queries look at each other, then at the memory."""
-    mlp = linear(dim, hidden, queries) + linear(hidden, dim, queries)
-    return attention(dim, queries, queries) + attention(dim, queries, memory) + mlp + layer_norm(dim, queries) * 3
+    return encoder_layer(dim, hidden, queries) + attention(dim, queries, memory) + layer_norm(dim, queries)
 
 
 def deformable(dim: int, queries: int, memory: int, samples: int, num_heads: int) -> Cost:
@@ -164,55 +183,26 @@ def deformable(dim: int, queries: int, memory: int, samples: int, num_heads: int
     return linear(dim, dim, memory) + places + read + linear(dim, dim, queries)
 
 
-def merging_blocks(config: Any, patches: int, schedule: Sequence[int]) -> Cost:
-    """Blocks that merge pairs of patches between attention and MLP.
-
-    For each merge half of the patches are compared with the others, by the mean of their heads' keys.
-    """
-    counts, matching = [patches], Cost()
-    for merges in schedule:
-        half = counts[-1] // 2
-        if min(merges, half):
-            matching += Cost(half * (counts[-1] - half) * (config.embed_dim // config.num_heads))
-        counts.append(counts[-1] - min(merges, half))
-    tokens = with_keypoints(config, counts)
-    return matching + blocks(config, tokens[:-1], tokens[1:])
-
-
-def grid(config: Any) -> Size:
-    """Rows and columns of patches."""
-    height, width = config.image_size
-    return height // config.patch_size, width // config.patch_size
-
-
-def patch_embed(config: Any) -> Cost:
-    """Return the cost of embedding an image in patches."""
-    return linear(CHANNELS * config.patch_size**2, config.embed_dim, math.prod(grid(config)))
-
-
-def with_keypoints(config: Any, patches: Sequence[int]) -> list[int]:
-    """Return the numbers of tokens for numbers of patches: one more per keypoint."""
-    return [config.num_keypoints + count for count in patches]
-
-
-def around(config: Any) -> Cost:
-    """All but the blocks: embedding, position table, keypoint tokens and head."""
-    return embedding(config) + heatmap_head(config)
+def patch_embed(config: Any, patches: int) -> Cost:
+    """Return the cost of embedding so many patches of an image."""
+    return linear(CHANNELS * config.patch_size**2, config.embed_dim, patches)
 
 
 def embedding(config: Any) -> Cost:
     """Patch embedding, position table, keypoint tokens."""
-    learned = (config.num_keypoints + math.prod(grid(config))) * config.embed_dim
-    return Cost(params=learned) + patch_embed(config)
+    learned = (config.num_keypoints + config.num_patches) * config.embed_dim
+    return Cost(params=learned) + patch_embed(config, config.num_patches)
 
 
 def heatmap_head(config: Any) -> Cost:
     """One linear layer from a token to a map, or two where the tokens are narrow."""
-    dim, count, pixels = config.embed_dim, config.num_keypoints, math.prod(config.heatmap_size)
-    head = layer_norm(dim, count)
-    if config.head == "single" or (config.head == "auto" and dim >= pixels / 4):
-        head += linear(dim, pixels, count)
-    else:
-        hidden = pixels // 2
-        head += linear(dim, hidden, count) + layer_norm(hidden, count) + linear(hidden, pixels, count)
-    return head
+    dim, pixels = config.embed_dim, math.prod(config.heatmap_size)
+    single = config.head == "single" or (config.head == "auto" and dim >= pixels / 4)
+    return token_head(dim, 0 if single else pixels // 2, pixels, config.num_keypoints)
+
+
+def token_head(dim: int, hidden: int, pixels: int, count: int) -> Cost:
+    """A norm and a linear layer from `count` tokens to pixels, or with `hidden` two of each."""
+    if not hidden:
+        return layer_norm(dim, count) + linear(dim, pixels, count)
+    return layer_norm(dim, count) + layer_norm(hidden, count) + mlp([dim, hidden, pixels], count)

@@ -9,7 +9,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.layers.cnn import heatmap_layer, init_heatmap_layer
+from sharpose.models.layers.cnn import doubling, heatmap_layer, init_heatmap_layer
 
 
 class KeypointTokenHead(nn.Module):
@@ -42,9 +42,8 @@ class DeconvHead(nn.Module):
         super().__init__()
         widths, layers = [dim, *filters], []
         for inputs, outputs in pairwise(widths):
-            doubling = nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False)
-            nn.init.normal_(doubling.weight, std=0.001)
-            layers += [doubling, nn.BatchNorm2d(outputs), nn.ReLU()]
+            layers += doubling(inputs, outputs)
+            nn.init.normal_(layers[-3].weight, std=0.001)  # type: ignore[arg-type]
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = heatmap_layer(widths[-1], num_keypoints)
         init_heatmap_layer(self.final_layer)

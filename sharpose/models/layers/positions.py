@@ -20,8 +20,5 @@ def sine_table(grid: tuple[int, int], dim: int) -> Float[Tensor, "1 N D"]:
         return torch.stack([phases[:, 0::2].sin(), phases[:, 1::2].cos()], dim=2).flatten(1)
 
     rows, columns = one_axis(grid[0]), one_axis(grid[1])
-    table = torch.cat(
-        [rows[:, None].expand(-1, grid[1], -1), columns[None].expand(grid[0], -1, -1)],
-        dim=2,
-    )
+    table = torch.cat([rows[:, None].expand(-1, grid[1], -1), columns[None].expand(grid[0], -1, -1)], dim=2)
     return table.flatten(0, 1)[None]

@@ -95,7 +95,7 @@ def merging_blocks(
     sizes = torch.ones_like(tokens[..., 0])
     matchings: list[Matching] = []
     for index, (block, wanted) in enumerate(zip(blocks, schedule, strict=True)):
-        bias = sizes.log() if proportional and matchings else None
+        bias = sizes.log()[:, None, None] if proportional and matchings else None
         if index + 1 == len(blocks) and not last_in_full:
             return read_first(block, tokens, protected, bias), sizes[:, :protected], tuple(matchings)
         q, k, v = block.attn.split(block.norm1(tokens))
@@ -110,9 +110,9 @@ def merging_blocks(
 
 
 def read_first(
-    block: Block, tokens: Float[Tensor, "B N D"], first: int, key_bias: Float[Tensor, "B N"] | None
+    block: Block, tokens: Float[Tensor, "B N D"], first: int, bias: Float[Tensor, "B 1 1 N"] | None
 ) -> Float[Tensor, "B first D"]:
     """The `first` tokens after a block that merges nothing."""
     normed = block.norm1(tokens)
-    mixed = block.attn.mix(block.attn.queries(normed[:, :first]), *block.attn.keys_values(normed), key_bias)
+    mixed = block.attn.mix(block.attn.queries(normed[:, :first]), *block.attn.keys_values(normed), bias)
     return block.feed(tokens[:, :first] + block.drop_path(block.attn.join(mixed)))

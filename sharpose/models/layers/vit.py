@@ -10,6 +10,11 @@ from jaxtyping import Float, Int
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
+Queries = Float[Tensor, "B heads M d"]
+Keys = Float[Tensor, "B heads N d"]
+Attended = tuple[Float[Tensor, "B M D"], Float[Tensor, "B heads rows N"] | None]
+"""Tokens after attention, and the attention of those in `rows` over all; None without `rows`."""
+
 
 class PatchEmbed(nn.Module):
     """Non-overlapping patches to tokens, row by row: (B, 3, H, W) to (B, H/p · W/p, D)."""
@@ -49,19 +54,11 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(
-        self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
-    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+    def forward(self, tokens: Float[Tensor, "B N D"], rows: slice | None = None) -> Attended:
         """Return the tokens after attention, and the attention of those in `rows`; None without `rows`."""
         return self.answer(*self.split(tokens), rows)
 
-    def answer(
-        self,
-        q: Float[Tensor, "B heads M d"],
-        k: Float[Tensor, "B heads N d"],
-        v: Float[Tensor, "B heads N d"],
-        rows: slice | None = None,
-    ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B heads rows N"] | None]:
+    def answer(self, q: Queries, k: Keys, v: Keys, rows: slice | None = None) -> Attended:
         """What the queries learn, and the attention of those in `rows`."""
         if self.explicit and rows is not None:
             attention = softmax_attention(q, k, self.scale)
@@ -76,7 +73,7 @@ class Attention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         return q, k, v
 
-    def queries(self, tokens: Float[Tensor, "B M D"]) -> Float[Tensor, "B heads M d"]:
+    def queries(self, tokens: Float[Tensor, "B M D"]) -> Queries:
         """The first third of `split`."""
         dim = tokens.shape[2]
         q = F.linear(tokens, self.qkv.weight[:dim], self.qkv.bias[:dim])
@@ -89,16 +86,11 @@ class Attention(nn.Module):
         k, v = both.unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return k, v
 
-    def mix(
-        self,
-        q: Float[Tensor, "B heads M d"],
-        k: Float[Tensor, "B heads N d"],
-        v: Float[Tensor, "B heads N d"],
-        key_bias: Float[Tensor, "B N"] | None = None,
-    ) -> Float[Tensor, "B heads M d"]:
-        """Values mixed by attention; `key_bias` is added to the logits of every key."""
-        bias = None if key_bias is None else key_bias[:, None, None, :].to(q.dtype)
-        if self.explicit:
+    def mix(self, q: Queries, k: Keys, v: Keys, bias: Float[Tensor, "B _ _ N"] | None = None) -> Queries:
+        """Values mixed by attention; `bias` is added to its logits."""
+        bias = None if bias is None else bias.to(q.dtype)
+        # fused attention with a bias has other strides than what an exported graph has in its place
+        if self.explicit or (bias is not None and torch.compiler.is_exporting()):
             return softmax_attention(q, k, self.scale, bias) @ v
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
 
@@ -108,10 +100,7 @@ class Attention(nn.Module):
 
 
 def softmax_attention(
-    q: Float[Tensor, "B heads M d"],
-    k: Float[Tensor, "B heads N d"],
-    scale: float,
-    bias: Float[Tensor, "B 1 1 N"] | None = None,
+    q: Queries, k: Keys, scale: float, bias: Float[Tensor, "B _ _ N"] | None = None
 ) -> Float[Tensor, "B heads M N"]:
     """Attention of every query over all keys; each row sums to 1. `bias` is added to the logits."""
     logits = q * scale @ k.transpose(-2, -1)
@@ -132,9 +121,7 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, mlp_ratio * dim)
         self.drop_path = DropPath(drop_path)
 
-    def forward(
-        self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
-    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+    def forward(self, tokens: Float[Tensor, "B N D"], rows: slice | None = None) -> Attended:
         """Return the tokens after the block, and the attention of those in `rows`; None without `rows`."""
         tokens, picked = self.attend(tokens, rows)
         return self.feed(tokens), picked
@@ -145,7 +132,7 @@ class Block(nn.Module):
 
     def read(
         self, tokens: Float[Tensor, "B M D"], memory: tuple[Tensor, Tensor], rows: slice | None = None
-    ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B heads rows N"] | None]:
+    ) -> Attended:
         """What `forward` gives for `tokens`, some of those that `memory` was made of; `rows` are positions among them.
 
         Stochastic depth draws anew at each call, so only calls for all that is wanted equal `forward` in training.
@@ -154,9 +141,7 @@ class Block(nn.Module):
         mixed, picked = self.attn.answer(self.attn.queries(self.norm1(tokens)), *memory, rows)
         return self.feed(tokens + self.drop_path(mixed)), picked
 
-    def attend(
-        self, tokens: Float[Tensor, "B N D"], rows: slice | None = None
-    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads rows N"] | None]:
+    def attend(self, tokens: Float[Tensor, "B N D"], rows: slice | None = None) -> Attended:
         """The first half: what tokens learn from each other; with the attention of the queries in `rows`."""
         mixed, picked = self.attn(self.norm1(tokens), rows)
         return tokens + self.drop_path(mixed), picked

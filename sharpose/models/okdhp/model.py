@@ -8,25 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.layers.cnn import init_convolution, init_heatmap_layer
-from sharpose.models.layers.hourglass import Stacks, residual
 from sharpose.models.okdhp.config import OkdhpConfig
-from sharpose.models.output import PoseModel
+from sharpose.models.stacked_hourglass.model import HourglassModel, StackedOutput, Stacks
 
 
 @dataclass(frozen=True)
-class OkdhpOutput:
+class OkdhpOutput(StackedOutput):
     """`heatmaps` of the last stack, or of the branches' ensemble; every stack's own for intermediate supervision.
 
     `stack_heatmaps` holds the shared stacks first, then each branch's; `branch_heatmaps` the last of every branch.
     """
 
-    heatmaps: Float[Tensor, "B K h w"]
-    stack_heatmaps: tuple[Float[Tensor, "B K h w"], ...]
     branch_heatmaps: tuple[Float[Tensor, "B K h w"], ...]
 
 
@@ -49,21 +44,15 @@ class BranchWeights(nn.Module):
         return torch.stack([layer(squeezed) for layer in self.branches]).softmax(dim=0)
 
 
-class Okdhp(PoseModel):
+class Okdhp(HourglassModel):
     """Stacked hourglass: normalised images (B, 3, H, W) to `OkdhpOutput`, maps at a quarter of the size.
 
     With more than one branch the last two stacks are each branch's own, and `heatmaps` are the weighted ensemble.
     """
 
     def __init__(self, config: OkdhpConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         width, keypoints = config.features, config.num_keypoints
-        self.conv1 = nn.Conv2d(3, width // 4, kernel_size=7, stride=2, padding=3)
-        self.bn1 = nn.BatchNorm2d(width // 4)
-        self.layer1 = residual(width // 4, width // 4)
-        self.layer2 = residual(width // 2, width // 2)
-        self.layer3 = residual(width, width // 2)
         own = config.branch_stacks
         self.shared = Stacks(config.stacks - own, width, config.depth, keypoints, continues=own > 0)
         self.branches = nn.ModuleList(
@@ -73,9 +62,7 @@ class Okdhp(PoseModel):
         self.branch_weights = (
             BranchWeights(width, config.ensemble_hidden, config.branches, keypoints) if self.branches else None
         )
-        self.apply(init_convolution)
-        for layer in self.heatmap_layers:
-            init_heatmap_layer(layer)
+        self.init_weights()
 
     @property
     def heatmap_layers(self) -> list[nn.Conv2d]:
@@ -84,8 +71,7 @@ class Okdhp(PoseModel):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> OkdhpOutput:
         """Return the heatmaps of the last stack or the ensemble, those of every stack, and each branch's last ones."""
-        stem = self.layer1(F.relu(self.bn1(self.conv1(images))))
-        stem = self.layer3(self.layer2(F.max_pool2d(stem, 2)))
+        stem = self.stem(images)
         maps, heatmaps = self.shared(stem)
         if self.branch_weights is None:
             return OkdhpOutput(heatmaps[-1], tuple(heatmaps), (heatmaps[-1],))

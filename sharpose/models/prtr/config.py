@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, Whole, Wholes, check, check_heads, sized
-from sharpose.models.layers.cnn_config import CnnConfig, check_branches
-from sharpose.models.simple_baseline.config import ResNetDepth
+from sharpose.models.config import Size, Whole, Wholes, check, sized
+from sharpose.models.hrnet.cost import trunk
+from sharpose.models.layers.cnn_config import QUERY_NANO, QueryConfig, check_branches
+from sharpose.models.layers.cost import (
+    Cost,
+    bottleneck,
+    convolution,
+    decoder_layer,
+    encoder_layer,
+    half,
+    layer_norm,
+    linear,
+    mlp,
+    pointwise,
+)
+from sharpose.models.simple_baseline.cost import resnet
 from sharpose.models.system import System
-from sharpose.runtime.fields import Positive, ShareBelowOne
+from sharpose.runtime.fields import ShareBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
-class PRTRConfig(CnnConfig):
-    """Sizes are (height, width) in pixels.
+class PRTRConfig(QueryConfig):
+    """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
 
-    Maps of its output are drawn around its points, so `heatmap_size` and `drawn_sigma`, in heatmap pixels, change no
-    result. Raises InputError naming the field that is out of range.
-    """
-
-    embed_dim: Whole = 256
     hidden_dim: Whole = 2048
-    num_heads: Whole = 8
-    encoder_depth: Whole = 6
-    decoder_depth: Whole = 6
     num_queries: Whole = 100
     dropout: ShareBelowOne = 0.0
     readout: Literal["hungarian", "best"] = "hungarian"
@@ -39,22 +45,13 @@ class PRTRConfig(CnnConfig):
     merge_planes: Whole = 32
     """Of the finest branch's Bottleneck before merging; every coarser one has twice as many."""
     merged_channels: Whole = 2048
-    stem_channels: Whole = 64
-    resnet_depth: ResNetDepth = 50
-    resnet_channels: Whole = 64
-    drawn_sigma: Positive = 2.0
-    codec: Literal["drawn"] = "drawn"  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_heads(self.embed_dim, self.num_heads)
         check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
         enough = self.num_queries >= self.num_keypoints
         check(enough, "num_queries", self.num_queries, f"at least num_keypoints = {self.num_keypoints}")
-        step = 32
-        if self.widths:
-            step = 2 ** (check_branches(self, "modules", "widths") + 1)
-        self.check_quarter(step)
+        self.check_quarter(step=check_branches(self, "modules", "widths") if self.widths else 32)
 
     @property
     def not_static(self) -> str | None:
@@ -70,20 +67,34 @@ class PRTRConfig(CnnConfig):
         return self.image_size[0] // stride, self.image_size[1] // stride
 
 
-W32 = {"widths": (32, 64, 128, 256)}
-# a small stand-in, at most as costly as sharpose-nano-128x96
-NANO = {
-    "embed_dim": 96,
-    "hidden_dim": 192,
-    "num_heads": 6,
-    "encoder_depth": 2,
-    "decoder_depth": 3,
-    "num_queries": 34,
-    "resnet_depth": 18,
-    "stem_channels": 24,
-    "resnet_channels": 24,
-}
+def cost(config: PRTRConfig) -> Cost:
+    """Return the closed form: backbone, encoder, decoder, and the heads, which read out every layer of it."""
+    before, channels = backbone(config)
+    dim, queries, tokens = config.embed_dim, config.num_queries, math.prod(config.grid)
+    projection = pointwise(channels, dim, config.grid) + Cost(params=(queries + tokens) * dim)
+    encoder = encoder_layer(dim, config.hidden_dim, tokens) * config.encoder_depth
+    decoder = decoder_layer(dim, config.hidden_dim, queries, tokens) * config.decoder_depth
+    heads = layer_norm(dim, queries) + linear(dim, config.num_keypoints + 1, queries) + mlp([dim, dim, dim, 2], queries)
+    # shared, so their parameters count once
+    read_out = Cost(heads.macs * config.decoder_depth, heads.elements * config.decoder_depth, heads.params)
+    return before + projection + encoder + decoder + read_out
 
+
+def backbone(config: PRTRConfig) -> tuple[Cost, int]:
+    """What comes before the transformer, with the channels of what it gives."""
+    if not config.widths:
+        return resnet(config.image_size, config.resnet_depth, config.stem_channels, config.resnet_channels)[:2]
+    merged, size = trunk(config, every_branch=True), config.heatmap_size
+    for index, width in enumerate(config.widths):
+        planes = config.merge_planes * 2**index
+        if index:
+            size = half(size)
+            merged += convolution(2 * planes, 4 * planes, 3, size, bias=True)
+        merged += bottleneck(width, planes, size, size)
+    return merged + convolution(4 * planes, config.merged_channels, 1, size, bias=True), config.merged_channels
+
+
+W32 = {"widths": (32, 64, 128, 256)}
 SIZES: dict[str, dict[str, Any]] = {
     "prtr-r50-384x288": sized((384, 288)),
     "prtr-r50-512x384": sized((512, 384)),
@@ -92,7 +103,7 @@ SIZES: dict[str, dict[str, Any]] = {
     # at the size of the other rows; not published
     "prtr-r50-256x192": sized((256, 192)),
     "prtr-w32-256x192": sized((256, 192), **W32),
-    "prtr-nano-128x96": sized((128, 96), **NANO),
+    "prtr-nano-128x96": sized((128, 96), **QUERY_NANO, num_queries=34),
 }
 
 SYSTEM = System(
@@ -100,7 +111,7 @@ SYSTEM = System(
     config=PRTRConfig,
     model="sharpose.models.prtr.model:PRTR",
     sizes=SIZES,
-    cost="sharpose.models.prtr.cost:prtr",
+    cost=cost,
     objective="sharpose.training.queries:SetObjective",
     layouts="sharpose.models.prtr.layouts:LAYOUTS",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharpose.models.layout import Layout, State, Table
+from sharpose.models.layout import TORCHVISION, Layout, State, Table
 
 OFFICIAL: Table = (
     (r"^backbone\.0\.body\.", "backbone."),
@@ -18,8 +18,7 @@ OFFICIAL: Table = (
     (r"^kpt_embed\.layers\.1\.", "head.2."),
     (r"^kpt_embed\.layers\.2\.", "head.4."),
 )
-# classifiers, whose backbone is taken
-TORCHVISION: Table = ((r"^fc\.", None), (r"^", "backbone."))
+# a classifier, whose backbone is taken
 TIMM: Table = ((r"^classifier\.", None), (r"^", "backbone."))
 UNTRAINED = ("input_proj.*", "pos_embed", "encoder.*", "decoder.*", "norm.*", "queries", "class_head.*", "head.*")
 

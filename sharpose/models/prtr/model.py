@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.hrnet.model import HighResolutionTrunk, convolutional_module
+from sharpose.models.hrnet.model import HighResolutionTrunk
 from sharpose.models.layers.cnn import Bottleneck, init_convolution, make_layer
 from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.postnorm import DecoderLayer, EncoderLayer, init_layer
 from sharpose.models.output import PoseModel
 from sharpose.models.prtr.config import PRTRConfig
 from sharpose.models.prtr.matching import assign, take
-from sharpose.models.regression_vit.model import RegressionOutput, draw
+from sharpose.models.regression_vit.model import RegressionOutput, draw, point_layers
 from sharpose.models.simple_baseline.model import ResNet
 
 
@@ -38,17 +38,7 @@ class MergingTrunk(HighResolutionTrunk):
     """HRNet as a classifier has it: all branches merged into the coarsest, each widened before."""
 
     def __init__(self, config: PRTRConfig) -> None:
-        super().__init__(
-            stem_channels=config.stem_channels,
-            stage1_blocks=config.stage1_blocks,
-            stage1_planes=config.stage1_planes,
-            widths=config.widths,
-            modules=config.modules,
-            make_module=lambda stage, index, widths, outputs: convolutional_module(
-                config.blocks_per_branch, widths, outputs
-            ),
-            every_branch=True,
-        )
+        super().__init__(config, every_branch=True)
         planes = [config.merge_planes * 2**index for index in range(len(config.widths))]
         self.incre_modules = nn.ModuleList(
             make_layer(Bottleneck, width, own, 1) for width, own in zip(config.widths, planes, strict=True)
@@ -72,8 +62,7 @@ class PRTR(PoseModel):
     """Normalised images (B, 3, H, W) to `PRTROutput`."""
 
     def __init__(self, config: PRTRConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         dim, sizes = config.embed_dim, (config.num_heads, config.hidden_dim, config.dropout)
         self.backbone, channels = make_backbone(config)
         self.input_proj = nn.Conv2d(channels, dim, kernel_size=1)
@@ -83,15 +72,10 @@ class PRTR(PoseModel):
         self.norm = nn.LayerNorm(dim)
         self.queries = nn.Parameter(torch.randn(1, config.num_queries, dim))
         self.class_head = nn.Linear(dim, config.num_keypoints + 1)
-        self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 2))
+        self.head = nn.Sequential(*point_layers(dim))
         self.apply(init_convolution)
         self.encoder.apply(init_layer)
         self.decoder.apply(init_layer)
-
-    @property
-    def heatmap_layers(self) -> list[nn.Linear]:
-        """No layer gives heatmaps: coordinates are regressed."""
-        return []
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PRTROutput:
         """Return points, their classes of every decoder layer, and maps drawn around the points."""

@@ -18,9 +18,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from sharpose.models.layers.vit import Attention
-
-Size = tuple[int, int]
+from sharpose.models.config import Size
+from sharpose.models.layers.vit import Attention, Keys, Queries
 
 
 class QuadTreeAttention(Attention):
@@ -36,13 +35,7 @@ class QuadTreeAttention(Attention):
         self.num_keypoints, self.grids, self.top_k = num_keypoints, list(grids), list(top_k)
         self.level_weights = nn.Parameter(torch.zeros(len(grids))) if form == "B" else None
 
-    def answer(
-        self,
-        q: Float[Tensor, "B heads M d"],
-        k: Float[Tensor, "B heads N d"],
-        v: Float[Tensor, "B heads N d"],
-        rows: slice | None = None,
-    ) -> tuple[Float[Tensor, "B M D"], None]:
+    def answer(self, q: Queries, k: Keys, v: Keys, rows: slice | None = None) -> tuple[Float[Tensor, "B M D"], None]:
         """What the queries learn; there are no rows of a whole attention matrix to give."""
         first = self.num_keypoints
         keys, values = (pyramid(one[:, :, first:], self.grids) for one in (k, v))

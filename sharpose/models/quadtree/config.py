@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from sharpose.models.config import LARGEST_WHOLE, Size, Wholes, check
 from sharpose.models.keypoint_vit.config import KeypointViTConfig, family, tokens_per_block
+from sharpose.models.keypoint_vit.config import cost as full_cost
+from sharpose.models.layers.cost import Cost
 from sharpose.models.system import EncoderNames, System
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuadTreeConfig(KeypointViTConfig):
-    """Levels are counted from the coarsest, 0; every one has twice the rows and columns of the one before.
-
-    Raises InputError naming the field that is out of range.
-    """
+    """Levels are counted from the coarsest, 0; every one has twice the rows and columns of the one before."""
 
     levels: Annotated[int, Field(ge=2, le=LARGEST_WHOLE)] = 3
     top_k: Wholes = (8, 8)
@@ -49,14 +48,24 @@ class QuadTreeConfig(KeypointViTConfig):
         return [math.prod(self.grids[0]), *(4 * opened for opened in self.top_k)]
 
 
-SIZES: dict[str, dict[str, Any]] = family("quadtree")
+def cost(config: QuadTreeConfig) -> Cost:
+    """Return the closed form: full attention's, with other matmuls of queries and keys, and of attention and values."""
+    pairs = 0
+    for level, (seen, grid) in enumerate(zip(config.candidates, config.grids, strict=True)):
+        # keypoint tokens are seen beside the cells, in form A from the coarsest level alone
+        aside = config.num_keypoints if level == 0 or config.form == "B" else 0
+        pairs += (config.num_keypoints + math.prod(grid)) * (seen + aside)
+    fewer = pairs - (config.num_keypoints + config.num_patches) ** 2
+    learned = config.levels if config.form == "B" else 0
+    return full_cost(config) + Cost(2 * fewer * config.embed_dim, params=learned) * config.depth
+
 
 SYSTEM = System(
     name="QuadTree",
     config=QuadTreeConfig,
     model="sharpose.models.quadtree.model:QuadTree",
-    sizes=SIZES,
-    cost="sharpose.models.quadtree.cost:quadtree",
+    sizes=family("quadtree"),
+    cost=cost,
     tokens_per_block=tokens_per_block,
     encoder=EncoderNames(),
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from sharpose.models.keypoint_vit.config import KeypointViTConfig, family, tokens_per_block
+from sharpose.models.layers.cost import Cost, blocks, embedding, layer_norm, mlp
 from sharpose.models.system import EncoderNames, System
 from sharpose.runtime.fields import Positive
-
-__all__ = ["RegressionViTConfig", "tokens_per_block"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +20,19 @@ class RegressionViTConfig(KeypointViTConfig):
     codec: Literal["drawn"] = "drawn"
 
 
-SIZES: dict[str, dict[str, Any]] = family("regression-vit")
+def cost(config: RegressionViTConfig) -> Cost:
+    """Return the closed form, three layers in place of the heatmap head; drawing maps around points has no matmul."""
+    dim, count = config.embed_dim, config.num_keypoints
+    head = layer_norm(dim, count) + mlp([dim, dim, dim, 2], count)
+    return embedding(config) + blocks(config, tokens_per_block(config)) + head
+
 
 SYSTEM = System(
     name="RegressionViT",
     config=RegressionViTConfig,
     model="sharpose.models.regression_vit.model:RegressionViT",
-    sizes=SIZES,
-    cost="sharpose.models.regression_vit.cost:regression_vit",
+    sizes=family("regression-vit"),
+    cost=cost,
     tokens_per_block=tokens_per_block,
     objective="sharpose.training.objective:RegressionObjective",
     encoder=EncoderNames(),

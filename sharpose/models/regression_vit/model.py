@@ -28,14 +28,17 @@ class RegressionOutput(PoseOutput):
     coordinates: Float[Tensor, "B K 2"]
 
 
+def point_layers(dim: int) -> list[nn.Module]:
+    """Three layers from a token to a point, before the sigmoid."""
+    return [nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 2)]
+
+
 class CoordinateHead(nn.Module):
     """Three layers from a token to a point inside the crop: (B, K, D) to (B, K, 2)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 2)
-        )
+        self.layers = nn.Sequential(nn.LayerNorm(dim), *point_layers(dim))
 
     def forward(self, tokens: Float[Tensor, "B K D"]) -> Float[Tensor, "B K 2"]:
         """Return the point (x, y) of each keypoint's token, as shares of the crop."""
@@ -61,11 +64,6 @@ class RegressionViT(KeypointViT):
         super().__init__(config)
         self.head = CoordinateHead(config.embed_dim)
         self.head.apply(init_linear)
-
-    @property
-    def heatmap_layers(self) -> list[nn.Linear]:
-        """Return none: heatmaps are drawn, not learnt."""
-        return []
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> RegressionOutput:
         """Return coordinates of normalised images, and heatmaps drawn from them."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sharpose.models.config import EXTENSION, Size, Whole, WholeOrZero, check, check_heads, sized
 from sharpose.models.system import EncoderNames, System
-from sharpose.models.tome.config import possible_merges
+from sharpose.models.tome.config import merged_counts
 from sharpose.runtime.fields import Finite, Share, ShareBelowOne, check_fields
 
 KEEP_PARTS = 16
@@ -110,14 +110,13 @@ class SHaRPoseConfig:
         return self.depth // 4 if self.relevance_blocks == "late" else 0
 
     @property
-    def num_relevance_rows(self) -> int:
-        """How many keypoint queries count; the release leaves the last keypoint out."""
-        return self.num_keypoints - (self.relevance_rows == "all-but-last" and self.num_keypoints > 1)
-
-    @property
     def relevance_queries(self) -> slice:
-        """Where in the coarse sequence `[quality, keypoints, patches]` those tokens are."""
-        return slice(0, 1) if self.relevance_rows == "quality" else slice(1, 1 + self.num_relevance_rows)
+        """Where in the coarse sequence `[quality, keypoints, patches]` those tokens are whose attention counts."""
+        if self.relevance_rows == "quality":
+            return slice(0, 1)
+        # the release leaves the last keypoint out
+        leaves_out = self.relevance_rows == "all-but-last" and self.num_keypoints > 1
+        return slice(1, 1 + self.num_keypoints - leaves_out)
 
     @property
     def has_coarse(self) -> bool:
@@ -195,17 +194,17 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def tokens_per_block(config: SHaRPoseConfig, alpha: float | None = None) -> list[int]:
-    """Tokens that enter each block of the coarse stage, then of the fine stage; of `alpha`, whatever `alpha_mass`."""
-    keep, tokens = config.num_keep(alpha), []
-    if config.has_coarse:
-        tokens += [1 + config.num_keypoints + config.num_coarse] * config.depth
+def tokens_per_block(config: SHaRPoseConfig) -> list[int]:
+    """Tokens that enter each block of the coarse stage, then of the fine stage, of α whatever `alpha_mass`."""
+    coarse = [1 + config.num_keypoints + config.num_coarse] * config.depth if config.has_coarse else []
+    fine = fine_patches(config, config.num_keep())[:-1] if config.has_fine else []
+    return coarse + [config.num_keypoints + patches for patches in fine]
+
+
+def fine_patches(config: SHaRPoseConfig, keep: int) -> list[int]:
+    """Patches that enter the fine stage and that leave each of its blocks, where `keep` coarse ones are refined."""
     mixed = config.refine_ratio**2 * keep + config.num_coarse - keep
-    patches = mixed if config.has_coarse else config.num_fine
-    for wanted in config.merge_schedule if config.has_fine else ():
-        tokens.append(config.num_keypoints + patches)
-        patches -= possible_merges(wanted, patches)
-    return tokens
+    return merged_counts(mixed if config.has_coarse else config.num_fine, config.merge_schedule)
 
 
 SYSTEM = System(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -26,100 +23,11 @@ from sharpose.models.layers.tokens import (
     upsample_tokens,
 )
 from sharpose.models.layers.vit import PatchEmbed, init_linear, make_blocks, sincos_positions
-from sharpose.models.output import PoseModel, PoseOutput
+from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.config import SHaRPoseConfig
+from sharpose.models.sharpose.output import CoarseStage, FineStage, SHaRPoseOutput, in_order
 from sharpose.models.sharpose.predictors import GainPredictor, QualityPredictor
 from sharpose.runtime.errors import InputError
-
-
-@dataclass(frozen=True)
-class CoarseStage:
-    """What the coarse look gives: tensors with one row per instance.
-
-    `patch_inputs` are patch tokens before the blocks. `patch_states` are those on their way into the last block, whose
-    `keys` and `values` let it go on for the patches that someone asks for (`SHaRPose.patch_outputs`); without keys and
-    values they have been through it and the final norm.
-    """
-
-    keypoint_tokens: Float[Tensor, "B K D"]
-    quality: Float[Tensor, " B"]
-    relevance: Float[Tensor, "B Nc"]
-    patch_inputs: Float[Tensor, "B Nc D"]
-    patch_states: Float[Tensor, "B Nc D"]
-    keys: Float[Tensor, "B heads N d"] | None = None
-    values: Float[Tensor, "B heads N d"] | None = None
-    relations: Float[Tensor, "B maps n n"] | None = None
-    """What DVT's second look reuses: the attention logits of every block and head."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What there is, by name."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-    def rows(self, indices: Int[Tensor, " R"]) -> CoarseStage:
-        """The same for some instances of the batch."""
-        return CoarseStage(**{name: value[indices] for name, value in self.tensors().items()})
-
-
-@dataclass(frozen=True)
-class FineStage:
-    """What the fine look gives, for the R instances that were refined; without a coarse look nothing is selected.
-
-    Where instances keep different numbers of patches, rows of `keep_indices` end in -1.
-    """
-
-    heatmaps: Float[Tensor, "R K h w"]
-    keypoint_tokens: Float[Tensor, "R K D"]
-    keep_indices: Int[Tensor, "R kept"] | None
-
-
-@dataclass(frozen=True)
-class SHaRPoseOutput(PoseOutput):
-    """`heatmaps` are the fine ones where an instance was refined, else the coarse ones.
-
-    `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none. With
-    `alpha_mass` rows of `keep_indices` end in -1 where others keep more patches.
-    What the coarse stage gives is None for a model without it. `coarse_heatmaps` of all instances are decoded by
-    `head` when they are asked for, since those of refined instances are seldom wanted.
-    """
-
-    fine_heatmaps: Float[Tensor, "R K h w"] | None
-    coarse_tokens: Float[Tensor, "B K D"] | None
-    quality: Float[Tensor, " B"] | None
-    relevance: Float[Tensor, "B Nc"] | None
-    keep_indices: Int[Tensor, "R kept"] | None
-    needs_refinement: Bool[Tensor, " B"]
-    head: KeypointTokenHead = field(repr=False)
-
-    @property
-    def num_kept(self) -> Int[Tensor, " B"] | None:
-        """How many patches of each instance were refined, 0 for those who left early; None without a coarse stage."""
-        if self.coarse_tokens is None:
-            return None
-        counts = self.needs_refinement.long()
-        if self.keep_indices is not None:
-            counts[self.needs_refinement] = (self.keep_indices >= 0).sum(dim=1)
-        return counts
-
-    @cached_property
-    def coarse_heatmaps(self) -> Float[Tensor, "B K h w"] | None:
-        """Return the coarse stage's heatmaps of all instances, decoded when first wanted; None without the stage."""
-        if self.coarse_tokens is None:
-            return None
-        # tokens made in inference mode can be used in no other
-        with torch.inference_mode() if self.coarse_tokens.is_inference() else nullcontext():
-            return self.head(self.coarse_tokens)
-
-
-def in_order(parts: Sequence[FineStage], rows: Int[Tensor, " R"]) -> FineStage:
-    """Parts of a batch as one; `rows` says where in it their instances, one part after the other, belong."""
-    place = rows.argsort()
-    kept = [part.keep_indices for part in parts if part.keep_indices is not None]
-    widest = max(indices.shape[1] for indices in kept)
-    return FineStage(
-        heatmaps=torch.cat([part.heatmaps for part in parts])[place],
-        keypoint_tokens=torch.cat([part.keypoint_tokens for part in parts])[place],
-        keep_indices=torch.cat([F.pad(own, (0, widest - own.shape[1]), value=-1) for own in kept])[place],
-    )
 
 
 class SHaRPose(PoseModel):
@@ -136,8 +44,7 @@ class SHaRPose(PoseModel):
     """Relevance (B, Nc) in place of attention's, where `selection` asks for a control."""
 
     def __init__(self, config: SHaRPoseConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         dim = config.embed_dim
         self.keypoint_tokens = nn.Parameter(torch.zeros(1, config.num_keypoints, dim))
         if config.has_coarse:
@@ -185,48 +92,33 @@ class SHaRPose(PoseModel):
         """A coarse stage from its tensors as `CoarseStage.tensors` lists them."""
         return CoarseStage(**dict(zip(self.stage_fields(), tensors, strict=True)))
 
+    @torch.no_grad()
     def init_weights(self) -> None:
         """Truncated normal weights, tokens and positions; sine-cosine positions where the configuration says so."""
+        config = self.config
         self.apply(init_linear)
         for table in self.parameters(recurse=False):
             nn.init.trunc_normal_(table, std=0.02)
-        if self.config.position_init == "sincos":
-            self.init_positions()
-
-    @torch.no_grad()
-    def init_positions(self) -> None:
-        """The same sine-cosine plane for both grids."""
-        config = self.config
-        if config.has_coarse:
+        # the same plane for both grids
+        if config.position_init == "sincos" and config.has_coarse:
             self.coarse_pos_embed.copy_(sincos_positions(config.coarse_grid, config.embed_dim))
-        if config.has_fine:
+        if config.position_init == "sincos" and config.has_fine:
             self.fine_pos_embed.copy_(sincos_positions(config.fine_grid, config.embed_dim, 1 / config.refine_ratio))
 
     def forward(self, images: Float[Tensor, "B 3 H W"], alpha: float | None = None) -> SHaRPoseOutput:
         """`alpha` overrides the configured share of refined patches, so that one elastic model serves many."""
         everyone = torch.ones(len(images), dtype=torch.bool, device=images.device)
-        if not self.config.has_coarse:
-            fine = self.fine(images, None)
-            return self.collect(None, fine, fine.heatmaps, everyone)
-        coarse = self.coarse(images)
-        if not self.config.has_fine:
-            return self.collect(coarse, None, self.head(coarse.keypoint_tokens), ~everyone)
+        coarse = self.coarse(images) if self.config.has_coarse else None
+        if coarse is not None and not self.config.has_fine:
+            return self.collect(coarse, None, ~everyone)
         threshold = self.config.quality_threshold
         # training always refines (Section 4.1)
-        if threshold is None or self.training:
-            fine = self.fine(images, coarse, alpha)
-            return self.collect(coarse, fine, fine.heatmaps, everyone)
+        if coarse is None or threshold is None or self.training:
+            return self.collect(coarse, self.fine(images, coarse, alpha), everyone)
         needs_refinement = coarse.quality < threshold
         rows = needs_refinement.nonzero().squeeze(1)
-        if len(rows) == 0:
-            return self.collect(coarse, None, self.head(coarse.keypoint_tokens), needs_refinement)
-        fine = self.fine(images[rows], coarse.rows(rows), alpha)
-        heatmaps = fine.heatmaps
-        if len(rows) < len(images):
-            done = (~needs_refinement).nonzero().squeeze(1)
-            good_enough = self.head(coarse.keypoint_tokens[done])
-            heatmaps = torch.cat([heatmaps, good_enough])[torch.cat([rows, done]).argsort()]
-        return self.collect(coarse, fine, heatmaps, needs_refinement)
+        fine = self.fine(images[rows], coarse.rows(rows), alpha) if len(rows) else None
+        return self.collect(coarse, fine, needs_refinement)
 
     def coarse(self, images: Float[Tensor, "B 3 H W"]) -> CoarseStage:
         """The whole picture at low resolution (Section 3.2), its relevance per patch and its predicted quality."""
@@ -252,14 +144,7 @@ class SHaRPose(PoseModel):
             learned = self.norm(learned)
         assert attention is not None  # the last block always counts
         running = accumulate_attention(running, attention.detach(), config.attention_beta)
-        return CoarseStage(
-            learned[:, 1:],
-            self.quality(learned),
-            self.relevance(running),
-            patches,
-            states,
-            *memory,
-        )
+        return CoarseStage(learned[:, 1:], self.quality(learned), self.relevance(running), patches, states, *memory)
 
     def begin(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B Nc D"], Float[Tensor, "B N D"]]:
         """The coarse patches, and the sequence `[quality, keypoints, patches]` that enters the blocks."""
@@ -356,15 +241,11 @@ class SHaRPose(PoseModel):
         return self.reuse_mlp(self.reuse_norm(outputs))
 
     def collect(
-        self,
-        coarse: CoarseStage | None,
-        fine: FineStage | None,
-        heatmaps: Float[Tensor, "B K h w"],
-        needs_refinement: Bool[Tensor, " B"],
+        self, coarse: CoarseStage | None, fine: FineStage | None, needs_refinement: Bool[Tensor, " B"]
     ) -> SHaRPoseOutput:
         """Both stages as one result."""
         return SHaRPoseOutput(
-            heatmaps=heatmaps,
+            heatmaps=self.best_heatmaps(coarse, fine, needs_refinement),
             fine_heatmaps=None if fine is None else fine.heatmaps,
             coarse_tokens=None if coarse is None else coarse.keypoint_tokens,
             quality=None if coarse is None else coarse.quality,
@@ -373,6 +254,19 @@ class SHaRPose(PoseModel):
             needs_refinement=needs_refinement,
             head=self.head,
         )
+
+    def best_heatmaps(
+        self, coarse: CoarseStage | None, fine: FineStage | None, needs_refinement: Bool[Tensor, " B"]
+    ) -> Float[Tensor, "B K h w"]:
+        """The fine heatmaps of refined instances and the coarse ones of all others, which alone are decoded."""
+        if fine is not None and (coarse is None or len(fine.heatmaps) == len(needs_refinement)):
+            return fine.heatmaps
+        assert coarse is not None
+        if fine is None:
+            return self.head(coarse.keypoint_tokens)
+        rows, done = (which.nonzero().squeeze(1) for which in (needs_refinement, ~needs_refinement))
+        good_enough = self.head(coarse.keypoint_tokens[done])
+        return torch.cat([fine.heatmaps, good_enough])[torch.cat([rows, done]).argsort()]
 
     def decode_block(self, tokens: Float[Tensor, "B N D"], stage: str) -> Float[Tensor, "B K h w"]:
         """Heatmaps from the tokens behind any block of a stage; the coarse sequence begins with the quality token.

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sharpose.models.config import Whole, sized
-from sharpose.models.layers.cnn_config import CnnConfig
+from sharpose.models.layers.cnn_config import CnnConfig, ResNetDepth
+from sharpose.models.layout import MMPOSE, ORIGINAL, TORCHVISION, Layout
 from sharpose.models.system import System
-
-ResNetDepth = Literal[18, 34, 50, 101, 152]
-# kind of block, and blocks per stage
-RESNETS: dict[int, tuple[str, tuple[int, ...]]] = {
-    18: ("basic", (2, 2, 2, 2)),
-    34: ("basic", (3, 4, 6, 3)),
-    50: ("bottleneck", (3, 4, 6, 3)),
-    101: ("bottleneck", (3, 4, 23, 3)),
-    152: ("bottleneck", (3, 8, 36, 3)),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +51,10 @@ SYSTEM = System(
     model="sharpose.models.simple_baseline.model:SimpleBaseline",
     sizes=SIZES,
     cost="sharpose.models.simple_baseline.cost:simple_baseline",
-    layouts="sharpose.models.simple_baseline.layouts:LAYOUTS",
+    layouts=(
+        Layout("mmpose", MMPOSE),
+        Layout("original", ORIGINAL),
+        Layout("torchvision", TORCHVISION, untrained=("head.*", "deconv_layers.*")),
+    ),
     cases={"SimpleBaseline": "experiments.conformance.models:check_backbone"},
 )

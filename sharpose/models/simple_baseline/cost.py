@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from sharpose.models.layers.cost import Cost, Size, basic_block, bottleneck, convolution, doubling, half, heatmaps
-from sharpose.models.simple_baseline.config import RESNETS, SimpleBaselineConfig
+from sharpose.models.layers.cnn_config import RESNETS
+from sharpose.models.layers.cost import Cost, Size, basic_block, bottleneck, convolution, doublings, half, pointwise
+from sharpose.models.simple_baseline.config import SimpleBaselineConfig
 
 
 def simple_baseline(config: SimpleBaselineConfig) -> Cost:
     """ResNet, transposed convolutions, 1x1 convolution."""
-    cost, inputs, size = resnet(config.image_size, config.resnet_depth, config.stem_channels, config.base_channels)
-    for narrow, wide in pairwise([inputs, *config.deconv_filters]):
-        cost += doubling(narrow, wide, size)
-        size = (2 * size[0], 2 * size[1])
-        inputs = wide
-    return cost + heatmaps(inputs, config.num_keypoints, size)
+    trunk, channels, size = resnet(config.image_size, config.resnet_depth, config.stem_channels, config.base_channels)
+    widths = [channels, *config.deconv_filters]
+    return trunk + doublings(widths, size) + pointwise(widths[-1], config.num_keypoints, config.heatmap_size)
 
 
 def resnet(image: Size, depth: int, stem: int, base: int, stages: int = 4) -> tuple[Cost, int, Size]:

@@ -12,13 +12,15 @@ from sharpose.models.layers.cnn import (
     BasicBlock,
     Bottleneck,
     convolution,
+    doubling,
     heatmap_layer,
     init_convolution,
     init_heatmap_layer,
     make_layer,
 )
+from sharpose.models.layers.cnn_config import RESNETS
 from sharpose.models.output import PoseModel, PoseOutput
-from sharpose.models.simple_baseline.config import RESNETS, SimpleBaselineConfig
+from sharpose.models.simple_baseline.config import SimpleBaselineConfig
 
 BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
@@ -61,8 +63,7 @@ class SimpleBaseline(PoseModel):
     """Normalised images (B, 3, H, W) to heatmaps of a quarter of the size. The paper's rows are ResNet-152."""
 
     def __init__(self, config: SimpleBaselineConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.backbone = ResNet(config.resnet_depth, config.stem_channels, config.base_channels)
         widths = [self.backbone.num_features, *config.deconv_filters]
         layers = [layer for inputs, outputs in pairwise(widths) for layer in doubling(inputs, outputs)]
@@ -74,9 +75,3 @@ class SimpleBaseline(PoseModel):
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
         """Return the heatmaps of normalised images."""
         return PoseOutput(heatmaps=self.head(self.deconv_layers(self.backbone(images))))
-
-
-def doubling(inputs: int, outputs: int) -> list[nn.Module]:
-    """Twice the size by a 4x4 transposed convolution."""
-    deconvolution = nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False)
-    return [deconvolution, nn.BatchNorm2d(outputs), nn.ReLU()]

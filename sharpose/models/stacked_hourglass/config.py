@@ -25,6 +25,11 @@ class StackedHourglassConfig(CnnConfig):
         check(self.features % 4 == 0, "features", self.features, "a multiple of 4")
         self.check_quarter(step=4 * 2**self.depth)
 
+    @property
+    def stem_planes(self) -> int:
+        """Return the planes of the stem's second bottleneck, which gives twice as many channels."""
+        return self.features // 4
+
 
 COCO = {"num_keypoints": 17}
 # a narrow stand-in, at most as costly as sharpose-nano-128x96

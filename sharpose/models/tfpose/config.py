@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sharpose.models.config import Size, Whole, check, check_heads, sized
-from sharpose.models.layers.cnn_config import CnnConfig
-from sharpose.models.simple_baseline.config import ResNetDepth
+from sharpose.models.config import Size, Whole, check, sized
+from sharpose.models.layers.cnn_config import QUERY_NANO, QueryConfig
+from sharpose.models.layers.cost import Cost, attention, deformable, layer_norm, linear, mlp, pointwise
+from sharpose.models.layout import TORCHVISION, Layout
+from sharpose.models.simple_baseline.cost import resnet
 from sharpose.models.system import System
-from sharpose.runtime.fields import Positive, ShareBelowOne
+from sharpose.runtime.fields import ShareBelowOne
 
 GROUPS = 32
 STRIDES = (4, 8, 16, 32)
@@ -17,32 +20,18 @@ STRIDES = (4, 8, 16, 32)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TFPoseConfig(CnnConfig):
-    """Sizes are (height, width) in pixels.
+class TFPoseConfig(QueryConfig):
+    """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
 
-    Maps of its output are drawn around its points, so `heatmap_size` and `drawn_sigma`, in heatmap pixels, change no
-    result. Raises InputError naming the field that is out of range.
-    """
-
-    embed_dim: Whole = 256
     hidden_dim: Whole = 1024
-    num_heads: Whole = 8
-    encoder_depth: Whole = 6
-    decoder_depth: Whole = 6
     levels: Whole = 3
     """Maps that attention reads, the coarsest of the ResNet's."""
     points: Whole = 4
     """Places that a head reads of each."""
     dropout: ShareBelowOne = 0.1
-    stem_channels: Whole = 64
-    resnet_depth: ResNetDepth = 50
-    resnet_channels: Whole = 64
-    drawn_sigma: Positive = 2.0
-    codec: Literal["drawn"] = "drawn"  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_heads(self.embed_dim, self.num_heads)
         check(self.embed_dim % GROUPS == 0, "embed_dim", self.embed_dim, f"a multiple of {GROUPS}")
         check(self.levels <= len(STRIDES), "levels", self.levels, f"at most {len(STRIDES)}")
         self.check_quarter(step=32)
@@ -54,31 +43,42 @@ class TFPoseConfig(CnnConfig):
         return [(height // stride, width // stride) for stride in STRIDES[-self.levels :]]
 
 
-# a small stand-in, at most as costly as sharpose-nano-128x96
-NANO = {
-    "embed_dim": 96,
-    "hidden_dim": 192,
-    "num_heads": 6,
-    "encoder_depth": 2,
-    "decoder_depth": 3,
-    "dropout": 0.0,
-    "resnet_depth": 18,
-    "stem_channels": 24,
-    "resnet_channels": 24,
-}
+def cost(config: TFPoseConfig) -> Cost:
+    """Return the closed form: ResNet, its maps at one width, encoder and decoder, and a head for each layer of it."""
+    dim, keypoints, sizes = config.embed_dim, config.num_keypoints, config.level_sizes
+    tokens, samples = sum(map(math.prod, sizes)), config.levels * config.points
+    read = {"memory": tokens, "samples": samples, "num_heads": config.num_heads}
+    whole, coarsest, _ = resnet(config.image_size, config.resnet_depth, config.stem_channels, config.resnet_channels)
+    for halvings, size in enumerate(reversed(sizes)):
+        whole += pointwise(coarsest >> halvings, dim, size) + layer_norm(dim, math.prod(size))
+    whole += Cost(params=(tokens + config.levels + 2 * keypoints) * dim) + linear(dim, 2, keypoints)
+    encoder = deformable(dim, tokens, **read) + second_half(config, tokens) + layer_norm(dim, tokens)
+    decoder = attention(dim, keypoints, keypoints) + deformable(dim, keypoints, **read)
+    decoder += second_half(config, keypoints) + layer_norm(dim, keypoints) * 2
+    head = mlp([dim, dim, dim, 2], keypoints)
+    return whole + encoder * config.encoder_depth + (decoder + head) * config.decoder_depth
+
+
+def second_half(config: TFPoseConfig, tokens: int) -> Cost:
+    """Return the cost of a layer's MLP and the norm behind it."""
+    return mlp([config.embed_dim, config.hidden_dim, config.embed_dim], tokens) + layer_norm(config.embed_dim, tokens)
+
 
 SIZES: dict[str, dict[str, Any]] = {
     "tfpose-r50-256x192": sized((256, 192)),
     "tfpose-r50-384x288": sized((384, 288)),
-    "tfpose-nano-128x96": sized((128, 96), **NANO),
+    "tfpose-nano-128x96": sized((128, 96), **QUERY_NANO, dropout=0.0),
 }
+
+# its own weights are not public
+UNTRAINED = ("input_proj.*", "pos_embed", "level_embed", "encoder.*", "decoder.*", "keypoint_*", "start.*", "heads.*")
 
 SYSTEM = System(
     name="TFPose",
     config=TFPoseConfig,
     model="sharpose.models.tfpose.model:TFPose",
     sizes=SIZES,
-    cost="sharpose.models.tfpose.cost:tfpose",
+    cost=cost,
     objective="sharpose.training.queries:RefinedObjective",
-    layouts="sharpose.models.tfpose.layouts:LAYOUTS",
+    layouts=(Layout("torchvision", TORCHVISION, untrained=UNTRAINED),),
 )

@@ -20,7 +20,7 @@ from sharpose.models.layers.deformable import DeformableAttention, Sizes
 from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.postnorm import PositionedAttention, init_layer
 from sharpose.models.output import PoseModel
-from sharpose.models.regression_vit.model import RegressionOutput, draw
+from sharpose.models.regression_vit.model import RegressionOutput, draw, point_layers
 from sharpose.models.simple_baseline.model import ResNet
 from sharpose.models.tfpose.config import GROUPS, TFPoseConfig
 
@@ -93,8 +93,7 @@ class TFPose(PoseModel):
     """Normalised images (B, 3, H, W) to `TFPoseOutput`."""
 
     def __init__(self, config: TFPoseConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         dim, sizes = config.embed_dim, config.level_sizes
         self.backbone = ResNet(config.resnet_depth, config.stem_channels, config.resnet_channels)
         widths = [self.backbone.num_features // 2**index for index in reversed(range(config.levels))]
@@ -109,21 +108,13 @@ class TFPose(PoseModel):
         self.keypoint_tokens = nn.Parameter(torch.randn(1, config.num_keypoints, dim))
         self.keypoint_queries = nn.Parameter(torch.randn(1, config.num_keypoints, dim))
         self.start = nn.Linear(dim, 2)
-        self.heads = nn.ModuleList(
-            nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 2))
-            for _ in range(config.decoder_depth)
-        )
+        self.heads = nn.ModuleList(nn.Sequential(*point_layers(dim)) for _ in range(config.decoder_depth))
         self.apply(init_convolution)
         self.encoder.apply(init_layer)
         self.decoder.apply(init_layer)
         for module in self.modules():
             if isinstance(module, DeformableAttention):
                 module.reset()
-
-    @property
-    def heatmap_layers(self) -> list[nn.Linear]:
-        """No layer gives heatmaps: coordinates are regressed."""
-        return []
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> TFPoseOutput:
         """Return points refined layer by layer, and maps drawn around them."""

@@ -6,63 +6,43 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, Whole, Wholes, check, check_heads, sized
-from sharpose.models.layers.cnn_config import CnnConfig, check_branches
+from sharpose.models.config import Size, Whole, check, sized
+from sharpose.models.hrnet.config import StemConfig
+from sharpose.models.hrnet.cost import trunk
+from sharpose.models.layers.cost import Cost, block, linear, token_head
 from sharpose.models.system import System
 
 STEM_STRIDE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenPoseConfig(CnnConfig):
-    """Sizes are (height, width); patches are cut from the image, or from the stem's map where there is a stem.
-
-    Raises InputError naming the field that is out of range.
-    """
+class TokenPoseConfig(StemConfig):
+    """Sizes are (height, width); patches are cut from the stem's map (L), or from the image where there is none (T)."""
 
     patch_size: Size
-    depth: Whole
-    """Blocks per stack."""
-    num_heads: Whole
     stacks: Whole = 1
+    """Of `depth` blocks each."""
     embed_dim: Whole = 192
     mlp_ratio: Whole = 3
     head: Literal["auto", "single", "two-layer"] = "auto"
-    stem_widths: tuple[Whole, ...] = ()
-    """Branches of an HRNet without its last stage; none: raw pixels."""
-    stem_modules: Wholes = (1, 4)
-    stem_blocks_per_branch: Whole = 4
-    stem_stage1_blocks: Whole = 4
-    stem_stage1_planes: Whole = 64
-    stem_channels: Whole = 64
-    codec: Literal["msra", "dark", "udp"] = "dark"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_heads(self.embed_dim, self.num_heads)
-        check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
         if self.stem_widths:
-            step = 2 ** (check_branches(self, "stem_modules", "stem_widths") + 1)
-            divisible = all(side % step == 0 for side in self.image_size)
-            check(divisible, "image_size", self.image_size, f"two multiples of {step}")
+            self.check_sides(self.stem_stride())
         whole = all(side % patch == 0 for side, patch in zip(self.map_size, self.patch_size, strict=True))
         check(whole, "patch_size", self.patch_size, f"two divisors of {self.map_size}")
 
     @property
-    def has_stem(self) -> bool:
-        """Return whether patches are cut from an HRNet's features (L), not from pixels (T)."""
-        return bool(self.stem_widths)
-
-    @property
     def map_size(self) -> Size:
         """What patches are cut from."""
-        stride = STEM_STRIDE if self.has_stem else 1
+        stride = STEM_STRIDE if self.stem_widths else 1
         return self.image_size[0] // stride, self.image_size[1] // stride
 
     @property
     def patch_channels(self) -> int:
         """Return the channels of what patches are cut from."""
-        return self.stem_widths[0] if self.has_stem else 3
+        return self.stem_widths[0] if self.stem_widths else 3
 
     @property
     def patch_grid(self) -> Size:
@@ -84,6 +64,17 @@ class TokenPoseConfig(CnnConfig):
 def tokens_per_block(config: TokenPoseConfig) -> list[int]:
     """Tokens that each block works on."""
     return [config.num_keypoints + math.prod(config.patch_grid)] * (config.stacks * config.depth)
+
+
+def cost(config: TokenPoseConfig) -> Cost:
+    """Return the closed form: stem, patches, blocks over keypoint and patch tokens, head on those of all stacks."""
+    dim, keypoints, (tokens, *_) = config.embed_dim, config.num_keypoints, tokens_per_block(config)
+    whole = trunk(config.stem) if config.stem_widths else Cost()
+    whole += linear(config.patch_channels * math.prod(config.patch_size), dim, tokens - keypoints)
+    whole += Cost(params=tokens * dim)
+    whole += block(dim, config.mlp_ratio, tokens, tokens, qkv_bias=False) * (config.stacks * config.depth)
+    hidden = config.head_hidden if config.has_two_layer_head else 0
+    return whole + token_head(config.stacks * dim, hidden, math.prod(config.heatmap_size), keypoints)
 
 
 T = {"depth": 12, "num_heads": 16}
@@ -118,7 +109,7 @@ SYSTEM = System(
     config=TokenPoseConfig,
     model="sharpose.models.tokenpose.model:TokenPose",
     sizes=SIZES,
-    cost="sharpose.models.tokenpose.cost:tokenpose",
+    cost=cost,
     tokens_per_block=tokens_per_block,
     layouts="sharpose.models.tokenpose.layouts:LAYOUTS",
     cases={

@@ -14,19 +14,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpose.models.hrnet.model import convolutional_trunk
+from sharpose.models.hrnet.model import HighResolutionTrunk
 from sharpose.models.layers.cnn import init_convolution
 from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.vit import Attention, init_linear, make_blocks
-from sharpose.models.output import PoseModel
+from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.tokenpose.config import TokenPoseConfig
 
 
 @dataclass(frozen=True)
-class TokenPoseOutput:
+class TokenPoseOutput(PoseOutput):
     """`keypoint_tokens`: after each stack of blocks; the head reads all of them."""
 
-    heatmaps: Float[Tensor, "B K h w"]
     keypoint_tokens: tuple[Float[Tensor, "B K D"], ...]
 
 
@@ -34,19 +33,11 @@ class TokenPose(PoseModel):
     """Normalised images (B, 3, H, W) to `TokenPoseOutput`: T reads raw pixels, L an HRNet's third stage."""
 
     def __init__(self, config: TokenPoseConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         dim = config.embed_dim
         self.stem: nn.Module = nn.Identity()
-        if config.has_stem:
-            self.stem = convolutional_trunk(
-                stem_channels=config.stem_channels,
-                stage1_blocks=config.stem_stage1_blocks,
-                stage1_planes=config.stem_stage1_planes,
-                widths=config.stem_widths,
-                modules=config.stem_modules,
-                blocks_per_branch=config.stem_blocks_per_branch,
-            )
+        if config.stem_widths:
+            self.stem = HighResolutionTrunk(config.stem)
         self.patch_embed = nn.Linear(math.prod(config.patch_size) * config.patch_channels, dim)
         self.keypoint_tokens = nn.Parameter(torch.zeros(1, config.num_keypoints, dim))
         # fixed, and kept with the weights as in the release

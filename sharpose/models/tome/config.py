@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from sharpose.models.config import WholeOrZero, check
 from sharpose.models.keypoint_vit.config import KeypointViTConfig, family
+from sharpose.models.layers.cost import Cost, embedding, heatmap_head, merging_blocks
 from sharpose.models.system import EncoderNames, System
 
 
@@ -48,24 +50,32 @@ def possible_merges(wanted: int, patches: int) -> int:
     return min(wanted, patches // 2)
 
 
-def tokens_per_block(config: ToMeConfig) -> list[int]:
-    """Tokens that enter each block, keypoint tokens included; its MLP already has the next one's."""
-    patches, counts = config.num_patches, []
-    for wanted in config.schedule:
-        counts.append(config.num_keypoints + patches)
-        patches -= possible_merges(wanted, patches)
+def merged_counts(patches: int, schedule: Sequence[int]) -> list[int]:
+    """Patches that enter the first block and that leave every one, its MLP already, by the merges wanted in each."""
+    counts = [patches]
+    for wanted in schedule:
+        counts.append(counts[-1] - possible_merges(wanted, counts[-1]))
     return counts
 
 
-# Base: a mean of 8 falling to none gives the 12.8 G of the methods it is compared with. Half as deep: twice as many.
-SIZES: dict[str, dict[str, Any]] = family("tome", {"merges": 16})
+def tokens_per_block(config: ToMeConfig) -> list[int]:
+    """Tokens that enter each block, keypoint tokens included."""
+    return [config.num_keypoints + patches for patches in merged_counts(config.num_patches, config.schedule)[:-1]]
+
+
+def cost(config: ToMeConfig) -> Cost:
+    """Return the closed form; patches merge between attention and MLP."""
+    merging = merging_blocks(config, merged_counts(config.num_patches, config.schedule))
+    return embedding(config) + merging + heatmap_head(config)
+
 
 SYSTEM = System(
     name="ToMe",
     config=ToMeConfig,
     model="sharpose.models.tome.model:ToMe",
-    sizes=SIZES,
-    cost="sharpose.models.tome.cost:tome",
+    # base: a mean of 8 falling to none gives the 12.8 G of what it is compared with; nano, half as deep: twice as many
+    sizes=family("tome", {"merges": 16}),
+    cost=cost,
     tokens_per_block=tokens_per_block,
     encoder=EncoderNames(),
     cases={"ToMe": "experiments.conformance.token_reduction:check_tome"},

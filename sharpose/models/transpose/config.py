@@ -4,45 +4,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sharpose.models.config import Size, Whole, Wholes, check, check_heads, sized
-from sharpose.models.layers.cnn_config import CnnConfig, check_branches
-from sharpose.models.simple_baseline.config import ResNetDepth
+from sharpose.models.config import Size, Whole, sized
+from sharpose.models.hrnet.config import StemConfig
+from sharpose.models.hrnet.cost import trunk
+from sharpose.models.layers.cnn_config import ResNetDepth
+from sharpose.models.layers.cost import Cost, convolution, doubling, encoder_layer, pointwise
+from sharpose.models.simple_baseline.cost import resnet
 from sharpose.models.system import System
 from sharpose.runtime.fields import ShareBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransPoseConfig(CnnConfig):
-    """Sizes are (height, width) in pixels. Raises InputError naming the field that is out of range."""
+class TransPoseConfig(StemConfig):
+    """Sizes are (height, width) in pixels; instead of a stem of HRNet's (H) there may be half of a ResNet (R)."""
 
-    embed_dim: Whole
     hidden_dim: Whole
     """Of the layers' MLPs."""
-    depth: Whole
     num_heads: Whole = 1
     dropout: ShareBelowOne = 0.1
-    stem_widths: tuple[Whole, ...] = ()
-    """Branches of an HRNet without its last stage (H); none: the first two stages of a ResNet (R)."""
-    stem_modules: Wholes = (1, 4)
-    stem_blocks_per_branch: Whole = 4
-    stem_stage1_blocks: Whole = 4
-    stem_stage1_planes: Whole = 64
-    stem_channels: Whole = 64
     resnet_depth: ResNetDepth = 50
     resnet_channels: Whole = 64
     """Planes of the ResNet's first stage."""
-    codec: Literal["msra", "dark", "udp"] = "dark"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_heads(self.embed_dim, self.num_heads)
-        check(self.embed_dim % 4 == 0, "embed_dim", self.embed_dim, "a multiple of 4, for the sine table")
-        step = 8
-        if self.stem_widths:
-            step = 2 ** (check_branches(self, "stem_modules", "stem_widths") + 1)
-        self.check_quarter(step)
+        self.check_quarter(step=self.stem_stride() if self.stem_widths else 8)
 
     @property
     def grid(self) -> Size:
@@ -54,6 +42,23 @@ class TransPoseConfig(CnnConfig):
 def tokens_per_block(config: TransPoseConfig) -> list[int]:
     """Tokens that each layer works on."""
     return [math.prod(config.grid)] * config.depth
+
+
+def cost(config: TransPoseConfig) -> Cost:
+    """Return the closed form: stem, a 1x1 convolution to the width of the layers, these, a doubling, head."""
+    dim, size, tokens = config.embed_dim, config.grid, math.prod(config.grid)
+    before, channels = stem_cost(config)
+    encoder = convolution(channels, dim, 1, size, norm=False) + Cost(params=tokens * dim)
+    encoder += encoder_layer(dim, config.hidden_dim, tokens) * config.depth
+    doubled = Cost() if config.stem_widths else doubling(dim, dim, size)
+    return before + encoder + doubled + pointwise(dim, config.num_keypoints, config.heatmap_size)
+
+
+def stem_cost(config: TransPoseConfig) -> tuple[Cost, int]:
+    """What comes before the layers, with the channels of what it gives."""
+    if config.stem_widths:
+        return trunk(config.stem), config.stem_widths[0]
+    return resnet(config.image_size, config.resnet_depth, config.stem_channels, config.resnet_channels, stages=2)[:2]
 
 
 R = {"embed_dim": 256, "hidden_dim": 1024, "num_heads": 8}
@@ -87,7 +92,7 @@ SYSTEM = System(
     config=TransPoseConfig,
     model="sharpose.models.transpose.model:TransPose",
     sizes=SIZES,
-    cost="sharpose.models.transpose.cost:transpose",
+    cost=cost,
     tokens_per_block=tokens_per_block,
     layouts="sharpose.models.transpose.layouts:LAYOUTS",
 )

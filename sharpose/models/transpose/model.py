@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sharpose.models.hrnet.model import convolutional_trunk
-from sharpose.models.layers.cnn import heatmap_layer, init_convolution, init_heatmap_layer
+from sharpose.models.hrnet.model import HighResolutionTrunk
+from sharpose.models.layers.cnn import doubling, heatmap_layer, init_convolution, init_heatmap_layer
 from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.postnorm import EncoderLayer, init_layer
 from sharpose.models.output import PoseModel, PoseOutput
-from sharpose.models.simple_baseline.model import ResNet, doubling
+from sharpose.models.simple_baseline.model import ResNet
 from sharpose.models.transpose.config import TransPoseConfig
 
 
@@ -39,8 +39,7 @@ class TransPose(PoseModel):
     """Normalised images (B, 3, H, W) to heatmaps of a quarter of the size; tokens are at a quarter (H), or eighth."""
 
     def __init__(self, config: TransPoseConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         dim = config.embed_dim
         self.backbone, channels = make_stem(config)
         self.reduce = nn.Conv2d(channels, dim, kernel_size=1, bias=False)
@@ -94,15 +93,7 @@ class TransPose(PoseModel):
 
 def make_stem(config: TransPoseConfig) -> tuple[nn.Module, int]:
     """What comes before the layers, and its channels."""
-    if not config.stem_widths:
-        resnet = ResNet(config.resnet_depth, config.stem_channels, config.resnet_channels, stages=2)
-        return resnet, resnet.num_features
-    trunk = convolutional_trunk(
-        stem_channels=config.stem_channels,
-        stage1_blocks=config.stem_stage1_blocks,
-        stage1_planes=config.stem_stage1_planes,
-        widths=config.stem_widths,
-        modules=config.stem_modules,
-        blocks_per_branch=config.stem_blocks_per_branch,
-    )
-    return trunk, config.stem_widths[0]
+    if config.stem_widths:
+        return HighResolutionTrunk(config.stem), config.stem_widths[0]
+    resnet = ResNet(config.resnet_depth, config.stem_channels, config.resnet_channels, stages=2)
+    return resnet, resnet.num_features

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sharpose.models.config import Size, Whole, WholeOrZero, check
+from sharpose.models.layers.cost import BILINEAR, Cost, blocks, convolution, doublings, patch_embed, pointwise, resize
 from sharpose.models.layers.vit_config import ViTConfig
 from sharpose.models.system import EncoderNames, System
 from sharpose.runtime.fields import ShareBelowOne
@@ -41,6 +42,18 @@ class ViTPoseConfig(ViTConfig):
 def tokens_per_block(config: ViTPoseConfig) -> list[int]:
     """Tokens that each block works on."""
     return [config.num_patches] * config.depth
+
+
+def cost(config: ViTPoseConfig) -> Cost:
+    """Return the closed form: patch tokens alone, their position table with a row too many, and the head."""
+    dim, maps, size = config.embed_dim, config.num_keypoints, config.heatmap_size
+    if config.head == "simple":
+        head = resize(dim, size, BILINEAR) + convolution(dim, maps, 3, size, bias=True, norm=False)
+    else:
+        widths = [dim, *config.deconv_filters]
+        head = doublings(widths, config.grid) + pointwise(widths[-1], maps, size)
+    table = Cost(params=(1 + config.num_patches) * dim)
+    return table + patch_embed(config, config.num_patches) + blocks(config, tokens_per_block(config)) + head
 
 
 WIDTHS: dict[str, dict[str, Any]] = {
@@ -79,7 +92,7 @@ SYSTEM = System(
     config=ViTPoseConfig,
     model="sharpose.models.vitpose.model:ViTPose",
     sizes=SIZES,
-    cost="sharpose.models.vitpose.cost:vitpose",
+    cost=cost,
     tokens_per_block=tokens_per_block,
     layouts="sharpose.models.vitpose.layouts:LAYOUTS",
     encoder=EncoderNames(class_row=True, norm="last_norm"),

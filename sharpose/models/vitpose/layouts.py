@@ -56,10 +56,7 @@ def join_qkv(state: State) -> State:
 
 LAYOUTS = (
     Layout(
-        "Hugging Face",
-        HUGGINGFACE,
-        shows="backbone.embeddings.patch_embeddings.projection.weight",
-        prepare=join_qkv,
+        "Hugging Face", HUGGINGFACE, shows="backbone.embeddings.patch_embeddings.projection.weight", prepare=join_qkv
     ),
     Layout("mmpose 0.x", MMPOSE, shows="backbone.patch_embed.proj.weight"),
     Layout("mmpose 1.x", MMPOSE_1, shows="backbone.patch_embed.projection.weight"),

@@ -45,8 +45,7 @@ class ViTPose(PoseModel):
     """
 
     def __init__(self, config: ViTPoseConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         dim = config.embed_dim
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.num_patches, dim))
         self.patch_embed = PatchEmbed(config.patch_size, dim, config.patch_padding)
@@ -67,16 +66,17 @@ class ViTPose(PoseModel):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> ViTPoseOutput:
         """Return the heatmaps of normalised images, and the features that they were made from."""
-        tokens = self.embed(images)
-        for block in self.blocks:
-            tokens, _ = block(tokens)
-        features = self.last_norm(tokens).transpose(1, 2).unflatten(2, self.config.grid).contiguous()
+        features = self.features(self.blocks(self.embed(images)))
         return ViTPoseOutput(self.head(features), features)
 
     def embed(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
         """Patches with their positions."""
         return self.patch_embed(images) + self.pos_embed[:, 1:] + self.pos_embed[:, :1]
 
+    def features(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B D rows columns"]:
+        """What the head reads of the tokens behind a block."""
+        return self.last_norm(tokens).transpose(1, 2).unflatten(2, self.config.grid).contiguous()
+
     def decode_block(self, tokens: Float[Tensor, "B N D"], stage: str) -> Float[Tensor, "B K h w"]:
         """Heatmaps from the tokens behind any block."""
-        return self.head(self.last_norm(tokens).transpose(1, 2).unflatten(2, self.config.grid).contiguous())
+        return self.head(self.features(tokens))
