@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch.utils.data import DataLoader
 
@@ -80,6 +81,8 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         raise InputError("device = 'cuda' does not work: there is no CUDA device here; leave it out, or use cpu")
     if run.deterministic:
         make_deterministic()
+    # the process may have trained another network before, in another precision
+    AcceleratorState._reset_state()
     accelerator = Accelerator(
         # without being told, accelerate takes the processes of torchrun on CPUs for strangers
         cpu=run.device == "cpu" or not torch.cuda.is_available(),

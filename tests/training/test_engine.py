@@ -204,9 +204,17 @@ def test_what_changes_the_weights_is_not_changed_in_the_middle(run: Run, change:
     if "init" in change:
         change = {"init": run.folder / change["init"]}
         save_weights(trained, change["init"], {})
-    # a process trains in one precision alone, so it is not asked to train in another
     with pytest.raises(InputError, match=message):
         resume(replace(run, **change), trained, torch.optim.AdamW(trained.parameters()))
+
+
+def test_one_process_trains_one_network_after_the_other_each_in_its_precision(run: Run, tmp_path: Path) -> None:
+    models = [
+        train(replace(run, folder=tmp_path / str(turn), max_steps=1, precision=precision))[0]
+        for turn, precision in enumerate(("no", "bf16", "no"))
+    ]
+    first, half, again = map(weights, models)
+    assert torch.equal(first, again) and not torch.equal(first, half)
 
 
 def test_what_may_change_in_the_middle_is_said_of_each_part(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
