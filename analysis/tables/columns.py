@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from statistics import mean, stdev
@@ -82,7 +82,7 @@ class Context:
         return f", {self.catalog.people(self.dataset)}" if self.further else ""
 
     @property
-    def further(self) -> dict[str, str]:
+    def further(self) -> Mapping[str, str]:
         """Further people that rows are measured on, and the score that is said of each."""
         return self.catalog.tier.also.get(self.dataset, {})
 

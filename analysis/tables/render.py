@@ -58,7 +58,9 @@ def no_formula(value: Any) -> Any:
 
 def markdown(table: Table) -> str:
     """The table under its title in bold, with its footer as a list."""
-    header, *rows = (list(map(plain_text, row)) for row in [table.shown.columns, *table.shown.to_numpy().tolist()])
+    header, *rows = (
+        [plain_text(cell) for cell in row] for row in (list(table.shown.columns), *table.shown.to_numpy().tolist())
+    )
     lines = markdown_table(header, rows)
     if table.below:
         lines.insert(len(lines) - table.below, f"| *{BELOW}* |" + " |" * (len(header) - 1))

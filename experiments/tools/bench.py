@@ -111,7 +111,7 @@ def heatmap_error(bench: Bench, deployment: Deployment, annotations: Path, image
     from sharpose.backends.graphs import difference
     from sharpose.codecs.choice import codec_of
     from sharpose.data.coco import CocoTopDown
-    from sharpose.inference.pipeline import find_heatmaps
+    from sharpose.inference.pipeline import look
     from sharpose.models import create_model
     from sharpose.weights.files import load_weights
 
@@ -125,6 +125,5 @@ def heatmap_error(bench: Bench, deployment: Deployment, annotations: Path, image
     other = deploy(same, row.backend, precision=row.precision)
     autocast: Any = row.precision if row.backend == "eager" else "fp32"
     with torch.inference_mode():
-        expected, _ = find_heatmaps(model, batch, codec)
-        found, _ = find_heatmaps(other, batch, codec, precision=autocast)
-    return difference(found, expected)
+        (expected,), (found,) = look(model, batch), look(other, batch, precision=autocast)
+    return difference(found.heatmaps.float(), expected.heatmaps.float())

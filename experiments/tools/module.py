@@ -73,7 +73,7 @@ class Timing:
 
         with torch_threads(self.threads):
             before = read_clocks(self.device)
-            samples = interleave(calls, self.device, self.rounds, warmup, 0, None)
+            samples = interleave(calls, self.device, self.rounds, warmup)
             clocks, used = changes(before, read_clocks(self.device)), torch.get_num_threads()
         return samples, clocks, {**provenance(local_device(self.device)), "threads": used}
 

@@ -11,7 +11,7 @@ is added to docs/quality-study.jsonl; `--show` prints them as a table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from results.logs import markdown
 if TYPE_CHECKING:
     from sharpose.data.coco import CocoTopDown
     from sharpose.evaluation.metrics.evaluators import Evaluator
-    from sharpose.inference.stages import BothStages
+    from sharpose.inference.dataset import Predictions
 
 LOG = REPOSITORY / "docs" / "quality-study.jsonl"
 FOLDS, RESAMPLES = 10, 1000
@@ -43,13 +43,16 @@ class People:
     """N people in the data set's order: inputs (N, values) by name, and what both stages say of them."""
 
     inputs: Mapping[str, Array]
-    stages: BothStages
+    coarse: Predictions
+    fine: Predictions
     dataset: CocoTopDown
 
     @property
     def targets(self) -> dict[str, Array]:
         """What is to be predicted: how good the coarse result is, and what the fine one adds."""
-        coarse, fine = self.stages.coarse.oks, self.stages.fine.oks
+        from sharpose.inference.stages import oks
+
+        coarse, fine = (oks(stage.keypoints, self.dataset) for stage in (self.coarse, self.fine))
         return {"coarse OKS": coarse, "gain": fine - coarse}
 
 
@@ -143,12 +146,11 @@ def r_squared_interval(target: Array, predicted: Array, pictures: Array, seed: i
 def ap_of(people: People, refined: Array) -> float:
     """COCO's AP where `refined` (N,) people take the fine result and the others the coarse one, boxes annotated."""
     from sharpose.evaluation.metrics.coco_ap import coco_ap
-    from sharpose.inference.dataset import Predictions
 
-    both, dataset = people.stages, people.dataset
-    points = np.where(refined[:, None, None], both.fine.keypoints, both.coarse.keypoints)
-    scores = np.where(refined[:, None], both.fine.keypoint_scores, both.coarse.keypoint_scores)
-    found = Predictions(points, scores, both.box_scores, both.areas, both.image_ids, both.instance_ids)
+    coarse, fine, dataset = people.coarse, people.fine, people.dataset
+    points = np.where(refined[:, None, None], fine.keypoints, coarse.keypoints)
+    scores = np.where(refined[:, None], fine.keypoint_scores, coarse.keypoint_scores)
+    found = replace(fine, keypoints=points, keypoint_scores=scores)
     return coco_ap(dataset.pose_file, found.results(dataset), resamples=0, evaluator=quickest()).ap or 0.0
 
 
@@ -196,7 +198,7 @@ def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> Peo
     tokens, entropies, mirrored = list[Any](), list[Any](), list[Any]()
     hook = model.quality_predictor.register_forward_pre_hook(lambda module, inputs: tokens.append(inputs[0]))
     with torch.inference_mode(), Reporter(f"{data} by {model_name}", len(dataset)) as report:
-        both = predict_stages(model, dataset, codec, batch_size=batch_size, progress=report.progress)
+        coarse, fine = predict_stages(model, dataset, codec, batch_size=batch_size, progress=report.progress)
         hook.remove()
         for batch in sample_batches(DataLoader(dataset, batch_size=batch_size)):
             images = normalise(batch["image"])
@@ -204,15 +206,15 @@ def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> Peo
             entropies.append(entropy(maps))
             others = flip_back(others, dataset.skeleton.flip_pairs, shift=codec.flip_shift)
             mirrored.append(place(others, batch["center"], batch["scale"], codec)[0])
-    apart = np.linalg.norm(both.coarse.keypoints - torch.cat(mirrored).numpy(), axis=2)
+    apart = np.linalg.norm(coarse.keypoints - torch.cat(mirrored).numpy(), axis=2)
     inputs = {
         "token": torch.cat(tokens).double().numpy(),
-        "peaks": both.coarse.keypoint_scores,
+        "peaks": coarse.keypoint_scores,
         "entropy": torch.cat(entropies).numpy(),
-        "flip": np.log1p(100 * apart / np.sqrt(both.areas)[:, None]),
-        "box": np.log(both.areas)[:, None] / 2,
+        "flip": np.log1p(100 * apart / np.sqrt(fine.areas)[:, None]),
+        "box": np.log(fine.areas)[:, None] / 2,
     }
-    return People(inputs, both, dataset)
+    return People(inputs, coarse, fine, dataset)
 
 
 def entropy(heatmaps: Any) -> Any:
@@ -228,19 +230,20 @@ def every_fit(people: People) -> list[dict[str, Any]]:
 
     def add(name: str, target: str, fit: str, predicted: Array) -> None:
         truth = people.targets[target]
-        low, high = r_squared_interval(truth, predicted, people.stages.image_ids)
+        low, high = r_squared_interval(truth, predicted, people.fine.image_ids)
         # who is good already, or gains least, leaves first
         stays = predicted if target == "coarse OKS" else -predicted
         share = share_leaving(people, stays)
         values = {"r2": r_squared(truth, predicted), "r2_low": low, "r2_high": high, "share_leaving": share}
         lines.append({"inputs": name, "target": target, "fit": fit, **values})
 
-    add("the model's own prediction", "coarse OKS", "as trained", people.stages.quality.astype(float))
+    assert people.fine.quality is not None
+    add("the model's own prediction", "coarse OKS", "as trained", people.fine.quality.astype(float))
     for target, truth in people.targets.items():
         for name, parts in GROUPS.items():
             inputs = np.concatenate([people.inputs[part] for part in parts], axis=1)
             for fit in FITS:
-                add(name, target, fit, cross_fitted(inputs, truth, people.stages.image_ids, fit))
+                add(name, target, fit, cross_fitted(inputs, truth, people.fine.image_ids, fit))
         add("the truth", target, "oracle", truth)
     return lines
 

@@ -89,7 +89,7 @@ def compare(since: str, model: str, options: dict[str, Any], batch_size: int, ro
             label: stack.enter_context(version(checkout, [model, options, batch_size, packed]))
             for label, (checkout, packed) in checkouts.items()
         }
-        timed = interleave(calls, "cpu", rounds, 2, 0, None)
+        timed = interleave(calls, "cpu", rounds, 2)
     samples = {label: [1e3 * one.wall_s for one in taken] for label, taken in timed.items()}
     faster = {
         label: statistics.median(old / new for old, new in zip(samples["before"], samples[label], strict=True))
