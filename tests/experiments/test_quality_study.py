@@ -79,7 +79,7 @@ def test_entropy_of_a_point_and_of_a_plain():
 
 
 def test_who_may_leave_is_found_to_a_hundredth(monkeypatch):
-    people = People({}, SimpleNamespace(), SimpleNamespace())
+    people = People({}, SimpleNamespace(), SimpleNamespace(), SimpleNamespace())
     stays = RNG.permutation(300)
     # everybody who leaves costs a hundredth of a point, the worst ten hundred times as much
     cost = np.where(stays < 10, 1e-2, 1e-4)
@@ -89,6 +89,7 @@ def test_who_may_leave_is_found_to_a_hundredth(monkeypatch):
 
 
 def test_both_stages_are_looked_at_and_scored(tmp_path):
+    from sharpose.inference.stages import oks
     from sharpose.models import create_model
     from sharpose.weights.files import save_weights
 
@@ -104,12 +105,13 @@ def test_both_stages_are_looked_at_and_scored(tmp_path):
         "flip": (count, 17),
         "box": (count, 1),
     }
-    both = people.stages
-    assert both.coarse.keypoints.shape == (count, 17, 2) and np.isfinite(people.inputs["flip"]).all()
-    assert np.allclose(people.targets["gain"], both.fine.oks - both.coarse.oks)
+    assert people.coarse.keypoints.shape == (count, 17, 2) and np.isfinite(people.inputs["flip"]).all()
+    coarse, fine = (oks(stage.keypoints, people.dataset) for stage in (people.coarse, people.fine))
+    assert np.array_equal(people.targets["coarse OKS"], coarse)
+    assert np.array_equal(people.targets["gain"], fine - coarse)
     # the model's own quality follows from the token that was kept
     predicted = model.quality_predictor(torch.from_numpy(people.inputs["token"]).float()).detach().numpy()
-    np.testing.assert_allclose(predicted, both.quality, atol=1e-5)
+    np.testing.assert_allclose(predicted, people.fine.quality, atol=1e-5)
     assert 0 <= quality_study.ap_of(people, np.ones(count, dtype=bool)) < 0.2
 
 
