@@ -273,7 +273,7 @@ def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:
             pair = rows[first], rows[second]
             same = pair[0].identity["backend"] == pair[1].identity["backend"] and "Hugging Face" not in second
             how = "same back-end" if same else "as each ships"
-            claim = f"speed on {device.partition(' (')[0]}, {first} ÷ {second} ({how})"
+            claim = f"speed on {device}, {first} ÷ {second} ({how})"
             yield paper_size("bench", claim, DASH, f"{times_as_fast(*pair):.2f} ×", "ours", pair)
 
 
