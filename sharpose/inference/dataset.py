@@ -132,6 +132,8 @@ def predict_ways(
         worker_init_fn=block_stop_signals,
     )
     flip_test = any(way.flip_test for way in ways)
+    # ways that differ in what finds the peaks alone share them
+    wanted = {(way.flip_test, way.output) for way in ways}
     parts: list[list[Rows]] = [[] for _ in ways]
     done = 0
     with _evaluating(model.to(device)):
@@ -145,9 +147,12 @@ def predict_ways(
                 "instance_ids": batch["instance_id"],
                 **{name: value.float() if value.is_floating_point() else value for name, value in said.items()},
             }
+            maps = {
+                (flip, output): mean_heatmaps(views if flip else views[:1], codec, dataset.skeleton.flip_pairs, output)
+                for flip, output in wanted
+            }
             for way, part in zip(ways, parts, strict=True):
-                chosen = views if way.flip_test else views[:1]
-                heatmaps = mean_heatmaps(chosen, codec, dataset.skeleton.flip_pairs, way.output)
+                heatmaps = maps[way.flip_test, way.output]
                 points, scores = place(heatmaps, batch["center"], batch["scale"], codec, way.decoder)
                 rows = {"keypoints": points.double(), "keypoint_scores": scores.double(), **people}
                 part.append({name: values.cpu().numpy() for name, values in rows.items()})
