@@ -71,6 +71,7 @@ def make_optimizer(
         [{"params": params, "weight_decay": r.weight_decay, "lr_scale": r.lr_scale} for r, params in groups.items()],
         lr=recipe.learning_rate,
         betas=recipe.betas,
+        fused=True,
     )
 
 
