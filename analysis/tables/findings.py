@@ -35,11 +35,11 @@ EXACT = 2.0
 
 HEAD = """# What holds so far, and what does not
 
-For reviewers: every statement of the paper with a number in it, ours beside it at each tier, a verdict, and the records.
+For reviewers: every statement of the paper with a number in it, ours at each tier, a verdict, and the records.
 Written by `python -m analysis.tables.findings` from `analysis/tables/claims.yaml`, the specs and the published records.
 
-- **AP**: the first row minus the second, in percent, [paired 95 % bootstrap interval over images]. *Holds*: the interval
-  is on the paper's side of zero. *Does not hold*: on the other side, or wholly beyond ± 0.5 AP where the paper's
+- **AP**: the first row minus the second, in percent, [paired 95 % bootstrap interval over images]. *Holds*: the
+  interval is on the paper's side of zero. *Does not hold*: on the other side, or wholly beyond ± 0.5 AP where the paper's
   difference is smaller. *Equivalent*: within ± 0.5 AP by two one-sided tests. *Undecided*: neither. *Above*, *below*:
   the paper gives no difference. *Unequal starts*: **the rows began from different weights** (named below every table),
   so there is no verdict. Verdicts are not corrected for their number; the tables' footers are, by Holm's method.
@@ -52,7 +52,7 @@ Written by `python -m analysis.tables.findings` from `analysis/tables/claims.yam
 - nano: small models on generated people, whose absolute AP says nothing about COCO.
   photos, small: photographs; a dash where nothing is trained yet.
   Speed and cost are in the first column, and are those of the paper's model sizes.
-- An interval covers the choice of people. Differences between trainings are in the tables (± of fine-tunings of one start).
+- An interval covers the choice of people. The spread over trainings is in the tables (± of fine-tunings of one start).
 """
 
 
@@ -258,7 +258,7 @@ def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
             exits = {"ap": "predicted quality", "ap_by_true_quality": "true OKS", "ap_by_gain": "true gain"}
             worth = ", ".join(f"{leaving(one.frame, key):.0f} % by {name}" for key, name in exits.items())
             worth += f"; R² of the quality {one.calibration.explained:.2f}"
-            yield paper_size(claims.table, f"{one.label}: early exits for at most 0.3 AP lost", DASH, worth, "ours", records)
+            yield paper_size(claims.table, f"{one.label}: early exits for 0.3 AP", DASH, worth, "ours", records)
 
 
 def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:
