@@ -39,7 +39,7 @@ For reviewers: every statement of the paper with a number in it, ours at each ti
 Written by `python -m analysis.tables.findings` from `analysis/tables/claims.yaml`, the specs and the published records.
 
 - **AP**: the first row minus the second, in percent, [paired 95 % bootstrap interval over images]. *Holds*: the
-  interval is on the paper's side of zero. *Does not hold*: on the other side, or wholly beyond ± 0.5 AP where the paper's
+  interval is on the paper's side of zero. *Does not hold*: on the other, or wholly beyond ± 0.5 AP where the paper's
   difference is smaller. *Equivalent*: within ± 0.5 AP by two one-sided tests. *Undecided*: neither. *Above*, *below*:
   the paper gives no difference. *Unequal starts*: **the rows began from different weights** (named below every table),
   so there is no verdict. Verdicts are not corrected for their number; the tables' footers are, by Holm's method.
