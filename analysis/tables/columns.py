@@ -260,8 +260,8 @@ COLUMNS: dict[str, ColumnKind] = {
     ),
     "refined": single(
         "accuracy",
-        "share of people who were looked at again, finely",
-        "looked at again",
+        "share of people who were refined",
+        "refined",
         lambda table, line: line.metric("accuracy", "refine_rate"),
         lambda rate: f"{100 * rate:.1f} %",
     ),

@@ -35,26 +35,24 @@ EXACT = 2.0
 
 HEAD = """# What holds so far, and what does not
 
-One table: everything that the paper says with a number in it, ours beside it at each tier, and a verdict. It is written
-by `python -m analysis.tables.findings` from `analysis/tables/claims.yaml`, the specs and the published records; nobody
-edits it.
+For reviewers: every statement of the paper with a number in it, ours at each tier, a verdict, and the records.
+Written by `python -m analysis.tables.findings` from `analysis/tables/claims.yaml`, the specs and the published records.
 
-- **AP**: the first row minus the second, in percent, [paired 95 % bootstrap interval over images]. *Holds*, *does not
-  hold*: the interval lies on the paper's side of zero, or on the other, or wholly beyond ± 0.5 AP where the paper's
-  difference is smaller than that; *equivalent*: within ± 0.5 AP by two one-sided tests; *undecided*: neither. Verdicts
-  here are not corrected for their number; the tables' footers are, by Holm's method. **Rows that began from different
-  weights had no equal chance** (every table's footer says from which), so *unequal starts* stands in place of a
-  verdict.
+- **AP**: the first row minus the second, in percent, [paired 95 % bootstrap interval over images]. *Holds*: the
+  interval is on the paper's side of zero. *Does not hold*: on the other, or wholly beyond ± 0.5 AP where the paper's
+  difference is smaller. *Equivalent*: within ± 0.5 AP by two one-sided tests. *Undecided*: neither. *Above*, *below*:
+  the paper gives no difference. *Unequal starts*: **the rows began from different weights** (named below every table),
+  so there is no verdict. Verdicts are not corrected for their number; the tables' footers are, by Holm's method.
 - **Speed**: images/s of the first row over those of the second, the same back-end on both sides, on one machine
   ({device}), random weights, some pairs in two sessions;
-  the paper states no device. *Holds*: within {close:.0f} % of the paper's ratio; *in part*: as far as the order goes;
+  the paper states no device. *Holds*: within {close:.0f} % of the paper's ratio; *in part*: the same order;
   *does not hold*: the other order.
-- **Cost**: 1e9 multiply-adds, by fvcore, their ratios, and parameters. *Holds*: within {exact:g} %; *in part*: a ratio,
-  as far as the order goes.
+- **Cost**: 1e9 multiply-adds, by fvcore, their ratios, and parameters. *Holds*: within {exact:g} %; *in part*: a ratio
+  of the same order.
 - nano: small models on generated people, whose absolute AP says nothing about COCO.
-  photos, small: photographs; a dash until a row is trained there.
-  Speed and cost stand in the first column and are those of the paper's model sizes.
-- An interval covers the choice of people. What trainings differ by is in the tables (± of fine-tunings of one start).
+  photos, small: photographs; a dash where nothing is trained yet.
+  Speed and cost are in the first column, and are those of the paper's model sizes.
+- An interval covers the choice of people. The spread over trainings is in the tables (± of fine-tunings of one start).
 """
 
 
@@ -255,12 +253,12 @@ def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
         if (one := curves.get(label)) is not None:
             far, lost = hardly_moving(one.frame)
             claim = f"{one.label}: fewer refined, AP falls, AP50 and AP75 hardly move"
-            ours = f"until {far:.0f} % leave: AP −{lost:.1f}, AP50 and AP75 −0.1"
-            yield paper_size(claims.table, claim, "a curve", ours, f"holds up to {far:.0f} % leaving", records)
+            ours = f"up to {far:.0f} % early exits: AP −{lost:.1f}, AP50 and AP75 −0.1"
+            yield paper_size(claims.table, claim, "a curve", ours, f"holds up to {far:.0f} % early exits", records)
             exits = {"ap": "predicted quality", "ap_by_true_quality": "true OKS", "ap_by_gain": "true gain"}
             worth = ", ".join(f"{leaving(one.frame, key):.0f} % by {name}" for key, name in exits.items())
             worth += f"; R² of the quality {one.calibration.explained:.2f}"
-            yield paper_size(claims.table, f"{one.label}: who may leave for 0.3 AP", DASH, worth, "ours", records)
+            yield paper_size(claims.table, f"{one.label}: early exits for 0.3 AP", DASH, worth, "ours", records)
 
 
 def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:

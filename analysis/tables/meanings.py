@@ -24,7 +24,7 @@ FILES: dict[str, tuple[str, str]] = {
     "ap_seed_high": ("%", "upper end of it"),
     "ap_seed_half_interval": ("%", "half of that interval, for trainings from random weights of their own"),
     "ap_seeds": ("", "how many trainings there are"),
-    "refined": ("share", "people who were looked at again, finely"),
+    "refined": ("share", "people who were refined"),
     "kept": ("", "patches that are refined of such a person, on average"),
     "gflops": ("1e9", "multiply-adds of a fully refined person by fvcore, which the paper calls GFLOPs"),
     "gmacs": ("1e9", "the same number, or `macs`, under its own name"),
@@ -46,7 +46,7 @@ FILES: dict[str, tuple[str, str]] = {
     "tier": ("", "the scale at which accuracy was measured"),
     "people": ("", "annotated people that accuracy was measured on"),
     "threshold": ("", "the quality threshold below which a person is refined"),
-    "exited_percent": ("%", "people who leave after the coarse stage"),
+    "exited_percent": ("%", "people who exit after the coarse stage"),
     "ap_by_gain": ("%", "AP of as many exits by a gate that knew the true gain"),
     "ap_by_true_quality": ("%", "AP of as many exits by the true OKS of the coarse answer"),
     "rank_correlation": ("", "Spearman's, of predicted and true quality (or gain)"),
@@ -105,7 +105,8 @@ ENDINGS = {
 def page() -> Iterator[str]:
     """The lines of docs/columns.md."""
     yield "# Columns\n"
-    yield "Written by `python -m analysis.tables.meanings`; nobody edits it.\n"
+    yield "For those who read the CSV files or write a spec: what each column means. Written by"
+    yield "`python -m analysis.tables.meanings`, never by hand.\n"
     yield "## Of a spec\n"
     yield "`columns:` of a file of `experiments/specs`, or of your own. The paper's values stand beside ours.\n"
     yield "| column | header | measure | what it prints |"
