@@ -38,9 +38,9 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
     from sharpose.models.layers.vit import use_explicit_attention
     from sharpose.pose.skeleton import COCO
     from sharpose.runtime.progress import Reporter
+    from sharpose.training.criterion import criterion_for
     from sharpose.training.engine import explicit_is_faster
     from sharpose.training.loop import Loop, TrainingState
-    from sharpose.training.objective import objective_for
     from sharpose.training.optim import make_optimizer
     from sharpose.training.recipe import load_recipe
 
@@ -48,10 +48,10 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
     torch.manual_seed(0)
     model = create_model(model_name, **recipe.model_options).train()
     use_explicit_attention(model, explicit_is_faster(device, precision))
-    objective = objective_for(model, codec_of(model.config, recipe.sigma), COCO.sigmas, recipe).to(device)
+    criterion = criterion_for(model, codec_of(model.config, recipe.sigma), COCO.sigmas, recipe).to(device)
     # an accelerator has one precision in a process, and steps of several are timed here
     autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
-    objective.forward = autocast(objective.forward)  # type: ignore[method-assign]
+    criterion.forward = autocast(criterion.forward)  # type: ignore[method-assign]
     (height, width), crops = model.config.image_size, recipe.batch_size
     batch = {
         "image": torch.randint(0, 256, (crops, 3, height, width), dtype=torch.uint8),
@@ -70,7 +70,7 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
         checkpoint_every_s=math.inf,
         accelerator=Accelerator(cpu=device == "cpu"),
         model=model,
-        objective=objective,
+        criterion=criterion,
         optimizer=make_optimizer(
             model.named_parameters(), getattr(model.config, "depth", 0), recipe, model.without_decay
         ),

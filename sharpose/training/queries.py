@@ -11,14 +11,14 @@ from torch import Tensor
 
 from sharpose.models.prtr.matching import assign, matching_costs, take
 from sharpose.pose.normalise import normalise
-from sharpose.training.objective import HeatmapObjective, coordinate_targets
+from sharpose.training.criterion import HeatmapCriterion, coordinate_targets
 from sharpose.training.step_plan import StepPlan
 
 # PRTR's, DETR's: of the points beside the classes, and of "none" among the classes
 POINT_WEIGHT, NONE_WEIGHT = 5.0, 0.1
 
 
-class SetObjective(HeatmapObjective):
+class SetCriterion(HeatmapCriterion):
     """PRTR's: in every layer, the queries that keypoints are assigned to learn class and place, all others "none".
 
     Keypoints that are not labelled, or outside of the crop, get no query, and nothing is learnt of them; in the public
@@ -56,7 +56,7 @@ def set_losses(logits: Tensor, points: Tensor, wanted: Tensor, weights: Tensor) 
     }
 
 
-class RefinedObjective(HeatmapObjective):
+class RefinedCriterion(HeatmapCriterion):
     """TFPose's: the L1 distance of every layer's coordinates, in a fixed order of keypoints."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:

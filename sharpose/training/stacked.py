@@ -21,7 +21,7 @@ from sharpose.training.step_plan import StepPlan
 DISTILLATION_WEIGHT = 2.0
 
 
-class StackedObjective(nn.Module):
+class StackedCriterion(nn.Module):
     """Squared errors of every stack's heatmaps."""
 
     def __init__(self, model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
@@ -42,7 +42,7 @@ class StackedObjective(nn.Module):
         return {}
 
 
-class OkdhpObjective(StackedObjective):
+class OkdhpCriterion(StackedCriterion):
     """With branches also the squared error of their ensemble, from which they learn."""
 
     model: Okdhp

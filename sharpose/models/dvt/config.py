@@ -79,7 +79,7 @@ SYSTEM = System(
     sizes=SIZES,
     cost=cost,
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:DVTObjective",
+    criterion="sharpose.training.criterion:DVTCriterion",
     recipe="nano",
     encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
 )

@@ -64,7 +64,7 @@ SYSTEM = System(
     sizes=family("dynamicvit", {"reduction_blocks": (2, 3, 5)}),
     cost=cost,
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:DynamicViTObjective",
+    criterion="sharpose.training.criterion:DynamicViTCriterion",
     encoder=EncoderNames(),
     cases={"DynamicViT": "experiments.conformance.token_reduction:check_dynamicvit"},
 )

@@ -70,7 +70,7 @@ SYSTEM = System(
     sizes=family("evit", {"reduction_blocks": (2, 3, 5)}),
     cost=cost,
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:EViTObjective",
+    criterion="sharpose.training.criterion:EViTCriterion",
     encoder=EncoderNames(),
     cases={"EViT": "experiments.conformance.token_reduction:check_evit"},
 )

@@ -215,7 +215,7 @@ SYSTEM = System(
     presets=PRESETS,
     cost="sharpose.models.sharpose.cost:sharpose",
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:SHaRPoseObjective",
+    criterion="sharpose.training.criterion:SHaRPoseCriterion",
     recipe="nano",
     layouts="sharpose.models.sharpose.layouts:LAYOUTS",
     encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),

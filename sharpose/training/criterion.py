@@ -29,7 +29,7 @@ from sharpose.training.step_plan import StepPlan
 from sharpose.weights.files import load_weights
 
 
-class SHaRPoseObjective(nn.Module):
+class SHaRPoseCriterion(nn.Module):
     """Losses of Section 3.5 for a batch of crops; `forward` is what data-parallel training wraps.
 
     With a recipe's `elastic_distillation`, a weight, every batch also trains α = 1, and the α of the batch learns from
@@ -94,7 +94,7 @@ class SHaRPoseObjective(nn.Module):
         return oks, (weights > 0).any(dim=1)
 
 
-class DVTObjective(SHaRPoseObjective):
+class DVTCriterion(SHaRPoseCriterion):
     """SHaRPose's losses for looks at the whole picture: what a shared recipe says of α does not concern it."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
@@ -102,7 +102,7 @@ class DVTObjective(SHaRPoseObjective):
         return super().forward(batch, replace(plan, alpha=None))
 
 
-class HeatmapObjective(nn.Module):
+class HeatmapCriterion(nn.Module):
     """The loss of every system that gives one set of heatmaps; subclasses add terms of their own."""
 
     def __init__(self, model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
@@ -135,7 +135,7 @@ def coordinate_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tupl
     return wanted, batch["visible"] * batch.get("label_weight", 1.0) * inside
 
 
-class RegressionObjective(HeatmapObjective):
+class RegressionCriterion(HeatmapCriterion):
     """L1 distance of the coordinates, in shares of the crop; keypoints outside of it do not count."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
@@ -146,7 +146,7 @@ class RegressionObjective(HeatmapObjective):
         return {"coordinates": (error * weights).mean()}
 
 
-class EViTObjective(HeatmapObjective):
+class EViTCriterion(HeatmapCriterion):
     """Keeps more patches at first, where the recipe has a keep-rate schedule."""
 
     model: EViT
@@ -169,7 +169,7 @@ TOKEN_WEIGHT = 0.5 * HEATMAP_SCALE
 DISTILLATION_WEIGHT = 0.5
 
 
-class DynamicViTObjective(HeatmapObjective):
+class DynamicViTCriterion(HeatmapCriterion):
     """Adds how many patches are kept and, with a `teacher` (the unpruned model), heatmaps and tokens like its own."""
 
     model: DynamicViT
@@ -198,9 +198,9 @@ class DynamicViTObjective(HeatmapObjective):
         return losses
 
 
-def objective_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
-    """The objective that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
-    return load(system_of(model.config).objective)(model, codec, sigmas, recipe)
+def criterion_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
+    """Return the criterion that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
+    return load(system_of(model.config).criterion)(model, codec, sigmas, recipe)
 
 
 def load_teacher(model: KeypointViT, weights: Path) -> KeypointViT:
