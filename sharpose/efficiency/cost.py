@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sharpose.backends.graphs import Coarse, Fine, Whole
 from sharpose.models import create_model
-from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
+from sharpose.models.layers.vit import compute_densely, use_explicit_attention
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.runtime.errors import InputError, RunFailed
@@ -49,10 +49,10 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
             "(`sharpose evaluate` measures how many patches people take)"
         )
     use_explicit_attention(model)
-    compute_in_full(model)
+    compute_densely(model)
     metrics = {"params": sum(parameter.numel() for parameter in model.parameters()), **count(model, "")}
-    if hasattr(model, "in_full"):
-        compute_in_full(model, False)
+    if hasattr(model, "dense_compute"):
+        compute_densely(model, False)
         return metrics | count(model, "_executed")
     executed = {f"{name}_executed": macs for name, macs in metrics.items() if name in TOTALS}
     return metrics | executed
@@ -103,7 +103,7 @@ def stages(model: PoseModel, images: Tensor) -> Parts:
     if "coarse" in model.stages:
         staged = cast(SHaRPose, model)
         # as executed, coarse heatmaps of a refined image are never decoded
-        parts["coarse"] = Coarse(staged, decode=staged.in_full or not staged.config.has_fine), (images,)
+        parts["coarse"] = Coarse(staged, decode=staged.dense_compute or not staged.config.has_fine), (images,)
         with torch.no_grad():
             stage = staged.coarse(images).tensors().values()
     if "fine" in model.stages:

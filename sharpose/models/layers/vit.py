@@ -184,10 +184,10 @@ def use_explicit_attention(model: nn.Module, explicit: bool = True) -> None:
             module.explicit = explicit  # type: ignore[assignment]
 
 
-def compute_in_full(model: nn.Module, in_full: bool = True) -> None:
-    """Let `model` compute everything as published, or (the default) nothing that no result depends on."""
-    if hasattr(model, "in_full"):
-        model.in_full = in_full  # type: ignore[assignment]
+def compute_densely(model: nn.Module, dense: bool = True) -> None:
+    """Let `model` compute every token as published (`dense`), or only what its result depends on (its default)."""
+    if hasattr(model, "dense_compute"):
+        model.dense_compute = dense  # type: ignore[assignment]
 
 
 def init_linear(module: nn.Module) -> None:

@@ -34,12 +34,12 @@ class SHaRPose(PoseModel):
     """Sparse high-resolution pose transformer: normalised images (B, 3, H, W) to `SHaRPoseOutput`.
 
     The stages share every weight but their position tables; `coarse` and `fine` can be called apart. A model of one
-    stage has no weights for the other. What no result depends on is not computed, but `in_full`.
+    stage has no weights for the other. Only what a result depends on is computed, unless `dense_compute`.
     """
 
     config: SHaRPoseConfig
-    in_full: bool = False
-    """Compute as published: every patch is embedded, and every token goes through every block."""
+    dense_compute: bool = False
+    """Whether to compute as published: every patch is embedded, and every token goes through every block."""
     ranking: Callable[[Tensor], Tensor] | None = None
     """Relevance (B, Nc) in place of attention's, where `selection` asks for a control."""
 
@@ -81,7 +81,7 @@ class SHaRPose(PoseModel):
 
         As published, and where all tokens of an image share what stochastic depth draws.
         """
-        return self.in_full or (self.training and self.config.drop_path > 0)
+        return self.dense_compute or (self.training and self.config.drop_path > 0)
 
     def stage_fields(self) -> list[str]:
         """The fields that `coarse` fills, in their order."""
@@ -209,9 +209,9 @@ class SHaRPose(PoseModel):
         first_patch = self.config.num_keypoints
         if self.config.fine_merge:
             schedule = self.config.merge_schedule
-            tokens, _, _ = merging_blocks(self.blocks, tokens, schedule, first_patch, last_in_full=self.in_full)
+            tokens, _, _ = merging_blocks(self.blocks, tokens, schedule, first_patch, last_dense=self.dense_compute)
         else:
-            tokens = self.blocks(tokens, None if self.in_full else first_patch)
+            tokens = self.blocks(tokens, None if self.dense_compute else first_patch)
         keypoints = self.norm(tokens)[:, :first_patch]
         return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep)
 
@@ -222,7 +222,7 @@ class SHaRPose(PoseModel):
         config = self.config
         keep, rest = select_patches(coarse.relevance, num_keep)
         where = fine_indices(keep, config.coarse_grid, config.refine_ratio)
-        if self.in_full:
+        if self.dense_compute:
             reused = self.reuse(coarse.patch_states)
             reused = upsample_tokens(reused, config.coarse_grid, config.refine_ratio)
             chosen = gather_tokens(self.patch_embed(images) + self.fine_pos_embed + reused, where)
