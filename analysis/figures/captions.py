@@ -22,14 +22,14 @@ CAPTIONS = {
     "interval; beside it cost and who was refined.",
     "schedules": "Tokens that enter every block, system by system; SHaRPose's second dozen of blocks is its fine "
     "stage.",
-    "counters": "Counts of multiply-adds against torch's: products agree, norms and resizing come on top.",
+    "counters": "Counts of multiply-adds against torch's: matmuls agree, norms and resizing come on top.",
     "batch": "Images per second over the number of people in a call.",
     "exits": "Images per second over the share of people who are refined, measured, and as both ends alone foretell.",
     "table6a": "Table 6a: AP with its 95 % interval over cost, a point per α, SHaRPose-Base 256×192.",
     "table6b": "Table 6b: AP with its 95 % interval over cost, a point per α, SHaRPose-Base 384×288.",
     "bench": "How many times as fast a row is as the one below the ÷, timed interleaved; the orange mark is "
     "what was aimed at.",
-    "bench-roof": "Multiply-adds a second over multiply-adds per byte, under what the machine's own products and "
+    "bench-roof": "Multiply-adds a second over multiply-adds per byte, under what the machine's own matmuls and "
     "copies allow.",
     "token-reduction": "How many times as fast systems with fewer tokens are as the transformer with all of them, "
     "measured over predicted; on the dashed line a prediction was right.",

@@ -25,11 +25,11 @@ def tokens(frame: pd.DataFrame, axis: Axes) -> Axes:
 
 
 def counters(frame: pd.DataFrame, axis: Axes) -> Axes:
-    """Totals of every counter as a share of torch's count: products agree, norms and resizing come on top."""
+    """Draw every counter's totals relative to torch's count: matmuls agree, norms and resizing come on top."""
     total = frame[frame["stage"] == "total"].reset_index(drop=True)
     series = (
-        ("products", "fvcore, products", GREEN, "s"),
-        ("formula", "closed form, products", ORANGE, "x"),
+        ("products", "fvcore, matmuls", GREEN, "s"),
+        ("formula", "closed form, matmuls", ORANGE, "x"),
         ("fvcore", "fvcore, all", BLUE, "o"),
         ("formula_all", "closed form, all", GREY, "+"),
     )
@@ -42,7 +42,7 @@ def counters(frame: pd.DataFrame, axis: Axes) -> Axes:
     axis.set_yticks(list(places), labels)
     axis.margins(x=0.15, y=0.2)
     axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-    return tidy(axis, "difference from torch's count of products, %", "")
+    return tidy(axis, "difference from torch's count of matmuls, %", "")
 
 
 def batches(frame: pd.DataFrame, axis: Axes) -> Axes:

@@ -1,6 +1,6 @@
 """A model for inference on a CPU: weights in the order in which oneDNN multiplies them, and attention for few tokens.
 
-torch's own fp32 product takes the weights as they are and orders them anew at each call, which is most felt where there
+torch's own fp32 matmul takes the weights as they are and reorders them at each call, which is most felt where there
 are few rows, and adds bias and GELU in passes of their own. Its fused attention is made for long sequences. The outputs
 differ by rounding alone.
 """
@@ -35,7 +35,7 @@ class PackedLinear(nn.Linear):
         self.shift = None if linear.bias is None else linear.bias.detach().to(kind)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return the products (..., out) of `rows` (..., in), in the weights' precision unless `narrow`."""
+        """Return the outputs (..., out) of `rows` (..., in), in the weights' precision unless `narrow`."""
         found = torch.ops.mkldnn._linear_pointwise(rows.to(self.kind), self.packed, self.shift, self.then, [], "none")
         return found if self.narrow else found.to(self.weight.dtype)
 
@@ -87,7 +87,7 @@ class PackedAttention(Attention):
 def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
     """Pack every linear layer of `model` in place, the GELU after it included; from now on it is for inference alone.
 
-    Everything but the products (norms, softmax, residuals, convolutions) stays in fp32. It takes as much memory again
+    Everything but the matmuls (norms, softmax, residuals, convolutions) stays in fp32. It takes as much memory again
     as these layers' weights. Raises InputError where torch cannot do it.
     """
     kind = torch.bfloat16 if precision == "bf16" else torch.float32

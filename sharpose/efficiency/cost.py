@@ -38,8 +38,8 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
     `macs_torch`, `macs_products` and `macs_fvcore` are totals as published; `macs_torch_executed` and so on are what is
     computed. Of SHaRPose they have `_coarse` and `_fine` parts; a `_head` part is inside each stage. The first two
     count matmuls and convolutions alone, by torch and by fvcore, and agree; `macs_fvcore` adds what fvcore
-    counts for normalisation and resizing, and is the paper's convention. Raises RunFailed when a counter met a matrix
-    product that it cannot count, InputError for `alpha_mass`, with which every image has its own cost.
+    counts for normalisation and resizing, and is the paper's convention. Raises RunFailed where a counter meets a
+    matmul that it cannot count, InputError for `alpha_mass`, with which every image has its own cost.
     """
     with torch.device("meta"):
         model = create_model(name, **(options or {})).eval()
@@ -131,18 +131,18 @@ def count_torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]
     return {"torch": counter.get_total_flops() // 2}
 
 
-PRODUCTS = ("mm", "matmul", "linear", "conv", "einsum", "attention")
+MATMULS = ("mm", "matmul", "linear", "conv", "einsum", "attention")
 
 
-def is_product(operator: str) -> bool:
-    """Return whether an operator of fvcore's is a matrix product or a convolution, by its name."""
-    return "upsample" not in operator and any(word in operator for word in PRODUCTS)
+def is_matmul(operator: str) -> bool:
+    """Return whether an operator of fvcore's is a matmul or a convolution, by its name."""
+    return "upsample" not in operator and any(word in operator for word in MATMULS)
 
 
 def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
     """Return all that fvcore counts, and the matmuls and convolutions among it.
 
-    Raises RunFailed where it misses a product.
+    Raises RunFailed where it misses a matmul.
     """
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     analysis = FlopCountAnalysis(module, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -151,8 +151,8 @@ def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int
         # fvcore still scripts its helpers, which newer torch advises against
         warnings.simplefilter("ignore")
         by_operator = analysis.by_operator()
-        missed = [op for op in analysis.unsupported_ops() if is_product(op)]
+        missed = [op for op in analysis.unsupported_ops() if is_matmul(op)]
     if missed:
         raise RunFailed(f"fvcore does not count {', '.join(missed)}; the cost would be too low")
-    products = sum(macs for op, macs in by_operator.items() if is_product(op))
-    return {"fvcore": int(sum(by_operator.values())), "products": int(products)}
+    matmuls = sum(macs for op, macs in by_operator.items() if is_matmul(op))
+    return {"fvcore": int(sum(by_operator.values())), "products": int(matmuls)}

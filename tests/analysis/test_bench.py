@@ -81,7 +81,7 @@ def test_where_the_time_goes(store: Store) -> None:
     save(store, OURS, "a", [50, 50, 50], operators={"products": 0.9, "other": 0.1})
     save(store, PEER, "a", [50, 50, 50], operators={"other": 0.3, "products": 0.5, "convolutions": 0.2})
     shown = bench_tables(store=store)[1].shown.set_index("row")
-    assert list(shown) == ["products %", "other %", "convolutions %"]
+    assert list(shown) == ["matmuls %", "other %", "convolutions %"]
     assert shown.loc[OURS].tolist() == ["90.0", "10.0", "0.0"]
     assert shown.loc[PEER].tolist() == ["50.0", "30.0", "20.0"]
 

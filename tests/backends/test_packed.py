@@ -104,7 +104,7 @@ def test_other_systems(name: str) -> None:
 
 
 @torch.inference_mode()
-def test_bf16_products_in_an_fp32_model() -> None:
+def test_bf16_matmuls_in_an_fp32_model() -> None:
     if not can_pack(torch.bfloat16):
         with pytest.raises(InputError, match="precision = 'bf16': this processor has no instructions for it; use fp32"):
             deploy(parting(), "packed", precision="bf16")
