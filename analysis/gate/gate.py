@@ -35,7 +35,7 @@ class Cost:
     fine: float
 
     def expected(self, refine_rate: float) -> float:
-        """Multiply-adds per person when a share of them looks again: coarse + refine rate × fine."""
+        """Return the expected multiply-adds per person: coarse + refine rate × fine."""
         return self.coarse + refine_rate * self.fine
 
 

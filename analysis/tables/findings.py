@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analysis.gate.gate_table import gate_curves, hardly_moving, leaving
+from analysis.gate.gate_table import gate_curves, hardly_moving, largest_exit_rate
 from analysis.tables.bench import times_as_fast
 from analysis.tables.cell_text import amount, delta_percent
 from analysis.tables.claims import CLAIMS, TIERS, AllClaims, Claims, Reader
@@ -255,12 +255,12 @@ def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
         if (one := curves.get(label)) is not None:
             far, lost = hardly_moving(one.frame)
             claim = f"{one.label}: fewer refined, AP falls, AP50 and AP75 hardly move"
-            ours = f"until {far:.0f} % leave: AP −{lost:.1f}, AP50 and AP75 −0.1"
-            yield paper_size(claims.table, claim, "a curve", ours, f"holds up to {far:.0f} % leaving", records)
+            ours = f"until {far:.0f} % exit early: AP −{lost:.1f}, AP50 and AP75 −0.1"
+            yield paper_size(claims.table, claim, "a curve", ours, f"holds up to {far:.0f} % exits", records)
             exits = {"ap": "predicted quality", "ap_by_true_quality": "true OKS", "ap_by_gain": "true gain"}
-            worth = ", ".join(f"{leaving(one.frame, key):.0f} % by {name}" for key, name in exits.items())
+            worth = ", ".join(f"{largest_exit_rate(one.frame, key):.0f} % by {name}" for key, name in exits.items())
             worth += f"; R² of the quality {one.calibration.explained:.2f}"
-            yield paper_size(claims.table, f"{one.label}: who may leave for 0.3 AP", DASH, worth, "ours", records)
+            yield paper_size(claims.table, f"{one.label}: who may exit early for 0.3 AP", DASH, worth, "ours", records)
 
 
 def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:

@@ -40,7 +40,7 @@ class BenchRow(Strict):
     backend: str = EAGER
     precision: str = "fp32"
     scope: Literal["model", "model-flip-decode", "end-to-end"] = "model"
-    refine_rate: float | None = Field(None, ge=0, le=1, description="share of people looked at again; null: everyone")
+    refine_rate: float | None = Field(None, ge=0, le=1, description="fraction of people refined; null: everyone")
     streamed: int = Field(4, ge=1, le=4096, description="batches in a call, where refine_rate is given")
     against: str | None = None
     wanted: float | None = Field(None, gt=0)

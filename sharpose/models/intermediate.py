@@ -35,7 +35,7 @@ def block_heatmaps(model: PoseModel, images: Float[Tensor, "B 3 H W"]) -> dict[s
         for handle in handles:
             handle.remove()
     depth, stages = len(blocks), model.stages or ("block",)
-    # a person who left early has no second half
+    # a person who exited early has no fine stage
     return {
         f"{stages[index // depth]} {index % depth + 1}": decode(tokens, stages[index // depth])
         for index, tokens in enumerate(seen)

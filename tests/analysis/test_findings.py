@@ -124,7 +124,7 @@ def test_a_ratio_is_of_one_device_and_names_another_than_the_first(tmp_path):
 def test_verdicts_are_counted_tier_by_tier():
     rows = [
         Finding("", "", "", {"nano": "", "photos": ""}, {"nano": "holds", "photos": "does not hold"}),
-        Finding("", "", "", {"nano": ""}, {"nano": "holds up to 25 % leaving"}),
+        Finding("", "", "", {"nano": ""}, {"nano": "holds up to 25 % exits"}),
         Finding("", "", ""),
     ]
     assert tally(rows) == "Nano: 2 holds. Photos: 1 does not hold. At no tier: 1 not measured."

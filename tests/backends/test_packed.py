@@ -1,4 +1,4 @@
-"""Packed models give what plain ones give: whatever the system, the number of rows, and who leaves early."""
+"""Packed models give what plain ones give: whatever the system, the number of rows, and who exits early."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_weights_are_those_of_the_plain_model() -> None:
     extended.load_state_dict(copy.deepcopy(plain.state_dict()))
 
 
-# ---- a gate that asks what a fine look gains
+# ---- a gate that asks what the fine stage gains
 
 
 @torch.no_grad()
@@ -206,7 +206,7 @@ def test_the_gate_by_gain_changes_who_leaves_and_nothing_else(images: torch.Tens
     predictor = gain.gain_predictor
     won = torch.stack([predictor.mlp(predictor.norm(token)).squeeze(1) for token in right.coarse_tokens.unbind(1)])
     torch.testing.assert_close(right.quality, 1 - won.mean(0))
-    # those whom a fine look helps least leave
+    # those whom the fine stage helps least exit early
     threshold = float(right.quality.median()) + 1e-4
     gain.config = replace(gain.config, quality_threshold=threshold)
     assert gain(images).needs_refinement.tolist() == (won.mean(0) > 1 - threshold).tolist()

@@ -1,4 +1,4 @@
-"""DVT: without reuse the second look is the plain ViT; what is reused arrives where it belongs; who is sure leaves."""
+"""DVT: without reuse the fine stage is the plain ViT; what is reused arrives where it belongs; the sure exit early."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ class SHaRPoseConfig:
     fine_merge: WholeOrZero = field(default=0, metadata=EXTENSION)
     """Pairs of similar patches that every block of the fine stage merges, as in ToMe; keypoint tokens never merge."""
     gate: Literal["quality", "gain"] = field(default="quality", metadata=EXTENSION)
-    """`gain`: what goes for the predicted quality is 1 minus the OKS that a fine look is predicted to gain, so that it
-    is those whom it would help least who leave early."""
+    """What an early exit is decided on: the predicted `quality`, or 1 minus the OKS that the fine stage is predicted to
+    `gain`, so that those whom it would help least exit early."""
     selection: Literal["attention", "constant", "random", "keypoints"] = field(default="attention", metadata=EXTENSION)
     """Controls in place of attention (`evaluation.selection`): one map of relevance for everybody, chance, or where the
     annotated keypoints are."""
