@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 CAPTIONS = {
-    "concept": "The method on one person: a coarse look at every patch, how much the keypoints attend to each, a "
-    "fine look at those of most attention, keypoints. A person whose predicted quality is high enough "
+    "concept": "The method on one person: a coarse stage over every patch, how much keypoints attend to each, a "
+    "fine stage over those of most attention, keypoints. A person whose predicted quality is high enough "
     "exits early, before the fine stage.",
     "figure2": "Figure 2: one person's heatmaps after every block of ViTPose, and how far the keypoints are off there.",
-    "figure5": "Figure 5: people, what their keypoints attend to, the patches selected for a fine look, and "
+    "figure5": "Figure 5: people, what their keypoints attend to, the patches selected for the fine stage, and "
     "those that one map for everybody selects. Above each: the predicted quality, and the true OKS of "
     "the coarse answer → of the fine one (0.70 → 0.80 would be a gain of 0.10).",
     "figure6": "Figure 6: the quality threshold. Above: AP, AP50 and AP75 (lines) and who exits early (bars); "

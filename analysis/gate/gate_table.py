@@ -33,7 +33,7 @@ SMALL_LOSS = 0.3
 class GateCurve:
     """What a table and its figure show of one row.
 
-    `runs`: ids of the records behind it, by measure; `by_gain`: its gate asks what the fine look gains.
+    `runs`: ids of the records behind it, by measure; `by_gain`: its gate asks what the fine stage gains.
     """
 
     label: str

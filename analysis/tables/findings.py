@@ -29,7 +29,7 @@ NOWHERE = "at no tier"
 UNMEASURED = "not measured"
 DASH = "–"
 CLOSE = 0.10
-"""Share by which a ratio of speeds may differ from the paper's and still hold."""
+"""Fraction by which a ratio of speeds may differ from the paper's and still hold."""
 EXACT = 2.0
 """Percent by which multiply-adds may differ from the paper's and still hold."""
 

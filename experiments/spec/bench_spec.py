@@ -89,7 +89,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A trained model on a back-end, in the same way."""
+    """A trained model on a back-end, what determines its number, and what it lacks to be measured here."""
 
     row: DeployedRow
     weights: Path
@@ -129,7 +129,7 @@ def load_bench(path: Path = FOLDER / "bench.yaml") -> Bench:
 
 
 def chain(row: BenchRow, rows: Sequence[BenchRow]) -> list[str]:
-    """What a row is set against, what that one is set against, and so on, as far as there are rows; each once."""
+    """Return the labels that a row is compared with, directly or through other rows, each once."""
     against = {one.label: one.against for one in rows}
     found: list[str] = []
     label = row.against

@@ -24,7 +24,7 @@ class PackedLinear(nn.Linear):
     """A linear layer (..., in) to (..., out) with packed weights, in fp32 or, inside alone, in bf16.
 
     `gelu` is applied by the same kernel. `narrow` leaves the result in the kernel's precision, not the weights'.
-    The plain weights stay, for those who read some rows of them; the packed ones do not follow their changes.
+    The plain weights stay, for callers that read some of their rows; later changes do not reach the packed ones.
     """
 
     def __init__(self, linear: nn.Linear, kind: torch.dtype, gelu: bool = False, narrow: bool = False) -> None:
@@ -65,7 +65,7 @@ class PackedAttention(Attention):
 
     @cached_property
     def halves(self) -> tuple[PackedLinear, PackedLinear]:
-        """Return `qkv` in two, on the same weights, packed when first wanted apart: queries, and keys and values."""
+        """Return `qkv` as two layers on the same weights, queries, and keys and values, packed at the first use."""
         assert isinstance(self.qkv, PackedLinear)
         dim, made = self.qkv.in_features, []
         for part in (slice(dim), slice(dim, None)):

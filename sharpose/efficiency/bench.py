@@ -97,9 +97,9 @@ def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:
 
 
 def count_model(variant: Variant) -> tuple[int, int, int]:
-    """Parameters, multiply-adds of one image, and how many of them an early exit spares.
+    """Return parameters, multiply-adds of one image, and how many of these an early exit saves.
 
-    Of matmuls and convolutions alone, as they are executed: what a rate is made of.
+    Counted are executed matmuls and convolutions alone, of which multiply-adds per second are made.
     """
     from sharpose.efficiency.cost import count_torch, measure_cost
 

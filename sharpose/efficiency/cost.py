@@ -4,8 +4,8 @@ One multiply-add counts as one, as in the paper's "GFLOPs". Attention is counted
 follows one branch only, so every stage is a module of its own here and the stages are added.
 
 Every model is counted twice: as published (every token through every block), which is what papers' figures mean, and
-as executed, without what no result depends on. There, relevance is read off the attention matrices; beside fused
-attention its rows are computed apart, which is less than 0.1 % more.
+as executed, only what the result depends on. There, relevance is read off the attention matrices; with fused attention
+its rows are computed apart, which is less than 0.1 % more.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def stages(model: PoseModel, images: Tensor) -> Parts:
 
 
 def head_inputs(head: nn.Module, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """What `module` gives to its `head`."""
+    """Return the inputs that `module`, called with `inputs`, passes to its `head`."""
     seen: list[tuple[Tensor, ...]] = []
     handle = head.register_forward_pre_hook(lambda _, given: seen.append(given))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a training step computes, system by system: the terms of the loss for a batch of crops."""
+"""Criteria, system by system: the terms of the loss for a batch of crops."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class SHaRPoseCriterion(nn.Module):
 
 
 class DVTCriterion(SHaRPoseCriterion):
-    """SHaRPose's losses for looks at the whole picture: what a shared recipe says of α does not concern it."""
+    """SHaRPose's losses without a recipe's α, as DVT refines the whole picture."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
@@ -128,7 +128,7 @@ class HeatmapCriterion(nn.Module):
 
 
 def coordinate_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The annotated points as shares of the crop, (B, K, 2), and how much each counts: not at all outside of it."""
+    """Return the annotated points as fractions of the crop, (B, K, 2), and their weights (B, K), 0 outside of it."""
     height, width = codec.image_size
     wanted = batch["keypoints"] / batch["keypoints"].new_tensor([width - 1, height - 1])
     inside = ((wanted >= 0) & (wanted <= 1)).all(dim=-1)
@@ -136,7 +136,7 @@ def coordinate_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tupl
 
 
 class RegressionCriterion(HeatmapCriterion):
-    """L1 distance of the coordinates, in shares of the crop; keypoints outside of it do not count."""
+    """L1 distance of the coordinates, in fractions of the crop; keypoints outside of it do not count."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
@@ -147,7 +147,7 @@ class RegressionCriterion(HeatmapCriterion):
 
 
 class EViTCriterion(HeatmapCriterion):
-    """Keeps more patches at first, where the recipe has a keep-rate schedule."""
+    """The heatmap loss, at the recipe's scheduled keep rate, which is higher at first."""
 
     model: EViT
 
@@ -170,7 +170,7 @@ DISTILLATION_WEIGHT = 0.5
 
 
 class DynamicViTCriterion(HeatmapCriterion):
-    """Adds how many patches are kept and, with a `teacher` (the unpruned model), heatmaps and tokens like its own."""
+    """Adds the keep-ratio loss and, with a `teacher` (the unpruned model), distillation of its heatmaps and tokens."""
 
     model: DynamicViT
 
@@ -179,7 +179,7 @@ class DynamicViTCriterion(HeatmapCriterion):
         self.teacher = load_teacher(model, recipe.teacher) if recipe.teacher else None
 
     def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
-        """Return the loss of the kept share and, with a teacher, those of its heatmaps and patch tokens.
+        """Return the keep-ratio loss and, with a teacher, the distillation losses of its heatmaps and patch tokens.
 
         `images` are normalised, (B, 3, H, W).
         """

@@ -1,4 +1,4 @@
-"""What systems with keypoint queries learn: points behind every decoder layer, with or without a fixed order."""
+"""Criteria of systems with keypoint queries: points behind every decoder layer, with or without a fixed order."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SetCriterion(HeatmapCriterion):
 def set_losses(logits: Tensor, points: Tensor, wanted: Tensor, weights: Tensor) -> dict[str, Tensor]:
     """Cross-entropy over all queries, and weighted L1 distance of the assigned ones, per image.
 
-    logits (B, Q, K + 1), points (B, Q, 2), wanted (B, K, 2), weights (B, K); places as shares of the crop.
+    logits (B, Q, K + 1), points (B, Q, 2), wanted (B, K, 2), weights (B, K); points as fractions of the crop.
     """
     with torch.no_grad():
         costs = matching_costs(logits, points, wanted, POINT_WEIGHT)

@@ -111,7 +111,7 @@ def open_sources(found: Sequence[Source], config: Any, asked: TrainingRequest, r
 
 
 def facts_of(source: Source, people: CocoTopDown, asked: TrainingRequest) -> dict[str, Any]:
-    """What identifies a source in a manifest; what is as usual is not said."""
+    """Return what identifies a source in a manifest; fields at their defaults are left out."""
     digests = {**source.digests, PICTURES: pictures_sha256(people.pictures)}
     facts = {"name": source.name, "people": len(people), **digests}
     special = {"by_name": asked.by_name, "repeat": source.repeat, "labels": asdict(source.labels)}

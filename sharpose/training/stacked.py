@@ -1,4 +1,4 @@
-"""What stacked hourglasses learn: every stack its heatmaps; of OKDHP every branch also the ensemble of all."""
+"""Criteria of stacked hourglasses: heatmaps of every stack and, for OKDHP, distillation of the branches' ensemble."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StackedCriterion(nn.Module):
 
 
 class OkdhpCriterion(StackedCriterion):
-    """With branches also the squared error of their ensemble, from which they learn."""
+    """Adds the squared error of the branches' ensemble, and its distillation into every branch."""
 
     model: Okdhp
 

@@ -34,7 +34,7 @@ class EViTConfig(ReducingConfig):
 
 
 def token_counts(config: EViTConfig) -> list[int]:
-    """Tokens, keypoint tokens included, that enter the first block and that leave every one, its MLP already."""
+    """Return token counts, keypoint tokens included: at the first block's input, then at every block's MLP."""
     patches = [config.num_patches]
     for block in range(config.depth):
         kept = config.num_kept(block, patches[-1])

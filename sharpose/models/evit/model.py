@@ -49,7 +49,7 @@ class EViT(KeypointViT):
     config: EViTConfig
 
     def forward(self, images: Float[Tensor, "B 3 H W"], keep_rate: float | None = None) -> EViTOutput:
-        """`keep_rate` overrides the configured one, as its schedule does while training."""
+        """Return the output for normalised images; `keep_rate` overrides the configured one, as in its schedule."""
         config, first = self.config, self.config.num_keypoints
         tokens = self.embed(images)
         received, keep_indices, block_tokens = [], [], []

@@ -63,5 +63,5 @@ class KeypointViT(PoseModel):
         return torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), patches], dim=1)
 
     def heatmaps(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B K h w"]:
-        """From tokens after the final norm."""
+        """Return heatmaps from tokens after the final norm."""
         return self.head(tokens[:, : self.config.num_keypoints])

@@ -93,7 +93,7 @@ def resize(channels: int, size: Size, per_element: int) -> Cost:
 
 
 def half(size: Size) -> Size:
-    """After a step of stride 2."""
+    """Return the size of maps after a step of stride 2."""
     return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 

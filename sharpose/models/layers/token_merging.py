@@ -33,7 +33,7 @@ def match_tokens(metric: Float[Tensor, "B N d"], merges: int, protected: int) ->
     """Pair tokens at even positions with the most similar one (by cosine) at an odd position; the best pairs merge.
 
     The first `protected` tokens neither merge nor are merged into. At most half of the others merge at once.
-    The merged sequence is `[protected, even that remain, odd]`; evens stay in place, but where nothing is protected
+    The merged sequence is `[protected, even that remain, odd]`; evens stay in place; where nothing is protected
     they come in descending similarity, as in the public code.
     """
     batch, count, _ = metric.shape

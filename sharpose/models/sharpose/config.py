@@ -51,8 +51,8 @@ class SHaRPoseConfig:
     """Instances with a predicted quality below it are refined; None refines every instance."""
     oks_target: Literal["release", "paper"] = "release"
     alpha_mass: Share | None = field(default=None, metadata=EXTENSION)
-    """Refine as many patches of an image as make up this share of its relevance, rounded up to one of `keep_sizes`;
-    None: as many as `alpha` says, of every image. An α given to a call goes before it."""
+    """Refine the fewest patches that hold this fraction of an image's relevance, rounded up to one of `keep_sizes`;
+    None: the fraction `alpha` of every image's patches. An α given to a call overrides it."""
     fine_merge: WholeOrZero = field(default=0, metadata=EXTENSION)
     """Pairs of similar patches that every block of the fine stage merges, as in ToMe; keypoint tokens never merge."""
     gate: Literal["quality", "gain"] = field(default="quality", metadata=EXTENSION)
@@ -143,7 +143,7 @@ class SHaRPoseConfig:
 
     @property
     def merge_schedule(self) -> tuple[int, ...]:
-        """Merges that are wanted in each block of the fine stage."""
+        """Return how many pairs each block of the fine stage is to merge."""
         return (self.fine_merge,) * self.depth
 
 
@@ -195,14 +195,14 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def tokens_per_block(config: SHaRPoseConfig) -> list[int]:
-    """Tokens that enter each block of the coarse stage, then of the fine stage, of α whatever `alpha_mass`."""
+    """Tokens that enter each block of the coarse stage, then of the fine stage at `alpha`, even with `alpha_mass`."""
     coarse = [1 + config.num_keypoints + config.num_coarse] * config.depth if config.has_coarse else []
     fine = fine_patches(config, config.num_keep())[:-1] if config.has_fine else []
     return coarse + [config.num_keypoints + patches for patches in fine]
 
 
 def fine_patches(config: SHaRPoseConfig, keep: int) -> list[int]:
-    """Patches that enter the fine stage and that leave each of its blocks, where `keep` coarse ones are refined."""
+    """Return the numbers of patches before the fine stage and after each of its blocks, with `keep` refined ones."""
     mixed = config.refine_ratio**2 * keep + config.num_coarse - keep
     return merged_counts(mixed if config.has_coarse else config.num_fine, config.merge_schedule)
 
