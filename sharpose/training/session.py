@@ -121,10 +121,7 @@ def facts_of(source: Source, people: CocoTopDown, asked: TrainingRequest) -> dic
 
 
 def digests_of(facts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return what a resumed run must find unchanged.
-
-    The digests of every source's files, the pictures' apart, and which of their people.
-    """
+    """Return what a resumed run must find unchanged: digests of every source's files but pictures, and its category."""
     digests: dict[str, str] = {}
     for number, source in enumerate(facts, 1):
         twice = any(source["name"] == other["name"] for other in facts[: number - 1])

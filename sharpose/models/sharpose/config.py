@@ -135,10 +135,7 @@ class SHaRPoseConfig:
 
     @property
     def keep_sizes(self) -> tuple[int, ...]:
-        """Return the numbers of refined patches that `alpha_mass` chooses from: none to all in sixteenths.
-
-        So images with about as many share a batch.
-        """
+        """Return the numbers of refined patches that `alpha_mass` may give: sixteenths, to share batches."""
         return tuple(sorted({math.ceil(self.num_coarse * part / KEEP_PARTS) for part in range(KEEP_PARTS + 1)}))
 
     @property

@@ -77,10 +77,7 @@ class SHaRPose(PoseModel):
 
     @property
     def whole_last_block(self) -> bool:
-        """Whether the coarse stage takes every token through its last block, and not keypoint tokens alone.
-
-        So it is as published, and where all tokens of an image share one draw of stochastic depth.
-        """
+        """Whether the coarse stage's last block takes every token: dense, or for one draw of stochastic depth."""
         return self.dense_compute or (self.training and self.config.drop_path > 0)
 
     def stage_fields(self) -> list[str]:
