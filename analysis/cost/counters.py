@@ -15,20 +15,20 @@ from sharpose.models.registry import recorded_cost
 
 STAGES = ("coarse", "fine")
 COUNTS = {
-    "torch": "torch (products)",
-    "products": "fvcore (products)",
-    "formula": "closed form (products)",
+    "torch": "torch (matmuls)",
+    "products": "fvcore (matmuls)",
+    "formula": "closed form (matmuls)",
     "fvcore": "fvcore (all)",
     "formula_all": "closed form (all)",
 }
 """The counts, and how they are printed."""
-DIFFERENCES = {"spread_percent": "products apart by", "elements_percent": "norms and resizing"}
+DIFFERENCES = {"spread_percent": "matmuls apart by", "elements_percent": "norms and resizing"}
 
 
 def counter_frame(lines: list[Line]) -> pd.DataFrame:
     """One line per row and stage, in 1e9 multiply-adds. `head` is inside the stages, and the total is their sum.
 
-    `torch`, `products` (fvcore's) and `formula` count matrix products and convolutions, `fvcore` and `formula_all` also
+    `torch`, `products` (fvcore's) and `formula` count matmuls and convolutions, `fvcore` and `formula_all` also
     norms and resizing; `spread_percent` is how far the first three are apart.
     """
     rows = [
@@ -40,8 +40,8 @@ def counter_frame(lines: list[Line]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["label", "stage", *COUNTS, "cost_run_id"])
     numbers = list(COUNTS)
     frame[numbers] = frame[numbers].astype(float) / 1e9
-    products = frame[["torch", "products", "formula"]]
-    frame["spread_percent"] = 100 * (products.max(axis=1) / products.min(axis=1) - 1)
+    matmuls = frame[["torch", "products", "formula"]]
+    frame["spread_percent"] = 100 * (matmuls.max(axis=1) / matmuls.min(axis=1) - 1)
     frame["elements_percent"] = 100 * (frame["fvcore"] / frame["products"] - 1)
     return frame
 
@@ -65,9 +65,9 @@ def cost_by_stage() -> pd.DataFrame:
     """One line per stored cost of a SHaRPose of two stages, stage and counter.
 
     Columns: `size` (256x192), `width`, `alpha`, `stage` with its head, `counter` and `gmacs` (1e9 multiply-adds).
-    The closed form is given in both conventions: products alone as torch counts, with norms and resizing as fvcore.
+    The closed form is given in both conventions: matmuls alone as torch counts, with norms and resizing as fvcore.
     """
-    titles = {"products": "products alone", "formula": "closed form", "formula_all": "closed form, as fvcore"}
+    titles = {"products": "matmuls alone", "formula": "closed form", "formula_all": "closed form, as fvcore"}
     rows = []
     for record in Store().records("cost"):
         model, stages = record.identity["model"], [one for one in counted(record) if one["stage"] in STAGES]
@@ -95,9 +95,9 @@ def counter_text(frame: pd.DataFrame) -> list[str]:
     total = frame[frame["stage"] == "total"]
     most = total.sort_values("elements_percent").iloc[-1]
     return [
-        "1e9 multiply-adds of one image. torch's counter sees products and convolutions alone; fvcore adds norms (5 "
+        "1e9 multiply-adds of one image. torch's counter sees matmuls and convolutions alone; fvcore adds norms (5 "
         "per element), bilinear (4) and nearest (1) resizing; softmax and GELU are counted by neither.",
-        f"Of all rows the products are at most {frame['spread_percent'].max():.4f} % apart; what fvcore adds is at "
+        f"Of all rows the matmuls are at most {frame['spread_percent'].max():.4f} % apart; what fvcore adds is at "
         f"most {most['elements_percent']:.2f} % of a total ({most['label']}).",
         "`head` is a part of every stage, and is not added to the total again.",
     ]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import BLUE, COLOURS, GREY, ORANGE, tidy, titled
-from analysis.tables.bench import GIGA
+from analysis.tables.bench import GIGA, KIND_TITLES
 
 HATCHES = ("", "///", "", "xxx")
 
@@ -40,7 +40,7 @@ def roof(frame: pd.DataFrame, axis: Axes) -> Axes:
     first = min(shown["macs_per_byte"].min(), peak / bandwidth) / 1.5
     span = np.geomspace(first, shown["macs_per_byte"].max() * 1.5, 200)
     axis.plot(span, np.minimum(peak, span * bandwidth) / GIGA, color=GREY, lw=1.2)
-    name = f"large fp32 product: {peak / GIGA:.0f}"
+    name = f"large fp32 matmul: {peak / GIGA:.0f}"
     axis.annotate(name, (span[-1], peak / GIGA), (0, 4), textcoords="offset points", ha="right", color=GREY)
     axis.annotate("large copy", (first, first * bandwidth / GIGA), (6, 0), textcoords="offset points", color=GREY)
     ours, full = ~shown["model"].str.contains("huggingface|timm"), shown["precision"] == "fp32"
@@ -58,7 +58,7 @@ def roof(frame: pd.DataFrame, axis: Axes) -> Axes:
 
 
 def operators(frame: pd.DataFrame, axis: Axes) -> Axes:
-    """Shares of a call's time by kind of operator, a bar for every row."""
+    """Draw the fractions of a call's time by kind of operator, a bar per row."""
     shown = frame.iloc[::-1].reset_index(drop=True)
     left = np.zeros(len(shown))
     kinds = [name for name in frame.columns if name not in ("label", "bench_run_id", "device")]
@@ -90,5 +90,5 @@ def bench(speeds: pd.DataFrame, kinds: pd.DataFrame) -> Iterator[tuple[str, Figu
     roof(speeds, axis)
     yield "bench-roof", figure
     figure, axis = titled(f"Where the time goes, {device}", (7.6, 1.4 + 0.22 * len(kinds)))
-    operators(kinds, axis)
+    operators(kinds.rename(columns=KIND_TITLES), axis)
     yield "bench-operators", figure

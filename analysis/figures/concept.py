@@ -13,7 +13,7 @@ from analysis.figures.style import BLUE, GREY, ORANGE
 
 
 def concept(example: Example) -> Figure:
-    """The method on one person: coarse look, relevance and quality, fine look at what matters."""
+    """Draw the method on one person: coarse stage, relevance and quality, fine stage on relevant patches."""
     facts, picture = example.facts, example.picture
     figure, axes = plt.subplots(1, 4, figsize=(11, 3.9), gridspec_kw={"wspace": 0.34})
     rows, columns = facts["coarse_grid"]
@@ -29,7 +29,7 @@ def concept(example: Example) -> Figure:
     draw_pose(axes[3], facts["fine_keypoints"], facts["limbs"])
     patches = rows * columns
     titles = (
-        f"1 coarse look\n{patches} patches",
+        f"1 coarse stage\n{patches} patches",
         f"2 where keypoints attend\npredicted quality {facts['quality']:.2f}",
         f"3 fine where it matters\n{kept} of {patches} patches (α = {facts['alpha']})",
         "4 keypoints",
@@ -41,7 +41,7 @@ def concept(example: Example) -> Figure:
         axis.set_ylim(picture.shape[0], 0)
         if number:
             draw_arrow(figure, axes[number - 1], axis)
-    exit_note = "good enough? then the coarse keypoints are the answer and the fine look is skipped"
+    exit_note = "good enough? then the coarse keypoints are the answer and the fine stage is skipped"
     figure.text(0.5, 0.1, exit_note, ha="center", fontsize=10, color=ORANGE)
     return attributed(figure, [example])
 

@@ -115,7 +115,7 @@ def attention(axis: Axes, example: Example, alpha: float = 0.75) -> None:
 
 
 def selected(axis: Axes, example: Example, indices: Sequence[int], *, pose: bool = True) -> None:
-    """The patches at these places, all others pale; with `pose`, the keypoints of the fine look that used them."""
+    """The patches at these places, all others pale; with `pose`, the keypoints of the fine stage that used them."""
     picture, facts = example.picture, example.facts
     rows, columns = facts["coarse_grid"]
     height, width = picture.shape[0] // rows, picture.shape[1] // columns

@@ -1,4 +1,4 @@
-"""The stored people: what the model sees, where it looks again and what it says, at every α of Table 6."""
+"""The stored people: what the model sees, which patches it refines and its keypoints, at every α of Table 6."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
 
 
 def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str) -> Axes:
-    """AP over expected multiply-adds, and the same for as many exits at random and by a gate that knew the gain.
+    """Draw AP over expected multiply-adds, beside random exits and an oracle by gain at the same exit rates.
 
     judged: what the gate predicts, in a word.
     """
@@ -104,7 +104,7 @@ def gains(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
     axis.plot(ends, ends, color=GREY, lw=1, ls="--")
     axis.annotate("ideal", (ends[1], ends[1]), xytext=(2, 2), textcoords="offset points", color=GREY, fontsize=8.5)
     axis.plot(predicted, true, color=BLUE, marker="o", ms=4, lw=1.5)
-    return tidy(axis, "predicted gain in OKS, tenths of the people", "true gain of the fine look", title)
+    return tidy(axis, "predicted gain in OKS, tenths of the people", "true gain of the fine stage", title)
 
 
 def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:

@@ -25,11 +25,11 @@ def tokens(frame: pd.DataFrame, axis: Axes) -> Axes:
 
 
 def counters(frame: pd.DataFrame, axis: Axes) -> Axes:
-    """Totals of every counter as a share of torch's count: products agree, norms and resizing come on top."""
+    """Draw every counter's totals relative to torch's count: matmuls agree, norms and resizing come on top."""
     total = frame[frame["stage"] == "total"].reset_index(drop=True)
     series = (
-        ("products", "fvcore, products", GREEN, "s"),
-        ("formula", "closed form, products", ORANGE, "x"),
+        ("products", "fvcore, matmuls", GREEN, "s"),
+        ("formula", "closed form, matmuls", ORANGE, "x"),
         ("fvcore", "fvcore, all", BLUE, "o"),
         ("formula_all", "closed form, all", GREY, "+"),
     )
@@ -42,7 +42,7 @@ def counters(frame: pd.DataFrame, axis: Axes) -> Axes:
     axis.set_yticks(list(places), labels)
     axis.margins(x=0.15, y=0.2)
     axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-    return tidy(axis, "difference from torch's count of products, %", "")
+    return tidy(axis, "difference from torch's count of matmuls, %", "")
 
 
 def batches(frame: pd.DataFrame, axis: Axes) -> Axes:
@@ -60,14 +60,14 @@ def batches(frame: pd.DataFrame, axis: Axes) -> Axes:
 
 
 def refine_rates(frame: pd.DataFrame, axis: Axes) -> Axes:
-    """Images per second over the share of people who are looked at again, and what the two ends alone would predict."""
+    """Draw images per second over the refine rate, and what its two ends alone would predict."""
     shown = frame.dropna(subset=["images_per_s"]).sort_values("refine_rate")
     share, time = 100 * shown["refine_rate"], 1 / shown["images_per_s"]
     line = time.iloc[0] + (time.iloc[-1] - time.iloc[0]) * shown["refine_rate"]
     axis.plot(share, 1 / line, color=GREY, ls="--", lw=1.2)
     axis.plot(share, shown["images_per_s"], color=BLUE, marker="o", lw=1.5)
     axis.text(0.97, 0.95, "measured", color=BLUE, fontsize=9, transform=axis.transAxes, va="top", ha="right")
-    said = "time = coarse + share × fine, from both ends"
+    said = "time = coarse + refine rate × fine, from both ends"
     axis.text(0.97, 0.88, said, color=GREY, fontsize=9, transform=axis.transAxes, va="top", ha="right")
     axis.set_ylim(bottom=0)
-    return tidy(axis, "share of people looked at again, %", "images/s")
+    return tidy(axis, "refine rate, %", "images/s")

@@ -1,1 +1,1 @@
-"""Who leaves early, judged from stored predictions."""
+"""Who exits early, judged from stored predictions."""

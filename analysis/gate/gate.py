@@ -35,7 +35,7 @@ class Cost:
     fine: float
 
     def expected(self, refine_rate: float) -> float:
-        """Multiply-adds per person when a share of them looks again: coarse + refine rate × fine."""
+        """Return the expected multiply-adds per person: coarse + refine rate × fine."""
         return self.coarse + refine_rate * self.fine
 
 
@@ -51,7 +51,7 @@ class Point:
 
     @property
     def exited(self) -> float:
-        """The share of people that stop after the coarse stage."""
+        """Return the exit rate: the fraction of people who are not refined."""
         return 1 - self.refine_rate
 
 
@@ -63,7 +63,7 @@ class Gate:
         self.known: dict[bytes, CocoMetrics] = {}
 
     def point(self, threshold: float) -> Point:
-        """People whose predicted quality is below `threshold` take the fine answer, as in the model."""
+        """Evaluate a threshold: people of a predicted quality below it are refined, as in the model."""
         # in double precision, also by a NumPy that would round the threshold to the array's
         refined = self.predictions.quality.astype(np.float64) < threshold
         ours, everybody = self.ap(refined), self.ap(np.ones_like(refined))
@@ -72,7 +72,7 @@ class Gate:
         return Point(threshold, float(refined.mean()), ours, interval(value, replicates), gained)
 
     def ap(self, refined: Array) -> CocoMetrics:
-        """Return the metrics where `refined` people (bool, one per person) take the fine answer; evaluated once."""
+        """Return the metrics with the `refined` people, bool (N,), refined; each choice is evaluated once."""
         key = np.packbits(refined).tobytes()
         if key not in self.known:
             self.known[key] = self.predictions.ap(refined, self.resamples)
@@ -80,12 +80,12 @@ class Gate:
 
     @cached_property
     def stages(self) -> tuple[tuple[Matches, Array], tuple[Matches, Array]]:
-        """Who was found where nobody is refined, and where everybody is; and whose each prediction is."""
+        """Return the matches with nobody and with everybody refined, each with the person of every prediction."""
         nobody = np.zeros(len(self.predictions.quality), dtype=bool)
         return self.predictions.matches(nobody), self.predictions.matches(~nobody)
 
     def at_random(self, refine_rate: float) -> tuple[float, Array]:
-        """A control: as many people refined, drawn at random. What a gate must beat to have learnt anything.
+        """Evaluate a control that every useful gate beats: people drawn at random are refined, at the same rate.
 
         Return the mean AP of `DRAWS` choices, and its replicates: those of the limit for many people, in which every
         coarse and fine prediction counts by its probability, moved by what the mean lies away from that limit.
@@ -104,12 +104,12 @@ class Gate:
         return expected, limit.resampled_ap(self.resamples, BOOTSTRAP_SEED) + expected - limit.ap(once)[0]
 
     def ap_by_gain(self, refine_rate: float) -> float | None:
-        """Another control: as many people refined, those whose true OKS gains most, as if a gate could know it."""
+        """Return the AP of an oracle: refined are those whose true OKS gains most, at the same rate."""
         coarse, fine = self.predictions.oks
         return self.ap_in_order(coarse - fine, refine_rate)
 
     def ap_by_true_quality(self, refine_rate: float) -> float | None:
-        """Another control: as many people refined, those whose true coarse OKS is lowest, which quality predicts."""
+        """Return the AP of an oracle: refined are those of lowest true coarse OKS, which quality predicts."""
         return self.ap_in_order(self.predictions.oks[0], refine_rate)
 
     def ap_in_order(self, first_to_refine: Array, refine_rate: float) -> float | None:
@@ -119,7 +119,7 @@ class Gate:
 
 
 def first(order: Array, refine_rate: float) -> Array:
-    """Return the choice, bool (N,), of the first so many people of an order, their indices (N,)."""
+    """Return a mask, bool (N,), of the first fraction `refine_rate` of people in `order`, indices (N,)."""
     refined = np.zeros(len(order), dtype=bool)
     refined[order[: round(refine_rate * len(order))]] = True
     return refined
@@ -191,11 +191,11 @@ def percent(value: float | None) -> float | None:
 class Calibration:
     """How well the predicted quality tells the true one.
 
-    The true one is the OKS of the coarse stage or, of a gate by gain, 1 minus what the fine look gains.
+    The true one is the OKS of the coarse stage or, of a gate by gain, 1 minus what the fine stage gains.
 
-    `rank`: Spearman's correlation of both; `rank_gain`: of the predicted quality and what the fine look gains in OKS,
+    `rank`: Spearman's correlation of both; `rank_gain`: of the predicted quality and what the fine stage gains in OKS,
     which a useful gate makes negative; `error`: mean distance of bins of equal size from the diagonal; `explained`: R²,
-    the share of the true one's variance that the predicted one explains as it is.
+    the fraction of the true one's variance that the predicted one explains as it is.
     """
 
     rank: float
@@ -247,8 +247,8 @@ def pick(
 ) -> Candidate | None:
     """The best threshold of a `sweep`; None where none is allowed.
 
-    budget: the highest AP at no more than so much expected cost per person. max_ap_loss: the cheapest whose AP is at
-    most so much (a fraction) below that of refining everybody. Equal ones: the cheaper.
+    budget: pick the highest AP at this expected cost per person or less. max_ap_loss: pick the cheapest whose AP is at
+    most this fraction below that of refining everybody. Of equal ones the cheaper is taken.
     """
     if budget is not None:
         allowed = [one for one in found if cost.expected(one.refine_rate) <= budget]

@@ -26,14 +26,14 @@ CALIBRATION = ("rank", "rank_gain", "explained", "error")
 HARDLY = 0.1
 """Percent that AP50 or AP75 may fall and still be said to hardly move: the last digit that tables print."""
 SMALL_LOSS = 0.3
-"""AP, in percent, that an exit may cost where it is said how many could leave."""
+"""AP, in percent, that early exits may cost where tables say how many people could exit early."""
 
 
 @dataclass(frozen=True)
 class GateCurve:
     """What a table and its figure show of one row.
 
-    `runs`: ids of the records behind it, by measure; `by_gain`: its gate asks what the fine look gains.
+    `runs`: ids of the records behind it, by measure; `by_gain`: its gate asks what the fine stage gains.
     """
 
     label: str
@@ -143,10 +143,10 @@ def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
     return {header: (key, "cost" if key == "gflops" else "predictions") for header, key in keys.items()}
 
 
-def leaving(frame: pd.DataFrame, key: str, loss: float = SMALL_LOSS) -> float:
-    """Return the largest share of people, in percent, that may leave for a small loss.
+def largest_exit_rate(frame: pd.DataFrame, key: str, loss: float = SMALL_LOSS) -> float:
+    """Return the largest percentage of people who may exit early for a small loss.
 
-    `key` may fall by no more than `loss` below refining everybody; between two thresholds, on a line.
+    `key` may fall at most `loss` below its value with everybody refined; interpolated linearly between thresholds.
     """
     shares, values = frame["exited_percent"].to_numpy()[::-1], frame[key].to_numpy()[::-1]
     lost = values[0] - values
@@ -158,8 +158,8 @@ def leaving(frame: pd.DataFrame, key: str, loss: float = SMALL_LOSS) -> float:
 
 
 def hardly_moving(frame: pd.DataFrame) -> tuple[float, float]:
-    """Return the share of people, in percent, up to which AP50 and AP75 hardly move, and the AP lost there."""
-    far = min(leaving(frame, key, HARDLY) for key in ("ap50", "ap75"))
+    """Return the percentage of early exits up to which AP50 and AP75 hardly move, and the AP lost there."""
+    far = min(largest_exit_rate(frame, key, HARDLY) for key in ("ap50", "ap75"))
     shares, fallen = (frame[key].to_numpy()[::-1] for key in ("exited_percent", "ap_minus_all"))
     return far, -float(np.interp(far, shares, fallen))
 
@@ -168,7 +168,7 @@ def statement(one: GateCurve) -> str:
     """What the paper says of Figure 6, and how far it holds: fewer refined, AP falls, AP50 and AP75 hardly move."""
     far, lost = hardly_moving(one.frame)
     return (
-        f'"Fewer refined, AP falls, AP50 and AP75 hardly move" holds until {far:.0f} % leave, where AP has lost '
+        f'"Fewer refined, AP falls, AP50 and AP75 hardly move" holds until {far:.0f} % exit early, where AP has lost '
         f"{lost:.1f} and AP50 or AP75 {HARDLY:g}."
     )
 
@@ -186,25 +186,25 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
             f"{CURVE_RESAMPLES} resamples of images], differences paired; {origin(records)}."
         )
         said.append(
-            "GFLOPs (expected) = coarse + share refined × fine, of the paper's model. Random exits: the AP to be "
-            "expected where as many people, any of them, leave (the mean of 200 choices), which a gate has to "
-            "beat. Exits by true coarse OKS: those leave whose coarse result is truly best, which is what the quality "
-            "predictor is asked for; by true gain: those whose OKS the fine look raises least. No gate can know either."
+            "GFLOPs (expected) = coarse + refine rate × fine, of the paper's model. Random exits: the AP to be "
+            "expected where as many people, drawn at random, exit early (the mean of 200 choices), which a gate has to "
+            "beat. Exits by true coarse OKS: of those whose coarse result is truly best, which the quality predictor "
+            "is asked for; by true gain: of those whose OKS the fine stage raises least. No gate can know either."
         )
     for one in curves:
         facts = one.calibration
         # where nobody or everybody is refined there is no choice, and the difference is what rounding leaves of zero
         better = one.frame.query("ap_minus_random_low > 1e-6")
-        share = {name: leaving(one.frame, f"ap_by_{name}") for name in ("gain", "true_quality")}
+        rates = {name: largest_exit_rate(one.frame, f"ap_by_{name}") for name in ("gain", "true_quality")}
         beats = ", ".join(f"{threshold:g}" for threshold in better["threshold"].round(3)) or "none"
         judged = "gain" if one.by_gain else "quality"
-        truth = "OKS that the fine look gains" if one.by_gain else "true OKS of the coarse stage"
-        gained = "" if one.by_gain else f"; quality against the OKS that the fine look gains: {facts.rank_gain:+.2f}"
+        truth = "OKS that the fine stage gains" if one.by_gain else "true OKS of the coarse stage"
+        gained = "" if one.by_gain else f"; quality against the OKS that the fine stage gains: {facts.rank_gain:+.2f}"
         said.append(
             f"{one.label}: predicted {judged} against {truth}: Spearman's rank correlation "
             f"{facts.rank:.2f}, R² {facts.explained:.2f}, mean distance from the diagonal {facts.error:.3f}{gained}. "
-            f"Better than random exits beyond the interval at: "
-            f"{beats}. For {SMALL_LOSS} AP {leaving(one.frame, 'ap'):.0f} % may leave; by the true coarse OKS "
-            f"{share['true_quality']:.0f} %, by the true gain {share['gain']:.0f} % could. {statement(one)}"
+            f"Better than random exits beyond the interval at: {beats}. For {SMALL_LOSS} AP "
+            f"{largest_exit_rate(one.frame, 'ap'):.0f} % may exit early; by the true coarse OKS "
+            f"{rates['true_quality']:.0f} %, by the true gain {rates['gain']:.0f} % could. {statement(one)}"
         )
     return [*said, *starts_text(lines, 0), *cost_text(lines), *missing_text(lines), *loaded.spec.notes]

@@ -34,11 +34,11 @@ class Predictions:
     truth: PoseFile
 
     def choose(self, refined: Array) -> list[dict[str, Any]]:
-        """COCO's results where `refined` (N,) people have the fine stage's answer and the others the coarse one's."""
+        """Return COCO's results: the fine stage's for `refined` people, bool (N,), the coarse one's for others."""
         return self.chosen(refined)[0]
 
     def chosen(self, refined: Array) -> tuple[list[dict[str, Any]], Array]:
-        """The same, and whose each result is: near-duplicates are removed, so some people may have none.
+        """Return COCO's results and the person of each; near-duplicates are removed, so some people may have none.
 
         `refined`: bool (N,).
         """
@@ -66,7 +66,7 @@ class Predictions:
         return results, np.asarray(kept)
 
     def matches(self, refined: Array) -> tuple[Matches, Array]:
-        """Which results of a choice found which person, and whose each prediction is. `refined`: bool (N,)."""
+        """Return the matches of results and people, and the person of every prediction. `refined`: bool (N,)."""
         results, people = self.chosen(refined)
         found = keypoint_matches(self.truth, results)
         return found, people[found.prediction]

@@ -159,7 +159,7 @@ def gallery(folder: Path = EXAMPLES) -> dict[str, Any]:
 
 
 def gallery_costs(records: Iterable[Record]) -> dict[str, dict[str, float]]:
-    """Multiply-adds of the coarse and the fine look of the paper-size model by α, in 1e9, where they are stored."""
+    """Return the 1e9 multiply-adds of the paper-size model's coarse and fine stage by α, where they are stored."""
     found = {}
     for record in records:
         model = record.identity.get("model", {})

@@ -29,6 +29,8 @@ NUMBERS = (
     *("matmul_macs_per_s", "copy_bytes_per_s", "refine_rate", "images_per_call"),
 )
 """Metrics of a record that go into the CSV."""
+KIND_TITLES = {"products": "matmuls"}
+"""How kinds of operators are printed, where records have another word."""
 
 
 @dataclass(frozen=True)
@@ -200,9 +202,9 @@ def speed_notes(timed: list[Timed], device: Device) -> list[str]:
             f"{which} interleaved, latencies of a whole batch; {origin(records)}."
         )
         notes.append(
-            f"Matmul rate: a large fp32 product in the same rounds, {statistics.median(peaks):.1f} G multiply-adds/s; "
+            f"Matmul rate: a large fp32 matmul in the same rounds, {statistics.median(peaks):.1f} G multiply-adds/s; "
             "roof: the lower of it and what a large copy's bandwidth allows for weights, input and heatmaps. "
-            "Multiply-adds are the products that are executed; "
+            "Multiply-adds are those of the matmuls that are executed; "
             "the rate is that of fp32, so fewer bits show as a higher share."
         )
     notes += marks_text(records)
@@ -224,14 +226,15 @@ def operator_table(timed: list[Timed], device: Device) -> Table:
     rows = [{"label": one.row.label, **shares, "bench_run_id": one.run_id} for one, shares in found]
     frame = pd.DataFrame(rows, columns=["label", *kinds, "bench_run_id"]).assign(device=str(device))
     shown = frame[["label"]].set_axis(["row"], axis=1)
-    for kind in kinds:
-        shown[f"{kind} %"] = [number_text(shares.get(kind, 0), "{:.1f}", 100) for _, shares in found]
+    headers = {kind: f"{KIND_TITLES.get(kind, kind)} %" for kind in kinds}
+    for kind, header in headers.items():
+        shown[header] = [number_text(shares.get(kind, 0), "{:.1f}", 100) for _, shares in found]
     notes = [
-        f"{device}, torch's profiler, self time on the CPU over three calls after the timed rounds; products include a "
-        "GELU and a bias that are computed with them, copies the bias that an eager product begins with.",
+        f"{device}, torch's profiler, self time on the CPU over three calls after the timed rounds; matmuls include a "
+        "GELU and a bias that are computed with them, copies the bias that an eager matmul begins with.",
         *([f"{origin([one.record for one, _ in found if one.record])}.".capitalize()] if found else []),
     ]
-    found_in = sources({f"{kind} %": kind for kind in kinds}, BENCH)
+    found_in = sources({header: kind for kind, header in headers.items()}, BENCH)
     return Table("operators", "Where the time goes, by kind of operator", frame, shown, notes, sources=found_in)
 
 

@@ -76,7 +76,7 @@ def seeds_score_text(line: Line, *, own_starts: bool = False) -> str | None:
 
 
 def kept_text(line: Line) -> str | None:
-    """Of a person who is looked at again, on average; and the range where people differ."""
+    """Return the mean number of refined patches per refined person, and their range where people differ."""
     kept = kept_people(line)
     if kept is None:
         return None

@@ -260,8 +260,8 @@ COLUMNS: dict[str, ColumnKind] = {
     ),
     "refined": single(
         "accuracy",
-        "share of people who were refined",
-        "refined",
+        "refine rate: percentage of people who went through the fine stage",
+        "refine rate",
         lambda table, line: line.metric("accuracy", "refine_rate"),
         lambda rate: f"{100 * rate:.1f} %",
     ),
@@ -294,8 +294,8 @@ COLUMNS: dict[str, ColumnKind] = {
     "batch_size": single("throughput", "people in a call", "batch", partial(setting, "batch_size"), str),
     "refine_rate": single(
         "throughput",
-        "share of a call's people who are refined, as the row asks for",
-        "share refined",
+        "refine rate: percentage of a call's people who are refined, as the row asks for",
+        "refine rate",
         partial(setting, "refine_rate"),
         lambda rate: f"{100 * rate:g} %",
     ),

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analysis.gate.gate_table import gate_curves, hardly_moving, leaving
+from analysis.gate.gate_table import gate_curves, hardly_moving, largest_exit_rate
 from analysis.tables.bench import times_as_fast
 from analysis.tables.cell_text import amount, delta_percent
 from analysis.tables.claims import CLAIMS, TIERS, AllClaims, Claims, Reader
@@ -29,7 +29,7 @@ NOWHERE = "at no tier"
 UNMEASURED = "not measured"
 DASH = "–"
 CLOSE = 0.10
-"""Share by which a ratio of speeds may differ from the paper's and still hold."""
+"""Fraction by which a ratio of speeds may differ from the paper's and still hold."""
 EXACT = 2.0
 """Percent by which multiply-adds may differ from the paper's and still hold."""
 
@@ -256,7 +256,7 @@ def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
             ours = f"up to {far:.0f} % early exits: AP −{lost:.1f}, AP50 and AP75 −0.1"
             yield paper_size(claims.table, claim, "a curve", ours, f"holds up to {far:.0f} % early exits", records)
             exits = {"ap": "predicted quality", "ap_by_true_quality": "true OKS", "ap_by_gain": "true gain"}
-            worth = ", ".join(f"{leaving(one.frame, key):.0f} % by {name}" for key, name in exits.items())
+            worth = ", ".join(f"{largest_exit_rate(one.frame, key):.0f} % by {name}" for key, name in exits.items())
             worth += f"; R² of the quality {one.calibration.explained:.2f}"
             yield paper_size(claims.table, f"{one.label}: early exits for 0.3 AP", DASH, worth, "ours", records)
 

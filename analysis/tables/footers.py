@@ -53,7 +53,7 @@ def marked(text: str, flags: Mapping[str, Any]) -> str:
 
 
 def marks_text(records: Iterable[Record]) -> list[str]:
-    """What the marks say that some record of a speed has."""
+    """Return the meaning of every mark that some record of a speed has."""
     seen = [record.metrics for record in records]
     return [f"{mark} {said}" for flag, (mark, said) in MARKS.items() if any(one.get(flag) for one in seen)]
 

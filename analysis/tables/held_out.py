@@ -71,8 +71,8 @@ def row_text(label: str, facts: dict[str, Any]) -> str:
     if facts["cheapest"] is not None:
         one = facts["cheapest"]
         gain = signed("minus_all", "+.2f").format_map(one)
-        said.append(f"the cheapest within {SMALL_LOSS} AP lets {one['exited']:.1f} % leave for {gain} AP")
+        said.append(f"the cheapest within {SMALL_LOSS} AP lets {one['exited']:.1f} % exit early for {gain} AP")
     one = facts["best"]
     gain = signed("minus_random", "+.2f").format_map(one)
-    said.append(f"the one most above random exits lets {one['exited']:.1f} % leave, {gain} AP above them")
+    said.append(f"the one most above random exits lets {one['exited']:.1f} % exit early, {gain} AP above them")
     return f"{label}: {', '.join(said)}"

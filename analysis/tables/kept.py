@@ -1,4 +1,4 @@
-"""How many patches people were looked at finely, and what that costs: each image may take its own number."""
+"""Refined patches per person and what they cost; with `alpha_mass` their number differs between images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def kept_people(line: Line) -> dict[int, int] | None:
 
 
 def mean_kept(line: Line) -> float | None:
-    """Patches per person who was looked at again."""
+    """Return the mean number of refined patches per refined person."""
     kept = kept_people(line)
     return None if kept is None else sum(number * people for number, people in kept.items()) / sum(kept.values())
 
@@ -53,7 +53,7 @@ def expected_macs(loaded: LoadedSpec, line: Line) -> float | None:
 def expected_macs_of(config: Any, kept: Mapping[int, int], people: int) -> float:
     """Return multiply-adds per person, as published, by fvcore's convention.
 
-    kept: people who are refined, by their number of patches; everybody else leaves after the coarse stage.
+    kept: people who are refined, by their number of patches; everybody else exits early.
     """
     fine = sum(number * parts(config, patches)["fine"].fvcore for patches, number in kept.items())
     return parts(config)["coarse"].fvcore + fine / people

@@ -121,7 +121,7 @@ def previous_difference(loaded: LoadedSpec, lines: list[Line], index: int) -> In
 
 
 def weights_of(record: Record) -> Any:
-    """What tells the network of a record of accuracy: the hash of its weights; of a peer, all that it is read by."""
+    """Return what identifies an accuracy record's network: its weights' hash or, of a peer, how it is read."""
     return record.identity.get("weights_sha256", record.identity["model"])
 
 

@@ -22,7 +22,7 @@ class Training:
     own, before: crops of the training itself, and of all that it started from. matched: of how many of its `tensors`
     its start gave, None where that is not known; fresh: parts that it did not give. noted: the manifest says all that.
     curve: a row per validation, `crops` and `SET_ap`, `SET_pck` as fractions, over all phases of the training. rates:
-    how the learning rate was chosen, None where it was not. precision: of its products, fp32, bf16 or fp16.
+    how the learning rate was chosen, None where it was not. precision: of its matmuls, fp32, bf16 or fp16.
     """
 
     name: str

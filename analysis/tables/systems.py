@@ -24,7 +24,7 @@ class SystemRow:
     """One line of the table of systems; None and empty ones are dashes.
 
     `macs` is the closed form, `macs_fvcore` and `macs_torch` are stored counts; the closed form follows fvcore's
-    convention, torch counts products alone. `weights` are the kinds that load, under the model's own name or the one
+    convention, torch counts matmuls alone. `weights` are the kinds that load, under the model's own name or the one
     that stands for it at the nano tier.
     """
 
@@ -156,7 +156,7 @@ def notes(record: Record | None) -> list[str]:
     """What has to be known to read the table."""
     said = (
         "G: 1e9 multiply-adds, everyone refined. The closed form is computed now, in fvcore's convention; fvcore's and "
-        "torch's counts (torch: products alone) are stored ones, from `sharpose run`. Weights: of the model itself, or "
+        "torch's counts (torch: matmuls alone) are stored ones, from `sharpose run`. Weights: of the model itself, or "
         "(nano) of the small one that stands for it; best, or trained with the budget that all systems share."
     )
     if record is None:

@@ -130,7 +130,7 @@ def starts_text(lines: list[Line], below: int) -> list[str]:
 
 
 def told(what: str, rows: Sequence[tuple[str, Training]], say: Callable[[Training], str], *, same: bool = True) -> str:
-    """A fact of every row: once where it is one, else with the rows that share it."""
+    """Return a fact of all rows as text: once where they share it, else with the labels of those that do."""
     groups = grouped((label, say(made)) for label, made in rows)
     if len(groups) == 1:
         return f"{what}: {next(iter(groups))}, each row."

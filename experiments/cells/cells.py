@@ -263,7 +263,7 @@ def trained_identity(
 
 
 def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The system and its full resolved configuration, but for what only shapes training."""
+    """Return the system and its full resolved configuration, except what only shapes training."""
     described = describe(resolve_config(model, **options))
     return {key: value for key, value in described.items() if key not in TRAINING_ONLY}
 

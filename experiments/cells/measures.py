@@ -162,7 +162,7 @@ def measure_control(
 
 
 def cropped(people: People) -> CocoTopDown:
-    """People for what looks at boxes alone, or cuts its own crops: any input size does."""
+    """Return people for what reads boxes alone or cuts its own crops, so that the input size does not matter."""
     from sharpose.data.coco import CocoTopDown
     from sharpose.pose.skeleton import COCO
 

@@ -1,4 +1,4 @@
-"""Share of correct keypoints, read off heatmaps while training.
+"""PCK, the fraction of correct keypoints, read off heatmaps while training.
 
 Both functions keep the public release's swapped axes: x is divided by the map's height and y by its width.
 """
@@ -18,7 +18,7 @@ def heatmap_pck(
     visible: Float[Tensor, "B K"],
     threshold: float = 0.05,
 ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
-    """Share of peaks nearer than `threshold` to the target's, per keypoint (-1: visible on nobody), and their mean."""
+    """Return PCK at `threshold` of the maps' peaks, per keypoint (-1: visible on nobody), and its mean."""
     seen = visible > 0
     right = ((_distances(heatmaps, targets) < threshold) & seen).sum(dim=0)
     per_keypoint = torch.where(seen.any(dim=0), right / seen.sum(dim=0).clamp(min=1), -1.0)

@@ -20,7 +20,7 @@ from sharpose.models.evit.config import tokens_per_block as evit_tokens
 from sharpose.models.evit.model import EViT
 from sharpose.models.keypoint_vit.model import KeypointViT
 from sharpose.models.layers.token_merging import final_positions, match_tokens, merge_tokens
-from sharpose.models.layers.vit import compute_in_full
+from sharpose.models.layers.vit import compute_densely
 from sharpose.models.tome.config import ToMeConfig, merge_schedule
 from sharpose.models.tome.config import tokens_per_block as tome_tokens
 from sharpose.models.tome.model import ToMe
@@ -52,7 +52,7 @@ def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
     wrong = [name for name in missing if not name.startswith("head.")] + unexpected
     if wrong:
         raise InputError(f"{case.folder / 'weights.safetensors'}: does not fit at {', '.join(wrong)}")
-    compute_in_full(model)
+    compute_densely(model)
     return model.eval(), lambda tokens: F.linear(tokens[:, 0], head["weight"], head["bias"])
 
 

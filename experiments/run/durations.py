@@ -43,7 +43,7 @@ class Durations:
         return MARGIN * (SET_UP_S * len(timed) + work / self.macs_per_s)
 
     def one(self, cell: Cell) -> float:
-        """A cost or an accuracy: the median of its like, else a guess."""
+        """Return the seconds of a cost or accuracy: the median of comparable records, else a guess."""
         known = [seconds for record in self.like(cell) if (seconds := record.provenance.get("seconds")) is not None]
         if known:
             return median(known)

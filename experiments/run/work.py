@@ -20,14 +20,14 @@ from sharpose.training.recipe import Recipe
 
 PEOPLE = {"coco-train": 149_813, "mpii-train": 22_246, "photos-train": 21_458}
 """Labelled people of a set that models learn from."""
-LOOK_AT = {
+EVALUATED = {
     # people whom COCO has labelled, and the boxes of the val2017 detections (AP 56.4) that all papers use
     "coco-val": {"ground-truth": 6_352, "detections": 104_125},
     "mpii-val": {"ground-truth": 2_958},
     # with the people of the columns beside it
     "photos-val": {"ground-truth": 398 + 73 + 80 + 500},
 }
-"""Crops that are looked at to judge a row, by kind of boxes."""
+"""Crops in an evaluation of a row, by kind of boxes."""
 STEP_FORWARDS = 3
 """A training step is taken to cost three forward passes: forward, and backward through inputs and weights."""
 PEAK, UTILISATION = {"H100": 989e12, "A100": 312e12}, 0.2
@@ -77,12 +77,12 @@ def training_work(
     return TrainingWork(recipe.epochs * people + more_crops, macs)
 
 
-def looked_at(settings: Settings) -> int:
+def evaluated_crops(settings: Settings) -> int:
     """Crops that go through the model to judge a row; 0 where their number is not known here."""
-    return LOOK_AT.get(settings.dataset, {}).get(settings.boxes, 0) * (2 if settings.flip_test else 1)
+    return EVALUATED.get(settings.dataset, {}).get(settings.boxes, 0) * (2 if settings.flip_test else 1)
 
 
 def evaluation_macs(rows: Sequence[Settings], store: Store) -> float | None:
     """Multiply-adds of judging rows once, each at its own α; None where one is of unknown cost."""
-    passes = [(looked_at(row), macs_of(row.model, row.options, store)) for row in rows]
-    return None if any(macs is None for _, macs in passes) else sum(looks * (macs or 0) for looks, macs in passes)
+    passes = [(evaluated_crops(row), macs_of(row.model, row.options, store)) for row in rows]
+    return None if any(macs is None for _, macs in passes) else sum(crops * (macs or 0) for crops, macs in passes)

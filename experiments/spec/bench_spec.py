@@ -40,7 +40,7 @@ class BenchRow(Strict):
     backend: str = EAGER
     precision: str = "fp32"
     scope: Literal["model", "model-flip-decode", "end-to-end"] = "model"
-    refine_rate: float | None = Field(None, ge=0, le=1, description="share of people looked at again; null: everyone")
+    refine_rate: float | None = Field(None, ge=0, le=1, description="fraction of people refined; null: everyone")
     streamed: int = Field(4, ge=1, le=4096, description="batches in a call, where refine_rate is given")
     against: str | None = None
     wanted: float | None = Field(None, gt=0)
@@ -89,7 +89,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A trained model on a back-end, in the same way."""
+    """A trained model on a back-end, what determines its number, and what it lacks to be measured here."""
 
     row: DeployedRow
     weights: Path
@@ -129,7 +129,7 @@ def load_bench(path: Path = FOLDER / "bench.yaml") -> Bench:
 
 
 def chain(row: BenchRow, rows: Sequence[BenchRow]) -> list[str]:
-    """What a row is set against, what that one is set against, and so on, as far as there are rows; each once."""
+    """Return the labels that a row is compared with, directly or through other rows, each once."""
     against = {one.label: one.against for one in rows}
     found: list[str] = []
     label = row.against

@@ -32,9 +32,9 @@ LOG = REPOSITORY / "docs" / "quality-study.jsonl"
 FOLDS, RESAMPLES = 10, 1000
 PENALTIES = np.logspace(-4, 4, 17)
 LOSS = 0.003
-"""AP that leaving early may cost, as a fraction."""
+"""AP that early exits may cost, as a fraction."""
 STEPS = 100
-"""Shares of people that are tried: hundredths."""
+"""Exit rates that are tried: hundredths."""
 Array = np.ndarray
 
 
@@ -159,17 +159,17 @@ def quickest() -> Evaluator:
     return "pycocotools" if find_spec("hotcoco") is None else "hotcoco"
 
 
-def share_leaving(people: People, stays: Array, loss: float = LOSS) -> float:
-    """The largest share that may leave, those with the highest `stays` first, for at most `loss` of AP.
+def largest_exit_rate(people: People, order_by: Array, loss: float = LOSS) -> float:
+    """Return the largest exit rate that costs at most `loss` of AP; people of highest `order_by` (N,) exit first.
 
-    Halved between what is known to cost less and more, to a hundredth, as AP falls nearly steadily with the share.
+    By bisection, to a hundredth, as AP falls nearly steadily with the exit rate.
     """
-    order, whole = np.argsort(-stays, kind="stable"), ap_of(people, np.ones(len(stays), dtype=bool))
+    order, whole = np.argsort(-order_by, kind="stable"), ap_of(people, np.ones(len(order_by), dtype=bool))
     within, beyond = 0, STEPS
     while beyond - within > 1:
         middle = (within + beyond) // 2
-        refined = np.ones(len(stays), dtype=bool)
-        refined[order[: round(len(stays) * middle / STEPS)]] = False
+        refined = np.ones(len(order_by), dtype=bool)
+        refined[order[: round(len(order_by) * middle / STEPS)]] = False
         within, beyond = (middle, beyond) if whole - ap_of(people, refined) <= loss else (within, middle)
     return within / STEPS
 
@@ -231,9 +231,8 @@ def every_fit(people: People) -> list[dict[str, Any]]:
     def add(name: str, target: str, fit: str, predicted: Array) -> None:
         truth = people.targets[target]
         low, high = r_squared_interval(truth, predicted, people.fine.image_ids)
-        # who is good already, or gains least, leaves first
-        stays = predicted if target == "coarse OKS" else -predicted
-        share = share_leaving(people, stays)
+        # who is good already, or gains least, exits first
+        share = largest_exit_rate(people, predicted if target == "coarse OKS" else -predicted)
         values = {"r2": r_squared(truth, predicted), "r2_low": low, "r2_high": high, "share_leaving": share}
         lines.append({"inputs": name, "target": target, "fit": fit, **values})
 
@@ -261,7 +260,7 @@ def study_of(data: str, model: str, weights: Path) -> list[dict[str, Any]]:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The log as a Markdown table: a row per data set and inputs, R² and who may leave for each target and fit."""
+    """The log as a Markdown table: a row per data set and inputs, R² and who may exit early for each target and fit."""
     columns = [(target, fit) for target in ("coarse OKS", "gain") for fit in FITS]
     found: dict[tuple[str, str], dict[tuple[str, str], Line]] = {}
     for line in lines:
@@ -273,7 +272,7 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def said(line: Line | None) -> str:
-    """R² with its interval, and who may leave, unless `LOSS` is much of the whole AP."""
+    """Return R² with its interval, and how many may exit early unless `LOSS` is much of the whole AP, as text."""
     if line is None:
         return "–"
     share = f", {100 * line['share_leaving']:.0f} %" if line["ap_fine"] > 20 * LOSS else ""

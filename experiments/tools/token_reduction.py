@@ -5,7 +5,7 @@
 
 SHaRPose (everyone refined), EViT, DynamicViT and ToMe against the keypoint-token ViT of the same size, all eager, in
 interleaved rounds, with attention fused and as explicit matrices. Predictions: the ratio of multiply-adds, and the sum
-over operators of what their products or their bytes take at the machine's rates, measured in the same rounds. A line
+over operators of what their matmuls or their bytes take at the machine's rates, measured in the same rounds. A line
 per size, picture, batch and attention is added to docs/token-reduction.jsonl; `--show` prints them as a table, with
 one sentence.
 """
@@ -69,10 +69,10 @@ def measure(size: str, picture: str, batch: int, attention: str, timing: Timing)
         images = torch.randn(batch, 3, *model.config.image_size, device=timing.device)
         work[system] = operator_work(partial(model, images))
         calls[system] = torch.inference_mode()(partial(model, images))
-    (multiply, products), (copy, copied) = matmul_call(timing.device), copy_call(timing.device)
+    (multiply, multiplied), (copy, copied) = matmul_call(timing.device), copy_call(timing.device)
     samples, clocks, made = timing.measure({**calls, "matmul": multiply, "copy": copy}, warmup=2)
     wall = {label: statistics.median(one.wall_s for one in taken) for label, taken in samples.items()}
-    rate, bandwidth = products / wall["matmul"], copied / wall["copy"]
+    rate, bandwidth = multiplied / wall["matmul"], copied / wall["copy"]
     macs = {system: sum(one.macs for one in work[system]) for system in calls}
     predicted = {system: predicted_seconds(work[system], rate, bandwidth) for system in calls}
 

@@ -3,7 +3,7 @@
     python -m experiments.tools.training_speed --model vitpose-small-256x192 --recipe photos-small
     python -m experiments.tools.training_speed --show
 
-Whole training steps (losses, gradients, clipping, optimiser) on random crops, a large product in each precision, and
+Whole training steps (losses, gradients, clipping, optimiser) on random crops, a large matmul in each precision, and
 the loader's crops on people of a named set. A step counts as three forward passes of multiply-adds.
 A line per precision is added to docs/training-speed.jsonl; `--show` prints them as a table.
 """
@@ -38,9 +38,9 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
     from sharpose.models.layers.vit import use_explicit_attention
     from sharpose.pose.skeleton import COCO
     from sharpose.runtime.progress import Reporter
+    from sharpose.training.criterion import criterion_for
     from sharpose.training.engine import explicit_is_faster
     from sharpose.training.loop import Loop, TrainingState
-    from sharpose.training.objective import objective_for
     from sharpose.training.optim import make_optimizer
     from sharpose.training.recipe import load_recipe
 
@@ -48,10 +48,10 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
     torch.manual_seed(0)
     model = create_model(model_name, **recipe.model_options).train()
     use_explicit_attention(model, explicit_is_faster(device, precision))
-    objective = objective_for(model, codec_of(model.config, recipe.sigma), COCO.sigmas, recipe).to(device)
+    criterion = criterion_for(model, codec_of(model.config, recipe.sigma), COCO.sigmas, recipe).to(device)
     # an accelerator has one precision in a process, and steps of several are timed here
     autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
-    objective.forward = autocast(objective.forward)  # type: ignore[method-assign]
+    criterion.forward = autocast(criterion.forward)  # type: ignore[method-assign]
     (height, width), crops = model.config.image_size, recipe.batch_size
     batch = {
         "image": torch.randint(0, 256, (crops, 3, height, width), dtype=torch.uint8),
@@ -70,7 +70,7 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
         checkpoint_every_s=math.inf,
         accelerator=Accelerator(cpu=device == "cpu"),
         model=model,
-        objective=objective,
+        criterion=criterion,
         optimizer=make_optimizer(
             model.named_parameters(), getattr(model.config, "depth", 0), recipe, model.without_decay
         ),
@@ -89,7 +89,7 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
 
 
 def measure(model: str, recipe: str, people: str | None, timing: Timing) -> list[dict[str, Any]]:
-    """Return a line of the log per precision, steps and products interleaved.
+    """Return a line of the log per precision, steps and matmuls interleaved.
 
     Raises InputError for people that are not at hand.
     """
@@ -104,17 +104,17 @@ def measure(model: str, recipe: str, people: str | None, timing: Timing) -> list
     loader = None if people is None else crops_of_loader(people, model)
     macs = TRAINING_PASSES * measure_cost(model, chosen.model_options)["macs_torch_executed"]
     dtypes = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16), strict=True))
-    products = {precision: matmul_call(timing.device, dtype) for precision, dtype in dtypes.items()}
+    matmuls = {precision: matmul_call(timing.device, dtype) for precision, dtype in dtypes.items()}
     calls: dict[str, Callable[[], object]] = {
         f"{p} step": training_step(model, recipe, p, timing.device) for p in PRECISIONS
     }
-    calls |= {f"{p} product": call for p, (call, _) in products.items()}
+    calls |= {f"{p} matmul": call for p, (call, _) in matmuls.items()}
     samples, _, made = timing.measure(calls, warmup=1)
     clock = "cpu_s" if timing.device == "cpu" and made["threads"] == 1 else "wall_s"
     seconds = {label: statistics.median(getattr(one, clock) for one in taken) for label, taken in samples.items()}
     lines = []
-    for precision, (_, size) in products.items():
-        rate, crops_per_s = size / seconds[f"{precision} product"], chosen.batch_size / seconds[f"{precision} step"]
+    for precision, (_, size) in matmuls.items():
+        rate, crops_per_s = size / seconds[f"{precision} matmul"], chosen.batch_size / seconds[f"{precision} step"]
         lines.append(
             {
                 "model": model,

@@ -84,7 +84,7 @@ def compile_model(model: PoseModel, buckets: Sequence[int], device: str = "cpu")
 
 
 def compile_stages(model: SHaRPose, buckets: Sequence[int], cuda: bool) -> None:
-    """Replace `coarse` and `refine`, so that all that calls them, the model's `forward` and streaming, gains.
+    """Compile `coarse` and `refine` in place, so that `forward` and streaming call the compiled ones.
 
     With `alpha_mass` there is a fine graph for every number of kept patches that occurs.
     """

@@ -82,8 +82,8 @@ def deploy(
     runtime.
 
     threads: of the runtime; None for as many as torch uses. batch_size, device: of the batches that will come, which
-    only `compiled` must know; smaller graphs, for one person and for the few an early exit leaves, are made when they
-    come. The weights are copied but for `eager` and `compiled`: later changes do not show. Raises InputError for what
+    only `compiled` must know; smaller graphs, for one person and for few refined ones, are made when they come.
+    The weights are copied, except by `eager` and `compiled`: later changes do not show. Raises InputError for what
     the back-end cannot do, or a package that is missing.
     """
     check_backend(backend, precision, device)

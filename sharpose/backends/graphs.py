@@ -35,7 +35,7 @@ class Graph:
 
 
 COARSE = "coarse_"
-"""Before the names of what the fine graph takes from the coarse one, which gives some of them under the same name."""
+"""Prefix of the fine graph's inputs that come from the coarse graph, as some of its outputs have equal names."""
 
 
 class Part(nn.Module):
@@ -55,7 +55,7 @@ class Whole(Part):
 
 
 class Coarse(Part):
-    """The coarse stage: images to its tensors and, unless nobody reads them, the heatmaps of instances that exit."""
+    """The coarse stage: images to its tensors and, with `decode`, the heatmaps of instances that exit early."""
 
     model: SHaRPose
 

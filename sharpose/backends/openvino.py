@@ -14,7 +14,7 @@ from sharpose.backends.onnx_runtime import quantise
 from sharpose.runtime.errors import InputError
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-"""Of what is not quantised."""
+"""OpenVINO's precision of what is not quantised, by ours."""
 
 
 def compile_graph(path: Path, precision: str, threads: int) -> Run:

@@ -1,6 +1,6 @@
 """A model for inference on a CPU: weights in the order in which oneDNN multiplies them, and attention for few tokens.
 
-torch's own fp32 product takes the weights as they are and orders them anew at each call, which is most felt where there
+torch's own fp32 matmul takes the weights as they are and reorders them at each call, which is most felt where there
 are few rows, and adds bias and GELU in passes of their own. Its fused attention is made for long sequences. The outputs
 differ by rounding alone.
 """
@@ -24,7 +24,7 @@ class PackedLinear(nn.Linear):
     """A linear layer (..., in) to (..., out) with packed weights, in fp32 or, inside alone, in bf16.
 
     `gelu` is applied by the same kernel. `narrow` leaves the result in the kernel's precision, not the weights'.
-    The plain weights stay, for those who read some rows of them; the packed ones do not follow their changes.
+    The plain weights stay, for callers that read some of their rows; later changes do not reach the packed ones.
     """
 
     def __init__(self, linear: nn.Linear, kind: torch.dtype, gelu: bool = False, narrow: bool = False) -> None:
@@ -35,7 +35,7 @@ class PackedLinear(nn.Linear):
         self.shift = None if linear.bias is None else linear.bias.detach().to(kind)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return the products (..., out) of `rows` (..., in), in the weights' precision unless `narrow`."""
+        """Return the outputs (..., out) of `rows` (..., in), in the weights' precision unless `narrow`."""
         found = torch.ops.mkldnn._linear_pointwise(rows.to(self.kind), self.packed, self.shift, self.then, [], "none")
         return found if self.narrow else found.to(self.weight.dtype)
 
@@ -65,7 +65,7 @@ class PackedAttention(Attention):
 
     @cached_property
     def halves(self) -> tuple[PackedLinear, PackedLinear]:
-        """Return `qkv` in two, on the same weights, packed when first wanted apart: queries, and keys and values."""
+        """Return `qkv` as two layers on the same weights, queries, and keys and values, packed at the first use."""
         assert isinstance(self.qkv, PackedLinear)
         dim, made = self.qkv.in_features, []
         for part in (slice(dim), slice(dim, None)):
@@ -87,7 +87,7 @@ class PackedAttention(Attention):
 def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
     """Pack every linear layer of `model` in place, the GELU after it included; from now on it is for inference alone.
 
-    Everything but the products (norms, softmax, residuals, convolutions) stays in fp32. It takes as much memory again
+    Everything but the matmuls (norms, softmax, residuals, convolutions) stays in fp32. It takes as much memory again
     as these layers' weights. Raises InputError where torch cannot do it.
     """
     kind = torch.bfloat16 if precision == "bf16" else torch.float32

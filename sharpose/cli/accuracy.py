@@ -116,7 +116,7 @@ def evaluate(
 
 
 def kept_text(result: dict[str, Any]) -> str:
-    """How many of their patches, where that was chosen."""
+    """Return the mean number of refined patches, and its range, as text; empty where no patches are selected."""
     kept = {int(number): people for number, people in (result.get("kept_patches") or {}).items()}
     if not kept:
         return ""

@@ -173,7 +173,7 @@ def differences(comparisons: Sequence[dict[str, Any]]) -> tuple[list[str], list[
 
 
 def errors(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Shares of labelled keypoints of matched people, by kind of error."""
+    """Return the fractions of matched people's labelled keypoints by kind of error."""
     kinds = list(files[0]["errors"])
     rows = []
     for one in files:

@@ -100,7 +100,7 @@ def cost_lines(name: str, row: Mapping[str, Any]) -> list[str]:
         f"{name}: {row['params'] / 1e6:.3f} M parameters; GFLOPs (multiply-adds), every stage run:",
         f"  {'':33}published executed   by stage as published (as executed)",
     ]
-    for key, label in (("fvcore", "fvcore (the paper's convention)"), ("torch", "torch (products alone)")):
+    for key, label in (("fvcore", "fvcore (the paper's convention)"), ("torch", "torch (matmuls alone)")):
         parts = []
         for stage in ("coarse", "fine", "head"):
             if (macs := row.get(f"macs_{key}_{stage}")) is not None:
@@ -110,7 +110,7 @@ def cost_lines(name: str, row: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {label:33}{both}   {'  '.join(parts)}".rstrip())
     both = f"{billions(row['macs_closed_form']):>9} {DASH:>8}"
     apart = f"largest difference between counts {row['disagreement']:.4%}"
-    return [*lines, f"  {'closed form (products alone)':33}{both}   {apart}"]
+    return [*lines, f"  {'closed form (matmuls alone)':33}{both}   {apart}"]
 
 
 @app.command()

@@ -46,7 +46,7 @@ def predict(
     max_people: Annotated[int, typer.Option(min=1, help="The best so many of a picture are taken.")] = 30,
     draw: Annotated[bool, typer.Option(help="Draw pictures and videos.")] = True,
     shown: Annotated[
-        str, typer.Option("--show", metavar="WHAT,…", help="Draw boxes, patches (looked at finely), quality, too.")
+        str, typer.Option("--show", metavar="WHAT,…", help="Draw boxes, patches (refined ones), quality, too.")
     ] = "",
     keypoint_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Keypoints scored at or below it are not drawn.")
@@ -67,7 +67,7 @@ def predict(
     once; without a network give --boxes, --detector-weights, or --whole-picture. Weights are found by name: with the
     package, in a checkout, in ~/.cache/sharpose/weights, or in a hub repository (hub:OWNER/NAME, SHARPOSE_HUB).
 
-    Without --backend it is packed on a CPU where torch can do that, and eager elsewhere: the same but for rounding.
+    Without --backend it is packed on a CPU where torch can do that, and eager elsewhere: the same up to rounding.
 
     What cannot be used (broken pictures and videos, boxes without area or outside) is listed and the rest is done; then
     the exit code is 1, or 2 where nothing could be used. Ctrl-C keeps what was done (130), and ends a camera well.

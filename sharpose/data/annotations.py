@@ -50,7 +50,7 @@ MAX_JSON_BYTES = 4 * 2**30
 class PoseFile:
     """A checked keypoint annotation file: images by id, the rows of its keypoint category and their layout.
 
-    Rows have integers as ids, `iscrowd` 0 or 1, and, but for crowds, `keypoints`, `num_keypoints` and `area` by the
+    Rows have integers as ids, `iscrowd` 0 or 1, and, except crowds, `keypoints`, `num_keypoints` and `area` by the
     rules above; of a file, without polygons, and whole keypoints in an array. notes: one line for each rule that was
     applied.
     """

@@ -17,7 +17,7 @@ Array = np.ndarray
 LARGE = 96.0**2
 """COCO's area, in square pixels, above which somebody is large."""
 COVERED = 0.3
-"""Share of one's own box that another's box has to cover to count."""
+"""Fraction of a person's box that another's box must cover for them to overlap."""
 
 
 def _figure(kind: str, text: str) -> Any:

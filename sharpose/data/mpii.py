@@ -34,7 +34,7 @@ def is_mpii(content: Any) -> bool:
 def mpii_as_coco(rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
     """The same people in COCO's layout, pixels counted from 0; row i becomes annotation i.
 
-    The box is the square that is looked at, without the padding; an area is not given, so the square's stands for it.
+    The box is the square that is cropped, without its padding; an area is not given, so the square's stands for it.
     Sizes of images are not given either, so that boxes are not cut at borders. Raises InputError naming `path`.
     """
     images: dict[str, int] = {}

@@ -50,10 +50,10 @@ def measure_bench(
     work = count_work(variants)
     with torch_threads(threads):
         calls = make_calls(variants, device, torch.get_num_threads())
-        (matmul, products), (copy, copied) = matmul_call(device), copy_call(device)
+        (matmul, multiplied), (copy, copied) = matmul_call(device), copy_call(device)
         load = os.getloadavg()[0]
         samples, graphs, facts = time_calls({**calls, MATMUL: matmul, COPY: copy}, device, rounds, warmup, progress)
-        peak = summarise(samples.pop(MATMUL), 1)["images_per_s"] * products
+        peak = summarise(samples.pop(MATMUL), 1)["images_per_s"] * multiplied
         bandwidth = summarise(samples.pop(COPY), 1)["images_per_s"] * copied
         facts |= {"session": uuid.uuid4().hex, "load_before": load}
         facts |= {"matmul_macs_per_s": peak, "copy_bytes_per_s": bandwidth}
@@ -97,9 +97,9 @@ def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:
 
 
 def count_model(variant: Variant) -> tuple[int, int, int]:
-    """Parameters, multiply-adds of one image, and how many of them an early exit spares.
+    """Return parameters, multiply-adds of one image, and how many of these an early exit saves.
 
-    Of matmuls and convolutions alone, as they are executed: what a rate is made of.
+    Counted are executed matmuls and convolutions alone, of which multiply-adds per second are made.
     """
     from sharpose.efficiency.cost import count_torch, measure_cost
 

@@ -43,7 +43,7 @@ def make_call(variant: Variant, network: nn.Module, device: str) -> Call:
 
 
 def first_call(variant: Variant, network: nn.Module, device: str) -> Call:
-    """The same, not made yet."""
+    """Return the call of `make_call`, not yet warmed up."""
     config: Any = network.config
     kind = TORCH_TYPES[variant.precision] if variant.backend in (EAGER, COMPILED) else torch.float32
     codec = codec_of(config)
@@ -63,7 +63,7 @@ def flip_and_decode(network: nn.Module, codec: HeatmapCodec, images: Tensor) -> 
 
 
 def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: str, kind: torch.dtype) -> Call:
-    """From image files: every call takes the next people of the data set, from the first after the last."""
+    """Return a call from image files to points, on the next people of the data set each time, round and round."""
     assert variant.people is not None
     people, size = variant.people, network.config.image_size  # type: ignore[union-attr]
     dataset = CocoTopDown(people.annotations, people.images, image_size=size, warp=codec.warp)  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def endless(variant: Variant, network: nn.Module, codec: HeatmapCodec, device: s
 
 
 def streaming_call(model: SHaRPose, images: Tensor, batch_size: int, refine_rate: float) -> Callable[[], None]:
-    """Stream the batches with the threshold below which that share of these images' predicted qualities lies.
+    """Return a call that streams the batches, with the quality threshold that gives this refine rate on them.
 
     `images` are normalised, (N, 3, H, W), all batches in a row.
     """

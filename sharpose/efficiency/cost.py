@@ -4,8 +4,8 @@ One multiply-add counts as one, as in the paper's "GFLOPs". Attention is counted
 follows one branch only, so every stage is a module of its own here and the stages are added.
 
 Every model is counted twice: as published (every token through every block), which is what papers' figures mean, and
-as executed, without what no result depends on. There, relevance is read off the attention matrices; beside fused
-attention its rows are computed apart, which is less than 0.1 % more.
+as executed, only what the result depends on. There, relevance is read off the attention matrices; with fused attention
+its rows are computed apart, which is less than 0.1 % more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sharpose.backends.graphs import Coarse, Fine, Whole
 from sharpose.models import create_model
-from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
+from sharpose.models.layers.vit import compute_densely, use_explicit_attention
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.runtime.errors import InputError, RunFailed
@@ -38,8 +38,8 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
     `macs_torch`, `macs_products` and `macs_fvcore` are totals as published; `macs_torch_executed` and so on are what is
     computed. Of SHaRPose they have `_coarse` and `_fine` parts; a `_head` part is inside each stage. The first two
     count matmuls and convolutions alone, by torch and by fvcore, and agree; `macs_fvcore` adds what fvcore
-    counts for normalisation and resizing, and is the paper's convention. Raises RunFailed when a counter met a matrix
-    product that it cannot count, InputError for `alpha_mass`, with which every image has its own cost.
+    counts for normalisation and resizing, and is the paper's convention. Raises RunFailed where a counter meets a
+    matmul that it cannot count, InputError for `alpha_mass`, with which every image has its own cost.
     """
     with torch.device("meta"):
         model = create_model(name, **(options or {})).eval()
@@ -49,10 +49,10 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
             "(`sharpose evaluate` measures how many patches people take)"
         )
     use_explicit_attention(model)
-    compute_in_full(model)
+    compute_densely(model)
     metrics = {"params": sum(parameter.numel() for parameter in model.parameters()), **count(model, "")}
-    if hasattr(model, "in_full"):
-        compute_in_full(model, False)
+    if hasattr(model, "dense_compute"):
+        compute_densely(model, False)
         return metrics | count(model, "_executed")
     executed = {f"{name}_executed": macs for name, macs in metrics.items() if name in TOTALS}
     return metrics | executed
@@ -103,7 +103,7 @@ def stages(model: PoseModel, images: Tensor) -> Parts:
     if "coarse" in model.stages:
         staged = cast(SHaRPose, model)
         # as executed, coarse heatmaps of a refined image are never decoded
-        parts["coarse"] = Coarse(staged, decode=staged.in_full or not staged.config.has_fine), (images,)
+        parts["coarse"] = Coarse(staged, decode=staged.dense_compute or not staged.config.has_fine), (images,)
         with torch.no_grad():
             stage = staged.coarse(images).tensors().values()
     if "fine" in model.stages:
@@ -115,7 +115,7 @@ def stages(model: PoseModel, images: Tensor) -> Parts:
 
 
 def head_inputs(head: nn.Module, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """What `module` gives to its `head`."""
+    """Return the inputs that `module`, called with `inputs`, passes to its `head`."""
     seen: list[tuple[Tensor, ...]] = []
     handle = head.register_forward_pre_hook(lambda _, given: seen.append(given))
     with torch.no_grad():
@@ -131,18 +131,18 @@ def count_torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]
     return {"torch": counter.get_total_flops() // 2}
 
 
-PRODUCTS = ("mm", "matmul", "linear", "conv", "einsum", "attention")
+MATMULS = ("mm", "matmul", "linear", "conv", "einsum", "attention")
 
 
-def is_product(operator: str) -> bool:
-    """Return whether an operator of fvcore's is a matrix product or a convolution, by its name."""
-    return "upsample" not in operator and any(word in operator for word in PRODUCTS)
+def is_matmul(operator: str) -> bool:
+    """Return whether an operator of fvcore's is a matmul or a convolution, by its name."""
+    return "upsample" not in operator and any(word in operator for word in MATMULS)
 
 
 def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
     """Return all that fvcore counts, and the matmuls and convolutions among it.
 
-    Raises RunFailed where it misses a product.
+    Raises RunFailed where it misses a matmul.
     """
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     analysis = FlopCountAnalysis(module, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -151,8 +151,8 @@ def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int
         # fvcore still scripts its helpers, which newer torch advises against
         warnings.simplefilter("ignore")
         by_operator = analysis.by_operator()
-        missed = [op for op in analysis.unsupported_ops() if is_product(op)]
+        missed = [op for op in analysis.unsupported_ops() if is_matmul(op)]
     if missed:
         raise RunFailed(f"fvcore does not count {', '.join(missed)}; the cost would be too low")
-    products = sum(macs for op, macs in by_operator.items() if is_product(op))
-    return {"fvcore": int(sum(by_operator.values())), "products": int(products)}
+    matmuls = sum(macs for op, macs in by_operator.items() if is_matmul(op))
+    return {"fvcore": int(sum(by_operator.values())), "products": int(matmuls)}

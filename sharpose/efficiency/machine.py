@@ -16,7 +16,7 @@ BYTES_PER_NUMBER = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 
 
 def matmul_call(device: str, dtype: torch.dtype = torch.float32) -> tuple[Callable[[], object], int]:
-    """A large product of numbers of a kind, and its multiply-adds."""
+    """Return a call of one large matmul in a precision, and its multiply-adds."""
     size = MATMUL_SIZE[device.partition(":")[0]]
     a, b = torch.randn(2, size, size, device=device, dtype=dtype)
     out = torch.empty(size, size, device=device, dtype=dtype)
@@ -24,7 +24,7 @@ def matmul_call(device: str, dtype: torch.dtype = torch.float32) -> tuple[Callab
 
 
 def copy_call(device: str) -> tuple[Callable[[], object], int]:
-    """A large copy in memory, and the bytes it reads and writes."""
+    """Return a call of one large copy in memory, and the bytes it reads and writes."""
     size = COPIED_BYTES[device.partition(":")[0]]
     source = torch.zeros(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)

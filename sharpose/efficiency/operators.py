@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 CALLS = 3
 KINDS: Mapping[str, tuple[str, ...]] = {
-    # its kernels may be named after products as well
+    # its kernels may be named after matmuls as well
     "attention": ("attention",),
     "products": ("mm", "linear", "matmul"),
     "convolutions": ("conv",),
@@ -23,9 +23,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 def operator_shares(call: Callable[[], Any]) -> dict[str, float]:
-    """Share of the CPU's time by kind of operator; they add up to 1. `products` include a fused GELU.
+    """Return the fractions of a call's CPU time by kind of operator, which sum to 1.
 
-    Copies include the bias that an unfused product begins with.
+    `products` are matmuls, a fused GELU included; copies include the bias that an unfused matmul begins with.
     """
     # the profiler's library tells about itself on standard error
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")

@@ -17,7 +17,7 @@ from sharpose.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Milliseconds per image, medians. `coarse`: until the heatmaps of somebody who leaves; `fine`: by α."""
+    """Milliseconds per image, medians. `coarse`: until the heatmaps of one who exits early; `fine`: by α."""
 
     coarse: float
     fine: Mapping[float, float]

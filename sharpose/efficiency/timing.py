@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 NOISY_SPREAD = 0.25
-"""Half of the samples of a call lie within this share of its median, or it is marked noisy."""
+"""A call is marked noisy where its interquartile range is above this fraction of its median."""
 
 
 class Sample(NamedTuple):
@@ -64,7 +64,7 @@ def synchronise(device: str) -> None:
 
 @contextmanager
 def torch_threads(threads: int | None) -> Iterator[None]:
-    """As many threads as asked for inside, as many as before outside; None leaves them."""
+    """Set torch's number of threads inside the block and restore it afterwards; None changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -74,7 +74,7 @@ def torch_threads(threads: int | None) -> Iterator[None]:
 
 
 def summarise(samples: list[Sample], images: int) -> dict[str, Any]:
-    """Median-based figures of one call; latencies are of all of it, in milliseconds."""
+    """Return images/s, percentiles of the whole call's latency in ms, spread and samples of one call."""
     wall = np.array([sample.wall_s for sample in samples])
     median = float(np.median(wall))
     low, high = np.percentile(wall, [25, 75])

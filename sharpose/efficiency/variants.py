@@ -47,15 +47,15 @@ class Variant:
     scope: Scope = "model"
     people: People | None = None
     refine_rate: float | None = None
-    """Stream several batches, this share of whose people goes on to the fine stage."""
+    """Refine rate of several streamed batches; None: one batch, as the options say."""
     streamed: int = 4
-    """So many batches in one timed call."""
+    """Batches in one timed call, where `refine_rate` is given."""
     weights: Path | None = None
     """None: random ones, on which no speed depends where everybody goes through every stage."""
 
     @property
     def network(self) -> tuple[str, ...]:
-        """What variants that share a network have in common."""
+        """Return the key of the network, equal for variants that share one."""
         own = (str(self.batch_size),) if self.backend == COMPILED else ()
         # its quality threshold is set for the rate
         rate = () if self.refine_rate is None else (str(self.refine_rate), str(self.images_per_call))
@@ -64,7 +64,7 @@ class Variant:
 
     @property
     def refined_share(self) -> float:
-        """Of a call's people, who are a whole number."""
+        """Return the refine rate of a call, whose refined people are a whole number."""
         return (
             1.0 if self.refine_rate is None else round(self.refine_rate * self.images_per_call) / self.images_per_call
         )
@@ -134,7 +134,7 @@ def build_network(variant: Variant, device: str, threads: int | None) -> nn.Modu
 
 
 def moved_bytes(variant: Variant, params: int) -> int:
-    """Bytes that one image cannot do without: its share of reading the weights, its input and its heatmaps."""
+    """Return the least bytes moved per image: the weights over the batch, its input and its heatmaps."""
     config = resolve_config(find_peer(variant.model).like if variant.model in PEERS else variant.model)
     height, width = config.image_size
     rows, columns = config.heatmap_size

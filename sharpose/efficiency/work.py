@@ -1,6 +1,6 @@
 """What every operator of a call computes and moves: a prediction of its time that knows more than multiply-adds.
 
-An operator takes at least the time of its products at the machine's rate, or of its bytes at the machine's bandwidth,
+An operator takes at least the time of its matmuls at the machine's rate, or of its bytes at the machine's bandwidth,
 whichever is longer (the roofline, Williams et al., 2009). A call takes the sum: operators run one after the other, and
 each is taken to read its inputs from memory and to write its output there.
 """
@@ -48,7 +48,7 @@ class Recorder(TorchDispatchMode):
 
 
 def macs_of(packet: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> int:
-    """Return an operator's multiply-adds by torch's formulas, which lack a CPU's fused attention; 0 for no product."""
+    """Return an operator's multiply-adds, 0 unless it is a matmul: torch's formulas, and a CPU's fused attention."""
     if packet is CPU_ATTENTION:
         return sdpa_flop_count(args[0].shape, args[1].shape, args[2].shape) // 2
     formula = flop_registry.get(packet)
@@ -64,5 +64,5 @@ def operator_work(call: Callable[[], Any]) -> list[Work]:
 
 
 def predicted_seconds(work: Sequence[Work], macs_per_s: float, bytes_per_s: float) -> float:
-    """Return the time of operators one after the other, each as long as its products or its bytes take."""
+    """Return the time of operators one after the other, each as long as its matmuls or its bytes take."""
     return sum(max(one.macs / macs_per_s, one.moved_bytes / bytes_per_s) for one in work)

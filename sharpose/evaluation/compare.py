@@ -18,7 +18,7 @@ from sharpose.runtime.errors import InputError
 
 Rows = Sequence[Mapping[str, Any]]
 MARGIN = 0.005
-"""A difference in AP that nobody minds."""
+"""Difference in AP, as a fraction, within which two results are equivalent."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def compare(
     resamples: int = RESAMPLES,
     evaluator: Evaluator = "pycocotools",
 ) -> Compared:
-    """Score every results file, and compare each later one with the first. `margin`: an AP that nobody minds.
+    """Score every results file, and compare each later one with the first. `margin`: of equivalence, in AP.
 
     Raises InputError for files that are no results on these annotations.
     """

@@ -130,7 +130,7 @@ def open_people(people: People, network: Network, *, labelled: bool = True) -> t
 def predicted(
     network: Network, dataset: CocoTopDown, asked: EvaluationRequest, progress: Heard | None = None
 ) -> Predictions:
-    """The keypoints of every person, as they are asked for."""
+    """Predict the keypoints of every person, with the request's flip test and the model's own codec."""
     return predicted_ways(network, dataset, asked, [Way(codec_of(network.model.config), asked.flip_test)], progress)[0]
 
 
@@ -163,7 +163,7 @@ def predicted_ways(
 
 
 def judged(predictions: Predictions, dataset: CocoTopDown, asked: EvaluationRequest) -> tuple[Scored, dict[str, Any]]:
-    """What is measured on a data set, and the facts of the people and boxes that go with it."""
+    """Evaluate predictions on a data set; also return the facts of its people and boxes."""
     file = dataset.annotations
     facts: dict[str, Any] = {"annotations": str(file), "annotations_sha256": sha256_of(file)}
     facts |= {"boxes": str(dataset.boxes), **box_facts(dataset)}

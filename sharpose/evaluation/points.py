@@ -95,5 +95,5 @@ def pck_summary(result: Pck, bootstrap: Bootstrap) -> dict[str, Any]:
 
 
 def fraction(percent: float) -> float | None:
-    """None for what nobody has."""
+    """Return a percentage as a fraction; None for NaN, which is of joints that nobody has."""
     return None if np.isnan(percent) else float(percent) / 100

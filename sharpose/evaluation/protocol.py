@@ -92,7 +92,7 @@ def with_scores(results: Rows, scores: np.ndarray) -> list[dict[str, Any]]:
 
 
 def suppressed(results: Rows, pose_file: PoseFile, threshold: float) -> list[Mapping[str, Any]]:
-    """Without near-duplicates; areas are those of the boxes around the keypoints."""
+    """Return results after OKS-NMS at `threshold`; areas are those of the boxes around the keypoints."""
     kept: list[Mapping[str, Any]] = []
     for rows in rows_by_image(results).values():
         points = np.asarray([row["keypoints"] for row in rows], dtype=float).reshape(len(rows), -1, 3)[:, :, :2]

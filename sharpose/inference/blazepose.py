@@ -75,7 +75,7 @@ def predict_blazepose(dataset: CocoTopDown, flip_test: bool = True, progress: He
         for number, person in enumerate(dataset.instances):
             center, scale = box_to_center_scale(person.bbox_xywh, INPUT, dataset.padding)
             matrix = udp_warp_matrix(center, scale, 0.0, INPUT)
-            found = looked_at(find, crop(dataset.photograph(person.image_id), matrix, INPUT), flip_test, dataset)
+            found = landmarks_of(find, crop(dataset.photograph(person.image_id), matrix, INPUT), flip_test, dataset)
             found[:, :2] = transform_points(found[:, :2], cv2.invertAffineTransform(matrix))
             points.append(found)
             areas.append(scale.prod())
@@ -91,10 +91,10 @@ def predict_blazepose(dataset: CocoTopDown, flip_test: bool = True, progress: He
     )
 
 
-def looked_at(
+def landmarks_of(
     find: Callable[[np.ndarray], np.ndarray | None], picture: np.ndarray, flip_test: bool, dataset: CocoTopDown
 ) -> Float[np.ndarray, "17 3"]:
-    """What it finds in a crop, and with the flip test the mean with what it finds in the mirrored one.
+    """Return the keypoints found in a crop, with the flip test their mean with those found in the mirrored crop.
 
     `picture` is RGB (H, W, 3).
     """

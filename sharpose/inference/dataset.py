@@ -24,9 +24,9 @@ from sharpose.runtime.progress import Heard, unheard
 from sharpose.runtime.signals import block_stop_signals
 
 Rows = dict[str, np.ndarray]
-"""Of each figure an array whose first dimension are people."""
+"""Arrays by name, each with people as its first dimension."""
 SAID = ("needs_refinement", "num_kept", "quality")
-"""What a model may say of who was refined, and how."""
+"""Fields of a model's output on refinement, where it has them."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Predictions:
 
     @property
     def refine_rate(self) -> float | None:
-        """Share of people that went through the fine stage; None for models without early exit."""
+        """Return the fraction of people who were refined; None for models without early exit."""
         return None if self.needs_refinement is None else float(self.needs_refinement.mean())
 
     @property
     def kept_patches(self) -> dict[str, int] | None:
-        """How many people went through the fine stage with how many refined patches; None where nobody chose any."""
+        """Count refined people by their number of refined patches; None where no patches are selected."""
         if self.num_kept is None or self.needs_refinement is None or not self.needs_refinement.any():
             return None
         numbers, people = np.unique(self.num_kept[self.needs_refinement], return_counts=True)
@@ -99,7 +99,7 @@ def predict(
     output: str = "heatmaps",
     **how: Any,
 ) -> Predictions:
-    """`predict_ways` by one way; flip test averages with the mirrored crop's heatmaps."""
+    """Predict every person's keypoints one way (see `predict_ways`); flip test averages with the mirrored heatmaps."""
     return predict_ways(model, dataset, codec, [Way(codec, flip_test, output)], **how)[0]
 
 
@@ -165,7 +165,7 @@ def predict_ways(
 
 
 def shard(people: int, rank: int, world: int) -> range:
-    """The people of one process: neighbours together, as they often share an image; every one in one share."""
+    """Return this process's shard, consecutive people, who often share an image; everyone is in exactly one shard."""
     return range(people * rank // world, people * (rank + 1) // world)
 
 

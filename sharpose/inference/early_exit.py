@@ -59,7 +59,7 @@ class FineQueue:
     count: int = 0
 
     def add(self, batch: Started, rows: Int[Tensor, " n"], now: int) -> None:
-        """Rows of a batch join; the fine stage runs while it can be filled."""
+        """Queue rows of a batch, and run the fine stage while they fill a batch."""
         self.waiting.append(Waiting(batch, rows, now))
         self.count += len(rows)
         while self.count >= self.batch_size:
@@ -71,7 +71,7 @@ class FineQueue:
             self.run(self.count)
 
     def run(self, size: int) -> None:
-        """The fine stage for the `size` oldest instances, each result to its place."""
+        """Run the fine stage on the `size` oldest instances, and store their heatmaps in their batches."""
         parts = self.take(size)
         images = torch.cat([part.batch.images[part.rows] for part in parts])
         fine = self.model.fine(images, join([part.batch.coarse.rows(part.rows) for part in parts]))
@@ -79,7 +79,7 @@ class FineQueue:
             place(part.batch, part.rows, heatmaps)
 
     def take(self, size: int) -> list[Waiting]:
-        """The oldest instances; those of one batch may be parted."""
+        """Remove and return the `size` oldest instances; those of one batch may be split."""
         self.count -= size
         taken = []
         while size:
@@ -99,7 +99,7 @@ def stream(
     """Results of every batch, in order; the fine stage runs for `batch_size` instances at a time.
 
     On a GPU the choice of one batch is read while the next one's coarse stage runs, so that neither waits.
-    Equal to calling the model, but for rounding. Raises InputError for a model without early exit, or sizes below 1.
+    Equal to calling the model, up to rounding. Raises InputError for a model without early exit, or sizes below 1.
     """
     threshold = model.config.quality_threshold
     if threshold is None or model.config.stages != "coarse-fine" or model.training:
@@ -122,7 +122,7 @@ def stream(
 
 
 def begin(model: SHaRPose, images: Float[Tensor, "B 3 H W"], threshold: float) -> Started:
-    """The coarse stage, and who needs refinement on its way to the host."""
+    """Run the coarse stage, and start copying to the host which instances need refinement."""
     coarse = model.coarse(images)
     needs = coarse.quality < threshold
     if not images.is_cuda:
@@ -134,7 +134,7 @@ def begin(model: SHaRPose, images: Float[Tensor, "B 3 H W"], threshold: float) -
 
 
 def decide(model: SHaRPose, batch: Started, queue: FineQueue, now: int) -> None:
-    """Heatmaps for those who are good enough; the others queue up."""
+    """Decode the heatmaps of instances that exit early, and queue all others for the fine stage."""
     if batch.copied is not None:
         batch.copied.synchronize()
     batch.missing = len(batch.images)
@@ -147,7 +147,7 @@ def decide(model: SHaRPose, batch: Started, queue: FineQueue, now: int) -> None:
 
 
 def place(batch: Started, rows: Int[Tensor, " n"], heatmaps: Float[Tensor, "n K h w"]) -> None:
-    """Heatmaps of some instances into their batch."""
+    """Store the heatmaps of some instances in their batch."""
     if batch.heatmaps is None:
         batch.heatmaps = heatmaps.new_empty(len(batch.images), *heatmaps.shape[1:])
     batch.heatmaps[rows] = heatmaps
@@ -155,7 +155,7 @@ def place(batch: Started, rows: Int[Tensor, " n"], heatmaps: Float[Tensor, "n K 
 
 
 def finished(started: deque[Started]) -> Iterator[StreamOutput]:
-    """Complete batches, up to the first that is not."""
+    """Yield the outputs of complete batches, up to the first incomplete one."""
     while started and started[0].heatmaps is not None and started[0].missing == 0:
         batch = started.popleft()
         assert batch.heatmaps is not None
@@ -163,6 +163,6 @@ def finished(started: deque[Started]) -> Iterator[StreamOutput]:
 
 
 def join(stages: list[CoarseStage]) -> CoarseStage:
-    """Several coarse stages as one batch."""
+    """Concatenate several coarse stages into one batch."""
     names = stages[0].tensors()
     return CoarseStage(**{name: torch.cat([stage.tensors()[name] for stage in stages]) for name in names})

@@ -250,7 +250,7 @@ def predict_several(model: PoseModel, pictures: Sequence[tuple[np.ndarray, Boxes
 
 @torch.inference_mode()
 def batch(model: PoseModel, tasks: Sequence[tuple[np.ndarray, list[float], float]], device: str) -> Iterator[Person]:
-    """The people of some boxes of some pictures. Raises RunFailed where the model says what is not finite.
+    """Yield the people in boxes of several pictures, as one batch. Raises RunFailed where outputs are not finite.
 
     Pictures are RGB (H, W, 3), boxes (x, y, width, height).
     """

@@ -40,7 +40,7 @@ def check_two_stages(model: nn.Module, dataset: CocoTopDown) -> None:
 
 
 def oks(keypoints: Float[np.ndarray, "N K 2"], dataset: CocoTopDown) -> Float[np.ndarray, " N"]:
-    """OKS of every person against the own annotation, by COCO's formula."""
+    """Return the OKS of every person against that person's annotation, by COCO's formula."""
     truth, visible, area = (
         torch.from_numpy(dataset.instances.column(name)) for name in ("keypoints", "visible", "area")
     )

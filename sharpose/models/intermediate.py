@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpose.models.layers.vit import compute_in_full
+from sharpose.models.layers.vit import compute_densely
 from sharpose.models.output import PoseModel
 from sharpose.runtime.errors import InputError
 
@@ -27,15 +27,15 @@ def block_heatmaps(model: PoseModel, images: Float[Tensor, "B 3 H W"]) -> dict[s
     blocks: Any = model.blocks
     handles = [block.register_forward_hook(lambda _, __, result: seen.append(result[0])) for block in blocks]
     # else the last block of a pass works for some tokens alone
-    compute_in_full(model)
+    compute_densely(model)
     try:
         model.eval()(images)
     finally:
-        compute_in_full(model, False)
+        compute_densely(model, False)
         for handle in handles:
             handle.remove()
     depth, stages = len(blocks), model.stages or ("block",)
-    # a person who left early has no second half
+    # a person who exited early has no fine stage
     return {
         f"{stages[index // depth]} {index % depth + 1}": decode(tokens, stages[index // depth])
         for index, tokens in enumerate(seen)

@@ -181,7 +181,7 @@ def check_option_names(name: str, options: Iterable[str], others: Iterable[str] 
 
 
 def describe(config: Any) -> dict[str, Any]:
-    """A configuration as plain data: its `system` and every field, but for extensions that are off.
+    """A configuration as plain data: its `system` and every field, except extensions that are off.
 
     So what was measured before an extension was there keeps its identity.
     """

@@ -42,7 +42,7 @@ class System:
     cost: Reference | None = None
     """The closed form: parameters and multiply-adds from a configuration alone."""
     tokens_per_block: Callable[[Any], list[int]] | None = None
-    objective: Reference = "sharpose.training.objective:HeatmapObjective"
+    criterion: Reference = "sharpose.training.criterion:HeatmapCriterion"
     """Called with model, codec, OKS sigmas and recipe; gives a module from a batch and a plan to losses by name."""
     recipe: str = "nano-one-stage"
     """What its nano models are trained by, and all that have no recipe of their own."""

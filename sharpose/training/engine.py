@@ -29,8 +29,8 @@ from sharpose.runtime.files import sha256_of
 from sharpose.runtime.progress import say
 from sharpose.runtime.signals import block_stop_signals
 from sharpose.training.checkpoints import latest_checkpoint, load_checkpoint, prepared, read_state
+from sharpose.training.criterion import criterion_for
 from sharpose.training.loop import Judge, Loop, TrainingState
-from sharpose.training.objective import objective_for
 from sharpose.training.optim import make_optimizer
 from sharpose.training.order import ByEpoch, TrainingOrder
 from sharpose.training.recipe import Recipe
@@ -98,7 +98,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
     freeze_all_but(model, run.recipe.only)
     config = model.config
     codec = codec_of(config, run.recipe.sigma)
-    objective = objective_for(model, codec, run.people.skeleton.sigmas, run.recipe)
+    criterion = criterion_for(model, codec, run.people.skeleton.sigmas, run.recipe)
     # without blocks there are no layers to decay over
     depth = getattr(config, "depth", 0)
     learning = ((name, each) for name, each in model.named_parameters() if each.requires_grad)
@@ -122,7 +122,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
         use_explicit_attention(model, explicit_is_faster(accelerator.device.type, run.precision))
         if run.compiled:
             compile_blocks(model)
-        objective, optimizer = accelerator.prepare(objective, optimizer)
+        criterion, optimizer = accelerator.prepare(criterion, optimizer)
         Loop(
             recipe=run.recipe,
             folder=run.folder,
@@ -132,7 +132,7 @@ def train_to_the_end(run: Run) -> tuple[torch.nn.Module, TrainingState]:
             checkpoint_every_s=run.checkpoint_every_s,
             accelerator=accelerator,
             model=model,
-            objective=objective,
+            criterion=criterion,
             optimizer=optimizer,
             steps_per_epoch=steps_per_epoch,
             stop=stop,

@@ -92,7 +92,7 @@ class Loop:
     checkpoint_every_s: float
     accelerator: Accelerator
     model: torch.nn.Module
-    objective: torch.nn.Module
+    criterion: torch.nn.Module
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
     stop: int
@@ -164,13 +164,13 @@ class Loop:
         torch.manual_seed(self.seed * 1_000_003 + state.step * accelerator.num_processes + accelerator.process_index)
         # from pinned memory the copy goes on while the next batch is fetched
         there = {name: value.to(accelerator.device, non_blocking=True) for name, value in batch.items()}
-        losses = self.objective(there, plan)
+        losses = self.criterion(there, plan)
         means = mean_of(losses)
         self.judge(sum(means.values()))
         self.optimizer.zero_grad()
         accelerator.backward(self.recipe.loss_factor * torch.stack(list(losses.values())).sum())
         if self.recipe.gradient_clip is not None:
-            accelerator.clip_grad_norm_(self.objective.parameters(), self.recipe.gradient_clip)
+            accelerator.clip_grad_norm_(self.criterion.parameters(), self.recipe.gradient_clip)
         self.stepping = True
         self.optimizer.step()
         if state.step % LOG_EVERY == 0 or state.step == self.stop - 1:

@@ -69,7 +69,7 @@ def offset_mse(
 
 
 def keep_ratio_loss(masks: Sequence[Float[Tensor, "B P"]], ratios: Sequence[float]) -> Float[Tensor, ""]:
-    """DynamicViT: squared distance of each image's share of kept patches from the wanted one, mean over reductions."""
+    """DynamicViT's ratio loss: squared error of each image's keep ratio from the target's, mean over reductions."""
     return torch.stack([(m.mean(dim=1) - ratio).square().mean() for m, ratio in zip(masks, ratios, strict=True)]).mean()
 
 

@@ -88,6 +88,6 @@ def learning_rate(recipe: Recipe, iteration: int, iterations_per_epoch: int) -> 
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group to its share of `rate`, by layer."""
+    """Set the learning rate of every group to `rate` times its `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]

@@ -1,4 +1,4 @@
-"""What systems with keypoint queries learn: points behind every decoder layer, with or without a fixed order."""
+"""Criteria of systems with keypoint queries: points behind every decoder layer, with or without a fixed order."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 from sharpose.models.prtr.matching import assign, matching_costs, take
 from sharpose.pose.normalise import normalise
-from sharpose.training.objective import HeatmapObjective, coordinate_targets
+from sharpose.training.criterion import HeatmapCriterion, coordinate_targets
 from sharpose.training.step_plan import StepPlan
 
 # PRTR's, DETR's: of the points beside the classes, and of "none" among the classes
 POINT_WEIGHT, NONE_WEIGHT = 5.0, 0.1
 
 
-class SetObjective(HeatmapObjective):
+class SetCriterion(HeatmapCriterion):
     """PRTR's: in every layer, the queries that keypoints are assigned to learn class and place, all others "none".
 
     Keypoints that are not labelled, or outside of the crop, get no query, and nothing is learnt of them; in the public
@@ -37,7 +37,7 @@ class SetObjective(HeatmapObjective):
 def set_losses(logits: Tensor, points: Tensor, wanted: Tensor, weights: Tensor) -> dict[str, Tensor]:
     """Cross-entropy over all queries, and weighted L1 distance of the assigned ones, per image.
 
-    logits (B, Q, K + 1), points (B, Q, 2), wanted (B, K, 2), weights (B, K); places as shares of the crop.
+    logits (B, Q, K + 1), points (B, Q, 2), wanted (B, K, 2), weights (B, K); points as fractions of the crop.
     """
     with torch.no_grad():
         costs = matching_costs(logits, points, wanted, POINT_WEIGHT)
@@ -56,7 +56,7 @@ def set_losses(logits: Tensor, points: Tensor, wanted: Tensor, weights: Tensor) 
     }
 
 
-class RefinedObjective(HeatmapObjective):
+class RefinedCriterion(HeatmapCriterion):
     """TFPose's: the L1 distance of every layer's coordinates, in a fixed order of keypoints."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:

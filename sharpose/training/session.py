@@ -111,7 +111,7 @@ def open_sources(found: Sequence[Source], config: Any, asked: TrainingRequest, r
 
 
 def facts_of(source: Source, people: CocoTopDown, asked: TrainingRequest) -> dict[str, Any]:
-    """What identifies a source in a manifest; what is as usual is not said."""
+    """Return what identifies a source in a manifest; fields at their defaults are left out."""
     digests = {**source.digests, PICTURES: pictures_sha256(people.pictures)}
     facts = {"name": source.name, "people": len(people), **digests}
     special = {"by_name": asked.by_name, "repeat": source.repeat, "labels": asdict(source.labels)}
@@ -121,10 +121,7 @@ def facts_of(source: Source, people: CocoTopDown, asked: TrainingRequest) -> dic
 
 
 def digests_of(facts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return what a resumed run must find unchanged.
-
-    The digests of every source's files, the pictures' apart, and which of their people.
-    """
+    """Return what a resumed run must find unchanged: digests of every source's files but pictures, and its category."""
     digests: dict[str, str] = {}
     for number, source in enumerate(facts, 1):
         twice = any(source["name"] == other["name"] for other in facts[: number - 1])

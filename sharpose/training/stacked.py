@@ -1,4 +1,4 @@
-"""What stacked hourglasses learn: every stack its heatmaps; of OKDHP every branch also the ensemble of all."""
+"""Criteria of stacked hourglasses: heatmaps of every stack and, for OKDHP, distillation of the branches' ensemble."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sharpose.training.step_plan import StepPlan
 DISTILLATION_WEIGHT = 2.0
 
 
-class StackedObjective(nn.Module):
+class StackedCriterion(nn.Module):
     """Squared errors of every stack's heatmaps."""
 
     def __init__(self, model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
@@ -42,8 +42,8 @@ class StackedObjective(nn.Module):
         return {}
 
 
-class OkdhpObjective(StackedObjective):
-    """With branches also the squared error of their ensemble, from which they learn."""
+class OkdhpCriterion(StackedCriterion):
+    """Adds the squared error of the branches' ensemble, and its distillation into every branch."""
 
     model: Okdhp
 

@@ -14,7 +14,7 @@ from analysis.figures import gate as drawings
 from analysis.gate import gate_table
 from analysis.gate.choose import choose_threshold
 from analysis.gate.gate import Cost, Gate, calibration, candidates, curve, first, minus_random, pick, sweep
-from analysis.gate.gate_table import GateCurve, leaving
+from analysis.gate.gate_table import GateCurve, largest_exit_rate
 from analysis.gate.predictions import Predictions
 from analysis.tables.lines import read_lines
 from experiments.cells.cells import cells
@@ -295,5 +295,5 @@ def test_the_frontier_keeps_what_nothing_beats():
 
 def test_how_many_may_leave_is_read_between_two_thresholds():
     frame = pd.DataFrame({"exited_percent": [100.0, 40.0, 20.0, 0.0], "ap": [70.0, 79.0, 80.0, 80.0]})
-    assert leaving(frame, "ap", 0.5) == pytest.approx(30)
-    assert leaving(frame, "ap", 1.0) == pytest.approx(40) and leaving(frame, "ap", 20.0) == 100
+    assert largest_exit_rate(frame, "ap", 0.5) == pytest.approx(30)
+    assert largest_exit_rate(frame, "ap", 1.0) == pytest.approx(40) and largest_exit_rate(frame, "ap", 20.0) == 100

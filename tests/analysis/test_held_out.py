@@ -12,8 +12,8 @@ FACTS |= {"minus_random": 0.8, "minus_random_low": 0.25, "minus_random_high": 0.
 
 def test_both_choices_are_said_with_their_intervals() -> None:
     said = row_text("A", {"cheapest": FACTS, "best": FACTS})
-    assert said.startswith("A: the cheapest within 0.3 AP lets 25.1 % leave for -0.20 [-0.36, +0.02] AP")
-    assert said.endswith("lets 25.1 % leave, +0.80 [+0.25, +0.99] AP above them")
+    assert said.startswith("A: the cheapest within 0.3 AP lets 25.1 % exit early for -0.20 [-0.36, +0.02] AP")
+    assert said.endswith("lets 25.1 % exit early, +0.80 [+0.25, +0.99] AP above them")
     assert "cheapest" not in row_text("A", {"cheapest": None, "best": FACTS})
 
 

@@ -1,4 +1,4 @@
-"""Packed models give what plain ones give: whatever the system, the number of rows, and who leaves early."""
+"""Packed models give what plain ones give: whatever the system, the number of rows, and who exits early."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_other_systems(name: str) -> None:
 
 
 @torch.inference_mode()
-def test_bf16_products_in_an_fp32_model() -> None:
+def test_bf16_matmuls_in_an_fp32_model() -> None:
     if not can_pack(torch.bfloat16):
         with pytest.raises(InputError, match="precision = 'bf16': this processor has no instructions for it; use fp32"):
             deploy(parting(), "packed", precision="bf16")

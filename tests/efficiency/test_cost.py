@@ -77,7 +77,7 @@ def test_no_single_cost_where_images_choose_their_patches() -> None:
         measure_cost("sharpose-nano-128x96", {"alpha_mass": 0.8})
 
 
-def test_an_uncounted_product_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_uncounted_matmul_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from sharpose.efficiency import cost
 
     # fused attention is what fvcore drops

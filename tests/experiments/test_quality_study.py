@@ -17,9 +17,9 @@ from experiments.tools.quality_study import (
     cross_fitted,
     entropy,
     folds_of,
+    largest_exit_rate,
     r_squared,
     r_squared_interval,
-    share_leaving,
     table,
 )
 
@@ -84,8 +84,8 @@ def test_who_may_leave_is_found_to_a_hundredth(monkeypatch):
     # everybody who leaves costs a hundredth of a point, the worst ten hundred times as much
     cost = np.where(stays < 10, 1e-2, 1e-4)
     monkeypatch.setattr(quality_study, "ap_of", lambda people, refined: 0.8 - cost[~refined].sum())
-    assert share_leaving(people, stays, loss=0.00305) == 0.10
-    assert share_leaving(people, -stays, loss=0.00305) == 0.0
+    assert largest_exit_rate(people, stays, loss=0.00305) == 0.10
+    assert largest_exit_rate(people, -stays, loss=0.00305) == 0.0
 
 
 def test_both_stages_are_looked_at_and_scored(tmp_path):

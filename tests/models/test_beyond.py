@@ -13,7 +13,7 @@ from sharpose.evaluation.evaluate import load_chosen
 from sharpose.inference.early_exit import stream
 from sharpose.models import create_model, resolve_config
 from sharpose.models.layers.token_merging import merging_blocks
-from sharpose.models.layers.vit import compute_in_full, make_blocks
+from sharpose.models.layers.vit import compute_densely, make_blocks
 from sharpose.models.registry import describe
 from sharpose.models.sharpose.config import tokens_per_block
 from sharpose.models.sharpose.model import SHaRPose
@@ -137,7 +137,7 @@ def test_no_merges_are_off_and_some_change_little(images: torch.Tensor) -> None:
     merged = tiny(fine_merge=4)(images)
     assert not torch.equal(merged.heatmaps, plain)
     full = tiny(fine_merge=4)
-    compute_in_full(full)
+    compute_densely(full)
     torch.testing.assert_close(full(images).heatmaps, merged.heatmaps, rtol=1e-3, atol=1e-4)
 
 
@@ -149,7 +149,7 @@ def test_merging_equal_tokens_is_exact(protected: int) -> None:
     # equal neighbours, of which one is a source and the other a target
     learned, patches = torch.randn(2, protected, 24), torch.randn(2, 7, 24).repeat_interleave(2, dim=1)
     tokens = torch.cat([learned, patches], dim=1)
-    found, sizes, matchings = merging_blocks(blocks, tokens, (7, 0, 0), protected, last_in_full=True)
+    found, sizes, matchings = merging_blocks(blocks, tokens, (7, 0, 0), protected, last_dense=True)
     assert sizes[0].tolist() == [1.0] * protected + [2.0] * 7 and len(matchings) == 1
     torch.testing.assert_close(found[:, :protected], blocks(tokens)[:, :protected], rtol=1e-5, atol=1e-5)
     read, _, _ = merging_blocks(blocks, tokens, (7, 0, 0), protected)
@@ -193,7 +193,7 @@ def test_weights_are_those_of_the_plain_model() -> None:
     extended.load_state_dict(copy.deepcopy(plain.state_dict()))
 
 
-# ---- a gate that asks what a fine look gains
+# ---- a gate that asks what the fine stage gains
 
 
 @torch.no_grad()
@@ -206,7 +206,7 @@ def test_the_gate_by_gain_changes_who_leaves_and_nothing_else(images: torch.Tens
     predictor = gain.gain_predictor
     won = torch.stack([predictor.mlp(predictor.norm(token)).squeeze(1) for token in right.coarse_tokens.unbind(1)])
     torch.testing.assert_close(right.quality, 1 - won.mean(0))
-    # those whom a fine look helps least leave
+    # those whom the fine stage helps least exit early
     threshold = float(right.quality.median()) + 1e-4
     gain.config = replace(gain.config, quality_threshold=threshold)
     assert gain(images).needs_refinement.tolist() == (won.mean(0) > 1 - threshold).tolist()

@@ -1,4 +1,4 @@
-"""DVT: without reuse the second look is the plain ViT; what is reused arrives where it belongs; who is sure leaves."""
+"""DVT: without reuse the fine stage is the plain ViT; what is reused arrives where it belongs; the sure exit early."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sharpose.models.dvt.model import DVT, ReusingBlock
 from sharpose.models.layers.vit import use_explicit_attention
 from sharpose.pose.skeleton import COCO
 from sharpose.runtime.errors import InputError
-from sharpose.training.objective import objective_for
+from sharpose.training.criterion import criterion_for
 from sharpose.training.recipe import load_recipe, own_recipe
 from sharpose.training.step_plan import StepPlan
 
@@ -116,7 +116,7 @@ def test_two_steps_teach_every_parameter() -> None:
     torch.manual_seed(0)
     model = create_model(NAME, **TINY).train()
     before = {key: value.clone() for key, value in model.named_parameters()}
-    objective = objective_for(model, codec_of(model.config), COCO.sigmas, load_recipe(own_recipe(NAME)))
+    criterion = criterion_for(model, codec_of(model.config), COCO.sigmas, load_recipe(own_recipe(NAME)))
     step = {
         "image": torch.randint(0, 256, (2, 3, 128, 96), dtype=torch.uint8),
         "keypoints": 90 * torch.rand(2, 17, 2),
@@ -126,7 +126,7 @@ def test_two_steps_teach_every_parameter() -> None:
     }
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(2):
-        losses = objective(step, StepPlan(alpha=0.4, coarse_only=False, quality_weight=0.03))
+        losses = criterion(step, StepPlan(alpha=0.4, coarse_only=False, quality_weight=0.03))
         assert losses.keys() == {"coarse", "fine", "quality"}
         optimizer.zero_grad()
         sum(losses.values()).backward()

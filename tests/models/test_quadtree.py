@@ -141,7 +141,7 @@ def test_everything_learns(form: str) -> None:
     assert ("level_weights" in learned) == (form == "B")
 
 
-def test_fewer_products_than_full_attention() -> None:
+def test_fewer_matmuls_than_full_attention() -> None:
     costs = [closed_form(resolve_config(name)) for name in ("quadtree-base-256x192", "keypoint-vit-base-256x192")]
     assert costs[0] is not None and costs[1] is not None
     # 17 + 12 tokens see 17 + 12, 17 + 48 see 17 + 32, 17 + 192 see 17 + 32: in place of 209 seeing 209

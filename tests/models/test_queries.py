@@ -20,7 +20,7 @@ from sharpose.models.prtr.matching import assign, matching_costs, take
 from sharpose.models.registry import closed_form
 from sharpose.models.tfpose.model import centres, correct
 from sharpose.pose.skeleton import COCO
-from sharpose.training.objective import objective_for
+from sharpose.training.criterion import criterion_for
 from sharpose.training.queries import set_losses
 from sharpose.training.recipe import load_recipe, own_recipe
 from sharpose.training.step_plan import StepPlan
@@ -238,7 +238,7 @@ def test_two_steps_teach_every_parameter(name: str, names: set[str]) -> None:
     torch.manual_seed(0)
     model = create_model(name, **TINY).train()
     before = {key: value.clone() for key, value in model.named_parameters()}
-    objective = objective_for(model, codec_of(model.config), COCO.sigmas, load_recipe(own_recipe(name)))
+    criterion = criterion_for(model, codec_of(model.config), COCO.sigmas, load_recipe(own_recipe(name)))
     step = {
         "image": torch.randint(0, 256, (2, 3, 128, 96), dtype=torch.uint8),
         "keypoints": 90 * torch.rand(2, 17, 2),
@@ -246,7 +246,7 @@ def test_two_steps_teach_every_parameter(name: str, names: set[str]) -> None:
     }
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(2):
-        losses = objective(step, StepPlan(alpha=None, coarse_only=False, quality_weight=0.0))
+        losses = criterion(step, StepPlan(alpha=None, coarse_only=False, quality_weight=0.0))
         assert losses.keys() == names
         optimizer.zero_grad()
         sum(losses.values()).backward()

@@ -29,7 +29,7 @@ from sharpose.models.registry import (
 from sharpose.models.system import System
 from sharpose.pose.skeleton import wanted_layout
 from sharpose.runtime.errors import InputError
-from sharpose.training.objective import objective_for
+from sharpose.training.criterion import criterion_for
 from sharpose.training.recipe import load_recipe, own_recipe
 from sharpose.weights.importing import import_weights, layouts_of
 
@@ -57,8 +57,8 @@ def test_what_a_model_declares_is_there(name: str) -> None:
     codec = codec_of(config)
     assert tuple(codec.heatmap_size) == tuple(config.heatmap_size)
     sigmas = wanted_layout(config.num_keypoints).sigmas
-    objective = objective_for(model, codec, sigmas, recipe.model_copy(update={"teacher": None}))
-    assert objective.model is model
+    criterion = criterion_for(model, codec, sigmas, recipe.model_copy(update={"teacher": None}))
+    assert criterion.model is model
 
 
 @pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)

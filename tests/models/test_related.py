@@ -13,7 +13,7 @@ from sharpose.codecs.choice import codec_of
 from sharpose.codecs.drawn import DrawnCodec
 from sharpose.models import create_model, resolve_config
 from sharpose.models.layers.tokens import patch_relevance
-from sharpose.models.layers.vit import compute_in_full
+from sharpose.models.layers.vit import compute_densely
 from sharpose.models.regression_vit.model import draw
 from sharpose.pose.flip import flip_back
 from sharpose.pose.skeleton import COCO
@@ -29,7 +29,7 @@ def test_the_quality_token_selects_by_its_own_attention() -> None:
     usual = create_model("sharpose-nano-128x96", alpha=0.25, **TINY).eval()
     usual.load_state_dict(ours.state_dict())
     # every block is called as a whole then
-    compute_in_full(ours)
+    compute_densely(ours)
     seen: list[torch.Tensor] = []
     for block in ours.blocks:
         # a sequence of two results, of which the second is the attention of the queries asked for

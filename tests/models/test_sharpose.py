@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sharpose.models import create_model, list_models, resolve_config
-from sharpose.models.layers.vit import compute_in_full, use_explicit_attention
+from sharpose.models.layers.vit import compute_densely, use_explicit_attention
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.runtime.errors import InputError
 
@@ -137,7 +137,7 @@ def test_what_nobody_reads_is_not_computed_and_changes_nothing(
     images: torch.Tensor, options: dict[str, object]
 ) -> None:
     full, thrifty = tiny(**options), tiny(**options)
-    compute_in_full(full)
+    compute_densely(full)
     expected, found = full(images), thrifty(images)
     for name, value in vars(expected).items():
         if isinstance(value, torch.Tensor) and value.is_floating_point():
@@ -160,9 +160,9 @@ def test_tokens_per_mlp_are_those_whose_output_is_read(images: torch.Tensor) -> 
 
 def test_gradients_are_those_of_the_full_computation(images: torch.Tensor) -> None:
     gradients = []
-    for in_full in (True, False):
+    for dense in (True, False):
         model = tiny(drop_path=0.0).train()
-        compute_in_full(model, in_full)
+        compute_densely(model, dense)
         output = model(images)
         (output.heatmaps.square().mean() + output.coarse_heatmaps.square().mean() + output.quality.mean()).backward()
         gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})

@@ -10,7 +10,7 @@ from sharpose.models.dynamicvit.model import draw_decisions, policy_softmax
 from sharpose.models.evit.config import scheduled_keep_rate
 from sharpose.models.evit.model import reduce_patches
 from sharpose.models.layers.token_merging import final_positions, match_tokens, merge_tokens
-from sharpose.models.layers.vit import compute_in_full
+from sharpose.models.layers.vit import compute_densely
 from sharpose.models.registry import describe, tokens_per_block
 from sharpose.models.tome.config import merge_schedule
 
@@ -19,14 +19,14 @@ def images(model, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, 3, *model.config.image_size, generator=torch.Generator().manual_seed(0))
 
 
-def nano(name: str, in_full: bool = True, **options):
+def nano(name: str, dense: bool = True, **options):
     torch.manual_seed(0)
     model = create_model(f"{name}-nano-128x96", **options).eval()
     # untrained predictors and attention are nearly flat, so their order would be chance
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    compute_in_full(model, in_full)
+    compute_densely(model, dense)
     return model
 
 
@@ -74,7 +74,7 @@ def test_blocks_see_the_planned_number_of_tokens(name):
     ],
 )
 def test_what_nobody_reads_is_not_computed_and_changes_nothing(name, options):
-    full, thrifty = nano(name, **options), nano(name, in_full=False, **options)
+    full, thrifty = nano(name, **options), nano(name, dense=False, **options)
     passed = []
     thrifty.blocks[-1].mlp.register_forward_pre_hook(lambda _, inputs: passed.append(inputs[0].shape[1]))
     expected, found = full(images(full)), thrifty(images(full))

@@ -53,7 +53,7 @@ def test_sizes_are_the_published_ones(name: str, published: tuple[float, float])
     assert cost is not None
     assert cost.params / 1e6 == pytest.approx(published[0], rel=0.01)
     assert counted_as_published(config) == pytest.approx(published[1], rel=0.01)
-    # products, norms and resizing alone, as everywhere here
+    # matmuls, norms and resizing alone, as everywhere here
     alone = 0.75 if name.startswith("transpose-r") else 1
     assert 0.9 * alone * published[1] < cost.fvcore / 1e9 < alone * published[1]
 

@@ -7,34 +7,34 @@ import torch
 
 from sharpose.codecs.choice import codec_of
 from sharpose.models import create_model
+from sharpose.training.criterion import criterion_for
 from sharpose.training.losses import joint_mse
-from sharpose.training.objective import objective_for
 from sharpose.training.recipe import Recipe
-from sharpose.training.stacked import OkdhpObjective, map_divergence, ramp_up
+from sharpose.training.stacked import OkdhpCriterion, map_divergence, ramp_up
 from sharpose.training.step_plan import StepPlan
 
 
-def step(branches: int, epoch: float) -> tuple[OkdhpObjective, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def step(branches: int, epoch: float) -> tuple[OkdhpCriterion, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     torch.manual_seed(0)
     model = create_model("okdhp-hourglass-nano-128x96", stacks=3, features=16, depth=2, branches=branches)
     codec = codec_of(model.config)
-    objective = objective_for(model, codec, [0.1] * 17, Recipe(epochs=10))
-    assert isinstance(objective, OkdhpObjective)
+    criterion = criterion_for(model, codec, [0.1] * 17, Recipe(epochs=10))
+    assert isinstance(criterion, OkdhpCriterion)
     batch = {
         "image": torch.randint(0, 256, (2, 3, 128, 96), dtype=torch.uint8),
         "keypoints": torch.rand(2, 17, 2) * 90,
         "visible": torch.ones(2, 17),
     }
-    return objective, batch, objective(batch, StepPlan(None, False, 0.0, epoch))
+    return criterion, batch, criterion(batch, StepPlan(None, False, 0.0, epoch))
 
 
 def test_every_stack_is_supervised() -> None:
-    objective, batch, losses = step(branches=1, epoch=0.0)
+    criterion, batch, losses = step(branches=1, epoch=0.0)
     assert losses.keys() == {"stacks"}
     sum(losses.values()).backward()  # type: ignore[union-attr]
-    assert all(parameter.grad is not None for parameter in objective.parameters())
+    assert all(parameter.grad is not None for parameter in criterion.parameters())
     # maps near zero: every stack has about the error of empty maps
-    targets, weights = objective.codec.encode(batch["keypoints"], batch["visible"])
+    targets, weights = criterion.codec.encode(batch["keypoints"], batch["visible"])
     empty = joint_mse(torch.zeros_like(targets), targets, weights).item()
     assert losses["stacks"].item() == pytest.approx(3 * empty, rel=0.05)
 

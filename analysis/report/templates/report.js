@@ -286,7 +286,7 @@ function picture(person, label) {
 
 function patchView(person, look, refined) {
   const keep = refined ? look.keep_indices : [];
-  const svg = picture(person, `${keep.length} of ${rows * columns} patches looked at finely`);
+  const svg = picture(person, `${keep.length} of ${rows * columns} patches refined`);
   const byRelevance = document.querySelector("input[name=left]:checked").value === "relevance";
   const most = Math.max(...person.relevance);
   for (let index = 0; index < rows * columns; index++) {
@@ -338,7 +338,7 @@ function startGallery() {
   at("alpha").max = alphas.length - 1;
   at("alpha").value = Math.max(0, alphas.indexOf("0.3"));
   at("gallery-about").textContent = `${gallery.people.length} generated people as ${gallery.model} sees them, taken ${gallery.chosen}. `
-    + "Pale patches stay coarse; those with an orange grid were looked at finely.";
+    + "Pale patches stay coarse; those with an orange grid were refined.";
   for (const id of ["alpha", "threshold", "show-heat", "show-points"]) at(id).addEventListener("input", drawGallery);
   document.querySelectorAll("input[name=left]").forEach((choice) => choice.addEventListener("input", drawGallery));
   drawGallery();

@@ -272,7 +272,7 @@ class Room:
 
 
 def _share(box: Array, other: Array) -> float:
-    """The share of a box (left, top, right, bottom) that another covers."""
+    """Return the fraction of a box (left, top, right, bottom) that another covers."""
     common = (np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])).clip(0).prod()
     return float(common / max(1.0, (box[2:] - box[:2]).prod()))
 

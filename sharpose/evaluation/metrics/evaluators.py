@@ -28,7 +28,7 @@ _CLASSES = {
 
 
 class Matched(Protocol):
-    """What both give back. `evalImgs`: per class of sizes and image; None, or left out, without anybody in it."""
+    """Either evaluator's result. `evalImgs`: per class of sizes and image; None, or left out, without anybody in it."""
 
     evalImgs: list[dict[str, Any] | None]
     stats: Any

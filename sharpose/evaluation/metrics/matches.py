@@ -79,9 +79,9 @@ class Matches:
         return replace(self, image_ids=every, image=place[self.image], people_ignored=ignored)
 
     def mixed(self, other: Matches, ours: Float[np.ndarray, "*R D"], theirs: Float[np.ndarray, "*R d"]) -> Matches:
-        """Return the predictions of both, each of which counts by its share: `ours` of these, `theirs` of the other's.
+        """Return the predictions of both with weights: `ours` for these, `theirs` for the other's.
 
-        Shares of 0 and 1 are a choice between both; several rows of them are several choices, of which `ap` gives one
+        Weights of 0 and 1 choose between the two; several rows of weights are several choices, of which `ap` gives one
         value each. Raises ValueError unless both are of the same images and people.
         """
         if self.image_ids != other.image_ids or self.people_ignored != other.people_ignored:
@@ -126,7 +126,7 @@ class Matches:
     ) -> tuple[Float[np.ndarray, "R Q"], Float[np.ndarray, " R"]]:
         """Interpolated precision at every recall threshold, and the final recall, for one OKS threshold.
 
-        It is looked at where a person is found.
+        It is computed where a person is found.
 
         A prediction on an image drawn n times counts n times at once. That equals n separate entries: within a run of
         right ones precision only rises and the envelope takes its end, within a run of wrong ones recall stands still.

@@ -1,4 +1,4 @@
-"""PCKh of MPII: a keypoint is right within a share of the head's size, .6 times the diagonal of the head box."""
+"""PCKh of MPII: a keypoint is correct within a fraction of the head size, .6 times the diagonal of the head box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PCK of predicted points: a keypoint is right within a share of the person's torso, or of the box.
+"""PCK of predicted points: a keypoint is correct within a fraction of the torso's length, or of the box.
 
 Torso: the distance from left shoulder to right hip, the measure of the Leeds Sports Pose benchmark (Yang & Ramanan,
 PAMI 2013), at .2; from right shoulder to left hip for people who lack a label of the first. Layouts without shoulders
@@ -39,7 +39,7 @@ def pck(
     boxes_xywh: Float[np.ndarray, "N 4"],
     skeleton: Skeleton,
 ) -> Pck:
-    """Share of labelled keypoints that are right; people without a labelled torso do not count."""
+    """Return the fraction of labelled keypoints that are correct; people without a labelled torso do not count."""
     names = skeleton.keypoint_names
     measure: Literal["torso", "box"] = "torso" if all(name in names for pair in TORSO for name in pair) else "box"
     length = boxes_xywh[:, 2:].max(axis=1) if measure == "box" else torso_lengths(keypoints, visible, names)

@@ -1,4 +1,4 @@
-"""Intervals of shares of right keypoints: images are resampled, and right and counted keypoints added up anew."""
+"""Bootstrap intervals of the fraction of correct keypoints, over resampled images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def share_bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Bootstrap:
-    """Right keypoints as a share of those that count, for sets of images drawn with replacement (NaN: none counts).
+    """Return the fraction of counted keypoints that are correct, on images drawn with replacement (NaN: none counts).
 
     The draws depend on seed and image count alone, so that replicates of two models are paired.
     """

@@ -1,4 +1,4 @@
-"""DVT with keypoint tokens: two looks at the whole picture, and what the second one reuses of the first."""
+"""DVT with keypoint tokens: two stages over the whole picture, the fine one reusing features of the coarse one."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from sharpose.models.system import EncoderNames, System
 
 @dataclass(frozen=True)
 class DVTConfig(SHaRPoseConfig):
-    """SHaRPose's stages, of which the second always looks at every fine patch (α = 1)."""
+    """SHaRPose's stages, of which the fine one always takes every patch (α = 1)."""
 
     context_dim: WholeOrZero = 48
-    """What every block of the second look gets of the first one's features, per patch; 0: nothing."""
+    """Width, per patch, of the coarse stage's features that every block of the fine stage reuses; 0: none."""
     context_hidden: Whole = 128
     relation_reuse: bool = True
-    """Add the first look's attention logits, through an MLP over all of its blocks and heads, to the second's."""
+    """Add the coarse stage's attention logits, through an MLP over its blocks and heads, to the fine stage's."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.alpha == 1, "alpha", self.alpha, "1: the second look is at the whole picture")
+        check(self.alpha == 1, "alpha", self.alpha, "1: the fine stage is over the whole picture")
         check(self.stages == "coarse-fine", "stages", self.stages, "coarse-fine")
         for name, off in (("alpha_mass", None), ("fine_merge", 0), ("gate", "quality"), ("selection", "attention")):
             check(getattr(self, name) == off, name, getattr(self, name), f"{off}: nothing is selected")
 
     @property
     def maps(self) -> int:
-        """Attention matrices of one look: of every block and head."""
+        """Return how many attention matrices a stage has: one per block and head."""
         return self.depth * self.num_heads
 
 
 def cost(config: DVTConfig) -> Cost:
-    """Return the closed form of one image that is looked at twice.
+    """Return the closed form of one image that goes through both stages.
 
-    The looks share patch embedding, keypoint tokens and head.
+    The stages share patch embedding, keypoint tokens and head.
     """
-    head, first, second = heatmap_head(config), coarse_stage(config), second_look(config)
+    head, first, second = heatmap_head(config), coarse_stage(config), fine_stage(config)
     learned = 1 + config.num_keypoints + config.num_coarse + config.num_fine
     params = first.params + second.params - patch_embed(config, 0).params + head.params + learned * config.embed_dim
     whole = first + second + head * 2
     return Cost(whole.macs, whole.elements, params, {"coarse": first + head, "fine": second + head, "head": head})
 
 
-def second_look(config: DVTConfig) -> Cost:
-    """Embed the full picture, bring the relations to it, then all blocks, of which the last gets no context."""
+def fine_stage(config: DVTConfig) -> Cost:
+    """Return the cost of patch embedding, mapping of relations, and all blocks, the last without context."""
     tokens, maps = config.num_keypoints + config.num_fine, config.maps
-    look = patch_embed(config, config.num_fine) + layer_norm(config.embed_dim, tokens)
+    stage = patch_embed(config, config.num_fine) + layer_norm(config.embed_dim, tokens)
     if config.relation_reuse:
-        look += mlp([maps, 3 * maps, maps], (config.num_keypoints + config.num_coarse) ** 2)
-    return look + reusing_block(config, config.context_dim) * (config.depth - 1) + reusing_block(config, 0)
+        stage += mlp([maps, 3 * maps, maps], (config.num_keypoints + config.num_coarse) ** 2)
+    return stage + reusing_block(config, config.context_dim) * (config.depth - 1) + reusing_block(config, 0)
 
 
 def reusing_block(config: DVTConfig, context: int) -> Cost:
-    """One block of the second look; what it gets of every coarse patch is copied to the fine ones."""
+    """Return the cost of a block of the fine stage; features of a coarse patch are copied to its fine ones."""
     dim, tokens, coarse = config.embed_dim, config.num_keypoints + config.num_fine, config.num_coarse
-    look = layer_norm(dim, tokens) + attention(dim, tokens, tokens)
+    stage = layer_norm(dim, tokens) + attention(dim, tokens, tokens)
     if context:
-        look += layer_norm(dim, coarse) + mlp([dim, config.context_hidden, context], coarse)
-        look += resize(context, (config.num_fine, 1), NEAREST)
-    return look + layer_norm(dim + context, tokens) + mlp([dim + context, config.mlp_ratio * dim, dim], tokens)
+        stage += layer_norm(dim, coarse) + mlp([dim, config.context_hidden, context], coarse)
+        stage += resize(context, (config.num_fine, 1), NEAREST)
+    return stage + layer_norm(dim + context, tokens) + mlp([dim + context, config.mlp_ratio * dim, dim], tokens)
 
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -79,7 +79,7 @@ SYSTEM = System(
     sizes=SIZES,
     cost=cost,
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:DVTObjective",
+    criterion="sharpose.training.criterion:DVTCriterion",
     recipe="nano",
     encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
 )

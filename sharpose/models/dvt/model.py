@@ -1,9 +1,9 @@
-"""DVT with keypoint tokens: who is not sure after a coarse look looks again, finely, at the whole picture.
+"""DVT with keypoint tokens: people of low predicted quality after a coarse stage are refined over the whole picture.
 
 Source: Wang et al., "Not All Images are Worth 16x16 Words", NeurIPS 2021, and its public code for DeiT: features and
-relations of the first look are reused in every block of the second, which has weights of its own. Not published for
-poses. As in SHaRPose, whose stages these are, the looks share patch embedding, keypoint tokens and head, the first is
-at a smaller picture, and a predicted quality takes the place of the classifier's confidence.
+relations of the coarse stage are reused in every block of the fine one, which has its own weights. Not published for
+poses. As in SHaRPose, whose stages these are, they share patch embedding, keypoint tokens and head, the coarse one
+has a smaller picture, and a predicted quality takes the place of the classifier's confidence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sharpose.runtime.errors import InputError
 
 
 class ReusingBlock(nn.Module):
-    """A pre-norm block whose logits and MLP also get what was learnt before."""
+    """A pre-norm block of the fine stage, whose logits and MLP also get relations and features of the coarse stage."""
 
     def __init__(self, config: DVTConfig, drop_path: float, context: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class ReusingBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def context(self, features: Float[Tensor, "B n D"]) -> Float[Tensor, "B n C"]:
-        """What this block wants to know of the first look's patches."""
+        """Return what the block reuses of the coarse stage's patch features."""
         return self.context_mlp(self.context_norm(features))
 
     def forward(
@@ -50,7 +50,7 @@ class ReusingBlock(nn.Module):
         context: Float[Tensor, "B N C"] | None,
         relations: Float[Tensor, "B heads N N"] | None,
     ) -> Float[Tensor, "B N D"]:
-        """Return the tokens (B, N, D) after the block, which reads what the first look saw where it is given."""
+        """Return the tokens after the block; `context` and `relations` are the coarse stage's, None for none."""
         q, k, v = self.attn.split(self.norm1(tokens))
         tokens = tokens + self.drop_path(self.attn.join(self.attn.mix(q, k, v, relations)))
         known = tokens if context is None else torch.cat([tokens, context], dim=2)
@@ -58,14 +58,14 @@ class ReusingBlock(nn.Module):
 
 
 class DVT(SHaRPose):
-    """Normalised images (B, 3, H, W) to `SHaRPoseOutput`, every patch of whose second look counts as kept."""
+    """Normalised images (B, 3, H, W) to `SHaRPoseOutput`, in which every patch of a refined instance counts as kept."""
 
     config: DVTConfig
-    # the looks have blocks of their own
+    # the stages have blocks of their own
     decode_block: Any = None
 
     def make_reuse(self) -> None:
-        """The second look's own blocks, and the MLP over relations."""
+        """Make the fine stage's own blocks, and the MLP over relations."""
         config = self.config
         rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         # patches alone get any context, and nobody reads them after the last block
@@ -79,19 +79,19 @@ class DVT(SHaRPose):
             self.relation_mlp = nn.Sequential(nn.Conv2d(maps, 3 * maps, 1), nn.GELU(), nn.Conv2d(3 * maps, maps, 1))
 
     def stage_fields(self) -> list[str]:
-        """Return the names of what the first look hands on."""
+        """Return the names of the tensors that the coarse stage hands on."""
         always = ["keypoint_tokens", "quality", "relevance", "patch_inputs", "patch_states"]
         return [*always, "relations"] if self.config.relation_reuse else always
 
     def coarse(self, images: Float[Tensor, "B 3 H W"]) -> CoarseStage:
-        """The whole picture at low resolution, every token through every block, with the logits of all."""
+        """Run the coarse stage on normalised images, every token through every block, and keep all attention logits."""
         config, first_patch = self.config, 1 + self.config.num_keypoints
         patches, tokens = self.begin(images)
         relations, running = [], None
         for index, block in enumerate(self.blocks):
             tokens, logits = attend(block, tokens)
             tokens = block.feed(tokens)
-            # the quality token is the first look's own
+            # the quality token is the coarse stage's own
             relations.append(logits[:, :, 1:, 1:])
             if index >= config.first_relevance_block:
                 looking = logits[:, :, config.relevance_queries].detach().softmax(dim=-1)
@@ -108,10 +108,10 @@ class DVT(SHaRPose):
         )
 
     def refine(self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, num_keep: int) -> FineStage:
-        """The second look, at every fine patch of instances that had the first. Raises InputError for less."""
+        """Run the fine stage on every patch. Raises InputError without a coarse stage or for fewer patches."""
         config = self.config
         if coarse is None or num_keep != config.num_coarse:
-            raise InputError(f"DVT looks at all {config.num_coarse} coarse patches again, finely: leave α at 1")
+            raise InputError(f"DVT refines all {config.num_coarse} coarse patches: leave α at 1")
         first_patch, batch = config.num_keypoints, len(images)
         patches = self.patch_embed(images) + self.fine_pos_embed
         tokens = torch.cat([self.keypoint_tokens.expand(batch, -1, -1), patches], dim=1)
@@ -127,7 +127,7 @@ class DVT(SHaRPose):
         return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=everything)
 
     def reused_relations(self, coarse: CoarseStage) -> Iterator[Tensor | None]:
-        """What is added to the logits of each block of the second look: for a patch, that of its coarse one."""
+        """Yield what is added to the logits of each block of the fine stage: for a patch, that of its coarse one."""
         if coarse.relations is None:
             yield from [None] * self.config.depth
             return
@@ -136,7 +136,7 @@ class DVT(SHaRPose):
             yield own[:, :, places][:, :, :, places]
 
     def coarse_places(self, device: torch.device) -> Int[Tensor, " N"]:
-        """For every token of the second look the one that stands for it in the first."""
+        """Return the coarse stage's token, by index, for every token of the fine stage."""
         config = self.config
         first, ratio = config.num_keypoints, config.refine_ratio
         cells = torch.arange(config.num_coarse, device=device).unflatten(0, config.coarse_grid)
@@ -145,7 +145,7 @@ class DVT(SHaRPose):
 
 
 def attend(block: Block, tokens: Float[Tensor, "B N D"]) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B heads N N"]]:
-    """The first half of a block, with the logits of its attention."""
+    """Return the tokens after a block's attention, and its logits."""
     q, k, v = block.attn.split(block.norm1(tokens))
     logits = q * block.attn.scale @ k.transpose(-2, -1)
     return tokens + block.drop_path(block.attn.join(logits.softmax(dim=-1) @ v)), logits

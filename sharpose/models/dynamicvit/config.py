@@ -16,7 +16,7 @@ class DynamicViTConfig(ReducingConfig):
     """A predictor before each of `reduction_blocks` keeps `keep_rate` of what is left; keypoint tokens always stay."""
 
     token_ratios: tuple[PositiveShare, ...] | None = None
-    """Shares of the original patches left after each reduction; None: keep_rate, keep_rate², ..."""
+    """Fractions of the original patches left after each reduction; None: keep_rate, keep_rate², ..."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,7 +28,7 @@ class DynamicViTConfig(ReducingConfig):
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """Return the shares of the original patches left after each reduction."""
+        """Return the fractions of the original patches left after each reduction."""
         if self.token_ratios is not None:
             return self.token_ratios
         return tuple(self.keep_rate ** (stage + 1) for stage in range(len(self.reduction_blocks)))
@@ -64,7 +64,7 @@ SYSTEM = System(
     sizes=family("dynamicvit", {"reduction_blocks": (2, 3, 5)}),
     cost=cost,
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:DynamicViTObjective",
+    criterion="sharpose.training.criterion:DynamicViTCriterion",
     encoder=EncoderNames(),
     cases={"DynamicViT": "experiments.conformance.token_reduction:check_dynamicvit"},
 )

@@ -27,7 +27,7 @@ class DynamicViTOutput(PoseOutput):
 
     `keep_indices` (inference) are patches of the image, best first; `masks` (training) are 1 where a patch is kept.
     `log_probs` are the predictors' (index 0: keep) for the patches then present. `tokens` are those after the final
-    norm: keypoints first, and alone at inference but `in_full`.
+    norm: keypoints first, and at inference keypoints alone, unless `dense_compute`.
     """
 
     tokens: Float[Tensor, "B N D"]

@@ -34,7 +34,7 @@ class EViTConfig(ReducingConfig):
 
 
 def token_counts(config: EViTConfig) -> list[int]:
-    """Tokens, keypoint tokens included, that enter the first block and that leave every one, its MLP already."""
+    """Return token counts, keypoint tokens included: at the first block's input, then at every block's MLP."""
     patches = [config.num_patches]
     for block in range(config.depth):
         kept = config.num_kept(block, patches[-1])
@@ -70,7 +70,7 @@ SYSTEM = System(
     sizes=family("evit", {"reduction_blocks": (2, 3, 5)}),
     cost=cost,
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:EViTObjective",
+    criterion="sharpose.training.criterion:EViTCriterion",
     encoder=EncoderNames(),
     cases={"EViT": "experiments.conformance.token_reduction:check_evit"},
 )

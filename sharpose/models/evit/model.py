@@ -22,7 +22,7 @@ class EViTOutput(PoseOutput):
     among those patches, best first.
 
     `tokens` are those after the final norm, keypoints first; `block_tokens` those after every block. The last block
-    gives keypoints alone, and reduces nothing, but `in_full`.
+    gives keypoints alone and reduces nothing, unless `dense_compute`.
     """
 
     tokens: Float[Tensor, "B N D"]
@@ -49,12 +49,12 @@ class EViT(KeypointViT):
     config: EViTConfig
 
     def forward(self, images: Float[Tensor, "B 3 H W"], keep_rate: float | None = None) -> EViTOutput:
-        """`keep_rate` overrides the configured one, as its schedule does while training."""
+        """Return the output for normalised images; `keep_rate` overrides the configured one, as in its schedule."""
         config, first = self.config, self.config.num_keypoints
         tokens = self.embed(images)
         received, keep_indices, block_tokens = [], [], []
         *earlier, last = self.blocks
-        for index, block in enumerate([*earlier, last] if self.in_full else earlier):
+        for index, block in enumerate([*earlier, last] if self.dense_compute else earlier):
             present = tokens.shape[1] - first
             kept = config.num_kept(index, present, keep_rate)
             tokens, attention = block.attend(tokens, slice(0, first) if kept < present else None)
@@ -66,7 +66,7 @@ class EViT(KeypointViT):
                 keep_indices.append(keep)
             tokens = block.feed(tokens)
             block_tokens.append(tokens)
-        if not self.in_full:
+        if not self.dense_compute:
             tokens, _ = last.read(tokens[:, :first], last.memory(tokens))
             block_tokens.append(tokens)
         tokens = self.norm(tokens)

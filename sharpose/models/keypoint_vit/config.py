@@ -27,7 +27,7 @@ class ReducingConfig(KeypointViTConfig):
 
     reduction_blocks: tuple[WholeOrZero, ...] = (3, 6, 9)
     keep_rate: PositiveShare = 0.7
-    """Of the patches that are there."""
+    """Fraction of the patches present that each reduction keeps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

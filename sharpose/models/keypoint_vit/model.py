@@ -16,12 +16,12 @@ class KeypointViT(PoseModel):
     """Normalised images (B, 3, H, W) to heatmaps, through tokens `[keypoints, patches]`; a base for other systems.
 
     Subclasses thin out the patches on their way through the blocks, and return what they did beside the heatmaps.
-    The last block works for the keypoint tokens alone, but `in_full`.
+    The last block computes the keypoint tokens alone, unless `dense_compute`.
     """
 
     config: KeypointViTConfig
-    in_full: bool = False
-    """Compute as published: every token goes through every block."""
+    dense_compute: bool = False
+    """Whether to compute as published: every token that is left goes through every block."""
 
     def __init__(self, config: KeypointViTConfig) -> None:
         super().__init__(config)
@@ -42,8 +42,8 @@ class KeypointViT(PoseModel):
                 self.pos_embed.copy_(sincos_positions(config.grid, dim))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
-        """Return the heatmaps of normalised images; the last block gives keypoint tokens alone, unless `in_full`."""
-        first = None if self.in_full else self.config.num_keypoints
+        """Return the heatmaps of normalised images, the last block computing keypoints alone unless `dense_compute`."""
+        first = None if self.dense_compute else self.config.num_keypoints
         return PoseOutput(self.heatmaps(self.norm(self.blocks(self.embed(images), first))))
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
@@ -51,9 +51,9 @@ class KeypointViT(PoseModel):
         return self.norm(self.blocks(self.embed(images)))
 
     def finish(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B n D"]:
-        """Through the last block and the final norm: the keypoint tokens, or `in_full` all."""
+        """Return the keypoint tokens after the last block and the final norm; all tokens if `dense_compute`."""
         *_, last = self.blocks
-        if self.in_full:
+        if self.dense_compute:
             return self.norm(last(tokens)[0])
         return self.norm(last.read(tokens[:, : self.config.num_keypoints], last.memory(tokens))[0])
 
@@ -63,5 +63,5 @@ class KeypointViT(PoseModel):
         return torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), patches], dim=1)
 
     def heatmaps(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B K h w"]:
-        """From tokens after the final norm."""
+        """Return heatmaps from tokens after the final norm."""
         return self.head(tokens[:, : self.config.num_keypoints])

@@ -23,7 +23,7 @@ CHANNELS = 3
 class Cost:
     """What a forward pass of one image costs.
 
-    `macs`: multiply-adds of every convolution and matrix product, attention's included (as torch counts); `elements`:
+    `macs`: multiply-adds of every convolution and matmul, attention's included (as torch counts); `elements`:
     what fvcore adds to them for norms and resizing; `params`: learned numbers.
 
     `parts`: of a system with stages, those of each stage with its head, and of one head alone.
@@ -93,7 +93,7 @@ def resize(channels: int, size: Size, per_element: int) -> Cost:
 
 
 def half(size: Size) -> Size:
-    """After a step of stride 2."""
+    """Return the size of maps after a step of stride 2."""
     return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 

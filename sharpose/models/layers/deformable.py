@@ -45,7 +45,7 @@ class DeformableAttention(nn.Module):
         memory: Float[Tensor, "B N D"],
         sizes: Sizes,
     ) -> Float[Tensor, "B Q D"]:
-        """`places` are (x, y) in shares of a map, from edge to edge; outside of a map there are zeros."""
+        """`places` are (x, y) in fractions of a map, from edge to edge; outside of a map there are zeros."""
         heads, levels, points = self.num_heads, self.levels, self.points
         offsets = self.offsets(queries).unflatten(2, (heads, levels, points, 2))
         weights = self.weights(queries).unflatten(2, (heads, levels * points)).softmax(dim=3)

@@ -44,7 +44,7 @@ class PositionedAttention(Attention):
 class EncoderLayer(nn.Module):
     """Every token looks at all, then goes through an MLP; a shortcut and a norm around each.
 
-    Names are those of torch's `TransformerEncoderLayer`, but for the attention.
+    Names are those of torch's `TransformerEncoderLayer`, except the attention's.
     """
 
     def __init__(self, dim: int, num_heads: int, hidden: int, dropout: float) -> None:

@@ -33,7 +33,7 @@ def match_tokens(metric: Float[Tensor, "B N d"], merges: int, protected: int) ->
     """Pair tokens at even positions with the most similar one (by cosine) at an odd position; the best pairs merge.
 
     The first `protected` tokens neither merge nor are merged into. At most half of the others merge at once.
-    The merged sequence is `[protected, even that remain, odd]`; evens stay in place, but where nothing is protected
+    The merged sequence is `[protected, even that remain, odd]`; evens stay in place; where nothing is protected
     they come in descending similarity, as in the public code.
     """
     batch, count, _ = metric.shape
@@ -83,20 +83,20 @@ def merging_blocks(
     protected: int,
     *,
     proportional: bool = True,
-    last_in_full: bool = False,
+    last_dense: bool = False,
 ) -> tuple[Float[Tensor, "B left D"], Float[Tensor, "B left"], tuple[Matching, ...]]:
-    """Tokens after all blocks, each of which merges as many pairs as `schedule` wants between its attention and MLP.
+    """Return tokens after all blocks, each of which merges `schedule`'s number of pairs between attention and MLP.
 
     The most similar pairs by their keys merge, but none of the first `protected` tokens. With `proportional` attention,
-    keys count as often as the tokens they stand for: so merging equal tokens changes no other's result. Also the number
-    of tokens that each last one stands for, and what merged, block by block. The last block merges nothing and gives
-    the protected tokens alone, but `last_in_full`.
+    keys count as often as the tokens they stand for: so merging equal tokens changes no other's result. Also returned:
+    how many tokens each of the last ones stands for, and what merged, block by block. The last block merges nothing and
+    gives the protected tokens alone, unless `last_dense`.
     """
     sizes = torch.ones_like(tokens[..., 0])
     matchings: list[Matching] = []
     for index, (block, wanted) in enumerate(zip(blocks, schedule, strict=True)):
         bias = sizes.log()[:, None, None] if proportional and matchings else None
-        if index + 1 == len(blocks) and not last_in_full:
+        if index + 1 == len(blocks) and not last_dense:
             return read_first(block, tokens, protected, bias), sizes[:, :protected], tuple(matchings)
         q, k, v = block.attn.split(block.norm1(tokens))
         tokens = tokens + block.drop_path(block.attn.join(block.attn.mix(q, k, v, bias)))

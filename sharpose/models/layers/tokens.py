@@ -32,9 +32,9 @@ def select_patches(
 
 
 def mass_counts(relevance: Float[Tensor, "B N"], share: float) -> Int[Tensor, " B"]:
-    """How many of its most relevant patches make up this share of an image's relevance: the fewest that do.
+    """Return the smallest number of patches that hold this fraction of each image's relevance.
 
-    In place of the fixed number of eq. 7; not in the paper. 0 for a share of 0.
+    In place of the fixed number of eq. 7; not in the paper. 0 for a fraction of 0.
     """
     mass = relevance.double().sort(dim=1, descending=True).values.cumsum(dim=1)
     # the mass before each patch: it is needed while that is not enough

@@ -59,7 +59,7 @@ class Attention(nn.Module):
         return self.answer(*self.split(tokens), rows)
 
     def answer(self, q: Queries, k: Keys, v: Keys, rows: slice | None = None) -> Attended:
-        """What the queries learn, and the attention of those in `rows`."""
+        """Return the attention output of the queries, and the attention matrix rows of those in `rows`."""
         if self.explicit and rows is not None:
             attention = softmax_attention(q, k, self.scale)
             return self.join(attention @ v), attention[:, :, rows]
@@ -74,13 +74,13 @@ class Attention(nn.Module):
         return q, k, v
 
     def queries(self, tokens: Float[Tensor, "B M D"]) -> Queries:
-        """The first third of `split`."""
+        """Return the queries alone, (B, heads, M, d)."""
         dim = tokens.shape[2]
         q = F.linear(tokens, self.qkv.weight[:dim], self.qkv.bias[:dim])
         return q.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
     def keys_values(self, tokens: Float[Tensor, "B N D"]) -> tuple[Tensor, Tensor]:
-        """The other two thirds of `split`."""
+        """Return keys and values, each (B, heads, N, d)."""
         dim = tokens.shape[2]
         both = F.linear(tokens, self.qkv.weight[dim:], self.qkv.bias[dim:])
         k, v = both.unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -95,7 +95,7 @@ class Attention(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
 
     def join(self, mixed: Float[Tensor, "B heads N d"]) -> Float[Tensor, "B N D"]:
-        """Heads side by side, through the output projection."""
+        """Concatenate the heads and apply the output projection."""
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -133,7 +133,7 @@ class Block(nn.Module):
     def read(
         self, tokens: Float[Tensor, "B M D"], memory: tuple[Tensor, Tensor], rows: slice | None = None
     ) -> Attended:
-        """What `forward` gives for `tokens`, some of those that `memory` was made of; `rows` are positions among them.
+        """Return what `forward` gives for `tokens`, a subset of those in `memory`; `rows` are positions among them.
 
         Stochastic depth draws anew at each call, so only calls for all that is wanted equal `forward` in training.
         `memory`: keys and values, (B, heads, N, d).
@@ -142,12 +142,12 @@ class Block(nn.Module):
         return self.feed(tokens + self.drop_path(mixed)), picked
 
     def attend(self, tokens: Float[Tensor, "B N D"], rows: slice | None = None) -> Attended:
-        """The first half: what tokens learn from each other; with the attention of the queries in `rows`."""
+        """Apply the attention half of the block; also return the attention of the queries in `rows`."""
         mixed, picked = self.attn(self.norm1(tokens), rows)
         return tokens + self.drop_path(mixed), picked
 
     def feed(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """The second half: every token by itself."""
+        """Apply the MLP half of the block, to every token by itself."""
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
 
@@ -184,10 +184,10 @@ def use_explicit_attention(model: nn.Module, explicit: bool = True) -> None:
             module.explicit = explicit  # type: ignore[assignment]
 
 
-def compute_in_full(model: nn.Module, in_full: bool = True) -> None:
-    """Let `model` compute everything as published, or (the default) nothing that no result depends on."""
-    if hasattr(model, "in_full"):
-        model.in_full = in_full  # type: ignore[assignment]
+def compute_densely(model: nn.Module, dense: bool = True) -> None:
+    """Let `model` compute every token as published (`dense`), or only what its result depends on (its default)."""
+    if hasattr(model, "dense_compute"):
+        model.dense_compute = dense  # type: ignore[assignment]
 
 
 def init_linear(module: nn.Module) -> None:

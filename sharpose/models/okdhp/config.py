@@ -66,6 +66,6 @@ SYSTEM = System(
     model="sharpose.models.okdhp.model:Okdhp",
     sizes=SIZES,
     cost=cost,
-    objective="sharpose.training.stacked:OkdhpObjective",
+    criterion="sharpose.training.stacked:OkdhpCriterion",
     layouts=(Layout("official", OFFICIAL),),
 )

@@ -112,6 +112,6 @@ SYSTEM = System(
     model="sharpose.models.prtr.model:PRTR",
     sizes=SIZES,
     cost=cost,
-    objective="sharpose.training.queries:SetObjective",
+    criterion="sharpose.training.queries:SetCriterion",
     layouts="sharpose.models.prtr.layouts:LAYOUTS",
 )

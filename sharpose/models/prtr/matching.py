@@ -37,6 +37,6 @@ def matching_costs(
     wanted: Float[Tensor, "B K 2"],
     point_weight: float,
 ) -> Float[Tensor, "B K Q"]:
-    """Distance (L1, in shares of the crop) times `point_weight`, less the probability of the keypoint."""
+    """Distance (L1, in fractions of the crop) times `point_weight`, less the probability of the keypoint."""
     unlikely = -logits.softmax(dim=2)[..., : wanted.shape[1]].transpose(1, 2)
     return point_weight * torch.cdist(wanted, points, p=1) + unlikely

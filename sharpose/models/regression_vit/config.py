@@ -34,6 +34,6 @@ SYSTEM = System(
     sizes=family("regression-vit"),
     cost=cost,
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:RegressionObjective",
+    criterion="sharpose.training.criterion:RegressionCriterion",
     encoder=EncoderNames(),
 )

@@ -41,12 +41,12 @@ class CoordinateHead(nn.Module):
         self.layers = nn.Sequential(nn.LayerNorm(dim), *point_layers(dim))
 
     def forward(self, tokens: Float[Tensor, "B K D"]) -> Float[Tensor, "B K 2"]:
-        """Return the point (x, y) of each keypoint's token, as shares of the crop."""
+        """Return the point (x, y) of each keypoint's token, as fractions of the crop."""
         return self.layers(tokens).sigmoid()
 
 
 def draw(points: Float[Tensor, "B K 2"], size: tuple[int, int], sigma: float) -> Float[Tensor, "B K h w"]:
-    """Gaussians of height 1 around `points` (shares of the crop), on maps of `size` (height, width)."""
+    """Gaussians of height 1 around `points` (fractions of the crop), on maps of `size` (height, width)."""
     factors = []
     for axis, pixels in ((0, size[1]), (1, size[0])):
         distance = torch.arange(pixels, device=points.device) - points[..., axis, None] * (pixels - 1)

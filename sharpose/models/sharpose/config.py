@@ -51,13 +51,13 @@ class SHaRPoseConfig:
     """Instances with a predicted quality below it are refined; None refines every instance."""
     oks_target: Literal["release", "paper"] = "release"
     alpha_mass: Share | None = field(default=None, metadata=EXTENSION)
-    """Refine as many patches of an image as make up this share of its relevance, rounded up to one of `keep_sizes`;
-    None: as many as `alpha` says, of every image. An α given to a call goes before it."""
+    """Refine the fewest patches that hold this fraction of an image's relevance, rounded up to one of `keep_sizes`;
+    None: the fraction `alpha` of every image's patches. An α given to a call overrides it."""
     fine_merge: WholeOrZero = field(default=0, metadata=EXTENSION)
     """Pairs of similar patches that every block of the fine stage merges, as in ToMe; keypoint tokens never merge."""
     gate: Literal["quality", "gain"] = field(default="quality", metadata=EXTENSION)
-    """`gain`: what goes for the predicted quality is 1 minus the OKS that a fine look is predicted to gain, so that it
-    is those whom it would help least who leave early."""
+    """What an early exit is decided on: the predicted `quality`, or 1 minus the OKS that the fine stage is predicted to
+    `gain`, so that those whom it would help least exit early."""
     selection: Literal["attention", "constant", "random", "keypoints"] = field(default="attention", metadata=EXTENSION)
     """Controls in place of attention (`evaluation.selection`): one map of relevance for everybody, chance, or where the
     annotated keypoints are."""
@@ -135,15 +135,12 @@ class SHaRPoseConfig:
 
     @property
     def keep_sizes(self) -> tuple[int, ...]:
-        """Return the numbers of refined patches that `alpha_mass` chooses from: none to all in sixteenths.
-
-        So images with about as many share a batch.
-        """
+        """Return the numbers of refined patches that `alpha_mass` may give: sixteenths, to share batches."""
         return tuple(sorted({math.ceil(self.num_coarse * part / KEEP_PARTS) for part in range(KEEP_PARTS + 1)}))
 
     @property
     def merge_schedule(self) -> tuple[int, ...]:
-        """Merges that are wanted in each block of the fine stage."""
+        """Return how many pairs each block of the fine stage is to merge."""
         return (self.fine_merge,) * self.depth
 
 
@@ -195,14 +192,14 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def tokens_per_block(config: SHaRPoseConfig) -> list[int]:
-    """Tokens that enter each block of the coarse stage, then of the fine stage, of α whatever `alpha_mass`."""
+    """Tokens that enter each block of the coarse stage, then of the fine stage at `alpha`, even with `alpha_mass`."""
     coarse = [1 + config.num_keypoints + config.num_coarse] * config.depth if config.has_coarse else []
     fine = fine_patches(config, config.num_keep())[:-1] if config.has_fine else []
     return coarse + [config.num_keypoints + patches for patches in fine]
 
 
 def fine_patches(config: SHaRPoseConfig, keep: int) -> list[int]:
-    """Patches that enter the fine stage and that leave each of its blocks, where `keep` coarse ones are refined."""
+    """Return the numbers of patches before the fine stage and after each of its blocks, with `keep` refined ones."""
     mixed = config.refine_ratio**2 * keep + config.num_coarse - keep
     return merged_counts(mixed if config.has_coarse else config.num_fine, config.merge_schedule)
 
@@ -215,7 +212,7 @@ SYSTEM = System(
     presets=PRESETS,
     cost="sharpose.models.sharpose.cost:sharpose",
     tokens_per_block=tokens_per_block,
-    objective="sharpose.training.objective:SHaRPoseObjective",
+    criterion="sharpose.training.criterion:SHaRPoseCriterion",
     recipe="nano",
     layouts="sharpose.models.sharpose.layouts:LAYOUTS",
     encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),

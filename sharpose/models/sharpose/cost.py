@@ -51,14 +51,14 @@ def fine_stage(config: SHaRPoseConfig, keep: int) -> Cost:
 
 
 def reuse(config: SHaRPoseConfig, coarse: int, fine: int) -> Cost:
-    """Norm and MLP over the coarse outputs, which every fine patch gets its copy of."""
+    """Return the cost of the norm and MLP over coarse outputs, and of copying them to fine patches."""
     dim = config.embed_dim
     copies = resize(dim, (fine, 1), NEAREST)
     return layer_norm(dim, coarse) + mlp([dim, config.mlp_ratio * dim, dim], coarse) + copies
 
 
 def judge(config: SHaRPoseConfig) -> Cost:
-    """The MLP that judges the quality token, or the gain at every keypoint token."""
+    """Return the cost of the quality predictor on one token or, by gain, on every keypoint token."""
     dim, judged = config.embed_dim, config.num_keypoints if config.gate == "gain" else 1
     return layer_norm(dim, judged) + mlp([dim, dim, dim, 1], judged)
 

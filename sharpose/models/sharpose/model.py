@@ -1,4 +1,4 @@
-"""SHaRPose: look coarsely, judge the result, look again finely only where the keypoints attend to (Figure 3)."""
+"""SHaRPose: a coarse stage, its predicted quality, and a fine stage over the patches keypoints attend to (Figure 3)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class SHaRPose(PoseModel):
     """Sparse high-resolution pose transformer: normalised images (B, 3, H, W) to `SHaRPoseOutput`.
 
     The stages share every weight but their position tables; `coarse` and `fine` can be called apart. A model of one
-    stage has no weights for the other. What no result depends on is not computed, but `in_full`.
+    stage has no weights for the other. Only what a result depends on is computed, unless `dense_compute`.
     """
 
     config: SHaRPoseConfig
-    in_full: bool = False
-    """Compute as published: every patch is embedded, and every token goes through every block."""
+    dense_compute: bool = False
+    """Whether to compute as published: every patch is embedded, and every token goes through every block."""
     ranking: Callable[[Tensor], Tensor] | None = None
     """Relevance (B, Nc) in place of attention's, where `selection` asks for a control."""
 
@@ -65,7 +65,7 @@ class SHaRPose(PoseModel):
         self.init_weights()
 
     def make_reuse(self) -> None:
-        """What the fine stage has of its own, to use what the coarse one learnt."""
+        """Make the norm and MLP by which the fine stage reuses the coarse stage's features."""
         dim = self.config.embed_dim
         self.reuse_norm = nn.LayerNorm(dim)
         self.reuse_mlp = Mlp(dim, self.config.mlp_ratio * dim)
@@ -77,11 +77,8 @@ class SHaRPose(PoseModel):
 
     @property
     def whole_last_block(self) -> bool:
-        """Whether the coarse stage takes every token through its last block.
-
-        As published, and where all tokens of an image share what stochastic depth draws.
-        """
-        return self.in_full or (self.training and self.config.drop_path > 0)
+        """Whether the coarse stage's last block takes every token: dense, or for one draw of stochastic depth."""
+        return self.dense_compute or (self.training and self.config.drop_path > 0)
 
     def stage_fields(self) -> list[str]:
         """The fields that `coarse` fills, in their order."""
@@ -106,7 +103,7 @@ class SHaRPose(PoseModel):
             self.fine_pos_embed.copy_(sincos_positions(config.fine_grid, config.embed_dim, 1 / config.refine_ratio))
 
     def forward(self, images: Float[Tensor, "B 3 H W"], alpha: float | None = None) -> SHaRPoseOutput:
-        """`alpha` overrides the configured share of refined patches, so that one elastic model serves many."""
+        """Return the output for normalised images; `alpha` overrides the configured fraction of refined patches."""
         everyone = torch.ones(len(images), dtype=torch.bool, device=images.device)
         coarse = self.coarse(images) if self.config.has_coarse else None
         if coarse is not None and not self.config.has_fine:
@@ -121,7 +118,7 @@ class SHaRPose(PoseModel):
         return self.collect(coarse, fine, needs_refinement)
 
     def coarse(self, images: Float[Tensor, "B 3 H W"]) -> CoarseStage:
-        """The whole picture at low resolution (Section 3.2), its relevance per patch and its predicted quality."""
+        """Run the coarse stage on normalised images: tokens, relevance per patch, predicted quality (Section 3.2)."""
         config = self.config
         patches, tokens = self.begin(images)
         first_patch = 1 + config.num_keypoints
@@ -169,13 +166,13 @@ class SHaRPose(PoseModel):
         return self.ranking(found)
 
     def quality(self, learned: Float[Tensor, "B T D"]) -> Float[Tensor, " B"]:
-        """How good it is to stop here, from the quality and keypoint tokens after the coarse stage."""
+        """Return what the early exit is decided on, from the quality and keypoint tokens after the coarse stage."""
         if self.config.gate == "gain":
             return self.gain_predictor(learned[:, 1:])
         return self.quality_predictor(learned[:, 0])
 
     def patch_outputs(self, coarse: CoarseStage, indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
-        """Patch tokens after the coarse stage, those at `indices` alone."""
+        """Return the patch tokens at `indices` after the coarse stage."""
         states = gather_tokens(coarse.patch_states, indices)
         if coarse.keys is None or coarse.values is None:
             return states
@@ -185,10 +182,10 @@ class SHaRPose(PoseModel):
     def fine(
         self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, alpha: float | None = None
     ) -> FineStage:
-        """The picture at full resolution; after a coarse look, only its relevant patches (Section 3.4).
+        """Run the fine stage on normalised images; after a coarse stage, on relevant patches alone (Section 3.4).
 
-        With `alpha_mass` every instance keeps as many as it needs, and those that keep as many share a batch, so that
-        no result depends on who else is there.
+        With `alpha_mass` instances keep different numbers of patches, and only those with equal numbers share a batch,
+        so that no result depends on the rest of the batch.
         """
         share = self.config.alpha_mass
         if coarse is None or alpha is not None or share is None or len(images) == 0:
@@ -199,7 +196,7 @@ class SHaRPose(PoseModel):
         return in_order(parts, torch.cat(rows))
 
     def refine(self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, num_keep: int) -> FineStage:
-        """The fine look of instances that keep the same number of patches; without a coarse look, all of them."""
+        """Run the fine stage on instances that keep `num_keep` patches each; without a coarse stage, on every patch."""
         keep: Tensor | None = None
         if coarse is None:
             patches = self.patch_embed(images) + self.fine_pos_embed
@@ -209,20 +206,20 @@ class SHaRPose(PoseModel):
         first_patch = self.config.num_keypoints
         if self.config.fine_merge:
             schedule = self.config.merge_schedule
-            tokens, _, _ = merging_blocks(self.blocks, tokens, schedule, first_patch, last_in_full=self.in_full)
+            tokens, _, _ = merging_blocks(self.blocks, tokens, schedule, first_patch, last_dense=self.dense_compute)
         else:
-            tokens = self.blocks(tokens, None if self.in_full else first_patch)
+            tokens = self.blocks(tokens, None if self.dense_compute else first_patch)
         keypoints = self.norm(tokens)[:, :first_patch]
         return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep)
 
     def select(
         self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage, num_keep: int
     ) -> tuple[Float[Tensor, "R mixed D"], Int[Tensor, "R kept"]]:
-        """Relevant patches fine and with what the coarse look learnt, every other one still coarse."""
+        """Return relevant patches, fine with reused coarse features, then the others, coarse; and kept indices."""
         config = self.config
         keep, rest = select_patches(coarse.relevance, num_keep)
         where = fine_indices(keep, config.coarse_grid, config.refine_ratio)
-        if self.in_full:
+        if self.dense_compute:
             reused = self.reuse(coarse.patch_states)
             reused = upsample_tokens(reused, config.coarse_grid, config.refine_ratio)
             chosen = gather_tokens(self.patch_embed(images) + self.fine_pos_embed + reused, where)
@@ -237,13 +234,13 @@ class SHaRPose(PoseModel):
         return torch.cat([chosen, self.patch_outputs(coarse, rest)], dim=1), keep
 
     def reuse(self, outputs: Float[Tensor, "B n D"]) -> Float[Tensor, "B n D"]:
-        """What the coarse look learnt, as it is added to fine patches."""
+        """Return the coarse stage's patch features as they are added to fine patches."""
         return self.reuse_mlp(self.reuse_norm(outputs))
 
     def collect(
         self, coarse: CoarseStage | None, fine: FineStage | None, needs_refinement: Bool[Tensor, " B"]
     ) -> SHaRPoseOutput:
-        """Both stages as one result."""
+        """Join both stages into one output."""
         return SHaRPoseOutput(
             heatmaps=self.best_heatmaps(coarse, fine, needs_refinement),
             fine_heatmaps=None if fine is None else fine.heatmaps,
@@ -258,7 +255,7 @@ class SHaRPose(PoseModel):
     def best_heatmaps(
         self, coarse: CoarseStage | None, fine: FineStage | None, needs_refinement: Bool[Tensor, " B"]
     ) -> Float[Tensor, "B K h w"]:
-        """The fine heatmaps of refined instances and the coarse ones of all others, which alone are decoded."""
+        """Return the fine heatmaps of refined instances, and the coarse ones of all others."""
         if fine is not None and (coarse is None or len(fine.heatmaps) == len(needs_refinement)):
             return fine.heatmaps
         assert coarse is not None

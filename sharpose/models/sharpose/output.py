@@ -1,4 +1,4 @@
-"""What SHaRPose's stages give, apart and together."""
+"""The outputs of SHaRPose's stages, and of the whole model."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Stage:
     """Tensors with one row per instance."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What there is, by name."""
+        """Return the tensors that are not None, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class CoarseStage(Stage):
-    """What the coarse look gives.
+    """The output of the coarse stage.
 
-    `patch_inputs` are patch tokens before the blocks. `patch_states` are those on their way into the last block, whose
-    `keys` and `values` let it go on for the patches that someone asks for (`SHaRPose.patch_outputs`); without keys and
-    values they have been through it and the final norm.
+    `patch_inputs` are patch tokens before the blocks. `patch_states` are those before the last block, whose `keys`
+    and `values` let `SHaRPose.patch_outputs` run it for some patches alone; without keys and values they are those
+    after it and the final norm.
     """
 
     keypoint_tokens: Float[Tensor, "B K D"]
@@ -42,16 +42,16 @@ class CoarseStage(Stage):
     keys: Float[Tensor, "B heads N d"] | None = None
     values: Float[Tensor, "B heads N d"] | None = None
     relations: Float[Tensor, "B maps n n"] | None = None
-    """What DVT's second look reuses: the attention logits of every block and head."""
+    """What DVT's fine stage reuses: the attention logits of every block and head."""
 
     def rows(self, indices: Int[Tensor, " R"]) -> CoarseStage:
-        """The same for some instances of the batch."""
+        """Return the coarse stage of the instances at `indices` of the batch."""
         return CoarseStage(**{name: value[indices] for name, value in self.tensors().items()})
 
 
 @dataclass(frozen=True)
 class FineStage(Stage):
-    """What the fine look gives, for the R instances that were refined; without a coarse look nothing is selected.
+    """The output of the fine stage, for the R refined instances; without a coarse stage nothing is selected.
 
     Where instances keep different numbers of patches, rows of `keep_indices` end in -1.
     """
@@ -81,7 +81,7 @@ class SHaRPoseOutput(PoseOutput):
 
     @property
     def num_kept(self) -> Int[Tensor, " B"] | None:
-        """How many patches of each instance were refined, 0 for those who left early; None without a coarse stage."""
+        """How many patches of each instance were refined, 0 for those who exited early; None without a coarse stage."""
         if self.coarse_tokens is None:
             return None
         counts = self.needs_refinement.long()
@@ -100,7 +100,7 @@ class SHaRPoseOutput(PoseOutput):
 
 
 def in_order(parts: Sequence[FineStage], rows: Int[Tensor, " R"]) -> FineStage:
-    """Parts of a batch as one; `rows` says where in it their instances, one part after the other, belong."""
+    """Join parts of a batch; `rows` are their instances' positions in it, one part after the other."""
     place = rows.argsort()
     kept = [part.keep_indices for part in parts if part.keep_indices is not None]
     widest = max(indices.shape[1] for indices in kept)

@@ -1,4 +1,4 @@
-"""What SHaRPose predicts of itself after the coarse look, on which an early exit is decided."""
+"""Predictors of quality after the coarse stage, on which an early exit is decided."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class QualityPredictor(nn.Module):
 
 
 class GainPredictor(nn.Module):
-    """What a fine look gains in OKS, from the keypoint tokens of the coarse one; not in the paper.
+    """The OKS that the fine stage would gain, from the coarse stage's keypoint tokens; not in the paper.
 
     OKS is a mean over keypoints, so every token says what its own gains. Returned as a quality, 1 minus the gain.
     """

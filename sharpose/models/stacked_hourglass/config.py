@@ -50,6 +50,6 @@ SYSTEM = System(
     model="sharpose.models.stacked_hourglass.model:StackedHourglass",
     sizes=SIZES,
     cost="sharpose.models.stacked_hourglass.cost:stacked_hourglass",
-    objective="sharpose.training.stacked:StackedObjective",
+    criterion="sharpose.training.stacked:StackedCriterion",
     layouts="sharpose.models.stacked_hourglass.layouts:LAYOUTS",
 )

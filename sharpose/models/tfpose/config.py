@@ -79,6 +79,6 @@ SYSTEM = System(
     model="sharpose.models.tfpose.model:TFPose",
     sizes=SIZES,
     cost=cost,
-    objective="sharpose.training.queries:RefinedObjective",
+    criterion="sharpose.training.queries:RefinedCriterion",
     layouts=(Layout("torchvision", TORCHVISION, untrained=UNTRAINED),),
 )

@@ -81,7 +81,7 @@ class Decoder(nn.Module):
     ) -> Float[Tensor, "B K D"]:
         """Return keypoint tokens after attention among themselves, to the memory around their places, and an MLP.
 
-        tokens, queries: (B, K, D); places: (B, K, 2) as shares of the crop; memory: (B, N, D), of maps of `sizes`.
+        tokens, queries: (B, K, D); places: (B, K, 2) as fractions of the crop; memory: (B, N, D), of maps of `sizes`.
         """
         placed = tokens + queries
         tokens = self.norm1(tokens + self.dropout(self.self_attn(placed, placed, tokens)))
@@ -155,7 +155,7 @@ def correct(points: Float[Tensor, "B K 2"], step: Float[Tensor, "B K 2"]) -> Flo
 
 
 def centres(sizes: Sizes, like: Tensor) -> Float[Tensor, "1 N 2"]:
-    """The places of all tokens, (x, y) in shares of their maps from edge to edge."""
+    """The places of all tokens, (x, y) in fractions of their maps from edge to edge."""
     found = []
     for rows, columns in sizes:
         y = (torch.arange(rows, device=like.device, dtype=like.dtype) + 0.5) / rows

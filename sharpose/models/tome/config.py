@@ -46,12 +46,12 @@ class ToMeConfig(KeypointViTConfig):
 
 
 def possible_merges(wanted: int, patches: int) -> int:
-    """At most half of the patches can merge at once."""
+    """Return how many pairs merge: `wanted`, or half of the patches where these are fewer."""
     return min(wanted, patches // 2)
 
 
 def merged_counts(patches: int, schedule: Sequence[int]) -> list[int]:
-    """Patches that enter the first block and that leave every one, its MLP already, by the merges wanted in each."""
+    """Return patch counts, at the first block's input, then at every block's MLP, for a schedule of merges."""
     counts = [patches]
     for wanted in schedule:
         counts.append(counts[-1] - possible_merges(wanted, counts[-1]))

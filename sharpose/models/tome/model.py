@@ -17,7 +17,7 @@ from sharpose.models.tome.config import ToMeConfig
 class ToMeOutput(PoseOutput):
     """`sizes`: how many patches each of the last tokens stands for; `matchings`: what merged, block by block.
 
-    The last block gives keypoint tokens alone, and merges nothing, but `in_full`.
+    The last block gives keypoint tokens alone and merges nothing, unless `dense_compute`.
     """
 
     tokens: Float[Tensor, "B N D"]
@@ -39,7 +39,7 @@ class ToMe(KeypointViT):
             config.schedule,
             config.num_keypoints,
             proportional=config.proportional_attention,
-            last_in_full=self.in_full,
+            last_dense=self.dense_compute,
         )
         tokens = self.norm(tokens)
         return ToMeOutput(self.heatmaps(tokens), tokens, sizes, matchings)

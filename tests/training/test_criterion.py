@@ -9,9 +9,9 @@ from sharpose.data.coco import CocoTopDown
 from sharpose.models import create_model
 from sharpose.pose.normalise import normalise
 from sharpose.pose.skeleton import COCO
+from sharpose.training.criterion import SHaRPoseCriterion
 from sharpose.training.loop import step_plan
 from sharpose.training.losses import heatmap_cross_entropy, heatmap_loss, joint_mse
-from sharpose.training.objective import SHaRPoseObjective
 from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
 
@@ -21,38 +21,38 @@ def test_joint_mse_counts_invisible_keypoints_as_right() -> None:
     assert joint_mse(predicted, target, torch.tensor([[1.0, 0.0], [1.0, 1.0]])).item() == 0.75
 
 
-def make(people: CocoTopDown, oks_target: str, **options: str) -> tuple[SHaRPoseObjective, dict[str, torch.Tensor]]:
+def make(people: CocoTopDown, oks_target: str, **options: str) -> tuple[SHaRPoseCriterion, dict[str, torch.Tensor]]:
     small = {"embed_dim": 24, "num_heads": 4, "depth": 2}
     model = create_model("sharpose-nano-128x96", **small, oks_target=oks_target, **options)
     codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
     batch = torch.utils.data.default_collate([people[i] for i in range(6)])
-    return SHaRPoseObjective(model, codec, COCO.sigmas, Recipe()), batch
+    return SHaRPoseCriterion(model, codec, COCO.sigmas, Recipe()), batch
 
 
 def test_a_perfect_prediction_has_quality_one(people: CocoTopDown) -> None:
-    objective, batch = make(people, "paper")
-    targets, weights = objective.codec.encode(batch["keypoints"], batch["visible"])
-    oks, labelled = objective.true_quality(targets, targets, weights, batch)
+    criterion, batch = make(people, "paper")
+    targets, weights = criterion.codec.encode(batch["keypoints"], batch["visible"])
+    oks, labelled = criterion.true_quality(targets, targets, weights, batch)
     assert labelled.all() and (oks > 0.97).all()
     moved = targets.roll(6, dims=3)
-    worse, _ = objective.true_quality(moved, targets, weights, batch)
+    worse, _ = criterion.true_quality(moved, targets, weights, batch)
     assert (worse < 0.5).all()
 
 
 def test_release_target_differs_from_the_papers(people: CocoTopDown) -> None:
-    objective, batch = make(people, "release")
-    targets, weights = objective.codec.encode(batch["keypoints"], batch["visible"])
+    criterion, batch = make(people, "release")
+    targets, weights = criterion.codec.encode(batch["keypoints"], batch["visible"])
     moved = targets.roll(1, dims=3)
-    released, _ = objective.true_quality(moved, targets, weights, batch)
-    objective, _ = make(people, "paper")
-    published, _ = objective.true_quality(moved, targets, weights, batch)
+    released, _ = criterion.true_quality(moved, targets, weights, batch)
+    criterion, _ = make(people, "paper")
+    published, _ = criterion.true_quality(moved, targets, weights, batch)
     assert not torch.allclose(released, published, atol=1e-3)
 
 
 def test_every_alpha_learns_from_the_widest(people: CocoTopDown) -> None:
     plain, batch = make(people, "paper")
-    objective = SHaRPoseObjective(plain.model, plain.codec, COCO.sigmas, Recipe(elastic_distillation=0.5))
-    losses = objective(batch, StepPlan(0.3, False, 0.0))
+    criterion = SHaRPoseCriterion(plain.model, plain.codec, COCO.sigmas, Recipe(elastic_distillation=0.5))
+    losses = criterion(batch, StepPlan(0.3, False, 0.0))
     assert set(losses) == {"coarse", "fine", "widest", "distilled"}
     whole = plain(batch, StepPlan(1.0, False, 0.0))
     torch.testing.assert_close(losses["widest"], whole["fine"])
@@ -60,38 +60,38 @@ def test_every_alpha_learns_from_the_widest(people: CocoTopDown) -> None:
     narrow, wide = (plain.model(images, alpha).heatmaps for alpha in (0.3, 1.0))
     torch.testing.assert_close(losses["distilled"], 0.5 * (narrow - wide).square().mean())
     # the teacher does not learn from its student: nothing reaches patches that only it looks at
-    objective(batch, StepPlan(0.0, False, 0.0))["distilled"].backward()
-    gradient = objective.model.fine_pos_embed.grad
+    criterion(batch, StepPlan(0.0, False, 0.0))["distilled"].backward()
+    gradient = criterion.model.fine_pos_embed.grad
     assert gradient is None or not gradient.any()
-    assert set(objective(batch, StepPlan(1.0, False, 0.0))) == {"coarse", "fine"}
-    assert set(objective(batch, StepPlan(None, True, 0.0))) == {"coarse"}
+    assert set(criterion(batch, StepPlan(1.0, False, 0.0))) == {"coarse", "fine"}
+    assert set(criterion(batch, StepPlan(None, True, 0.0))) == {"coarse"}
 
 
 def test_losses_by_plan(people: CocoTopDown) -> None:
-    objective, batch = make(people, "paper")
-    assert set(objective(batch, StepPlan(None, True, 0.0))) == {"coarse"}
-    assert set(objective(batch, StepPlan(0.3, False, 0.0))) == {"coarse", "fine"}
-    losses = objective(batch, StepPlan(0.3, False, 0.03))
+    criterion, batch = make(people, "paper")
+    assert set(criterion(batch, StepPlan(None, True, 0.0))) == {"coarse"}
+    assert set(criterion(batch, StepPlan(0.3, False, 0.0))) == {"coarse", "fine"}
+    losses = criterion(batch, StepPlan(0.3, False, 0.03))
     assert set(losses) == {"coarse", "fine", "quality"}
     sum(losses.values()).backward()
-    assert objective.model.quality_token.grad.abs().sum() > 0
+    assert criterion.model.quality_token.grad.abs().sum() > 0
 
 
 def test_a_gate_by_gain_learns_what_the_fine_look_wins(people: CocoTopDown) -> None:
-    objective, batch = make(people, "paper", gate="gain")
-    output = objective.model(normalise(batch["image"]), 0.3)
-    targets, weights = objective.codec.encode(batch["keypoints"], batch["visible"])
+    criterion, batch = make(people, "paper", gate="gain")
+    output = criterion.model(normalise(batch["image"]), 0.3)
+    targets, weights = criterion.codec.encode(batch["keypoints"], batch["visible"])
     coarse, fine = (
-        objective.true_quality(maps.detach(), targets, weights, batch)[0]
+        criterion.true_quality(maps.detach(), targets, weights, batch)[0]
         for maps in (output.coarse_heatmaps, output.fine_heatmaps)
     )
     assert not torch.equal(coarse, fine)
-    losses = objective(batch, StepPlan(0.3, False, 2.0))
+    losses = criterion(batch, StepPlan(0.3, False, 2.0))
     torch.testing.assert_close(losses["quality"], 2 * (output.quality - (1 - fine + coarse)).square().mean())
     losses["quality"].backward()
-    assert objective.model.gain_predictor.mlp[-1].weight.grad.any()
+    assert criterion.model.gain_predictor.mlp[-1].weight.grad.any()
     # the quality of the paper has no part in it
-    assert all(each.grad is None for each in objective.model.quality_predictor.parameters())
+    assert all(each.grad is None for each in criterion.model.quality_predictor.parameters())
 
 
 def test_cross_entropy_falls_toward_the_target_and_pulls_at_the_keypoint() -> None:

@@ -9,8 +9,8 @@ from sharpose.codecs.udp import UdpCodec
 from sharpose.models import create_model
 from sharpose.pose.normalise import normalise
 from sharpose.pose.skeleton import COCO
+from sharpose.training.criterion import criterion_for
 from sharpose.training.losses import keep_ratio_loss, token_distillation
-from sharpose.training.objective import objective_for
 from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
 from sharpose.weights.files import save_weights
@@ -30,8 +30,8 @@ def batch() -> dict[str, torch.Tensor]:
 def losses(name: str, epoch: float = 0.0, **recipe) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     model = create_model(name, **TINY).train()
-    objective = objective_for(model, UdpCodec((128, 96), (32, 24)), COCO.sigmas, Recipe(**recipe))
-    made = objective(batch(), StepPlan(alpha=None, coarse_only=False, quality_weight=0.0, epoch=epoch))
+    criterion = criterion_for(model, UdpCodec((128, 96), (32, 24)), COCO.sigmas, Recipe(**recipe))
+    made = criterion(batch(), StepPlan(alpha=None, coarse_only=False, quality_weight=0.0, epoch=epoch))
     sum(made.values()).backward()
     assert all(p.grad is not None for p in model.parameters())
     return {name: float(value.detach()) for name, value in made.items()}
@@ -45,17 +45,17 @@ def test_heatmaps_alone(name):
 def test_coordinates_are_learnt_inside_the_crop_alone():
     assert losses("regression-vit-nano-128x96").keys() == {"coordinates"}
     model = create_model("regression-vit-nano-128x96", **TINY).eval()
-    objective = objective_for(model, UdpCodec((128, 96), (32, 24)), COCO.sigmas, Recipe())
+    criterion = criterion_for(model, UdpCodec((128, 96), (32, 24)), COCO.sigmas, Recipe())
     step, plan = batch(), StepPlan(alpha=None, coarse_only=False, quality_weight=0.0)
     with torch.no_grad():
         found = model(normalise(step["image"])).coordinates
         step["keypoints"] = found * found.new_tensor([95.0, 127.0])
-        assert float(objective(step, plan)["coordinates"]) == pytest.approx(0, abs=1e-6)
+        assert float(criterion(step, plan)["coordinates"]) == pytest.approx(0, abs=1e-6)
         # half the height away, in one of 2 x 17 keypoints
         step["keypoints"][0, 0, 1] += torch.where(found[0, 0, 1] < 0.5, 63.5, -63.5)
-        assert float(objective(step, plan)["coordinates"]) == pytest.approx(0.5 / 34, rel=1e-4)
+        assert float(criterion(step, plan)["coordinates"]) == pytest.approx(0.5 / 34, rel=1e-4)
         step["keypoints"][0, 0, 0] = -1.0
-        assert float(objective(step, plan)["coordinates"]) == pytest.approx(0, abs=1e-6)
+        assert float(criterion(step, plan)["coordinates"]) == pytest.approx(0, abs=1e-6)
 
 
 def test_dynamicvit_learns_its_ratio_and_from_a_teacher(tmp_path):

@@ -1,4 +1,4 @@
-"""What a training step computes, system by system: the terms of the loss for a batch of crops."""
+"""Criteria, system by system: the terms of the loss for a batch of crops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sharpose.training.step_plan import StepPlan
 from sharpose.weights.files import load_weights
 
 
-class SHaRPoseObjective(nn.Module):
+class SHaRPoseCriterion(nn.Module):
     """Losses of Section 3.5 for a batch of crops; `forward` is what data-parallel training wraps.
 
     With a recipe's `elastic_distillation`, a weight, every batch also trains α = 1, and the α of the batch learns from
@@ -94,15 +94,15 @@ class SHaRPoseObjective(nn.Module):
         return oks, (weights > 0).any(dim=1)
 
 
-class DVTObjective(SHaRPoseObjective):
-    """SHaRPose's losses for looks at the whole picture: what a shared recipe says of α does not concern it."""
+class DVTCriterion(SHaRPoseCriterion):
+    """SHaRPose's losses without a recipe's α, as DVT refines the whole picture."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
         return super().forward(batch, replace(plan, alpha=None))
 
 
-class HeatmapObjective(nn.Module):
+class HeatmapCriterion(nn.Module):
     """The loss of every system that gives one set of heatmaps; subclasses add terms of their own."""
 
     def __init__(self, model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
@@ -128,15 +128,15 @@ class HeatmapObjective(nn.Module):
 
 
 def coordinate_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The annotated points as shares of the crop, (B, K, 2), and how much each counts: not at all outside of it."""
+    """Return the annotated points as fractions of the crop, (B, K, 2), and their weights (B, K), 0 outside of it."""
     height, width = codec.image_size
     wanted = batch["keypoints"] / batch["keypoints"].new_tensor([width - 1, height - 1])
     inside = ((wanted >= 0) & (wanted <= 1)).all(dim=-1)
     return wanted, batch["visible"] * batch.get("label_weight", 1.0) * inside
 
 
-class RegressionObjective(HeatmapObjective):
-    """L1 distance of the coordinates, in shares of the crop; keypoints outside of it do not count."""
+class RegressionCriterion(HeatmapCriterion):
+    """L1 distance of the coordinates, in fractions of the crop; keypoints outside of it do not count."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
@@ -146,8 +146,8 @@ class RegressionObjective(HeatmapObjective):
         return {"coordinates": (error * weights).mean()}
 
 
-class EViTObjective(HeatmapObjective):
-    """Keeps more patches at first, where the recipe has a keep-rate schedule."""
+class EViTCriterion(HeatmapCriterion):
+    """The heatmap loss, at the recipe's scheduled keep rate, which is higher at first."""
 
     model: EViT
 
@@ -169,8 +169,8 @@ TOKEN_WEIGHT = 0.5 * HEATMAP_SCALE
 DISTILLATION_WEIGHT = 0.5
 
 
-class DynamicViTObjective(HeatmapObjective):
-    """Adds how many patches are kept and, with a `teacher` (the unpruned model), heatmaps and tokens like its own."""
+class DynamicViTCriterion(HeatmapCriterion):
+    """Adds the keep-ratio loss and, with a `teacher` (the unpruned model), distillation of its heatmaps and tokens."""
 
     model: DynamicViT
 
@@ -179,7 +179,7 @@ class DynamicViTObjective(HeatmapObjective):
         self.teacher = load_teacher(model, recipe.teacher) if recipe.teacher else None
 
     def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
-        """Return the loss of the kept share and, with a teacher, those of its heatmaps and patch tokens.
+        """Return the keep-ratio loss and, with a teacher, the distillation losses of its heatmaps and patch tokens.
 
         `images` are normalised, (B, 3, H, W).
         """
@@ -198,9 +198,9 @@ class DynamicViTObjective(HeatmapObjective):
         return losses
 
 
-def objective_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
-    """The objective that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
-    return load(system_of(model.config).objective)(model, codec, sigmas, recipe)
+def criterion_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
+    """Return the criterion that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
+    return load(system_of(model.config).criterion)(model, codec, sigmas, recipe)
 
 
 def load_teacher(model: KeypointViT, weights: Path) -> KeypointViT:
