@@ -17,7 +17,7 @@ from sharpose.data.mannequin.figure import LABELS_PER_PERSON
 from sharpose.data.mannequin.generate import generate, image_generator
 from sharpose.data.mannequin.poses import ARM_MODES_2, LIMITS, LYING, POSTURES
 from sharpose.data.mannequin.render import Lens, Viewpoint
-from sharpose.data.mannequin.scene import draw_people, make_scene, set_stage
+from sharpose.data.mannequin.scene import draw_people, set_stage
 from sharpose.data.mannequin.skeleton3d import rotation
 from sharpose.data.mannequin.stage import Stage
 from sharpose.data.mannequin.textures import CLOTHES, FLOORS, SIDE, WALLS, tile
@@ -62,10 +62,12 @@ def seen() -> list[Seen]:
 def test_people_are_as_hard_as_promised() -> None:
     images, rows = [], []
     for number in range(1, 161):
-        scene = make_scene(stream(number), PARAMETERS_2)
-        height, width = scene.image.shape[:2]
+        # what a camera makes of the picture changes no annotation
+        stage, entries = draw_people(stream(number), PARAMETERS_2)
+        height, width = stage.canvas.image.shape[:2]
         images.append({"id": number, "file_name": f"{number}.jpg", "width": width, "height": height})
-        rows += [{**entry, "image_id": number, "category_id": 1} for entry in scene.annotations]
+        annotations = [entry for entry in entries if entry is not None] + stage.crowd
+        rows += [{**entry, "image_id": number, "category_id": 1} for entry in annotations]
     rows = [{**row, "id": at} for at, row in enumerate(rows)]
     content = {"images": images, "annotations": rows, "categories": [COCO_CATEGORY]}
     found = describe_people(parse_pose_file(content, Path("version 2")))
