@@ -111,6 +111,15 @@ def test_status_and_tables_load_no_torch():
     subprocess.run([sys.executable, "-c", TABLE], cwd=ROOT, check=True, timeout=600)
 
 
+def test_pictures_and_evaluations_load_nothing_that_takes_longer_than_torch():
+    program = """
+import sys
+import sharpose.evaluation.evaluate, sharpose.inference.pose, sharpose.training.engine
+assert not {"timm", "torchvision", "torch._dynamo", "pandas"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=600)
+
+
 def test_a_run_with_everything_stored_loads_no_torch(tmp_path):
     program = f"""
 import sys

@@ -10,10 +10,9 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
-from timm.layers import Mlp
 from torch import Tensor, nn
 
-from sharpose.models.layers.vit import Attention
+from sharpose.models.layers.vit import Attention, Mlp
 from sharpose.runtime.errors import InputError
 
 MATRIX_BYTES = 2**20
@@ -97,9 +96,9 @@ def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
         raise InputError("precision = 'bf16': this processor has no instructions for it; use fp32")
     model.eval().requires_grad_(False)
     for module in list(model.modules()):
-        if isinstance(module, Mlp) and is_plain(module):
-            module.fc1 = PackedLinear(module.fc1, kind, gelu=True, narrow=True)  # type: ignore[arg-type]
-            module.act = nn.Identity()
+        if type(module) is Mlp:
+            module.fc1 = PackedLinear(module.fc1, kind, gelu=True, narrow=True)
+            module.act = nn.Identity()  # type: ignore[assignment]
         elif type(module) is Attention:
             # with the same weights under the same names
             module.__class__ = PackedAttention
@@ -108,12 +107,6 @@ def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
             # subclasses may do something of their own
             if type(child) is nn.Linear:
                 setattr(module, name, PackedLinear(child, kind))
-
-
-def is_plain(mlp: Mlp) -> bool:
-    """Two linear layers with the exact GELU between them, and nothing else."""
-    gelu = isinstance(mlp.act, nn.GELU) and mlp.act.approximate == "none"
-    return gelu and type(mlp.fc1) is nn.Linear and isinstance(mlp.norm, nn.Identity)
 
 
 def can_pack(kind: torch.dtype = torch.float32) -> bool:

@@ -2,6 +2,7 @@
 
 Rule of `import`: pretrained weights are taken where timm's own caches hold them (Hugging Face's or torch.hub's); where
 they do not, the error says how to fetch them. `--allow random-weights` builds the untrained network of that name.
+timm takes longer to import than torch, so only what needs it does so.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import timm
 import torch
 from huggingface_hub import try_to_load_from_cache
 from torch import Tensor
@@ -27,6 +27,8 @@ def timm_checkpoint(name: str, allow: Sequence[str], max_bytes: int) -> tuple[Pa
 
     Raises InputError for an unknown name, or weights that are not on this machine.
     """
+    import timm
+
     if not timm.is_model(name):
         similar = ", ".join(timm.list_models(f"*{name.split('.')[0][:9]}*")[:5])
         raise InputError(f"{PREFIX}{name}: timm has no such model{'; similar: ' + similar if similar else ''}")
@@ -48,6 +50,8 @@ def fetched(name: str) -> Path:
 
     Raises InputError for a name without any, and where there is no way to them.
     """
+    import timm
+
     if not timm.is_model(name) or timm.get_pretrained_cfg(name) is None:
         raise InputError(f"{PREFIX}{name}: timm has no pretrained weights of that name")
     try:
@@ -64,6 +68,8 @@ def fetched(name: str) -> Path:
 
 def cached_file(name: str) -> Path | None:
     """Where timm would find the pretrained weights without a download."""
+    import timm
+
     config = timm.get_pretrained_cfg(name)
     if config is None:
         return None

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from torch import Tensor
 
 from sharpose.models.output import PoseModel
@@ -66,6 +65,8 @@ def resized(name: str, value: Tensor, own: Tensor, model: PoseModel) -> Tensor |
     if name.endswith("pos_embed") and value.ndim == own.ndim == 3 and value.shape[2] == own.shape[2]:
         return resample_positions(value, *position_grid(own.shape[1], config))
     if name == "patch_embed.proj.weight" and value.shape[:2] == own.shape[:2]:
+        from timm.layers import resample_patch_embed
+
         return resample_patch_embed(value, list(own.shape[2:]))
     is_heatmap = name.startswith("head.layers.") and len(own) == math.prod(config.heatmap_size)
     if is_heatmap and value.shape[1:] == own.shape[1:]:
@@ -99,6 +100,8 @@ def position_grid(rows: int, config: Any) -> tuple[tuple[int, int], int]:
 
 def resample_positions(value: Float[Tensor, "1 _ D"], grid: tuple[int, int], prefix: int = 0) -> Float[Tensor, "1 _ D"]:
     """A position table at another grid (bicubic); `prefix` rows in front stay as they are."""
+    from timm.layers import resample_abs_pos_embed
+
     sides = old_size(value.shape[1] - prefix, grid)
     return resample_abs_pos_embed(value, list(grid), sides, num_prefix_tokens=prefix)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 
 import pytest
+import timm
 import torch
-from timm.layers import Mlp
 from torch import nn
 
 from sharpose.backends.deploy import deploy, usual_backend
 from sharpose.backends.graphs import difference
 from sharpose.backends.packed import MATRIX_BYTES, PackedAttention, PackedLinear, can_pack, pack_linears
 from sharpose.models import create_model
-from sharpose.models.layers.vit import Block
+from sharpose.models.layers.vit import Block, Mlp
 from sharpose.models.output import PoseModel
 from sharpose.runtime.errors import InputError
 from tests.backends.exported import parting, some_images
@@ -48,8 +48,8 @@ def test_gelu_is_exact_and_in_the_kernel() -> None:
     assert isinstance(packed[0].act, nn.Identity)
     rows = torch.randn(3, 24) * 4
     torch.testing.assert_close(packed(rows), plain(rows), atol=1e-5, rtol=1e-5)
-    # the tanh approximation is another function, and stays where it is
-    other = nn.Sequential(Mlp(24, 96, act_layer=lambda: nn.GELU(approximate="tanh")).eval())
+    # timm's may have another activation, and keeps it
+    other = nn.Sequential(timm.layers.Mlp(24, 96, act_layer=lambda: nn.GELU(approximate="tanh")).eval())
     expected = other(rows)
     pack_linears(other)
     assert isinstance(other[0].act, nn.GELU)

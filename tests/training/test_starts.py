@@ -70,14 +70,14 @@ def test_an_encoder_without_labels_starts_every_vit_system(tmp_path: Path, name:
 def test_timm_is_asked_for_what_its_cache_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = tmp_path / "model.safetensors"
     monkeypatch.setattr(timm_names, "cached_file", lambda name: made if made.exists() else None)
-    monkeypatch.setattr(timm_names.timm, "create_model", lambda name, pretrained: made.write_bytes(b"weights"))
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: made.write_bytes(b"weights"))
     assert find_start("timm:vit_small_patch16_224.augreg_in21k") == made
     monkeypatch.setattr(timm_names, "cached_file", lambda name: None)
 
     def offline(name: str, pretrained: bool) -> None:
         raise OSError("no route to the hub")
 
-    monkeypatch.setattr(timm_names.timm, "create_model", offline)
+    monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(InputError, match=r"cannot be downloaded \(no route to the hub\); give a file"):
         find_start("timm:vit_small_patch16_224.augreg_in21k")
     with pytest.raises(InputError, match="timm has no pretrained weights of that name"):

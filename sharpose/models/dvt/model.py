@@ -14,12 +14,11 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
 from sharpose.models.dvt.config import DVTConfig
 from sharpose.models.layers.tokens import accumulate_attention, upsample_tokens
-from sharpose.models.layers.vit import Attention, Block
+from sharpose.models.layers.vit import Attention, Block, DropPath, Mlp
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.models.sharpose.output import CoarseStage, FineStage
 from sharpose.runtime.errors import InputError

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
-from timm.layers import DropPath, gen_relative_position_index
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sharpose.models.hrformer.config import HRFormerConfig
 from sharpose.models.hrnet.model import HighResolutionTrunk, HRNet, ParallelModule
 from sharpose.models.layers.cnn import convolution
-from sharpose.models.layers.vit import init_linear
+from sharpose.models.layers.vit import DropPath, init_linear
 
 
 class WindowAttention(nn.Module):
@@ -42,8 +41,7 @@ class WindowAttention(nn.Module):
         self.out_proj = nn.Linear(dim, dim)
         table = torch.zeros((2 * window_size - 1) ** 2, num_heads)
         self.relative_position_bias_table = nn.Parameter(table, requires_grad=position_bias)
-        index = gen_relative_position_index((window_size, window_size))
-        self.register_buffer("relative_position_index", index, persistent=False)
+        self.register_buffer("relative_position_index", relative_positions(window_size), persistent=False)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, maps: Float[Tensor, "B h w D"]) -> Float[Tensor, "B h w D"]:
@@ -71,6 +69,13 @@ class WindowAttention(nn.Module):
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def relative_positions(size: int) -> Int[Tensor, "N N"]:
+    """The row of a table of biases for each pair of the s² positions in a window: by rows apart, then columns."""
+    places = torch.cartesian_prod(torch.arange(size), torch.arange(size))
+    rows, columns = (places[:, None] - places + size - 1).unbind(-1)
+    return rows * (2 * size - 1) + columns
 
 
 def split_windows(maps: Float[Tensor, "B H W D"], size: int) -> Float[Tensor, "windows N D"]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
 Queries = Float[Tensor, "B heads M d"]
@@ -105,6 +104,39 @@ def softmax_attention(
     """Attention of every query over all keys; each row sums to 1. `bias` is added to the logits."""
     logits = q * scale @ k.transpose(-2, -1)
     return (logits if bias is None else logits + bias).softmax(dim=-1)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., 2016): in training, each sample's residual branch is dropped at a rate.
+
+    Branches that stay are scaled by 1 / (1 − rate), so that their expectation is that of inference.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
+        """Return the branch, of which some samples are zero in training."""
+        if not self.rate or not self.training:
+            return branch
+        kept = branch.new_empty(len(branch), *[1] * (branch.ndim - 1)).bernoulli_(1 - self.rate)
+        # a rate of 1 keeps nothing that could be scaled
+        return branch * (kept / (1 - self.rate) if self.rate < 1 else kept)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with the exact GELU between them; `out` is as wide as the input unless given."""
+
+    def __init__(self, dim: int, hidden: int, out: int | None = None) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden, out or dim)
+
+    def forward(self, tokens: Float[Tensor, "... D"]) -> Float[Tensor, "... d"]:
+        """Return every token after both layers, by itself."""
+        return self.fc2(self.act(self.fc1(tokens)))
 
 
 class Block(nn.Module):

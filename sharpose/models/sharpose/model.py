@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from timm.layers import Mlp
 from torch import Tensor, nn
 
 from sharpose.models.layers.heads import KeypointTokenHead
@@ -22,7 +21,7 @@ from sharpose.models.layers.tokens import (
     select_patches,
     upsample_tokens,
 )
-from sharpose.models.layers.vit import PatchEmbed, init_linear, make_blocks, sincos_positions
+from sharpose.models.layers.vit import Mlp, PatchEmbed, init_linear, make_blocks, sincos_positions
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.config import SHaRPoseConfig
 from sharpose.models.sharpose.output import CoarseStage, FineStage, SHaRPoseOutput, in_order
