@@ -73,7 +73,8 @@ def test_nothing_is_fetched(html):
     addresses = re.findall(r'(?:src|href)="([^"]*)"', html)
     assert addresses and all(one.startswith(("data:", "#")) for one in addresses)
     assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|import\(", html)
-    assert len(html) < 7_000_000
+    # it grows with the records: 2 kB each, a quarter of the whole; a browser opens 8 MB at once
+    assert len(html) < 8_000_000
 
 
 def test_every_table_of_every_device_and_every_record_is_there(html, data):
