@@ -73,7 +73,7 @@ def test_nothing_is_fetched(html):
     addresses = re.findall(r'(?:src|href)="([^"]*)"', html)
     assert addresses and all(one.startswith(("data:", "#")) for one in addresses)
     assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|import\(", html)
-    # it grows with the records: 2 kB each, a quarter of the whole; a browser opens 8 MB at once
+    # records are a quarter of it, 2 kB each
     assert len(html) < 8_000_000
 
 
