@@ -44,7 +44,11 @@ def sample_batches(loader: DataLoader[Any]) -> Iterator[dict[str, torch.Tensor]]
     except (RuntimeError, EOFError, ConnectionError, FileNotFoundError) as error:
         if not isinstance(error, RuntimeError):
             # what a killed worker had sent cannot be fetched any more, a moment before it is known to be gone
-            wait([worker.sentinel for worker in workers], 5.0)
+            gone = wait([worker.sentinel for worker in workers], 5.0)
+            # whose files are closed may not have ended yet
+            for worker in workers:
+                if worker.sentinel in gone:
+                    worker.join()
         died = [worker for worker in workers if worker.exitcode]
         if not died:
             raise
