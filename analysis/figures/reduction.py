@@ -20,9 +20,14 @@ Line = Mapping[str, Any]
 
 
 def stored_lines() -> list[Line]:
-    """Lines of the study's log on the machine that was measured last; none where there is no log."""
+    """Lines of the study's log on the processor and threads that were measured last; none where there is no log."""
     lines = read_lines(LOG) if LOG.exists() else []
-    return [line for line in lines if line["device"] == lines[-1]["device"]]
+    return [line for line in lines if processor_and_threads(line) == processor_and_threads(lines[-1])]
+
+
+def processor_and_threads(line: Line) -> str:
+    """Return what computed; a device's own name also counts the threads that it had, used or not."""
+    return f"{line['device'].rpartition(', ')[0]}, {line['threads']} thread{'s' * (line['threads'] != 1)}"
 
 
 def token_reduction(lines: Sequence[Line]) -> Figure:
@@ -40,7 +45,7 @@ def token_reduction(lines: Sequence[Line]) -> Figure:
         Line2D([], [], color=GREY, marker="o", mfc="none", ls="", label="unfused attention"),
     ]
     figure.legend(handles=meant, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    head(figure, f"Token reduction over the whole transformer, {lines[0]['device']}")
+    head(figure, f"Token reduction over the whole transformer, {processor_and_threads(lines[0])}")
     return figure
 
 

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from analysis.figures import Example, all_figures, alpha_curve, concept, draw, load_example
 from analysis.figures.alpha import switches
@@ -100,12 +101,14 @@ def test_measured_over_predicted_speed_ups() -> None:
         "keypoint-vit": {"times_as_fast": {"macs": 1.0, "roofline": 1.0, "measured": 1.0}},
         "tome": {"times_as_fast": {"macs": 1.5, "roofline": 1.25, "measured": 0.75}},
     }
-    lines = [{"device": "one", "batch": 4, "attention": kind, "systems": systems} for kind in ("fused", "unfused")]
+    common = {"device": "one, 2 threads", "threads": 1, "batch": 4, "systems": systems}
+    lines = [{**common, "attention": kind} for kind in ("fused", "unfused")]
     figure = token_reduction(lines)
     for axis, predicted in zip(figure.axes, (1.5, 1.25), strict=True):
         points = [line for line in axis.lines if line.get_marker() == "o"]
         assert [(*line.get_xdata(), *line.get_ydata()) for line in points] == [(predicted, 0.75)] * 2
         assert [line.get_markerfacecolor() == "none" for line in points] == [False, True]
+    assert any("transformer, one, 1 thread" in text.get_text() for text in figure.findobj(Text))
     meant = [text.get_text() for text in figure.legends[0].get_texts()]
     assert meant == ["tome", "batch 4", "fused attention", "unfused attention"]
     plt.close("all")
