@@ -256,8 +256,9 @@ def test_the_short_table_of_the_readme_is_what_its_command_prints(capsys: pytest
         (long,) = [one for one in printed if re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹ ]+$", "", one[0]) == line[0]]
         for title, place in names.items():
             assert long[titles.index(title)].partition(" ")[0] == line[place], (line[0], title)
-    # the speeds are those of the machine that most are stored of, wherever this runs
-    (table,) = for_files(build_tables(["6a"]), ["6a"])
+    # the speeds are published ones of the machine that most are stored of, wherever this runs and has measured
+    published = Store(published_only=True)
+    (table,) = for_files(build_tables(["6a"], store=published), ["6a"], store=published)
     speeds = table.frame.set_index("label")["speed_relative"]
     assert {line[0]: line[5] for line in short} == {
         line[0]: "–" if speeds.isna()[line[0]] else f"{speeds[line[0]]:.2f}" for line in short
