@@ -51,18 +51,10 @@ def compare(
     show(facts, as_json, "\n\n".join(parts))
 
 
-OF_MODEL = {
-    "images": "--images",
-    "boxes": "--boxes",
-    "weights": "--weights",
-    "settings": "--set",
-    "flip_test": "--no-flip-test",
-    "batch_size": "--batch-size",
-    "workers": "--workers",
-    "device": "--device",
-    "by_name": "--by-name",
-    "category": "--category",
-}
+OF_MODEL = (
+    *("images", "boxes", "weights", "settings", "flip_test"),
+    *("batch_size", "workers", "device", "by_name", "category"),
+)
 """Options of `protocol` that a results file has no use for."""
 MOVED = ("moved", "moved_low", "moved_high")
 
@@ -105,7 +97,8 @@ def protocol(
     if (results is None) == (not model):
         raise InputError("give either a results file, or --model NAME to vary flip test, decoder and boxes as well")
     if results is not None:
-        sources = {option: context.get_parameter_source(name) for name, option in OF_MODEL.items()}
+        known = {one.name: (one.secondary_opts or one.opts)[0] for one in context.command.params}
+        sources = {known[name]: context.get_parameter_source(name) for name in OF_MODEL}
         useless = [option for option, source in sources.items() if source and source.name == "COMMANDLINE"]
         if useless:
             raise InputError(f"{results}: is judged as it is; leave out {', '.join(useless)}, or give --model")
