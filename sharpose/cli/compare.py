@@ -12,6 +12,7 @@ import typer
 from sharpose.cli.app import Category, Device, Images, Json, Model, Settings, Weights, app, evaluation_of, percent, show
 from sharpose.cli.listing import TRAIN
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.plain_text import aligned
 
 Results = Annotated[list[Path], typer.Argument(help="Results files in COCO's keypoint format.")]
 Truth = Annotated[str, typer.Option("--data", help="A named set, or annotations in COCO's format.")]
@@ -185,11 +186,7 @@ def keypoints(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str
 
 def as_text(header: list[str], rows: list[list[str]]) -> str:
     """Return a table for a terminal, columns aligned to the left."""
-    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [header, *rows]
-    )
+    return "\n".join(aligned([header, *rows]))
 
 
 def as_markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from sharpose.runtime.curves import plot, sparkline
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import MAX_MANIFEST_BYTES, read_text
+from sharpose.runtime.plain_text import aligned
 from sharpose.training.checkpoints import checkpoints_in, read_state
 
 State = Literal["running", "stopped", "done", "unreadable"]
@@ -119,8 +120,7 @@ def is_locked(folder: Path) -> bool:
 
 def table_lines(found: list[Training]) -> list[str]:
     """A line per training: folder, model, state, steps, loss, and its curves in small."""
-    header = ["folder", "model", "state", "step", "loss", "AP and PCK over crops"]
-    rows = [header]
+    rows = [["folder", "model", "state", "step", "loss", "AP and PCK over crops"]]
     for one in found:
         losses, step = one.losses, f"{one.step:,}" + (f" of {one.stop:,}" if one.stop else "")
         loss = f"{losses[-1][1]:.2e} {sparkline([value for _, value in losses])}" if losses else ""
@@ -128,8 +128,7 @@ def table_lines(found: list[Training]) -> list[str]:
             f"{name} {sparkline([y for _, y in points])} {points[-1][1]:.1f}" for name, points in one.figures.items()
         ]
         rows.append([str(one.folder), one.model, one.state, step, loss, "  ".join(curves) or one.reason])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return aligned(rows)
 
 
 def curve_lines(one: Training) -> Iterator[str]:
