@@ -239,18 +239,18 @@ class JsonList:
         return self.path.read_bytes().startswith(other.read_bytes().removesuffix(self.END))
 
 
-def distinct_names(paths: Sequence[Path], longest: int = 120) -> list[str]:
+def distinct_names(paths: Sequence[Path]) -> list[str]:
     """Return a name for each path: its stem, or more where several share that.
 
-    With its folder before it, and a number after it where that is not enough; cut to `longest` bytes, so that endings
-    fit a file system's limit.
+    With its folder before it, and a number after it where that is not enough; cut to 120 bytes, so that endings fit
+    a file system's limit.
     """
     stems = Counter(path.stem.casefold() for path in paths)
     used, names = set[str](), list[str]()
     for path in paths:
         shared = stems[path.stem.casefold()] > 1 and path.parent.name
         stem = f"{path.parent.name}-{path.stem}" if shared else path.stem
-        stem = stem.encode(errors="surrogateescape")[:longest].decode(errors="ignore")
+        stem = stem.encode(errors="surrogateescape")[:120].decode(errors="ignore")
         name, number = stem, 2
         while name.casefold() in used:
             name, number = f"{stem}-{number}", number + 1
