@@ -117,6 +117,15 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def read_manifest(weights: Path) -> dict[str, Any] | None:
+    """Return what the JSON beside weights says; None where there is none, or none that can be read."""
+    try:
+        content = json.loads(read_text(weights.with_suffix(".json"), MAX_MANIFEST_BYTES))
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def check_writable(path: Path, option: str) -> None:
     """Raise InputError unless a file can be written at `path`, before hours of work go into its content."""
     try:

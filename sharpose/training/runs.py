@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal
 
 from sharpose.runtime.curves import plot, sparkline
 from sharpose.runtime.errors import InputError
-from sharpose.runtime.files import MAX_MANIFEST_BYTES, read_text
+from sharpose.runtime.files import read_manifest
 from sharpose.runtime.plain_text import aligned
 from sharpose.training.checkpoints import checkpoints_in, read_state
 
@@ -98,12 +97,8 @@ def rows_of(facts: Mapping[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]
 
 def manifest_of(weights: Path) -> dict[str, Any] | None:
     """What finished weights say of their training; None for others."""
-    try:
-        made = json.loads(read_text(weights.with_suffix(".json"), MAX_MANIFEST_BYTES))
-    except (ValueError, RecursionError):
-        return None
-    known = isinstance(made, dict) and isinstance(made.get("log"), list) and isinstance(made.get("steps"), int)
-    return made if known else None
+    made = read_manifest(weights) or {}
+    return made if isinstance(made.get("log"), list) and isinstance(made.get("steps"), int) else None
 
 
 def is_locked(folder: Path) -> bool:
