@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sharpose.models.config import EXTENSION, Size, Whole, WholeOrZero, check, check_heads, sized
+from sharpose.models.config import EXTENSION, Size, Whole, WholeOrZero, check_heads, check_sides, sized
 from sharpose.models.system import EncoderNames, System
 from sharpose.models.tome.config import merged_counts
 from sharpose.runtime.fields import Finite, Share, ShareBelowOne, check_fields
@@ -66,9 +66,7 @@ class SHaRPoseConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        step = self.patch_size * self.refine_ratio
-        divisible = all(side % step == 0 for side in self.image_size)
-        check(divisible, "image_size", self.image_size, f"two multiples of patch_size × refine_ratio = {step}")
+        check_sides(self.image_size, self.patch_size * self.refine_ratio, "patch_size × refine_ratio = ")
         check_heads(self.embed_dim, self.num_heads)
 
     @property

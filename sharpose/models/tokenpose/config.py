@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, Whole, check, sized
+from sharpose.models.config import Size, Whole, check, check_sides, sized
 from sharpose.models.hrnet.config import StemConfig
 from sharpose.models.hrnet.cost import trunk
 from sharpose.models.layers.cost import Cost, block, linear, token_head
@@ -29,7 +29,7 @@ class TokenPoseConfig(StemConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.stem_widths:
-            self.check_sides(self.stem_stride())
+            check_sides(self.image_size, self.stem_stride())
         whole = all(side % patch == 0 for side, patch in zip(self.map_size, self.patch_size, strict=True))
         check(whole, "patch_size", self.patch_size, f"two divisors of {self.map_size}")
 
