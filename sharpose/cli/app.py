@@ -119,11 +119,13 @@ def evaluation_of(options: Mapping[str, Any], **others: Any) -> EvaluationReques
     """The evaluation that a command's options ask for, by the names of the request's fields and its people's."""
     from sharpose.evaluation.request import EvaluationRequest, People
 
-    def named(kind: type[Any]) -> dict[str, Any]:
-        return {field.name: options[field.name] for field in fields(kind) if field.name in options}
+    own = {"people": People(**named(People, options)), "options": parse_settings(options["settings"])}
+    return EvaluationRequest(**{**named(EvaluationRequest, options), **own, **others})
 
-    own = {"people": People(**named(People)), "options": parse_settings(options["settings"])}
-    return EvaluationRequest(**{**named(EvaluationRequest), **own, **others})
+
+def named(kind: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a dataclass has fields of the same names for."""
+    return {field.name: options[field.name] for field in fields(kind) if field.name in options}
 
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,6 +12,7 @@ import typer
 from sharpose.cli.app import Category, Device, Images, Json, Model, Settings, Weights, app, evaluation_of, percent, show
 from sharpose.cli.listing import TRAIN
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.plain_text import aligned
 
 Results = Annotated[list[Path], typer.Argument(help="Results files in COCO's keypoint format.")]
 Truth = Annotated[str, typer.Option("--data", help="A named set, or annotations in COCO's format.")]
@@ -51,18 +52,10 @@ def compare(
     show(facts, as_json, "\n\n".join(parts))
 
 
-OF_MODEL = {
-    "images": "--images",
-    "boxes": "--boxes",
-    "weights": "--weights",
-    "settings": "--set",
-    "flip_test": "--no-flip-test",
-    "batch_size": "--batch-size",
-    "workers": "--workers",
-    "device": "--device",
-    "by_name": "--by-name",
-    "category": "--category",
-}
+OF_MODEL = (
+    *("images", "boxes", "weights", "settings", "flip_test"),
+    *("batch_size", "workers", "device", "by_name", "category"),
+)
 """Options of `protocol` that a results file has no use for."""
 MOVED = ("moved", "moved_low", "moved_high")
 
@@ -105,7 +98,8 @@ def protocol(
     if (results is None) == (not model):
         raise InputError("give either a results file, or --model NAME to vary flip test, decoder and boxes as well")
     if results is not None:
-        sources = {option: context.get_parameter_source(name) for name, option in OF_MODEL.items()}
+        known = {one.name: (one.secondary_opts or one.opts)[0] for one in context.command.params}
+        sources = {known[name]: context.get_parameter_source(name) for name in OF_MODEL}
         useless = [option for option, source in sources.items() if source and source.name == "COMMANDLINE"]
         if useless:
             raise InputError(f"{results}: is judged as it is; leave out {', '.join(useless)}, or give --model")
@@ -192,11 +186,7 @@ def keypoints(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str
 
 def as_text(header: list[str], rows: list[list[str]]) -> str:
     """Return a table for a terminal, columns aligned to the left."""
-    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [header, *rows]
-    )
+    return "\n".join(aligned([header, *rows]))
 
 
 def as_markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import PEOPLE, Category, Json, data_app, show
+from sharpose.cli.app import PEOPLE, Category, Json, data_app, named, show
 
 
 @data_app.command()
@@ -38,6 +38,8 @@ def mannequin(
 
     Example: sharpose data mannequin --out people --split val --images 50 --seed 7
     """
+    # every option by its own name, before anything else has one here
+    options = dict(locals())
     from sharpose.data.cache import MannequinSet, ensure, named_set
     from sharpose.data.mannequin import PARAMETERS
     from sharpose.data.mannequin.generate import generate
@@ -46,16 +48,8 @@ def mannequin(
 
     if version not in PARAMETERS:
         raise InputError(f"--version {version}: there are versions {', '.join(map(str, PARAMETERS))} of the generator")
-    chosen = {
-        "difficulty": difficulty,
-        "min_people": min_people,
-        "max_people": max_people,
-        "min_height": min_height,
-        "max_height": max_height,
-        "crowd_probability": crowd_probability,
-        "jpeg_quality": jpeg_quality,
-    }
-    parameters = PARAMETERS[version](**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+    kind = PARAMETERS[version]
+    parameters = kind(**{key: value for key, value in named(kind, options).items() if value is not None})
     wanted = named_set(name) if name else MannequinSet(split, images, seed, parameters)
     folder = out or wanted.folder
     with Reporter("Generating people", wanted.images) as report:

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from sharpose.cli.app import PEOPLE, Category, Deterministic, Json, Model, Settings, app, harness, parse_settings, show
+from sharpose.cli.app import (
+    PEOPLE,
+    Category,
+    Deterministic,
+    Json,
+    Model,
+    Settings,
+    app,
+    harness,
+    named,
+    parse_settings,
+    show,
+)
 from sharpose.cli.listing import TABLES, TRAIN
 from sharpose.runtime.errors import InputError, RunFailed
 
@@ -57,34 +69,15 @@ def train(
 
     Example: sharpose train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano --preload
     """
+    # every option by its own name, before anything else has one here
+    options = dict(locals())
     from sharpose.evaluation.validation import validate_on
     from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
-    asked = TrainingRequest(
-        model=model,
-        recipe=recipe,
-        changes=parse_settings(settings),
-        data=data,
-        images=images or (),
-        out=out,
-        seed=seed,
-        workers=workers,
-        precision=precision,
-        preload=preload,
-        init=init or None,
-        from_scratch=from_scratch,
-        validate=validate_on(validate or ()),
-        points=points,
-        max_steps=max_steps,
-        crops=crops,
-        compiled=compiled,
-        by_name=by_name,
-        category=category,
-        deterministic=deterministic,
-        log_with=log_with or (),
-    )
-    facts = train_and_export(asked)
+    options |= {"changes": parse_settings(settings), "validate": validate_on(validate or ())}
+    options |= {"images": images or (), "init": init or None, "log_with": log_with or ()}
+    facts = train_and_export(TrainingRequest(**named(TrainingRequest, options)))
     show(facts, as_json, f"{facts['weights']}  after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")
 
 

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpose.codecs.heatmaps import without_autocast
 from sharpose.pose.geometry import Warp, heatmap_to_image, steps_across
 
 
@@ -36,8 +35,10 @@ class HeatmapCodec(ABC):
 
     def decode(self, heatmaps: Float[Tensor, "B C h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
         """Return points (x, y) in pixels of the heatmaps, and their scores."""
+        # peaks and logarithms need it even when the model ran in half precision
+        single = heatmaps.float() if heatmaps.dtype in (torch.float16, torch.bfloat16) else heatmaps
         with torch.autocast(heatmaps.device.type, enabled=False):
-            return self.find(without_autocast(heatmaps))
+            return self.find(single)
 
     @abstractmethod
     def find(self, heatmaps: Float[Tensor, "B C h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:

@@ -107,8 +107,3 @@ def newton(dx: Tensor, dy: Tensor, dxx: Tensor, dyy: Tensor, dxy: Tensor) -> Flo
 def round_like_reference(points: Float[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
     """int(x + .5) with truncation toward zero, which differs from rounding below -.5."""
     return torch.trunc(points + 0.5)
-
-
-def without_autocast(heatmaps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K h w"]:
-    """Heatmaps in at least float32: peaks and logarithms need it even when the model ran in half precision."""
-    return heatmaps.float() if heatmaps.dtype in (torch.float16, torch.bfloat16) else heatmaps

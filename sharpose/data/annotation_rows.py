@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from sharpose.pose.skeleton import Skeleton
 from sharpose.runtime.errors import InputError
-from sharpose.runtime.fields import LARGEST
+from sharpose.runtime.fields import is_number
 
 # what file systems take
 MAX_NAME, MAX_PATH = 255, 4000
@@ -264,5 +264,5 @@ def check_numbers(values: object, count: int, where: str, kind: str) -> None:
         )
     # which holds small whole numbers alone
     for value in () if isinstance(values, array) else values:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
+        if not is_number(value):
             raise Fault(kind, f"{where} holds {value!r}; every value must be a finite number")

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from sharpose.data.annotation_rows import (
     APART,
@@ -96,13 +96,13 @@ def read_json(path: Path, change: Callable[[dict[str, Any]], Any] | None = None)
 def read_rows(path: Path, what: str) -> list[dict[str, Any]]:
     """Return the objects of a JSON list. Raises InputError, naming `what` they must be, for anything else."""
     content = read_json(path)
-    if not _are_objects(content):
+    if not are_objects(content):
         raise InputError(f"{path}: must be a list of {what}")
-    rows: list[dict[str, Any]] = content
-    return rows
+    return content
 
 
-def _are_objects(content: Any) -> bool:
+def are_objects(content: Any) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether this is a list of JSON objects."""
     return isinstance(content, list) and all(isinstance(row, dict) for row in content)
 
 
@@ -134,7 +134,7 @@ def parse_pose_file(data: Any, path: Path, category: str | None = None, findings
     if "annotations" not in data and _names_people(data.get("categories")):
         data = {**data, "annotations": [], "categories": [COCO_CATEGORY]}
     for key in ("images", "annotations", "categories"):
-        if not _are_objects(data.get(key)):
+        if not are_objects(data.get(key)):
             raise InputError(f"{path}: {key} must be a list of objects; is this a COCO keypoint annotation file?")
     findings = findings or Findings()
     chosen = _keypoint_category(path, data["categories"], category)

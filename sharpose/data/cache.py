@@ -102,9 +102,9 @@ def named_set(name: str) -> MannequinSet:
     return NAMED_SETS[name]
 
 
-def ensure_named(name: str, *, workers: int | None = None, progress: Heard = unheard) -> MannequinSet:
+def ensure_named(name: str, *, progress: Heard = unheard) -> MannequinSet:
     """The named set, made now unless a sound copy is in the cache."""
-    return ensure(named_set(name), workers=workers, progress=progress)
+    return ensure(named_set(name), progress=progress)
 
 
 def ensure(wanted: MannequinSet, *, workers: int | None = None, progress: Heard = unheard) -> MannequinSet:

@@ -154,10 +154,6 @@ def table(found: list[Description]) -> str:
     """A line of a table in Markdown for every figure, a column for every file."""
     lines = [["", *(one.name for one in found)], ["---", *("---:" for _ in found)]]
     for figure in fields(Description)[1:]:
-        kind, text = figure.metadata["kind"], figure.metadata["text"]
-        lines.append([text, *(_printed(getattr(one, figure.name), kind) for one in found)])
+        kind, values = figure.metadata["kind"], [getattr(one, figure.name) for one in found]
+        lines.append([figure.metadata["text"], *("-" if np.isnan(one) else format(one, kind) for one in values)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _printed(value: float, kind: str) -> str:
-    return "-" if np.isnan(value) else format(value, kind)

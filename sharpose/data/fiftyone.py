@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sharpose.data.annotations import read_json
+from sharpose.data.annotations import are_objects, read_json
 from sharpose.data.images import picture_size
 from sharpose.pose.skeleton import COCO, COCO_CATEGORY
 from sharpose.runtime.errors import InputError
@@ -28,7 +28,7 @@ def labels_as_coco(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
     path = folder / LABELS
     content, notes = read_json(path), dict.fromkeys((AROUND, BARE), 0)
     rows = content.get("annotations") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not are_objects(rows):
         raise InputError(f"{path}: annotations must be a list of objects; is this FiftyOne's COCO-style export?")
     kept = []
     for number, row in enumerate(rows):
@@ -52,7 +52,7 @@ def samples_as_coco(folder: Path, field: str | None) -> tuple[dict[str, Any], di
     path = folder / SAMPLES
     content = read_json(path)
     samples = content.get("samples") if isinstance(content, dict) else None
-    if not isinstance(samples, list) or not all(isinstance(one, dict) for one in samples):
+    if not are_objects(samples):
         raise InputError(f"{path}: samples must be a list of objects; is this FiftyOne's own export?")
     field = keypoint_field(path, samples, field)
     notes = {AROUND: 0}

@@ -31,14 +31,9 @@ class Source:
     labels: LabelRule = field(default_factory=LabelRule)
 
 
-def is_named(data: str) -> bool:
-    """Whether a set is called so: generated people or photographs."""
-    return data in NAMED_SETS or data in MPII_SETS or data in PHOTO_SETS
-
-
 def is_file(data: str) -> bool:
     """Whether an annotations file is meant, whose pictures lie elsewhere; also one that is not there."""
-    return not is_named(data) and not is_folder(data)
+    return data not in {*NAMED_SETS, *MPII_SETS, *PHOTO_SETS} and not is_folder(data)
 
 
 def find_data(data: str, images: Path | None) -> Source:

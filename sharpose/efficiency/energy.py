@@ -15,7 +15,7 @@ AT_LEAST_S = 1.0
 
 def joules_per_call(call: Callable[[], object], synchronise: Callable[[], None], device: str) -> float | None:
     """Energy of one call, idle power included, as a mean over at least a second; None without a counter."""
-    counter = open_counter(device)
+    counter = open_nvml(device) if device.startswith("cuda") else open_rapl()
     if counter is None:
         return None
     synchronise()
@@ -27,13 +27,11 @@ def joules_per_call(call: Callable[[], object], synchronise: Callable[[], None],
     return (counter() - before) / calls
 
 
-def open_counter(device: str) -> Callable[[], float] | None:
-    """Joules since some moment, of a CUDA device or of all CPU packages; None where no counter can be read."""
-    return open_nvml(device) if device.startswith("cuda") else open_rapl()
-
-
 def open_rapl(folder: Path = Path("/sys/class/powercap")) -> Callable[[], float] | None:
-    """Sum the counters of all packages, which begin again at their range's end; None where they cannot be read."""
+    """Joules since some moment, of all CPU packages, whose counters begin again at their range's end.
+
+    None where they cannot be read.
+    """
     packages = [path for path in sorted(folder.glob("intel-rapl:*")) if path.name.count(":") == 1]
     try:
         ranges = [int((path / "max_energy_range_uj").read_text(encoding="utf-8")) for path in packages]

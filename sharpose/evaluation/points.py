@@ -23,7 +23,7 @@ class PckhEvaluation:
 
     at_half: Pckh
     at_tenth: Pckh
-    bootstrap: Bootstrap | None
+    bootstrap: Bootstrap
     points: Float[np.ndarray, "N 16 2"] = field(repr=False)
     people: int
     images: int
@@ -33,7 +33,7 @@ class PckhEvaluation:
 
     def summary(self) -> dict[str, Any]:
         """Flat figures for a record, as fractions: means, the interval of the first, groups of joints, coverage."""
-        low, high = self.bootstrap.interval() if self.bootstrap else (None, None)
+        low, high = self.bootstrap.interval()
         means: dict[str, Any] = {"pckh": fraction(self.at_half.mean), "pckh_low": low, "pckh_high": high}
         means |= {"pckh01": fraction(self.at_tenth.mean)}
         for name, result in (("pckh", self.at_half), ("pckh01", self.at_tenth)):
@@ -44,9 +44,7 @@ class PckhEvaluation:
         return {**means, "refine_rate": self.refine_rate, **coverage, **images}
 
 
-def score_pckh(
-    predictions: Predictions, dataset: CocoTopDown, truth: MpiiTruth, *, resamples: int = RESAMPLES, seed: int = 0
-) -> PckhEvaluation:
+def score_pckh(predictions: Predictions, dataset: CocoTopDown, truth: MpiiTruth) -> PckhEvaluation:
     """Score predictions on a data set in MPII's layout; row i of its file is person i of the truth.
 
     Raises InputError where file and truth differ in length, RunFailed where somebody of the truth was not predicted.
@@ -68,7 +66,7 @@ def score_pckh(
     return PckhEvaluation(
         at_half=pckh(points, truth, 0.5),
         at_tenth=pckh(points, truth, 0.1),
-        bootstrap=share_bootstrap(right, counted, image_ids, resamples, seed) if resamples else None,
+        bootstrap=share_bootstrap(right, counted, image_ids),
         points=points,
         people=len(dataset),
         images=len(dataset.image_ids),
@@ -76,15 +74,13 @@ def score_pckh(
     )
 
 
-def score_pck(
-    predictions: Predictions, dataset: CocoTopDown, *, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[Pck, Bootstrap]:
+def score_pck(predictions: Predictions, dataset: CocoTopDown, resamples: int = RESAMPLES) -> tuple[Pck, Bootstrap]:
     """PCK of people predicted in their annotated boxes, and its replicates. Raises InputError for other boxes."""
     if dataset.boxes != "ground-truth":
         raise InputError(f"{dataset.boxes}: PCK needs to know who is in a box; evaluate with ground-truth boxes")
     truth, visible, boxes = (dataset.instances.column(name) for name in ("keypoints", "visible", "bbox_xywh"))
     result = pck(predictions.keypoints, truth, visible, boxes, dataset.skeleton)
-    return result, share_bootstrap(result.right, result.counted, predictions.image_ids, resamples, seed)
+    return result, share_bootstrap(result.right, result.counted, predictions.image_ids, resamples)
 
 
 def pck_summary(result: Pck, bootstrap: Bootstrap) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -68,8 +68,9 @@ class Reading:
         except ValueError:
             mean, std = (), ()
         if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
+            names = " or ".join(", ".join(NORMALISATIONS).rsplit(", ", 1))
             raise InputError(
-                f"normalise = {self.normalise!r} does not work: it must be {one_of(NORMALISATIONS)}, "
+                f"normalise = {self.normalise!r} does not work: it must be {names}, "
                 "or three means and deviations of pixels / 255, such as .5,.5,.5/.5,.5,.5"
             )
         return mean, std
@@ -121,11 +122,6 @@ class HeatmapFile(nn.Module):
         assert self.reading.image_size is not None
         self.config = FileConfig(self.reading.image_size, (maps[0], maps[1]), keypoints, self.reading.codec)
         return found[0]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What determines its numbers beside the data: how it is read, by which runtime, and digests."""
-        return {**asdict(self.reading), **self.digests}
 
     def normalise(self, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
         """8-bit RGB to what the network was trained on."""
@@ -238,8 +234,3 @@ def digests_of(path: Path) -> dict[str, str]:
     weights = path.with_suffix(".bin")
     graph = {"graph_sha256": sha256_of(path)}
     return graph | ({"weights_sha256": sha256_of(weights)} if os.path.exists(weights) else {})
-
-
-def one_of(names: Any) -> str:
-    """Return names as `a, b or c`."""
-    return " or ".join(", ".join(names).rsplit(", ", 1))

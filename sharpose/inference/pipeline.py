@@ -60,7 +60,7 @@ def place(
     decoder: another codec, that finds the peaks in maps which lie on the crops as `codec` has it.
     """
     points, scores = (decoder or codec).decode(heatmaps.float())
-    return codec.to_image(points, center.to(points.device), scale.to(points.device)), scores
+    return codec.to_image(points, center, scale), scores
 
 
 def crop_frame(image_size: tuple[int, int]) -> tuple[Float[Tensor, "1 2"], Float[Tensor, "1 2"]]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sharpose.models.registry import build_class, list_models, register, resolve_config
+from sharpose.models.registry import find, list_models, register, resolve_config
+from sharpose.models.system import load
 
 if TYPE_CHECKING:
     from sharpose.models.output import PoseModel
@@ -20,4 +21,4 @@ def create_model(name: str, **options: Any) -> PoseModel:
 
     Raises InputError for an unknown name or option, listing the valid ones.
     """
-    return build_class(name)(resolve_config(name, **options))
+    return load(find(name).model)(resolve_config(name, **options))

@@ -48,6 +48,11 @@ def check(holds: bool, name: str, value: object, wanted: str) -> None:
         raise InputError(f"{name} = {value!r} does not work: it must be {wanted}")
 
 
+def check_sides(image: Size, step: int, meaning: str = "") -> None:
+    """Raise InputError unless both sides of the image are multiples of `step`, which `meaning` explains."""
+    check(all(side % step == 0 for side in image), "image_size", image, f"two multiples of {meaning}{step}")
+
+
 def check_heads(dim: int, num_heads: int) -> None:
     """Raise InputError unless the heads divide the width."""
     check(dim % num_heads == 0, "num_heads", num_heads, f"a divisor of the width {dim}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from sharpose.models.layers.cost import Cost
 from sharpose.models.registry import closed_form, describe, list_models, resolve_config, tokens_per_block
+from sharpose.runtime.plain_text import aligned
 
 DASH = "–"
 
@@ -52,11 +53,5 @@ def billions(macs: int | None) -> str:
 
 def as_text(rows: Sequence[Mapping[str, str]], numbers: Sequence[str] = ("input", "params M", "closed form G")) -> str:
     """Aligned columns under their names, `numbers` to the right."""
-    lines = [{name: name for name in rows[0]}, *rows]
-    widths = {name: max(len(line[name]) for line in lines) for name in rows[0]}
-    return "\n".join(
-        "  ".join(
-            cell.rjust(widths[name]) if name in numbers else cell.ljust(widths[name]) for name, cell in line.items()
-        ).rstrip()
-        for line in lines
-    )
+    right = [place for place, name in enumerate(rows[0]) if name in numbers]
+    return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)], right))

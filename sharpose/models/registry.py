@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sharpose.models.layers.cost import Cost
 from sharpose.models.system import System, load
 from sharpose.runtime.errors import InputError, first_line, nearest
-
-if TYPE_CHECKING:
-    from sharpose.models.output import PoseModel
 
 FOLDERS = (
     *("sharpose", "vitpose", "keypoint_vit", "regression_vit", "dynamicvit", "evit", "tome", "simple_baseline"),
@@ -214,8 +211,3 @@ def tokens_per_block(config: Any) -> list[int] | None:
     """Tokens that enter each block, in order; None for systems whose blocks do not work on tokens."""
     plan = system_of(config).tokens_per_block
     return None if plan is None else plan(config)
-
-
-def build_class(name: str) -> Callable[[Any], PoseModel]:
-    """The class that makes a module from a configuration of `name`; imports torch."""
-    return load(find(name).model)

@@ -117,6 +117,15 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def read_manifest(weights: Path) -> dict[str, Any] | None:
+    """Return what the JSON beside weights says; None where there is none, or none that can be read."""
+    try:
+        content = json.loads(read_text(weights.with_suffix(".json"), MAX_MANIFEST_BYTES))
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def check_writable(path: Path, option: str) -> None:
     """Raise InputError unless a file can be written at `path`, before hours of work go into its content."""
     try:
@@ -239,18 +248,18 @@ class JsonList:
         return self.path.read_bytes().startswith(other.read_bytes().removesuffix(self.END))
 
 
-def distinct_names(paths: Sequence[Path], longest: int = 120) -> list[str]:
+def distinct_names(paths: Sequence[Path]) -> list[str]:
     """Return a name for each path: its stem, or more where several share that.
 
-    With its folder before it, and a number after it where that is not enough; cut to `longest` bytes, so that endings
-    fit a file system's limit.
+    With its folder before it, and a number after it where that is not enough; cut to 120 bytes, so that endings fit
+    a file system's limit.
     """
     stems = Counter(path.stem.casefold() for path in paths)
     used, names = set[str](), list[str]()
     for path in paths:
         shared = stems[path.stem.casefold()] > 1 and path.parent.name
         stem = f"{path.parent.name}-{path.stem}" if shared else path.stem
-        stem = stem.encode(errors="surrogateescape")[:longest].decode(errors="ignore")
+        stem = stem.encode(errors="surrogateescape")[:120].decode(errors="ignore")
         name, number = stem, 2
         while name.casefold() in used:
             name, number = f"{stem}-{number}", number + 1

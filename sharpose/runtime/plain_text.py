@@ -6,6 +6,7 @@ import codecs
 import re
 import sys
 import unicodedata
+from collections.abc import Collection, Sequence
 
 # control and format characters (some reverse the text around them), halves of characters
 UNSEEN = ("Cc", "Cf", "Cs")
@@ -39,6 +40,13 @@ def seen(character: str) -> str:
 def one_line(text: str) -> str:
     """The same in one line: line ends and tabs become single spaces."""
     return printable(re.sub(r"\s*[\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]+\s*", " ", text).strip())
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Rows of cells as lines whose columns lie under each other; those of the numbers in `right` end alike."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    formats = [f"{'>' if number in right else '<'}{width}" for number, width in enumerate(widths)]
+    return ["  ".join(map(format, row, formats)).rstrip() for row in rows]
 
 
 def prepare_streams() -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,13 +29,8 @@ from sharpose.training.step_plan import StepPlan
 from sharpose.training.tracking import EVERY
 
 LOG_EVERY = 100
-
-
-class Judge(Protocol):
-    """Says how good a model is now, by figures with names."""
-
-    def __call__(self, model: torch.nn.Module, /) -> dict[str, float | None]:
-        """Return figures of the model by name; None for one that cannot be had."""
+Judge = Callable[[torch.nn.Module], dict[str, float | None]]
+"""Says how good a model is now, by figures with names; None for one that cannot be had."""
 
 
 @dataclass

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator
 
 import numpy as np
 from torch.utils.data import Dataset, Sampler
 
-
-class EpochDataset(Protocol):
-    """A data set whose augmentation depends on (its seed, epoch, instance) alone."""
-
-    def __len__(self) -> int: ...
-    def sample(self, index: int, epoch: int) -> Mapping[str, Any]:
-        """Return a person's crop and labels, with the random draws of an epoch."""
+from sharpose.data.coco import CocoTopDown, Sample
+from sharpose.data.mixture import Mixture
 
 
-class ByEpoch(Dataset):  # type: ignore[type-arg]
+class ByEpoch(Dataset[Sample]):
     """Items by (epoch, index), so that a loader's workers never need to be told that an epoch has begun."""
 
-    def __init__(self, people: EpochDataset) -> None:
+    def __init__(self, people: CocoTopDown | Mixture) -> None:
         self.people = people
 
-    def __getitem__(self, key: tuple[int, int]) -> Mapping[str, Any]:
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key
         return self.people.sample(index, epoch)
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sharpose.models.prtr.matching import assign, matching_costs, take
+from sharpose.models.layers.tokens import gather_tokens
+from sharpose.models.prtr.matching import assign, matching_costs
 from sharpose.pose.normalise import normalise
 from sharpose.training.criterion import HeatmapCriterion, coordinate_targets
 from sharpose.training.step_plan import StepPlan
@@ -49,7 +50,7 @@ def set_losses(logits: Tensor, points: Tensor, wanted: Tensor, weights: Tensor) 
     classes = classes.scatter(1, queries, torch.where(weights > 0, numbers, none))
     rarity = logits.new_ones(none + 1)
     rarity[none] = NONE_WEIGHT
-    distance = (take(points, queries) - wanted).abs().sum(dim=2)
+    distance = (gather_tokens(points, queries) - wanted).abs().sum(dim=2)
     return {
         "classes": F.cross_entropy(logits.transpose(1, 2), classes, rarity),
         "points": POINT_WEIGHT * (distance * weights).sum() / len(points) / 2,

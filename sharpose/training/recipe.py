@@ -12,13 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sharpose.data.augment import Augmentation
 from sharpose.models.registry import find
 from sharpose.runtime.errors import InputError
-from sharpose.runtime.fields import reason
+from sharpose.runtime.fields import Share, reason
 from sharpose.runtime.files import read_text
 from sharpose.runtime.plain_yaml import ERRORS, MAX_BYTES, plain_yaml
 
 LENGTHS = ("epochs", "linear_decay_epochs", "coarse_only_epochs", "quality_start_epoch", "cross_entropy_epochs")
 """Fields of a recipe that are numbers of epochs."""
-Share = Annotated[float, Field(ge=0, le=1)]
 Moment = Annotated[float, Field(ge=0)]
 """Of a training, in epochs."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any, Literal
 
 from sharpose.runtime.curves import plot, sparkline
 from sharpose.runtime.errors import InputError
-from sharpose.runtime.files import MAX_MANIFEST_BYTES, read_text
+from sharpose.runtime.files import read_manifest
+from sharpose.runtime.plain_text import aligned
 from sharpose.training.checkpoints import checkpoints_in, read_state
 
 State = Literal["running", "stopped", "done", "unreadable"]
@@ -97,12 +97,8 @@ def rows_of(facts: Mapping[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]
 
 def manifest_of(weights: Path) -> dict[str, Any] | None:
     """What finished weights say of their training; None for others."""
-    try:
-        made = json.loads(read_text(weights.with_suffix(".json"), MAX_MANIFEST_BYTES))
-    except (ValueError, RecursionError):
-        return None
-    known = isinstance(made, dict) and isinstance(made.get("log"), list) and isinstance(made.get("steps"), int)
-    return made if known else None
+    made = read_manifest(weights) or {}
+    return made if isinstance(made.get("log"), list) and isinstance(made.get("steps"), int) else None
 
 
 def is_locked(folder: Path) -> bool:
@@ -119,8 +115,7 @@ def is_locked(folder: Path) -> bool:
 
 def table_lines(found: list[Training]) -> list[str]:
     """A line per training: folder, model, state, steps, loss, and its curves in small."""
-    header = ["folder", "model", "state", "step", "loss", "AP and PCK over crops"]
-    rows = [header]
+    rows = [["folder", "model", "state", "step", "loss", "AP and PCK over crops"]]
     for one in found:
         losses, step = one.losses, f"{one.step:,}" + (f" of {one.stop:,}" if one.stop else "")
         loss = f"{losses[-1][1]:.2e} {sparkline([value for _, value in losses])}" if losses else ""
@@ -128,8 +123,7 @@ def table_lines(found: list[Training]) -> list[str]:
             f"{name} {sparkline([y for _, y in points])} {points[-1][1]:.1f}" for name, points in one.figures.items()
         ]
         rows.append([str(one.folder), one.model, one.state, step, loss, "  ".join(curves) or one.reason])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return aligned(rows)
 
 
 def curve_lines(one: Training) -> Iterator[str]:

@@ -14,8 +14,8 @@ from accelerate.utils import LoggerType, ProjectConfiguration
 from sharpose.runtime.errors import InputError, first_line
 from sharpose.runtime.progress import say
 
-PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
-"""By a tracker's name, the package that it needs; `pip install 'sharpose[NAME]'` brings it."""
+PACKAGES = ("tensorboard", "wandb", "mlflow", "trackio")
+"""Trackers, each by the name of the package that it needs; `pip install 'sharpose[NAME]'` brings it."""
 PROJECT = "sharpose"
 """The project, or experiment, under which runs are filed; one is called as its folder is."""
 EVERY = 10
@@ -27,8 +27,8 @@ def check_trackers(names: Sequence[str]) -> None:
     for name in names:
         if name not in PACKAGES:
             raise InputError(f"--log-with {name!r} does not work: it must be one of {', '.join(PACKAGES)}")
-        if find_spec(PACKAGES[name]) is None:
-            raise InputError(f"--log-with {name}: needs {PACKAGES[name]}; pip install 'sharpose[{name}]'")
+        if find_spec(name) is None:
+            raise InputError(f"--log-with {name}: needs {name}; pip install 'sharpose[{name}]'")
         if name not in [str(one) for one in LoggerType]:
             raise InputError(f"--log-with {name}: accelerate here is too old for it; pip install -U accelerate")
 

@@ -137,17 +137,13 @@ def convert(state: State, model: PoseModel, source: str) -> Converted:
             return found
     known = ["our own names", *(layout.name for layout in layouts_of(system)), *([ENCODER] if system.encoder else [])]
     first = ", ".join(list(state)[:3])
-    parts = [part for part in prefixes(state) if in_known_layout(beginning_with(part, state), system, model)]
+    prefixes = dict.fromkeys(name.partition(".")[0] for name in state if "." in name)
+    parts = [part for part in prefixes if in_known_layout(beginning_with(part, state), system, model)]
     choice = f"; choose what begins with {' or '.join(parts)} with --key" if parts else ""
     raise InputError(
         f"{source}: not weights of {system.name} in a known layout ({'; '.join(known)}); its names begin with "
         f"{first}{choice}"
     )
-
-
-def prefixes(state: State) -> list[str]:
-    """What names begin with before their first dots, in their order."""
-    return list(dict.fromkeys(name.partition(".")[0] for name in state if "." in name))
 
 
 def in_known_layout(state: State, system: System, model: PoseModel) -> Converted | None:

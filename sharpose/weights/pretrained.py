@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharpose.runtime.errors import InputError, first_line
-from sharpose.runtime.files import MAX_MANIFEST_BYTES, read_text, sha256_of, write_json
+from sharpose.runtime.files import read_manifest, sha256_of, write_json
 
 if TYPE_CHECKING:
     from sharpose.models.output import PoseModel
@@ -163,11 +163,7 @@ def checked(found: Weights, index: dict[str, Any]) -> Weights:
 
 def described(name: str, path: Path) -> Weights:
     """Return weights with their manifest."""
-    try:
-        manifest = json.loads(read_text(path.with_suffix(".json"), MAX_MANIFEST_BYTES))
-    except (ValueError, RecursionError):
-        manifest = {}
-    return Weights(name, path, manifest if isinstance(manifest, dict) else {})
+    return Weights(name, path, read_manifest(path) or {})
 
 
 def cache() -> Path:

@@ -35,19 +35,13 @@ class Checkpoint:
     key: str = ""
     others: tuple[str, ...] = ()
 
-    @property
-    def choice(self) -> str:
-        """What to say where the file holds several state dicts."""
-        return (
-            f"taken from {self.key!r}; the file also holds {', '.join(map(repr, self.others))}" if self.others else ""
-        )
 
-
-def read_checkpoint(path: Path, max_bytes: int = MAX_BYTES, key: str | None = None) -> dict[str, Tensor]:
+def read_checkpoint(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]:
     """Return the state dict in a .safetensors or PyTorch file; of several, the usual one is taken, and noted."""
-    found = open_checkpoint(path, max_bytes, key)
-    if found.choice:
-        note(f"{path}: weights {found.choice}")
+    found = open_checkpoint(path, max_bytes)
+    if found.others:
+        others = ", ".join(map(repr, found.others))
+        note(f"{path}: weights taken from {found.key!r}; the file also holds {others}")
     return found.state
 
 

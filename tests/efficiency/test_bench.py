@@ -195,7 +195,7 @@ def test_what_cannot_be_timed_is_said(variant: Variant, message: str) -> None:
 
 def test_energy_is_what_the_counter_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, joules = iter(range(100)), iter([10.0, 40.0])
-    monkeypatch.setattr(energy, "open_counter", lambda device: lambda: next(joules))
+    monkeypatch.setattr(energy, "open_nvml", lambda device: lambda: next(joules))
     monkeypatch.setattr(energy, "AT_LEAST_S", 3)
     monkeypatch.setattr(energy, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     calls: list[int] = []

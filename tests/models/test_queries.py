@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from sharpose.codecs.choice import codec_of
 from sharpose.models import create_model, resolve_config
 from sharpose.models.layers.deformable import DeformableAttention
-from sharpose.models.prtr.matching import assign, matching_costs, take
+from sharpose.models.layers.tokens import gather_tokens
+from sharpose.models.prtr.matching import assign, matching_costs
 from sharpose.models.registry import closed_form
 from sharpose.models.tfpose.model import centres, correct
 from sharpose.pose.skeleton import COCO
@@ -162,7 +163,6 @@ def test_assignment_costs_least_and_repeats_no_query() -> None:
         orders = itertools.permutations(range(5), 3)
         least = min(orders, key=lambda order: sum(float(own[k, q]) for k, q in enumerate(order)))
         assert tuple(queries.tolist()) == least
-    assert take(torch.arange(10.0).reshape(1, 5, 2), torch.tensor([[4, 0]])).tolist() == [[[8.0, 9.0], [0.0, 1.0]]]
     logits, points, wanted = torch.zeros(1, 2, 3), torch.tensor([[[0.0, 0.0], [1.0, 1.0]]]), torch.ones(1, 2, 2)
     expected = torch.tensor([[[10.0, 0.0], [10.0, 0.0]]]) - 1 / 3
     torch.testing.assert_close(matching_costs(logits, points, wanted, 5.0), expected)
@@ -179,8 +179,8 @@ def test_reading_out_gives_each_query_once_unless_the_best_is_wanted() -> None:
     chances = output.query_logits[-1].softmax(dim=2)[..., :-1].transpose(1, 2)
     queries = assign(-chances)
     assert all(len(set(own.tolist())) == 17 for own in queries)
-    assert torch.equal(output.coordinates, take(output.query_points[-1], queries))
-    assert torch.equal(greedy.coordinates, take(output.query_points[-1], chances.argmax(dim=2)))
+    assert torch.equal(output.coordinates, gather_tokens(output.query_points[-1], queries))
+    assert torch.equal(greedy.coordinates, gather_tokens(output.query_points[-1], chances.argmax(dim=2)))
     points, scores = codec_of(model.config).decode(output.heatmaps)
     torch.testing.assert_close(points, output.coordinates * points.new_tensor([23, 31]), atol=2e-3, rtol=0)
     assert (scores <= chances.gather(2, queries[..., None])[..., 0] + 1e-6).all()

@@ -17,7 +17,6 @@ from sharpose.models.config import PoseConfig
 from sharpose.models.output import PoseModel
 from sharpose.models.registry import (
     SYSTEMS,
-    build_class,
     closed_form,
     describe,
     find,
@@ -26,7 +25,7 @@ from sharpose.models.registry import (
     system_of,
     tokens_per_block,
 )
-from sharpose.models.system import System
+from sharpose.models.system import System, load
 from sharpose.pose.skeleton import wanted_layout
 from sharpose.runtime.errors import InputError
 from sharpose.training.criterion import criterion_for
@@ -52,7 +51,7 @@ def test_what_a_model_declares_is_there(name: str) -> None:
     assert recipe.epochs > 0
     with torch.device("meta"):
         model = create_model(name)
-    assert isinstance(model, PoseModel) and type(model) is build_class(name) and model.config == config
+    assert isinstance(model, PoseModel) and type(model) is load(find(name).model) and model.config == config
     assert sum(parameter.numel() for parameter in model.parameters()) == cost.params
     codec = codec_of(config)
     assert tuple(codec.heatmap_size) == tuple(config.heatmap_size)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
 from sharpose.data.mannequin import things
 from sharpose.data.mannequin.figure import Colour
 from sharpose.data.mannequin.parameters import MannequinParameters
+from sharpose.data.mannequin.poses import choose
 from sharpose.data.mannequin.render import Lens
-from sharpose.data.mannequin.textures import FLOORS, SIDE, WALLS, choose, smaller, tile
+from sharpose.data.mannequin.textures import FLOORS, SIDE, WALLS, smaller, tile
 
 Array = np.ndarray
 
@@ -47,7 +50,7 @@ def draw_backdrop(
 
 
 def _surface(
-    rng: np.random.Generator, kinds: tuple[tuple[str, int], ...], colour: Array, parameters: MannequinParameters
+    rng: np.random.Generator, kinds: Mapping[str, float], colour: Array, parameters: MannequinParameters
 ) -> list[Array]:
     """The tile of a wall or floor, with its halves. `colour` is RGB (3,)."""
     difficulty = parameters.difficulty

@@ -132,7 +132,7 @@ def dress(build: Build, body: Body, outfit: Outfit, mode: str) -> list[Part]:
     if outfit.skirt:
         parts.append(_skirt(build, body, outfit))
     if mode == "sitting":
-        parts += _stool(build, body)
+        parts += _stool(body)
     return parts
 
 
@@ -282,7 +282,7 @@ def _skirt(build: Build, body: Body, outfit: Outfit) -> Part:
     return Part(balls_of(*hips, *hem), outfit.bottoms, SKIRT, -0.004)
 
 
-def _stool(build: Build, body: Body) -> list[Part]:
+def _stool(body: Body) -> list[Part]:
     """What a sitting person sits on; drawn, but no part of the person."""
     pelvis = body.joints["pelvis"]
     low = min(body.joints[f"{side}_ankle"][1] for side in SIDES)

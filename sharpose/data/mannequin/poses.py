@@ -175,7 +175,7 @@ class Pose:
 
 def sample_pose(rng: np.random.Generator, max_yaw: float) -> Pose:
     """A mode for the legs, one for each arm (mostly the same), seen from within `max_yaw` degrees of the front."""
-    mode = _choose(rng, {name: posture.weight for name, posture in LEG_MODES.items()})
+    mode = choose(rng, {name: posture.weight for name, posture in LEG_MODES.items()})
     arms = _choose_arms(rng, {name: weight for name, (weight, _) in ARM_MODES.items()}, alike=0.6)
     yaw = float(rng.uniform(-max_yaw, max_yaw))
     return _hold(rng, mode, LEG_MODES[mode], TRUNK_REST, arms, yaw)
@@ -183,7 +183,7 @@ def sample_pose(rng: np.random.Generator, max_yaw: float) -> Pose:
 
 def sample_posture(rng: np.random.Generator) -> Pose:
     """A posture of version 2 with arms that go with it, seen from any side; `yaw` is how it is turned in the room."""
-    mode = _choose(rng, {name: posture.weight for name, posture in POSTURES.items()})
+    mode = choose(rng, {name: posture.weight for name, posture in POSTURES.items()})
     allowed = POSTURES[mode].arms
     weights = {
         name: weight if allowed is None else max(weight, 1.0)
@@ -199,15 +199,16 @@ def sample_posture(rng: np.random.Generator) -> Pose:
     return _hold(rng, mode, POSTURES[mode], rest, arms, yaw)
 
 
-def _choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
+def choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
+    """One of the names, as often as their weights say."""
     values = np.array(list(weights.values()))
     return list(weights)[int(rng.choice(len(values), p=values / values.sum()))]
 
 
 def _choose_arms(rng: np.random.Generator, weights: Mapping[str, float], alike: float) -> dict[str, str]:
     """The mode of each arm by its side, the leading side first; both have the same as often as `alike` says."""
-    first = _choose(rng, weights)
-    second = first if rng.random() < alike else _choose(rng, weights)
+    first = choose(rng, weights)
+    second = first if rng.random() < alike else choose(rng, weights)
     order = SIDES if rng.random() < 0.5 else SIDES[::-1]
     return dict(zip(order, (first, second), strict=True))
 

@@ -40,7 +40,7 @@ def mpii_manifest_path(folder: Path) -> Path:
     return Path(folder) / "manifest-mpii.json"
 
 
-def check_request(split: str, images: int, seed: int, workers: int | None = None) -> None:
+def check_request(split: str, images: int, seed: int, workers: int | None) -> None:
     """Raise InputError, naming the field, unless this can be generated."""
     if not split or not split.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"mannequin: split={split!r} must be a name of letters, digits, - and _")

@@ -12,11 +12,11 @@ from sharpose.data.mannequin.backdrop import draw_backdrop
 from sharpose.data.mannequin.figure import PROP, Colour, Outfit, Part, dress, sample_outfit
 from sharpose.data.mannequin.paint import Actor, Cloths, draw_actors, draw_shadows
 from sharpose.data.mannequin.parameters import MannequinParameters
-from sharpose.data.mannequin.poses import LYING, POSTURES, Pose, sample_posture
+from sharpose.data.mannequin.poses import LYING, POSTURES, Pose, choose, sample_posture
 from sharpose.data.mannequin.render import Canvas, Lens, Viewpoint, extent
 from sharpose.data.mannequin.skeleton3d import Body, Build, pose_body, rotation, sample_build
 from sharpose.data.mannequin.stage import CROWD, Person, Stage, crowd_annotation
-from sharpose.data.mannequin.textures import CLOTHES, choose, smaller, tile
+from sharpose.data.mannequin.textures import CLOTHES, smaller, tile
 
 Array = np.ndarray
 # (width, height) of the canvas before it varies by a few pixels, and how often each is taken

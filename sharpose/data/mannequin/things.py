@@ -10,7 +10,7 @@ from sharpose.data.mannequin.skeleton3d import Body, Build, rotation
 
 Array = np.ndarray
 # things that stand on the floor, and how often each is taken
-KINDS = (("crate", 20), ("table", 20), ("counter", 20), ("post", 18), ("plant", 16), ("panel", 10))
+KINDS = {"crate": 20, "table": 20, "counter": 20, "post": 18, "plant": 16, "panel": 10}
 
 
 def colour_of(rng: np.random.Generator) -> Colour:

@@ -72,10 +72,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def t_interval(values: Sequence[float], level: float = 1 - LEVEL) -> tuple[float, float]:
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
     """Interval of the mean of independent trainings, by Student's t. Raises ValueError for fewer than three."""
     if len(values) < LEAST_TRAININGS:
         raise ValueError(f"an interval of the mean needs {LEAST_TRAININGS} trainings, not {len(values)}")
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
-    reach = float(stdtrit(len(values) - 1, (1 + level) / 2)) * error
+    reach = float(stdtrit(len(values) - 1, 1 - LEVEL / 2)) * error
     return mean - reach, mean + reach

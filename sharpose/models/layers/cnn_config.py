@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import PoseConfig, Whole, check, check_heads
+from sharpose.models.config import PoseConfig, Whole, check, check_heads, check_sides
 from sharpose.runtime.fields import Positive
 
 ResNetDepth = Literal[18, 34, 50, 101, 152]
@@ -25,14 +25,9 @@ class CnnConfig(PoseConfig):
 
     def check_quarter(self, step: int) -> None:
         """The image's sides are multiples of `step`, and the heatmap's are a quarter of them."""
-        self.check_sides(step)
+        check_sides(self.image_size, step)
         quarter = (self.image_size[0] // 4, self.image_size[1] // 4)
         check(self.heatmap_size == quarter, "heatmap_size", self.heatmap_size, f"a quarter of image_size: {quarter}")
-
-    def check_sides(self, step: int) -> None:
-        """The image's sides are multiples of `step`."""
-        divisible = all(side % step == 0 for side in self.image_size)
-        check(divisible, "image_size", self.image_size, f"two multiples of {step}")
 
 
 def check_branches(config: Any, modules: str, *names: str) -> int:

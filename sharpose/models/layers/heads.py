@@ -18,9 +18,7 @@ class KeypointTokenHead(nn.Module):
     `auto` follows the release: one linear layer when D >= h·w / 4, else two with a hidden width of h·w / 2.
     """
 
-    def __init__(
-        self, dim: int, heatmap_size: tuple[int, int], kind: Literal["auto", "single", "two-layer"] = "auto"
-    ) -> None:
+    def __init__(self, dim: int, heatmap_size: tuple[int, int], kind: Literal["auto", "single", "two-layer"]) -> None:
         super().__init__()
         self.heatmap_size = heatmap_size
         pixels = heatmap_size[0] * heatmap_size[1]

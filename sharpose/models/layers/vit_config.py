@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from sharpose.models.config import Size, Whole, check, check_heads
+from sharpose.models.config import Size, Whole, check_heads, check_sides
 from sharpose.runtime.fields import Positive, ShareBelowOne, check_fields
 
 
@@ -27,8 +27,7 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        divisible = all(side % self.patch_size == 0 for side in self.image_size)
-        check(divisible, "image_size", self.image_size, f"two multiples of patch_size = {self.patch_size}")
+        check_sides(self.image_size, self.patch_size, "patch_size = ")
         check_heads(self.embed_dim, self.num_heads)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -24,11 +24,6 @@ def assign(costs: Tensor) -> Tensor:
 def assign_shape(costs: Tensor) -> Tensor:
     """Return what `assign` gives without values, for tracers."""
     return costs.new_empty(costs.shape[:2], dtype=torch.int64)
-
-
-def take(values: Float[Tensor, "B Q D"], queries: Int[Tensor, "B K"]) -> Float[Tensor, "B K D"]:
-    """The values of each keypoint's query."""
-    return values.gather(1, queries[..., None].expand(-1, -1, values.shape[2]))
 
 
 def matching_costs(

@@ -16,9 +16,10 @@ from sharpose.models.hrnet.model import HighResolutionTrunk
 from sharpose.models.layers.cnn import Bottleneck, init_convolution, make_layer
 from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.postnorm import DecoderLayer, EncoderLayer, init_layer
+from sharpose.models.layers.tokens import gather_tokens
 from sharpose.models.output import PoseModel
 from sharpose.models.prtr.config import PRTRConfig
-from sharpose.models.prtr.matching import assign, take
+from sharpose.models.prtr.matching import assign
 from sharpose.models.regression_vit.model import RegressionOutput, draw, point_layers
 from sharpose.models.simple_baseline.model import ResNet
 
@@ -83,7 +84,7 @@ class PRTR(PoseModel):
         logits, points = self.class_head(states), self.head(states).sigmoid()
         chances = logits[-1].softmax(dim=2)[..., :-1].transpose(1, 2)
         queries = chances.argmax(dim=2) if self.config.readout == "best" else assign(-chances)
-        coordinates, scores = take(points[-1], queries), chances.gather(2, queries[..., None])
+        coordinates, scores = gather_tokens(points[-1], queries), chances.gather(2, queries[..., None])
         heatmaps = draw(coordinates, self.config.heatmap_size, self.config.drawn_sigma) * scores[..., None]
         return PRTROutput(heatmaps, coordinates, logits, points)
 

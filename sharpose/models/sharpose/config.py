@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sharpose.models.config import EXTENSION, Size, Whole, WholeOrZero, check, check_heads, sized
+from sharpose.models.config import EXTENSION, Size, Whole, WholeOrZero, check_heads, check_sides, sized
+from sharpose.models.layout import Layout, Table
 from sharpose.models.system import EncoderNames, System
 from sharpose.models.tome.config import merged_counts
 from sharpose.runtime.fields import Finite, Share, ShareBelowOne, check_fields
@@ -66,9 +67,7 @@ class SHaRPoseConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        step = self.patch_size * self.refine_ratio
-        divisible = all(side % step == 0 for side in self.image_size)
-        check(divisible, "image_size", self.image_size, f"two multiples of patch_size × refine_ratio = {step}")
+        check_sides(self.image_size, self.patch_size * self.refine_ratio, "patch_size × refine_ratio = ")
         check_heads(self.embed_dim, self.num_heads)
 
     @property
@@ -204,6 +203,19 @@ def fine_patches(config: SHaRPoseConfig, keep: int) -> list[int]:
     return merged_counts(mixed if config.has_coarse else config.num_fine, config.merge_schedule)
 
 
+# the public names of its weights
+RELEASE: Table = (
+    (r"^backbone\.pos_embed_list\.0$", "coarse_pos_embed"),
+    (r"^backbone\.pos_embed_list\.1$", "fine_pos_embed"),
+    (r"^backbone\.reuse_block\.0\.", "reuse_norm."),
+    (r"^backbone\.reuse_block\.1\.", "reuse_mlp."),
+    # the release numbers its dropouts, which we leave out
+    (r"^backbone\.quality_predictor\.mlp\.3\.", "quality_predictor.mlp.2."),
+    (r"^backbone\.quality_predictor\.mlp\.6\.", "quality_predictor.mlp.4."),
+    (r"^backbone\.", ""),
+    (r"^keypoint_head\.heatmap_mlp\.", "head.layers."),
+)
+
 SYSTEM = System(
     name="SHaRPose",
     config=SHaRPoseConfig,
@@ -214,7 +226,7 @@ SYSTEM = System(
     tokens_per_block=tokens_per_block,
     criterion="sharpose.training.criterion:SHaRPoseCriterion",
     recipe="nano",
-    layouts="sharpose.models.sharpose.layouts:LAYOUTS",
+    layouts=(Layout("release", RELEASE, shows="backbone.keypoint_tokens"),),
     encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
     cases={"SHaRPose": "experiments.conformance.models:check_sharpose"},
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sharpose.models.config import Size, Whole, check, sized
+from sharpose.models.config import Size, Whole, check, check_sides, sized
 from sharpose.models.hrnet.config import StemConfig
 from sharpose.models.hrnet.cost import trunk
 from sharpose.models.layers.cost import Cost, block, linear, token_head
+from sharpose.models.layout import Layout, Table
 from sharpose.models.system import System
 
 STEM_STRIDE = 4
@@ -29,7 +31,7 @@ class TokenPoseConfig(StemConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.stem_widths:
-            self.check_sides(self.stem_stride())
+            check_sides(self.image_size, self.stem_stride())
         whole = all(side % patch == 0 for side, patch in zip(self.map_size, self.patch_size, strict=True))
         check(whole, "patch_size", self.patch_size, f"two divisors of {self.map_size}")
 
@@ -104,6 +106,29 @@ SIZES: dict[str, dict[str, Any]] = {
     "tokenpose-nano-d12-128x128-mpii": sized((128, 128), patch_size=(2, 2), **NANO_STEM, depth=4, **MPII),
 }
 
+# the public names of a block's layers, and ours
+LAYERS = (
+    ("0.fn.norm", "norm1"),
+    ("0.fn.fn.to_qkv", "attn.qkv"),
+    ("0.fn.fn.to_out.0", "attn.proj"),
+    ("1.fn.norm", "norm2"),
+    ("1.fn.fn.net.0", "mlp.fc1"),
+    ("1.fn.fn.net.3", "mlp.fc2"),
+)
+# TokenPose-T has one stack of layers called `transformer`, L has `transformer1` to `transformer3`
+OFFICIAL: Table = (
+    (r"^pre_feature\.", "stem."),
+    (r"^transformer\.keypoint_token$", "keypoint_tokens"),
+    (r"^transformer\.pos_embedding$", "pos_embed"),
+    (r"^transformer\.patch_to_embedding\.", "patch_embed."),
+    (r"^transformer\.mlp_head\.", "head."),
+    *(
+        (rf"^transformer\.transformer{number}\.layers\.(\d+)\.{re.escape(public)}\.", rf"stacks.{stack}.\1.{ours}.")
+        for number, stack in (("", 0), ("1", 0), ("2", 1), ("3", 2))
+        for public, ours in LAYERS
+    ),
+)
+
 SYSTEM = System(
     name="TokenPose",
     config=TokenPoseConfig,
@@ -111,7 +136,7 @@ SYSTEM = System(
     sizes=SIZES,
     cost=cost,
     tokens_per_block=tokens_per_block,
-    layouts="sharpose.models.tokenpose.layouts:LAYOUTS",
+    layouts=(Layout("official", OFFICIAL),),
     cases={
         "TokenPose-T": "experiments.conformance.models:check_tokenpose",
         "TokenPose-L": "experiments.conformance.models:check_tokenpose",

@@ -18,6 +18,7 @@ from sharpose.models.hrnet.model import HighResolutionTrunk
 from sharpose.models.layers.cnn import doubling, heatmap_layer, init_convolution, init_heatmap_layer
 from sharpose.models.layers.positions import sine_table
 from sharpose.models.layers.postnorm import EncoderLayer, init_layer
+from sharpose.models.layers.tokens import gather_tokens
 from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.simple_baseline.model import ResNet
 from sharpose.models.transpose.config import TransPoseConfig
@@ -85,7 +86,7 @@ class TransPose(PoseModel):
         places = peaks[..., 1] // factor * self.config.grid[1] + peaks[..., 0] // factor
         layers = cast(list[EncoderLayer], list(self.encoder))
         maps = [
-            layer.self_attn.weights(placed.gather(1, places[..., None].expand(-1, -1, placed.shape[2])), placed)
+            layer.self_attn.weights(gather_tokens(placed, places), placed)
             for layer, placed in zip(layers, entering, strict=True)
         ]
         return Explanation(torch.stack(maps, dim=1).unflatten(3, self.config.grid), peaks)
