@@ -9,11 +9,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARPOSE := $(BIN)/sharpose
 
-.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint docs schema format train-missing train-nano figures bench report gpu lab clean-local
+.PHONY: help tables csv fill test test-slow test-lowest fuzz soak lint docs schema format train-missing figures bench report gpu lab clean-local
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, and print; so table1 … table8"
-	@echo "make figure6       the quality threshold; also figure6-test, gates, semantics, frontier, schedules, batch, exits, counters, elastic"
+	@echo "make figure6       the quality threshold; also figure6-test, semantics, frontier, schedules, batch, exits, counters"
 	@echo "make tables        print every table from the store; nothing is measured"
 	@echo "make csv           the raw numbers of every table to results/csv, from the store; nothing else writes there"
 	@echo "make fill          measure what the tables lack, within BUDGET (25m)"
@@ -26,7 +26,6 @@ help:
 	@echo "make bench         time ours, back-ends and peers in one session; once measured, print"
 	@echo "make figures       draw results/figures"
 	@echo "make report        results/report.html (report-photos.html …): everything in one file that works offline"
-	@echo "make train-nano    train the weights of the nano tier again (about four hours of two CPU cores)"
 	@echo "make gpu            what a GPU is worth, within BUDGET: small models on photographs, speeds, races (docs/gpu.md)"
 	@echo "make lab           JupyterLab on notebooks/"
 	@echo "make train-missing train what the tables lack with the tier's shared budget, within BUDGET"
@@ -53,7 +52,7 @@ TABLES := table1 table2 table3 table4 table5 table6 table6a table6b table7 table
 $(TABLES): table%: $(VENV)/harness.stamp
 	@$(SHARPOSE) run $* --table --device $(DEVICE) --tier $(TIER)
 
-OWN := figure6 figure6-test gates gates-test semantics frontier schedules batch exits counters beyond elastic related
+OWN := figure6 figure6-test semantics frontier schedules batch exits counters beyond related
 .PHONY: $(OWN)
 $(OWN): $(VENV)/harness.stamp
 	@$(SHARPOSE) run $@ --table --device $(DEVICE) --tier $(TIER)
@@ -134,20 +133,6 @@ report: $(VENV)/harness.stamp
 
 train-missing: $(VENV)/harness.stamp
 	@$(SHARPOSE) train-missing --tier $(TIER) --budget $(BUDGET)
-
-train-nano: $(VENV)/harness.stamp
-	$(SHARPOSE) train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano-128x96 --preload
-	$(SHARPOSE) train --model sharpose-nano-128x96 --recipe nano-longer-centred --data mannequin-train --preload \
-	  --init runs/nano-128x96/sharpose-nano-128x96.safetensors --out runs/nano-128x96-centred
-	$(SHARPOSE) train --model sharpose-nano-128x96 --recipe nano-longer --data mannequin-train --preload \
-	  --init runs/nano-128x96-centred/sharpose-nano-128x96.safetensors --out runs/nano-128x96-longer
-	$(SHARPOSE) train --model sharpose-nano-192x144 --recipe nano-192x144 --data mannequin-train --preload \
-	  --init runs/nano-128x96/sharpose-nano-128x96.safetensors --out runs/nano-192x144
-	for size in 128x96-longer 192x144; do model=sharpose-nano-$${size%-longer}; \
-	  $(SHARPOSE) train --model $$model --recipe nano-gain --data mannequin-train --out runs/gain-$$size \
-	  --init runs/nano-$$size/$$model.safetensors || exit 1; done
-	@echo "Copy sharpose-nano-*.{safetensors,json} of runs/nano-128x96-longer and runs/nano-192x144 to results/weights,"
-	@echo "and those of runs/gain-* under the names sharpose-nano-*-gain."
 
 # the label-free start and photographs: docs/gpu.md
 gpu: $(VENV)/harness.stamp

@@ -8,8 +8,8 @@ from setuptools.command.build_py import build_py
 # small ones, with those that a bare name means, and those of sharpose.weights.pretrained.DEFAULT, so that an installed
 # wheel predicts at once
 SHIPPED = (
-    "sharpose-nano-128x96",
-    "sharpose-nano-192x144",
+    "nano/sharpose-nano-128x96",
+    "nano/sharpose-nano-192x144",
     "photos/sharpose-nano-128x96",
     "small/vitpose-small-256x192",
 )

@@ -188,7 +188,8 @@ def test_train_then_evaluate_with_both_kinds_of_boxes(
 def test_real_photographs_with_both_kinds_of_boxes(capsys: pytest.CaptureFixture[str], shared: Path) -> None:
     coco = shared / "data" / "coco_mini"
     boxes = coco / "annotations" / "detections_val2017_AP_H_56.json"
-    evaluate = ["evaluate", "--model", "sharpose-nano-128x96", "--no-flip-test", "--json"]
+    name = "sharpose-nano-128x96"
+    evaluate = ["evaluate", "--model", name, "--weights", f"photos/{name}", "--no-flip-test", "--json"]
     evaluate += ["--annotations", str(coco / "annotations" / "person_keypoints_val2017.json")]
     evaluate += ["--images", str(coco / "val2017")]
     code, out, err = call(capsys, *evaluate)

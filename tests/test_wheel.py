@@ -74,6 +74,6 @@ def test_the_command(installed: Path) -> None:
 
 @pytest.mark.slow
 def test_weights_that_are_not_inside_are_one_line(installed: Path) -> None:
-    done = run(installed, "-m", "sharpose.cli", "predict", "photo.jpg", "--model", "best/sharpose-nano-128x96-gain")
+    done = run(installed, "-m", "sharpose.cli", "predict", "photo.jpg", "--model", "photos/vitpose-nano-128x96")
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
     assert "no hub repository is known" in done.stderr and str(installed / "cache") in done.stderr

@@ -13,8 +13,6 @@ CAPTIONS = {
     "figure6": "Figure 6: the quality threshold. Above: AP, AP50 and AP75 (lines) and who exits early (bars); "
     "middle: AP over expected cost, beside as many exits at random and by the true gain; below: true "
     "over predicted quality.",
-    "gates": "Two gates on the same answers, by predicted quality and by predicted gain: thresholds, what "
-    "exits cost, and how right the prediction is.",
     "frontier": "AP over expected cost: a line per α, a point per quality threshold; the grey steps are the "
     "points that no other one beats.",
     "curves": "Learning curves: accuracy, with flip test, over the crops that every training had seen.",

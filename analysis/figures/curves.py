@@ -23,7 +23,7 @@ GAP = 0.035
 
 def curve_frame(catalog: Catalog) -> pd.DataFrame:
     """Return a row per training and validation: `weights`, `crops`, and a column per people and score, in percent."""
-    folder = catalog.weights_path("any", "shared").parent
+    folder = catalog.weights_path("any").parent
     rows = [
         {
             "weights": made.name,

@@ -29,10 +29,9 @@ def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:
     for axis in (axis for column in columns[len(curves) :] for axis in column):
         axis.remove()
     for column, curve in zip(columns, curves, strict=False):
-        draw, judged = (gains, "gain") if curve.by_gain else (reliability, "quality")
         thresholds(curve.frame, column[0], f"{curve.label}: threshold", tier)
-        savings(curve.frame, column[1], "what early exits cost", judged, tier)
-        draw(curve.calibration.bins, column[2], f"{judged}, rank correlation {curve.calibration.rank:.2f}")
+        savings(curve.frame, column[1], "what early exits cost", tier)
+        reliability(curve.calibration.bins, column[2], f"quality, rank correlation {curve.calibration.rank:.2f}")
     return figure
 
 
@@ -61,11 +60,8 @@ def thresholds(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
     return tidy(axis, "Q_thres", f"AP without flip test,\n{tier} tier, % (lines)", title)
 
 
-def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str) -> Axes:
-    """Draw AP over expected multiply-adds, beside random exits and an oracle by gain at the same exit rates.
-
-    judged: what the gate predicts, in a word.
-    """
+def savings(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
+    """Draw AP over expected multiply-adds, beside random exits and an oracle by gain at the same exit rates."""
     shown = frame.sort_values("gflops")
     random = shown["ap"] - shown["ap_minus_random"]
     axis.fill_between(shown["gflops"], shown["ap_low"], shown["ap_high"], color=BLUE, alpha=0.2, lw=0)
@@ -76,7 +72,7 @@ def savings(frame: pd.DataFrame, axis: Axes, title: str, judged: str, tier: str)
     # the names have the lowest quarter to themselves
     axis.set_ylim(low - (high - low) / 3, high)
     known = ("by true gain, which no gate knows", ORANGE)
-    name_below(axis, (known, (f"by predicted {judged}", BLUE), ("as many at random", GREY)))
+    name_below(axis, (known, ("by predicted quality", BLUE), ("as many at random", GREY)))
     return tidy(axis, "expected GFLOPs (multiply-adds), paper size", f"AP without flip test,\n{tier} tier, %", title)
 
 
@@ -95,16 +91,6 @@ def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
         axis.plot(bins["predicted"], bins[key], color=colour, marker=marker, ms=4, lw=1.5)
     name_below(axis, (("of the fine answer", ORANGE), ("of the coarse answer", BLUE)))
     return tidy(axis, "predicted quality, tenths of the people", "true OKS", title)
-
-
-def gains(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
-    """The same of a gate by gain, whose predicted quality is 1 minus the predicted gain."""
-    predicted, true = 1 - bins["predicted"], 1 - bins["true"]
-    ends = [min(*predicted, *true), max(*predicted, *true)]
-    axis.plot(ends, ends, color=GREY, lw=1, ls="--")
-    axis.annotate("ideal", (ends[1], ends[1]), xytext=(2, 2), textcoords="offset points", color=GREY, fontsize=8.5)
-    axis.plot(predicted, true, color=BLUE, marker="o", ms=4, lw=1.5)
-    return tidy(axis, "predicted gain in OKS, tenths of the people", "true gain of the fine stage", title)
 
 
 def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:

@@ -189,9 +189,7 @@ def percent(value: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well the predicted quality tells the true one.
-
-    The true one is the OKS of the coarse stage or, of a gate by gain, 1 minus what the fine stage gains.
+    """How well the predicted quality tells the true one, the OKS of the coarse stage.
 
     `rank`: Spearman's correlation of both; `rank_gain`: of the predicted quality and what the fine stage gains in OKS,
     which a useful gate makes negative; `error`: mean distance of bins of equal size from the diagonal; `explained`: R²,
@@ -205,24 +203,23 @@ class Calibration:
     bins: pd.DataFrame
 
 
-def calibration(predictions: Predictions, bins: int = BINS, by_gain: bool = False) -> Calibration:
-    """Reliability in bins of equally many people, by predicted quality; `by_gain`: that of a gate by gain."""
+def calibration(predictions: Predictions, bins: int = BINS) -> Calibration:
+    """Reliability in bins of equally many people, by predicted quality."""
     quality, (coarse, fine) = predictions.quality, predictions.oks
-    truth = 1 - (fine - coarse) if by_gain else coarse
     order = np.array_split(np.argsort(quality, kind="stable"), bins)
     table = pd.DataFrame(
         {
             "predicted": [quality[rows].mean() for rows in order],
-            "true": [truth[rows].mean() for rows in order],
+            "true": [coarse[rows].mean() for rows in order],
             "true_fine": [fine[rows].mean() for rows in order],
             "people": [len(rows) for rows in order],
         }
     )
     weights = table["people"] / table["people"].sum()
     return Calibration(
-        rank=float(spearmanr(quality, truth).statistic),
+        rank=float(spearmanr(quality, coarse).statistic),
         rank_gain=float(spearmanr(quality, fine - coarse).statistic),
-        explained=float(1 - np.mean((truth - quality) ** 2) / np.var(truth)),
+        explained=float(1 - np.mean((coarse - quality) ** 2) / np.var(coarse)),
         error=float(((table["predicted"] - table["true"]).abs() * weights).sum()),
         bins=table,
     )

@@ -14,7 +14,6 @@ from analysis.gate.predictions import read_predictions
 from analysis.tables.derived import columns_of, derive, frame_of
 from analysis.tables.footers import cost_text, missing_text, models_text, origin, people_text
 from analysis.tables.lines import Line, records_of
-from analysis.tables.trainings import starts_text
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
 from results.store import Store
@@ -31,16 +30,12 @@ SMALL_LOSS = 0.3
 
 @dataclass(frozen=True)
 class GateCurve:
-    """What a table and its figure show of one row.
-
-    `runs`: ids of the records behind it, by measure; `by_gain`: its gate asks what the fine stage gains.
-    """
+    """What a table and its figure show of one row; `runs`: ids of the records behind it, by measure."""
 
     label: str
     frame: pd.DataFrame
     calibration: Calibration
     runs: Mapping[str, str] = field(default_factory=dict)
-    by_gain: bool = False
 
 
 def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[GateCurve]:
@@ -52,17 +47,17 @@ def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[Gat
             numbers = curve_record(loaded, line, store).metrics
             known = {name: numbers[name] for name in CALIBRATION}
             facts = Calibration(**known, bins=frame_of(numbers["bins"]))
-            curves.append(GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs, asks_gain(line)))
+            curves.append(GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs))
     return curves
 
 
 def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
     """The curve of a row, computed where it is not stored: 20 evaluations with bootstrap take seconds."""
-    source, cost, by_gain = line.records["predictions"], cost_of(line), asks_gain(line)
+    source, cost = line.records["predictions"], cost_of(line)
 
     def compute() -> dict[str, Any]:
         predictions = read_predictions(source)
-        facts = calibration(predictions, by_gain=by_gain)
+        facts = calibration(predictions)
         return {
             "curve": columns_of(curve(Gate(predictions, CURVE_RESAMPLES), loaded.spec.thresholds, cost)),
             **{name: getattr(facts, name) for name in CALIBRATION},
@@ -74,14 +69,8 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
         "resamples": CURVE_RESAMPLES,
         "macs": [cost.coarse, cost.fine],
         "controls": ["expected", "gain", "coarse OKS"],
-        **({"by_gain": True} if by_gain else {}),
     }
     return derive("curve", how, source, compute, asked_by=(loaded.id, line.row.label), store=store)
-
-
-def asks_gain(line: Line) -> bool:
-    """Whether the row's gate is by gain, not by quality."""
-    return line.cells["predictions"].options.get("gate") == "gain"
 
 
 def cost_of(line: Line) -> Cost:
@@ -197,14 +186,12 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
         better = one.frame.query("ap_minus_random_low > 1e-6")
         rates = {name: largest_exit_rate(one.frame, f"ap_by_{name}") for name in ("gain", "true_quality")}
         beats = ", ".join(f"{threshold:g}" for threshold in better["threshold"].round(3)) or "none"
-        judged = "gain" if one.by_gain else "quality"
-        truth = "OKS that the fine stage gains" if one.by_gain else "true OKS of the coarse stage"
-        gained = "" if one.by_gain else f"; quality against the OKS that the fine stage gains: {facts.rank_gain:+.2f}"
         said.append(
-            f"{one.label}: predicted {judged} against {truth}: Spearman's rank correlation "
-            f"{facts.rank:.2f}, R² {facts.explained:.2f}, mean distance from the diagonal {facts.error:.3f}{gained}. "
+            f"{one.label}: predicted quality against true OKS of the coarse stage: Spearman's rank correlation "
+            f"{facts.rank:.2f}, R² {facts.explained:.2f}, mean distance from the diagonal {facts.error:.3f}; quality "
+            f"against the OKS that the fine stage gains: {facts.rank_gain:+.2f}. "
             f"Better than random exits beyond the interval at: {beats}. For {SMALL_LOSS} AP "
             f"{largest_exit_rate(one.frame, 'ap'):.0f} % may exit early; by the true coarse OKS "
             f"{rates['true_quality']:.0f} %, by the true gain {rates['gain']:.0f} % could. {statement(one)}"
         )
-    return [*said, *starts_text(lines, 0), *cost_text(lines), *missing_text(lines), *loaded.spec.notes]
+    return [*said, *cost_text(lines), *missing_text(lines), *loaded.spec.notes]

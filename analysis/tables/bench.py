@@ -267,7 +267,8 @@ def deployed_table(bench: Bench, store: Store) -> Table:
             }
         )
     records = [record for _, record in found if record is not None]
-    notes = [f"{bench.deployed.model} on {bench.data}, ground-truth boxes, flip test, paired bootstrap of images."]
+    model, data = bench.deployed.model, bench.deployed.data
+    notes = [f"{model} on {data}, ground-truth boxes, flip test, paired bootstrap of images."]
     notes.append("Error of heatmaps: ‖a − b‖ / ‖b‖ over 32 people, b by torch in fp32.")
     notes += [f"{origin(records).capitalize()}."] if records else []
     keys = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import mean, stdev
+from statistics import mean
 from typing import NamedTuple
 
 from analysis.tables.footers import APART, marked
@@ -59,19 +59,13 @@ def score_text(record: Record | None, score: str) -> str | None:
     return text if median is None else f"{text} (median {100 * median:.1f})"
 
 
-def seeds_score_text(line: Line, *, own_starts: bool = False) -> str | None:
-    """Return mean and spread of AP over the trainings that are there, and how many of all those are.
-
-    The spread is the sample standard deviation and, from three on, the t-interval; of `own_starts`, half of that alone.
-    """
-    scores = seed_scores(line, own_starts=own_starts)
+def seeds_score_text(line: Line) -> str | None:
+    """Return mean and, from three on, half the t-interval of AP over the trainings that are there, and how many are."""
+    scores = seed_scores(line)
     if len(scores) < 2:
         return None
     interval = t_interval(scores)
-    if own_starts:
-        spread = "" if interval is None else f" ± {(interval.high - interval.low) / 2:.1f}"
-    else:
-        spread = f" ± {stdev(scores):.1f}" + (f" [{interval.low:.1f}, {interval.high:.1f}]" if interval else "")
+    spread = "" if interval is None else f" ± {(interval.high - interval.low) / 2:.1f}"
     return f"{mean(scores):.1f}{spread} ({len(scores)} of {len(line.seeds)})"
 
 

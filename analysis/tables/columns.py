@@ -25,7 +25,7 @@ from analysis.tables.kept import expected_macs, mean_kept
 from analysis.tables.lines import Line, compared_row, identity, previous_difference, relative_speed
 from analysis.tables.statistics import SCORES as RESAMPLED
 from analysis.tables.statistics import ends, t_interval, value_and_ends
-from analysis.tables.trainings import curve_key, noted_training, seed_scores, training_numbers
+from analysis.tables.trainings import curve_key, seed_scores, training_numbers
 from experiments.cells.provenance import Device, choose_device
 from experiments.spec.catalog import Catalog
 from experiments.spec.measures import own_columns
@@ -85,11 +85,6 @@ class Context:
     def further(self) -> Mapping[str, str]:
         """Further people that rows are measured on, and the score that is said of each."""
         return self.catalog.tier.also.get(self.dataset, {})
-
-    @property
-    def own_starts(self) -> bool:
-        """Whether each of several trainings of a row has random weights of its own."""
-        return self.catalog.tier.starts is not None
 
 
 @dataclass(frozen=True)
@@ -166,13 +161,10 @@ def paper_column(header: str, name: str) -> Column:
 
 
 def seeds_columns(name: str, table: Context) -> Iterator[Column]:
-    """Yield AP over several trainings: by a t-interval where each had random weights of its own."""
-    how, whose = "± sd over trainings with the shared budget", ""
-    if table.own_starts:
-        how, whose = "± 95 % t-interval over trainings from own random weights", table.whose
-    title = f"AP, mean {how}{whose} ({table.catalog.name} tier)"
-    text = partial(seeds_score_text, own_starts=table.own_starts)
-    yield Column(title, text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
+    """Yield AP over several trainings that each had random weights of their own."""
+    how = f"AP, mean ± 95 % t-interval over trainings from own random weights{table.whose}"
+    title = f"{how} ({table.catalog.name} tier)"
+    yield Column(title, seeds_score_text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
 
 
 def seeds_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
@@ -181,11 +173,6 @@ def seeds_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
     enough = len(scores) > 1
     found: dict[str, Any] = {"ap_seed_mean": mean(scores) if enough else None}
     found |= {"ap_seed_sd": stdev(scores) if enough else None, **ends("ap_seed", t_interval(scores), 1)}
-    if table.own_starts:
-        own = seed_scores(line, own_starts=True)
-        interval = t_interval(own)
-        half = interval and (interval.high - interval.low) / 2
-        found |= {"ap_seed_mean": mean(own) if len(own) > 1 else None, "ap_seed_half_interval": half}
     runs = [seed.record.run_id for seed in line.seeds if seed.record is not None]
     return found | {"ap_seeds": len(scores), "ap_seeds_run_id": " ".join(runs) or None}
 
@@ -346,7 +333,7 @@ def raw_numbers(table: Context, index: int) -> dict[str, Any]:
     if "accuracy" in line.cells:
         raw |= accuracy_numbers(table, index)
         raw |= further_numbers(table, line) if "ap" in loaded.spec.columns else {}
-        raw |= training_numbers(line, curve_key(table.dataset, table.catalog)) if table.own_starts else {}
+        raw |= training_numbers(line, curve_key(table.dataset, table.catalog))
     return raw | {
         f"{measure}_run_id": cell.run_id if measure in line.records else None for measure, cell in line.cells.items()
     }
@@ -369,12 +356,9 @@ def accuracy_numbers(table: Context, index: int) -> dict[str, Any]:
     """Interval, tier and paired difference of one row's score, in percent."""
     line = table.lines[index]
     score = next((score for score in RESAMPLED if score in table.loaded.spec.columns), "ap")
-    start = noted_training(line)
     return {
         **ends(score, interval_of(line.records.get("accuracy"), score)),
         **value_and_ends(f"{score}_minus_previous", previous_difference(table.loaded, table.lines, index)),
-        "crops": start and start.crops,
-        "start": start and start.taken,
         "tier": line.cells["accuracy"].tier,
         "people": line.metric("accuracy", "annotated_people"),
     }

@@ -15,10 +15,9 @@ from analysis.tables.bench import times_as_fast
 from analysis.tables.cell_text import amount, delta_percent
 from analysis.tables.claims import CLAIMS, TIERS, AllClaims, Claims, Reader
 from analysis.tables.lines import Line, compare_records, records_of, row_of
-from analysis.tables.manifests import LABEL_FREE
 from analysis.tables.markdown import markdown_table
 from analysis.tables.statistics import MARGIN, score_of, spread_text
-from analysis.tables.trainings import noted_training
+from analysis.tables.trainings import training_of
 from experiments.spec.yamlfile import YamlFile
 from results.records import Record
 from results.store import ROOT, Store, write
@@ -52,7 +51,7 @@ Written by `python -m analysis.tables.findings` from `analysis/tables/claims.yam
 - nano: small models on generated people, whose absolute AP says nothing about COCO.
   photos, small: photographs; a dash where nothing is trained yet.
   Speed and cost are in the first column, and are those of the paper's model sizes.
-- An interval covers the choice of people. The spread over trainings is in the tables (± of fine-tunings of one start).
+- An interval covers the choice of people, not the spread over trainings.
 """
 
 
@@ -161,18 +160,11 @@ def accuracy(table: str, first: str, second: str, reader: Reader, *, said: bool 
 
 
 def started_alike(first: Line, second: Line) -> bool:
-    """Whether two rows are of the same weights, or of weights that began alike and saw as much.
-
-    What has seen no keypoint is the same start for everybody; of a pose network all must have taken the same parts.
-    """
+    """Whether two rows are of the same weights, or of weights that began alike and saw as many crops."""
     cells = [line.cells["accuracy"] for line in (first, second)]
     if cells[0].weights is not None and cells[0].weights == cells[1].weights:
         return True
-    chances = set()
-    for line in (first, second):
-        made = noted_training(line)
-        taken = None if made is None or made.start == LABEL_FREE else (made.fresh, made.tensors)
-        chances.add(made and (made.crops, made.file, taken))
+    chances = {made and (made.crops, made.started_from) for made in map(training_of, (first, second))}
     return len(chances) == 1 and None not in chances
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -19,7 +18,7 @@ from analysis.tables.lines import (
     timed_together,
 )
 from analysis.tables.statistics import LEVEL, MARGIN, replicates_of, score_of, spread_text
-from analysis.tables.trainings import race_text, starts_text
+from analysis.tables.trainings import race_text
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, Catalog
@@ -32,8 +31,7 @@ from sharpose.models.registry import recorded_cost
 DASH = "–"
 NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
 OTHER_SCORES = {"ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR"}
-NO_WEIGHTS = re.compile(r"no (shared )?weights of (\S+) \((.+)\)")
-SHARED = "shared"
+NO_WEIGHTS = re.compile(r"no weights of (\S+) \((.+)\)")
 MOST_NAMES = 4
 MARKS = {
     "noisy": ("~", "noisy: the samples spread too widely to rank this row."),
@@ -62,15 +60,14 @@ def footer_of_rows(
     loaded: LoadedSpec, lines: list[Line], below: int, catalog: Catalog, device: Device, store: Store
 ) -> list[str]:
     """What has to be known to read a table of kind rows, of which the last `below` are not in the comparison."""
-    race = catalog.tier.starts is not None and any("accuracy" in line.cells for line in lines)
     return [
         *accuracy_text(lines),
         *intervals_text(loaded, lines),
         *test_sets_text(lines),
-        *(race_text(loaded, lines, catalog, below) if race else starts_text(lines, below)),
+        *(race_text(loaded, lines, catalog, below) if any("accuracy" in line.cells for line in lines) else []),
         *paired_text(loaded, lines),
         *pairs_text(loaded, lines),
-        *seeds_text(loaded, lines, own_starts=race),
+        *seeds_text(loaded, lines),
         *cost_text(lines),
         *([EXPECTED_COST] if "gflops_expected" in loaded.spec.columns else []),
         *speed_text(loaded, lines, device, store),
@@ -126,18 +123,6 @@ def test_sets_text(lines: list[Line]) -> list[str]:
     return [f"The same models also on {', '.join(sizes)}; intervals likewise. PCK is of models alone."] if sizes else []
 
 
-def shared_manifests(cells: Iterable[Cell]) -> dict[str, Any]:
-    """The manifests of those weights that were trained with the shared budget, by name."""
-    paths = [cell.weights for cell in cells if cell.weights is not None and cell.weights.parent.name == SHARED]
-    return {path.stem: json.loads(path.with_suffix(".json").read_bytes()) for path in paths}
-
-
-def crops_text(manifests: Iterable[Mapping[str, Any]]) -> str:
-    """How many crops trainings have seen."""
-    seen = sorted({facts["steps"] * facts["recipe"]["batch_size"] for facts in manifests})
-    return f"{seen[0]:,} crops each" if len(seen) == 1 else f"{seen[0]:,} to {seen[-1]:,} crops, NOT the same for all"
-
-
 def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     """The paired differences to the row before, and whether any AP fell beyond its interval."""
     labels = [line.row.label for line in lines]
@@ -185,19 +170,15 @@ def span(values: Collection[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def seeds_text(loaded: LoadedSpec, lines: list[Line], *, own_starts: bool = False) -> list[str]:
+def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     """Which trainings stand behind a mean and its spread, and which are missing."""
     if not any(line.seeds for line in lines):
         return []
-    seeds = ", ".join(map(str, loaded.spec.seeds))
-    if own_starts:
-        text = (
-            f"AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds {seeds}, each from "
-            f"random weights of its own; n of {len(loaded.spec.seeds)} in brackets, and an interval from three on. "
-            "Trainings that share a start are not counted."
-        )
-    else:
-        text = shared_seeds_text(seeds, len(loaded.spec.seeds), lines)
+    text = (
+        f"AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds "
+        f"{', '.join(map(str, loaded.spec.seeds))}, each from random weights of its own; n of {len(loaded.spec.seeds)} "
+        "in brackets, and an interval from three on. Trainings that share a start are not counted."
+    )
     # what the row lacks itself is said of the row
     missing = [
         (line.row.label, seed.cell)
@@ -213,24 +194,6 @@ def seeds_text(loaded: LoadedSpec, lines: list[Line], *, own_starts: bool = Fals
             for said in why_missing(f"training with seed {number}", (one for one in missing if one[1].seed == number))
         ),
     ]
-
-
-def shared_seeds_text(seeds: str, count: int, lines: list[Line]) -> str:
-    """Which trainings with the shared budget stand behind mean and deviation."""
-    made = shared_manifests(seed.cell for line in lines for seed in line.seeds)
-    budget = f"the shared training budget{f' ({crops_text(made.values())})' if made else ''}"
-    text = (
-        f"AP, mean ± sd: the row's own system, options and α trained with {budget}, seeds {seeds}; sample standard "
-        f"deviation over those present, n of {count} in brackets; from three on [95 % t-interval of the mean]."
-    )
-    begun = {init["sha256"] for facts in made.values() if (init := facts.get("init")) is not None}
-    if len(begun) == 1:
-        text += (
-            " All began with the same trained weights, so this is how fine-tunings differ, not trainings from scratch."
-        )
-    if not shared_manifests(line.cells["accuracy"] for line in lines if line.seeds):
-        text += " The AP column is of other weights, not of these trainings."
-    return text
 
 
 def lacks(cell: Cell) -> tuple[Any, str | None]:
@@ -346,8 +309,8 @@ def why_missing(what: str, lacking: Iterable[tuple[str, Cell]]) -> list[str]:
         tier = "" if cell.tier in (EMBEDDED, PAPER_SIZE) else f" --tier {cell.tier}"
         why = cell.blocked or f"not measured yet (sharpose run {cell.spec}{tier})"
         if found := NO_WEIGHTS.fullmatch(why):
-            why = f"no {found[1] or ''}weights of … ({found[3]})"
-            models.append((found[2], why))
+            why = f"no weights of … ({found[2]})"
+            models.append((found[1], why))
         reasons.append((label, why))
     named = {why: ", ".join(dict.fromkeys(those)) for why, those in grouped(models).items()}
     return [

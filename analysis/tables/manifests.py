@@ -17,50 +17,22 @@ Curve = tuple[Mapping[str, float | None], ...]
 
 @dataclass(frozen=True)
 class Training:
-    """Weights and how they came to be. start: what kind of weights it began with; `started_from` and `file` name them.
+    """Weights and how they came to be. start: what kind of weights it began with; `started_from` names them.
 
-    own, before: crops of the training itself, and of all that it started from. matched: of how many of its `tensors`
-    its start gave, None where that is not known; fresh: parts that it did not give. noted: the manifest says all that.
-    curve: a row per validation, `crops` and `SET_ap`, `SET_pck` as fractions, over all phases of the training. rates:
-    how the learning rate was chosen, None where it was not. precision: of its matmuls, fp32, bf16 or fp16.
+    crops: seen in all, those of its start included. curve: a row per validation, `crops` and `SET_ap`, `SET_pck` as
+    fractions, over all phases of the training. rates: how the learning rate was chosen, None where it was not.
+    precision: of its matmuls, fp32, bf16 or fp16.
     """
 
     name: str
-    noted: bool
-    own: int
-    before: int
+    crops: int
     start: str
     started_from: str
-    file: str | None
-    matched: int | None
-    tensors: int | None
-    fresh: tuple[str, ...]
     curve: Curve
     learning_rate: float | None
     rates: Mapping[str, Any] | None
     teacher: str | None
     precision: str
-
-    @property
-    def crops(self) -> int:
-        """Crops seen in all, those of its start included."""
-        return self.own + self.before
-
-    @property
-    def taken(self) -> str:
-        """What was taken from where."""
-        if self.file is None:
-            return "random weights"
-        if self.tensors is None:
-            return "the whole of an earlier training of its own"
-        if not self.fresh:
-            return f"all of its {self.tensors} tensors from {self.file}, its head included"
-        return f"{self.matched} of its {self.tensors} tensors from {self.file}, new: {', '.join(self.fresh)}"
-
-    @property
-    def seen(self) -> str:
-        """Return the crops seen in all and, where they are fewer, those of its own."""
-        return f"{self.crops:,}" + (f" ({self.own:,} of them its own)" if self.own < self.crops else "")
 
     def last_doubling(self, data: str) -> float | None:
         """AP on `data` that the last doubling of crops gained, in percent; None where no curve reaches so far back."""
@@ -78,23 +50,13 @@ class Training:
 def read_training(weights: Path) -> Training:
     """Return what the manifest beside weights says. Catalog.weights has checked that it is there."""
     made = json.loads(weights.with_suffix(".json").read_bytes())
-    init, recipe, teacher = made.get("init") or {}, made.get("recipe") or {}, made.get("teacher")
+    recipe, teacher = made.get("recipe") or {}, made.get("teacher")
     kind, said = start_of(made)
-    taken = init.get("taken") or {}
-    missing = taken.get("missing", ())
-    # manifests of other origin may say nothing of single tensors
-    matched = taken["matched"] + len(taken.get("resized", ())) if "matched" in taken else None
     return Training(
         name=weights.stem,
-        noted={"steps", "recipe", "init"} <= made.keys(),
-        own=own_crops(made),
-        before=sum(map(own_crops, ancestors(made))),
+        crops=sum(map(own_crops, (made, *ancestors(made)))),
         start=kind,
         started_from=said,
-        file=init.get("file"),
-        matched=matched,
-        tensors=None if matched is None else matched + len(missing),
-        fresh=tuple(dict.fromkeys(name.split(".")[0] for name in missing)),
         curve=curve_of(made),
         learning_rate=recipe.get("learning_rate"),
         rates=made.get("learning_rates"),

@@ -98,9 +98,8 @@ def determined_by(cell: Cell, record: Record) -> Iterator[tuple[str, str]]:
     if cell.weights is not None:
         yield "weights", f"{brief(cell.weights)}, sha256 {identity['weights_sha256']}"
         made = read_training(cell.weights)
-        yield "began with", made.taken if made.noted else "not noted"
-        if made.noted:
-            yield "crops seen", made.seen
+        yield "began with", made.started_from
+        yield "crops seen", f"{made.crops:,}"
     if cell.dataset is not None:
         boxes = "annotated boxes" if cell.boxes == "ground-truth" else "detected boxes"
         flip = "with" if cell.flip_test else "without"

@@ -24,8 +24,7 @@ class SystemRow:
     """One line of the table of systems; None and empty ones are dashes.
 
     `macs` is the closed form, `macs_fvcore` and `macs_torch` are stored counts; the closed form follows fvcore's
-    convention, torch counts matmuls alone. `weights` are the kinds that load, under the model's own name or the one
-    that stands for it at the nano tier.
+    convention, torch counts matmuls alone. `weights`: tiers at which it, or what stands for it there, is trained.
     """
 
     model: Model
@@ -84,7 +83,7 @@ def system_rows(models: Iterable[Model], store: Store | None = None, catalog: Ca
                 macs_torch=counted.get("macs_torch"),
                 paper_gflops=published.get(str(identity), ()),
                 conformance=checked.get(model.config["system"], ""),
-                weights=loadable(model.name, catalog),
+                weights=trained_at(model.name, catalog),
             )
         )
     return rows
@@ -128,15 +127,15 @@ def conformance_by_system(record: Record | None) -> dict[str, str]:
     return {system: f"{sum(passed)} of {len(passed)}" for system, passed in verdicts.items()}
 
 
-def loadable(name: str, catalog: Catalog) -> tuple[str, ...]:
-    """Which trained weights there are for a model, or for what stands for it: best, shared."""
-    stand_in = (catalog.tier.models or {}).get(name)
-    places = [(name, "")] + ([(stand_in, f"{catalog.name} ")] if stand_in not in (None, name) else [])
+def trained_at(name: str, catalog: Catalog) -> tuple[str, ...]:
+    """The tiers at which there are trained weights of a model, or of what stands for it."""
     return tuple(
-        prefix + kind
-        for model, prefix in places
-        for kind in ("best", "shared")
-        if catalog.weights_path(weights_name(model, {}), kind).exists()
+        tier
+        for tier, facts in catalog.tiers.tiers.items()
+        if any(
+            (catalog.places.weights / tier / f"{weights_name(model, {})}.safetensors").exists()
+            for model in {name, (facts.models or {}).get(name, name)}
+        )
     )
 
 
@@ -156,8 +155,8 @@ def notes(record: Record | None) -> list[str]:
     """What has to be known to read the table."""
     said = (
         "G: 1e9 multiply-adds, everyone refined. The closed form is computed now, in fvcore's convention; fvcore's and "
-        "torch's counts (torch: matmuls alone) are stored ones, from `sharpose run`. Weights: of the model itself, or "
-        "(nano) of the small one that stands for it; best, or trained with the budget that all systems share."
+        "torch's counts (torch: matmuls alone) are stored ones, from `sharpose run`. Weights: the tiers at which it, "
+        "or the small model that stands for it there, is trained."
     )
     if record is None:
         return [said, "Conformance: no run is stored (`sharpose conformance DIR --save`)."]

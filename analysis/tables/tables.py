@@ -74,7 +74,7 @@ def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) ->
 
 def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
     """A line per row of the spec."""
-    lines, below = compared_first(lines, loaded.spec.base.get("weights", "best"), catalog.tier.starts)
+    lines, below = compared_first(lines, catalog.tier.starts)
     table = Context(loaded, lines, catalog, device)
     noted = [line for line in lines if line.row.note]
     marks = {line.row.label: f" {superscript(number)}" for number, line in enumerate(noted, 1)}
@@ -103,7 +103,7 @@ def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
     shown = gate_table.gate_shown(loaded, curves, catalog.name)
     footer = gate_table.gate_footer(loaded, lines, curves)
     footer += held_out.held_out_text(loaded, lines, catalog.name, store)
-    footer += race_text(loaded, lines, catalog, 0) if catalog.tier.starts is not None else []
+    footer += race_text(loaded, lines, catalog, 0)
     sources = {header: Source(*source) for header, source in gate_table.gate_sources(catalog.name).items()}
     heading = title(loaded, lines, catalog)
     return Table(loaded.id, heading, gate_table.gate_frame(curves), shown, footer, tuple(curves), sources)

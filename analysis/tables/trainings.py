@@ -24,32 +24,15 @@ def training_of(line: Line) -> Training | None:
     return None if cell is None or cell.weights is None else read_training(cell.weights)
 
 
-def noted_training(line: Line) -> Training | None:
-    """The same; None also where its manifest says too little of its start."""
-    made = training_of(line)
-    return made if made is not None and made.noted else None
-
-
-def compared_first(lines: list[Line], base_weights: str, wanted: str | None = None) -> tuple[list[Line], int]:
+def compared_first(lines: list[Line], wanted: str | None) -> tuple[list[Line], int]:
     """Return the rows that are compared, then those below the line, and how many these are.
 
-    Where a tier's trainings all start from `wanted`, below stand those that started from something else. Elsewhere rows
-    from random weights where others began with trained ones, and weights that are shown for what they are (`start`,
-    `best`) in a table of others.
+    Below stand those that started from something else than the tier's trainings, which start from `wanted`.
     """
-    starts = {line.row.label: noted_training(line) for line in lines}
-    some_started = any(start is not None and start.file is not None for start in starts.values())
-
-    def apart(line: Line) -> bool:
-        if wanted is not None:
-            made = training_of(line)
-            return made is not None and made.start != wanted
-        start, weights = starts[line.row.label], line.row.set.get("weights", base_weights)
-        random = some_started and start is not None and start.file is None
-        return random or (weights != base_weights and weights in ("start", "best"))
-
-    below = [line for line in lines if apart(line)]
-    return [line for line in lines if not apart(line)] + below, len(below)
+    made = [training_of(line) for line in lines]
+    apart = [wanted is not None and one is not None and one.start != wanted for one in made]
+    below = [line for line, other in zip(lines, apart, strict=True) if other]
+    return [line for line, other in zip(lines, apart, strict=True) if not other] + below, len(below)
 
 
 def curve_key(dataset: str, catalog: Catalog) -> str:
@@ -107,28 +90,6 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
     return [*said, *notes]
 
 
-def starts_text(lines: list[Line], below: int) -> list[str]:
-    """What every trained row has had: crops in all, and what it took from its start. Whether chances were equal."""
-    known = {line.row.label: start for line in lines if (start := noted_training(line)) is not None}
-    if not known:
-        return []
-    compared = [line.row.label for line in lines[: len(lines) - below] if line.row.label in known]
-    said = []
-    for fact, labels in grouped((label, f"{one.seen}, {one.taken}") for label, one in known.items()).items():
-        who = "every compared row" if len(labels) > 1 and labels == compared else ", ".join(labels)
-        said.append(f"{who}: {fact}")
-    text = [f"Crops of people seen in all, starts included, and what each began with: {'; '.join(said)}."]
-    if len({known[label].taken for label in compared}) > 1:
-        text.append(
-            "NOT an equal chance: these rows began with different parts of one trained pose network, a SHaRPose with "
-            "its head, keypoint tokens and reuse MLP, so their differences are also of what could be taken from it."
-        )
-    if below:
-        apart = ", ".join(line.row.label for line in lines[len(lines) - below :])
-        text.append(f"Below the line, not in the comparison, as their weights came about otherwise: {apart}.")
-    return text
-
-
 def told(what: str, rows: Sequence[tuple[str, Training]], say: Callable[[Training], str], *, same: bool = True) -> str:
     """Return a fact of all rows as text: once where they share it, else with the labels of those that do."""
     groups = grouped((label, say(made)) for label, made in rows)
@@ -153,14 +114,10 @@ def gain_text(gain: float | None) -> str:
     return "not known, no curve" if gain is None else f"{gain:+.1f} AP"
 
 
-def seed_scores(line: Line, *, own_starts: bool = False) -> list[float]:
-    """Return the AP in percent of every stored training of a row with the shared budget, whatever its own weights.
-
-    own_starts: only of those from random weights of their own.
-    """
-    counted = [seed for seed in line.seeds if not own_starts or begun_at_random(seed.cell)]
-    scores = [seed.record.metrics.get("ap") for seed in counted if seed.record is not None]
-    return [100 * score for score in scores if score is not None]
+def seed_scores(line: Line) -> list[float]:
+    """Return the AP in percent of every stored training of a row that began with random weights of its own."""
+    found = [seed.record.metrics.get("ap") for seed in line.seeds if seed.record and begun_at_random(seed.cell)]
+    return [100 * score for score in found if score is not None]
 
 
 def begun_at_random(cell: Cell) -> bool:

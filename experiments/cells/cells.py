@@ -39,7 +39,6 @@ LEARNT = {
     "stages": ("coarse", "fine"),
     "relevance_rows": ("quality",),
     "codec": ("udp", "dark"),
-    "gate": ("gain",),
 }
 
 
@@ -51,7 +50,7 @@ class Cell:
     be.
 
     `model` and `options` are those that run (at a tier, the stand-in's); `weights` and `dataset` are for accuracy and
-    predictions. `seed` is that of a training with the shared budget, of which a table says mean and deviation.
+    predictions. `seed` is that of one of several trainings, of which a table says mean and deviation.
     `test_set` names further people on which the tier measures the row.
     """
 
@@ -101,10 +100,10 @@ def accuracy_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog,
     yield accuracy_cell(loaded, row, settings, catalog)
     for test_set in catalog.further_sets(settings.dataset):
         yield accuracy_cell(loaded, row, settings, catalog, test_set=test_set)
-    # a control is not trained, so it has no seeds; of shared weights, seed 0 is the row's own cell once more
+    # a control is not trained, so it has no seeds; where a row has the tier's weights, seed 0 is its own cell once more
     trained = is_ours(settings.model) and catalog.tier.shared is not None
     for seed in loaded.seeds(row) if trained else ():
-        yield accuracy_cell(loaded, row, replace(settings, weights="shared"), catalog, seed)
+        yield accuracy_cell(loaded, row, replace(settings, weights=None), catalog, seed)
 
 
 def predictions_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
@@ -232,8 +231,8 @@ def weights_name(model: str, options: dict[str, Any], seed: int | None = None, *
     """Return the name of a row's weights.
 
     A network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one that learnt with another choice
-    of patches (`…-quality`), codec (`…-udp`), gate (`…-gain`) or seed (`…-seed1`); at a tier that trains `each_alpha`,
-    also with another α than the model's own (`…-alpha0.3`).
+    of patches (`…-quality`), codec (`…-udp`) or seed (`…-seed1`); at a tier that trains `each_alpha`, also with another
+    α than the model's own (`…-alpha0.3`).
     """
     seeds = [f"seed{seed}"] if seed else []
     alpha = alpha_apart(model, options) if each_alpha else None

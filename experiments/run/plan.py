@@ -26,10 +26,8 @@ from experiments.run.work import (
 from experiments.spec.catalog import Blocked, Catalog, brief, open_catalog
 from experiments.spec.reading import load_specs
 from experiments.spec.spec import LoadedSpec, Settings, is_ours
-from experiments.spec.tiers import SharedBudget
 from results.records import Record, canonical
 from results.store import Store
-from sharpose.runtime.errors import InputError
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 
 PROCESSES, WORKERS, PRECISION = 4, 8, "bf16"
@@ -76,10 +74,6 @@ def plan(
 ) -> list[Need]:
     """The needs of every set of weights that the specs' accuracy rows ask for, in their order. Raises InputError."""
     catalog, store = open_catalog(tier, coco), store or Store()
-    if catalog.tier.models is not None and catalog.tier.folder is None:
-        raise InputError(
-            f"--plan: all of tier {tier} ships, and `sharpose run` measures it; give --tier photos, small or paper"
-        )
     timed = [one for one in store.records("throughput") if one.provenance.get("device_kind") == device.split(":")[0]]
     found = rows_by_weights(load_specs(names, tier), catalog)
     return [need(weights, rows, catalog, store, timed) for weights, rows in found.items()]
@@ -95,8 +89,7 @@ def rows_by_weights(specs: Iterable[LoadedSpec], catalog: Catalog) -> dict[str, 
     for loaded in specs:
         for row in loaded.spec.rows:
             named, judged = loaded.settings(row), {"accuracy", "predictions"} & set(loaded.measures(row))
-            # at a tier of one kind of weights, those that a budget begins with are another tier's
-            if not judged or not is_ours(named.model) or named.weights == "start":
+            if not judged or not is_ours(named.model):
                 continue
             try:
                 model, people = catalog.stand_in("model", named.model), catalog.stand_in("dataset", named.dataset)
@@ -105,6 +98,7 @@ def rows_by_weights(specs: Iterable[LoadedSpec], catalog: Catalog) -> dict[str, 
                 continue
             settings = replace(at_tier(named, catalog), model=model, dataset=people)
             name = weights_name(model, settings.options, each_alpha=catalog.tier.each_alpha)
+            name = name if settings.weights is None else brief(settings.weights)
             found.setdefault(name, []).append((f"{loaded.id} {row.label}", settings))
     return found
 
@@ -113,15 +107,14 @@ def need(weights: str, rows: Rows, catalog: Catalog, store: Store, timed: Sequen
     """What one set of weights, and the rows that use it, need. timed: the speeds to expect, of one kind of device."""
     settings = [each for _, each in rows]
     first = settings[0]
-    path = catalog.weights_path(weights, "best" if catalog.tier.folder is None else first.weights)
+    path = first.weights or catalog.weights_path(weights)
     there, absent = data_paths(catalog, rows)
     missing: list[str] = []
     (there if path.exists() else missing).append(f"weights {brief(path)}")
-    learnt, shared = learnt_options(first, catalog), shared_budget(catalog)
-    name = None if path.exists() else recipe_name(first, learnt, shared)
+    learnt, shared = learnt_options(first, catalog), catalog.tier.shared
+    own = own_recipe(first.model, learnt.get("codec", "")) if shared is None else shared.recipe
+    name = None if path.exists() else own
     recipe = None if name is None else load_recipe(name)
-    if name is None and not path.exists():
-        missing.append("no recipe of this size trains a gate by gain")
     work = TrainingWork(0.0, 0.0)
     if recipe is not None:
         people = max((PEOPLE.get(training, 0) for training in trainings(catalog, rows)), default=0)
@@ -154,13 +147,6 @@ def learnt_options(settings: Settings, catalog: Catalog) -> dict[str, Any]:
     return {**learnt_with(settings.options), **({} if alpha is None else {"alpha": alpha})}
 
 
-def recipe_name(settings: Settings, learnt: dict[str, Any], shared: SharedBudget | None) -> str | None:
-    """The recipe that trains a row's network; None for a gate by gain, which is added to trained weights."""
-    if learnt.get("gate") is not None:
-        return None
-    return own_recipe(settings.model, learnt.get("codec", "")) if shared is None else shared.recipe
-
-
 def trainings(catalog: Catalog, rows: Rows) -> list[str]:
     """The data sets that models of these rows learn from."""
     names = [catalog.dataset(settings.dataset).training for _, settings in rows]
@@ -171,14 +157,14 @@ def how_to_train(
     weights: str, rows: Rows, name: str | None, recipe: Recipe | None, catalog: Catalog
 ) -> tuple[list[str], str | None]:
     """What a training lacks beside data, and its command; None where there is nothing to train, or no data for it."""
-    shared, model = shared_budget(catalog), rows[0][1].model
+    shared, model = catalog.tier.shared, rows[0][1].model
     if recipe is None or name is None:
         return [], None
     if shared is not None:
         lacking = []
         if weights not in shared.trainings:
             lacking.append(f"{weights} is not among what the tier trains (add it to {catalog.places.tiers.name})")
-        elif shared.trainings[weights].start and not catalog.weights_path(shared.start or "", "shared").exists():
+        elif shared.trainings[weights].start and not (catalog.places.weights / f"{shared.start}.safetensors").exists():
             lacking.append(f"start weights: {recipe.starts_from} (train-missing --start FILE)")
         return lacking, shlex.join(["sharpose", "train-missing", "--tier", catalog.name, "--only", weights])
     start, learnt = recipe.starts_from not in (None, "random weights"), learnt_options(rows[0][1], catalog)
@@ -189,11 +175,6 @@ def how_to_train(
     words += ["--init", "START.safetensors"] if start else []
     training = next(iter(trainings(catalog, rows)), None)
     return lacking, None if training is None else train_command(weights, model, catalog, training, words)
-
-
-def shared_budget(catalog: Catalog) -> SharedBudget | None:
-    """The budget by which all of a tier's weights are trained; None where systems have recipes of their own."""
-    return None if catalog.tier.folder is None else catalog.tier.shared
 
 
 def data_paths(catalog: Catalog, rows: Rows) -> tuple[list[str], list[str]]:

@@ -45,7 +45,7 @@ class Outcome:
 class Training:
     """How `train_missing` trains.
 
-    Run folders lie in `out` (None: runs/shared, or the tier's); `device`, `workers` and `preload` are options of
+    Run folders lie in `out` (None: runs/TIER); `device`, `workers` and `preload` are options of
     `sharpose train`; `start` names weights in place of those that the budget starts from.
     """
 
@@ -67,13 +67,13 @@ def parse_duration(text: str) -> float:
 def train_missing(
     tier: str, budget_s: float, only: Sequence[str] = (), how: Training | None = None, catalog: Catalog | None = None
 ) -> list[Outcome]:
-    """Train the tier's systems that have no shared weights, one after the other, until the budget is spent.
+    """Train the tier's systems that have no weights, one after the other, until the budget is spent.
 
     A system that fails does not stop the others. Raises InputError for unknown names before anything is trained, and
     Interrupted after SIGTERM.
     """
     deadline, how, catalog = time.monotonic() + budget_s, how or Training(), catalog or open_catalog(tier)
-    out = how.out or REPOSITORY / "runs" / (catalog.tier.folder or "shared")
+    out = how.out or REPOSITORY / "runs" / catalog.name
     race = Race(catalog, shared_budget(catalog, only), how, out, deadline)
     return [race.outcome(name) for name in race.shared.trainings if not only or name in only]
 
@@ -99,23 +99,20 @@ class Race:
     out: Path
     deadline: float
 
-    def weights(self, name: str) -> Path:
-        """Where a system's shared weights are, or would be."""
-        return self.catalog.weights_path(name, "shared")
-
     def outcome(self, name: str) -> Outcome:
         """Train one system where it has no weights and there is time; what goes wrong with it is its outcome."""
-        system, first, path = self.shared.trainings[name], self.shared.first_of(name), self.weights(name)
+        system, first = self.shared.trainings[name], self.shared.first_of(name)
+        path = self.catalog.weights_path(name)
         if path.exists():
             # intact, or an error that says what to do
-            self.catalog.weights(name, "shared")
+            self.catalog.weights(name)
             return Outcome(name, "there")
         if time.monotonic() >= self.deadline:
             return Outcome(name, "waiting", "its turn comes when there is time")
-        if system.teacher is not None and not self.weights(system.teacher).exists():
-            return Outcome(name, "waiting", f"it learns from {system.teacher}, which has no shared weights yet")
-        if self.shared.learning_rates is not None and first != name and not self.weights(first).exists():
-            return Outcome(name, "waiting", f"it takes the learning rate of {first}, which has no shared weights yet")
+        if system.teacher is not None and not self.catalog.weights_path(system.teacher).exists():
+            return Outcome(name, "waiting", f"it learns from {system.teacher}, which has no weights yet")
+        if self.shared.learning_rates is not None and not (first == name or self.catalog.weights_path(first).exists()):
+            return Outcome(name, "waiting", f"it takes the learning rate of {first}, which has no weights yet")
         try:
             facts = self.train_at_best_rate(name)
         except OutOfTime as stop:
@@ -147,8 +144,8 @@ class Race:
         from sharpose.training.session import train_and_export
 
         shared, how, system = self.shared, self.how, self.shared.trainings[name]
-        taught = {} if system.teacher is None else {"teacher": self.catalog.weights(system.teacher, "shared")}
-        start = how.start or self.catalog.weights(shared.start or "", "shared") if system.start else None
+        taught = {} if system.teacher is None else {"teacher": self.catalog.weights(system.teacher)}
+        start = how.start or self.catalog.start() if system.start else None
         asked = TrainingRequest(
             model=system.model or name,
             recipe=shared.recipe,
@@ -175,7 +172,7 @@ class Race:
         """
         first = self.shared.first_of(name)
         if first != name:
-            made = json.loads(self.weights(first).with_suffix(".json").read_text(encoding="utf-8"))
+            made = json.loads(self.catalog.weights(first).with_suffix(".json").read_text(encoding="utf-8"))
             rates = made.get("learning_rates", {"chosen": made["recipe"]["learning_rate"]})
             return {**rates, "chosen_for": first}
         tried = [{"rate": rate, **self.tried_rate(name, rate, trials)} for rate in trials.values]

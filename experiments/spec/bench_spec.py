@@ -54,15 +54,16 @@ class DeployedRow(Strict):
 
 
 class DeployedRows(Strict):
-    """A trained model on other back-ends; the first row is what the others are compared with."""
+    """A trained model on other back-ends, judged on `data`; the first row is what the others are compared with."""
 
     model: str
+    data: str
     options: dict[str, Any] = Field(default_factory=dict)
     rows: list[DeployedRow] = Field(min_length=1)
 
 
 class Bench(Strict):
-    """Rows of one interleaved session. `data`: the people of scope `end-to-end` and of the deployed rows."""
+    """Rows of one interleaved session. `data`: the people of scope `end-to-end`."""
 
     title: str = Field(min_length=1)
     rounds: int = Field(12, ge=3, le=10_000)
@@ -204,7 +205,7 @@ def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:
         "version": VERSION,
         "model": model_identity(chosen.model, chosen.options),
         "weights_sha256": catalog.sha256(weights),
-        "dataset": catalog.data_identity(bench.data),
+        "dataset": catalog.data_identity(chosen.data),
     }
     return [
         Deployment(

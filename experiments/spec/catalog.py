@@ -238,26 +238,21 @@ class Catalog:
             raise Blocked(f"data set {name} has no detections (add them to {self.places.tiers.name})")
         return {"detections_sha256": self.sha256(self.data_path(name, data.detections))}
 
-    def weights(self, model: str, kind: str = "best") -> Path:
-        """The trained weights of a model: its best, the shared budget's, or others; one never stands for the other.
+    def weights(self, name: str, path: Path | None = None) -> Path:
+        """Trained weights by name, or those in another place, checked against their manifest.
 
         Raises Blocked when there are none, InputError when they are not intact.
         """
-        own = self.tier.folder is not None
-        if own and kind not in ("best", "shared", "use"):
-            raise Blocked(f"tier {self.name} has no {kind} weights")
-        path = self.weights_path(model, kind)
-        manifest = path.with_suffix(".json")
-        if kind == "start" and (self.tier.shared is None or not path.exists() or fact(manifest, "model") != model):
-            raise Blocked(f"tier {self.name} starts nothing from a trained {model}")
-        trained = kind == "shared" or (own and kind == "best")
-        if not path.exists() and trained and self.tier.shared is not None:
+        shared, own = self.tier.shared, path is None
+        path = path or self.weights_path(name)
+        if not path.exists() and own and shared is not None:
             train = f"sharpose train-missing --tier {self.name}"
             add = f"the shared budget trains none; add it to {self.places.tiers.name}"
-            raise Blocked(f"no shared weights of {model} ({train if model in self.tier.shared.trainings else add})")
+            raise Blocked(f"no weights of {name} ({train if name in shared.trainings else add})")
         if not path.exists():
-            raise Blocked(f"no weights of {model} (train them to {brief(path.parent)}/)")
-        expected = fact(manifest, "sha256")
+            raise Blocked(f"no weights of {name} (train them to {brief(path.parent)}/)")
+        manifest = path.with_suffix(".json")
+        expected = sha256_in(manifest)
         if expected is None:
             raise InputError(f"{manifest}: the weights' manifest is missing or broken; git checkout it or train again")
         if self.sha256(path) != expected:
@@ -266,19 +261,14 @@ class Catalog:
             )
         return path
 
-    def weights_path(self, model: str, kind: str = "best") -> Path:
-        """Where the weights of a model are, or would be; `kind` may be the file itself.
+    def weights_path(self, name: str) -> Path:
+        """Where trained weights of this tier are, or would be."""
+        return self.places.weights / self.name / f"{name}.safetensors"
 
-        A tier that shares no budget has the best alone.
-        """
-        if kind.endswith(".safetensors"):
-            return Path(kind)
-        if kind == "start" and self.tier.shared is not None:
-            return self.places.weights / "shared" / f"{self.tier.shared.start}.safetensors"
-        if kind == "shared" and (self.tier.folder is not None or self.tier.shared is None):
-            kind = "best"
-        inside = (self.tier.folder or "") if kind == "best" else kind
-        return self.places.weights / inside / f"{model}.safetensors"
+    def start(self) -> Path:
+        """The weights that the tier's trainings start from. Raises Blocked and InputError as `weights` does."""
+        start = (self.tier.shared and self.tier.shared.start) or ""
+        return self.weights(start, self.places.weights / f"{start}.safetensors")
 
     def sha256(self, path: Path) -> str:
         """A file's hash, computed once."""
@@ -287,10 +277,10 @@ class Catalog:
         return self.hashes[path]
 
 
-def fact(manifest: Path, name: str) -> str | None:
-    """What a manifest says of its weights under a name; None where that cannot be read."""
+def sha256_in(manifest: Path) -> str | None:
+    """What a manifest says is the sha256 of its weights; None where that cannot be read."""
     try:
-        return json.loads(manifest.read_bytes())[name]
+        return json.loads(manifest.read_bytes())["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

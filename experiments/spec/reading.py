@@ -10,13 +10,13 @@ from typing import Any
 
 from experiments.spec.measures import MEASURES, own_columns
 from experiments.spec.spec import (
-    CHOICES,
+    BOXES,
     COLUMNS,
-    FILES,
     FOLDER,
     KEYS,
     MEAN_POSE,
     OPTION,
+    WEIGHTS,
     Kind,
     LoadedSpec,
     Measure,
@@ -122,8 +122,8 @@ def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[s
                 here, f"unknown key {key!r} in {dotted(location)}{nearest(key, [*KEYS, OPTION + 'alpha'])}"
             )
         wrong = not isinstance(value, bool if key == "flip_test" else str)
-        named = value in CHOICES.get(key, [value]) or (key in FILES and re.search(FILES[key], str(value)))
-        if wrong or not named:
+        unknown = (key == "boxes" and value not in BOXES) or (key == "weights" and not re.search(WEIGHTS, str(value)))
+        if wrong or unknown:
             raise loaded.file.error(here, f"{dotted(here)} = {value!r} does not work: it must be {KEYS[key]}")
 
 

@@ -58,17 +58,10 @@ KEYS = {
     "dataset": "the name of a data set in tiers.yaml",
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
-    "weights": "best, shared, start, photos, distilled or use, or a .safetensors file beside the spec",
+    "weights": "a .safetensors file, its path from the spec's folder; left out: those of the tier",
 }
-FILES = {"weights": r"\.safetensors$"}
-CHOICES = {
-    "boxes": ["ground-truth", "detections"],
-    "weights": ["best", "shared", "start", "photos", "distilled", "use"],
-}
-"""`best` weights are the best that a system has here; `shared` ones were trained with one budget for all systems,
-`start` are those that this budget begins with, `photos` ones were trained on photographs after generated people,
-`distilled` ones by the recipe nano-distilled, `use` ones for use on photographs, whatever they started from; all lie in
-folders of these names."""
+BOXES = ["ground-truth", "detections"]
+WEIGHTS = r"\.safetensors$"
 
 
 Line = Annotated[str, AfterValidator(one_line)]
@@ -84,8 +77,8 @@ Changes = Annotated[
             "propertyNames": {"pattern": rf"^({'|'.join(KEYS)}|{re.escape(OPTION)}\w+)$"},
             "properties": {
                 "flip_test": {"type": "boolean"},
-                "boxes": {"enum": CHOICES["boxes"]},
-                "weights": {"anyOf": [{"enum": CHOICES["weights"]}, {"pattern": FILES["weights"]}]},
+                "boxes": {"enum": BOXES},
+                "weights": {"type": "string", "pattern": WEIGHTS},
             },
         },
     ),
@@ -166,7 +159,7 @@ class Spec(Strict):
     chosen_on: str | None = Field(None, description="of kind gate: the spec on whose people thresholds are chosen")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         default_factory=list,
-        description="also measure shared-budget trainings, NAME (seed 0) and NAME-seedN, for the column ap_seeds",
+        description="also measure trainings with other seeds, NAME (seed 0) and NAME-seedN, for the column ap_seeds",
     )
     compare_with: Line | None = Field(
         None, description="the label of the row that others' speed and AP are compared with"
@@ -183,14 +176,14 @@ class Spec(Strict):
 
 @dataclass(frozen=True)
 class Settings:
-    """A row with its base filled in."""
+    """A row with its base filled in; `weights` is None for those of the tier."""
 
     model: str
     options: dict[str, Any]
     dataset: str
     boxes: str
     flip_test: bool
-    weights: str
+    weights: Path | None
 
 
 @dataclass(frozen=True)
@@ -205,14 +198,13 @@ class LoadedSpec:
     def settings(self, row: Row) -> Settings:
         """What `row` measures."""
         merged = {**self.spec.base, **row.set}
-        weights = merged.get("weights", "best")
         return Settings(
             model=merged["model"],
             options={key.removeprefix(OPTION): option_value(v) for key, v in merged.items() if key.startswith(OPTION)},
             dataset=merged.get("dataset", ""),
             boxes=merged.get("boxes", "ground-truth"),
             flip_test=merged.get("flip_test", True),
-            weights=str(self.path.parent / weights) if re.search(FILES["weights"], weights) else weights,
+            weights=self.path.parent / merged["weights"] if "weights" in merged else None,
         )
 
     def measures(self, row: Row) -> list[Measure]:

@@ -48,7 +48,7 @@ class SharedSystem(Strict):
     """How a system differs from the others that share a budget.
 
     Its model (default: the name of its weights), its data (other labels of the same people), changes to the recipe, the
-    seed, whether it begins with the tier's `start`, and whose shared weights teach it.
+    seed, whether it begins with the tier's `start`, and whose weights teach it.
     """
 
     model: str | None = None
@@ -82,8 +82,8 @@ class RateTrials(Strict):
 class SharedBudget(Strict):
     """One recipe and data set for all `systems` (names of weights), the most valuable first.
 
-    `start`: where those that can begin with trained blocks do, a name in the folder of shared weights; `repeated`: what
-    comes after all others, as NAME-seedN, and `afterwards` what comes last.
+    `start`: where those that can begin with trained blocks do, a name in the folder of weights; `repeated`: what comes
+    after all others, as NAME-seedN, and `afterwards` what comes last.
 
     `validate_on`: sets on which AP and PCK are followed, `points` times, at halves of the way. `learning_rates`: left
     out, the recipe's is everybody's. `precision` and `preload` are those of `sharpose train`.
@@ -149,10 +149,9 @@ Start = Literal["random", "label-free", "pose network"]
 class Tier(Strict):
     """What stands for a spec's models and data sets; None: they stand for themselves.
 
-    `without`: models and data sets that nothing stands for, and why. `shared`: the budget of `weights: shared`.
+    `without`: models and data sets that nothing stands for, and why. `shared`: the budget that trains its weights.
     `options`: of every model that stands in, as it was trained. `boxes`: in place of a spec's.
     `each_alpha`: whether every α is a training of its own; else one network serves all.
-    `folder`: where inside the folder of weights all of a tier's lie; left out, the best and the shared ones are apart.
     `title`: what titles say in place of "COCO val". `starts`: what the rows that are compared began with; others stand
     below a line. `also`: by a spec's data set, the further columns of a row's accuracy: people and score.
     """
@@ -162,7 +161,6 @@ class Tier(Strict):
     without: dict[str, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     boxes: Literal["ground-truth"] | None = None
-    folder: str | None = Field(None, pattern="^[a-z][a-z0-9-]*$")
     each_alpha: bool = False
     title: str | None = None
     starts: Start | None = None

@@ -61,8 +61,8 @@ def record(
     bench: Bench, identity: dict[str, Any], metrics: dict[str, Any], row: str, made_of: Any, on: Device
 ) -> Record:
     """With the names behind the identity."""
-    names = {"model": made_of.model, "options": made_of.options, "dataset": bench.data}
-    tier = "nano" if identity["measure"] == DEPLOYED else "paper-size"
+    tier, data = ("nano", bench.deployed.data) if identity["measure"] == DEPLOYED else ("paper-size", bench.data)
+    names = {"model": made_of.model, "options": made_of.options, "dataset": data}
     return Record(identity, metrics, "bench", row, tier, {**provenance(on), **names})
 
 
@@ -88,9 +88,9 @@ def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
     from sharpose.evaluation.evaluate import evaluate
     from sharpose.evaluation.request import EvaluationRequest, People
 
-    chosen, people = bench.deployed, ensure_named(bench.data)
+    chosen, people = bench.deployed, ensure_named(bench.deployed.data)
     asked = EvaluationRequest(
-        people=People(data=bench.data),
+        people=People(data=chosen.data),
         model=chosen.model,
         options=chosen.options,
         weights=str(deployment.weights),

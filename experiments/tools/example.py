@@ -75,13 +75,13 @@ class Shown:
         return {"dataset": dataset_of(self.catalog), "instance_id": person, **self.attribution}
 
 
-def trained(catalog: Catalog, name: str, kind: str = "best", **options: Any) -> tuple[PoseModel, str]:
+def trained(catalog: Catalog, name: str, **options: Any) -> tuple[PoseModel, str]:
     """The stand-in of a model with its weights of this tier, and their sha256. Raises Blocked where it has none."""
     from sharpose.models import create_model
     from sharpose.weights.files import load_weights
 
     stand_in = catalog.stand_in("model", name)
-    path = catalog.weights(stand_in, kind)
+    path = catalog.weights(stand_in)
     model = create_model(stand_in, **options, **catalog.tier.options)
     return model.eval(), load_weights(model, path)
 
@@ -182,7 +182,7 @@ def save_blocks(shown: Shown) -> Path:
     from sharpose.pose.normalise import normalise
 
     name = shown.catalog.stand_in("model", VITPOSE)
-    model, digest = trained(shown.catalog, VITPOSE, "shared")
+    model, digest = trained(shown.catalog, VITPOSE)
     person = shown.people[shown.index]
     maps = block_heatmaps(model, normalise(person["image"][None]))
     seen = person["visible"] > 0

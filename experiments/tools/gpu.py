@@ -203,7 +203,7 @@ def race(which: Race, work: Work, deadline: float) -> tuple[bool, str]:
     """Train what a tier's shared budget lacks, several systems at a time, as one small model leaves a GPU idle."""
     catalog = race_catalog(work.scale, which.tier, work.folder)
     shared = shared_budget(catalog)
-    names = [name for name in shared.trainings if not catalog.weights_path(name, "shared").exists()]
+    names = [name for name in shared.trainings if not catalog.weights_path(name).exists()]
     if not names:
         return True, "all weights are there"
     together = max(1, min(len(names), usable_cores() // 3)) if work.is_gpu else 1

@@ -1,6 +1,6 @@
 """How well could an early exit be decided? Coarse OKS and gain predicted, across folds of pictures, from what is there.
 
-    python -m experiments.tools.quality_study mannequin-test
+    python -m experiments.tools.quality_study mannequin2-val
     python -m experiments.tools.quality_study --show
 
 Every group of inputs (quality token, heatmap peaks, heatmap entropy, flip disagreement, box) gets a linear ridge and a
@@ -281,16 +281,15 @@ def said(line: Line | None) -> str:
 
 def main() -> None:
     """Run the study on the sets named on the command line, and add its lines to the log."""
-    from sharpose.weights.pretrained import CHECKOUT
+    from sharpose.weights.pretrained import find_weights
 
     parser = options(__doc__, log=True)
     parser.add_argument("data", nargs="*", help="named sets of people")
-    parser.add_argument("--model", default="sharpose-nano-128x96")
-    parser.add_argument("--weights", type=Path, help="default: the model's best that ship")
+    parser.add_argument("--weights", default="nano/sharpose-nano-128x96", help="by name, or a file")
     chosen = parser.parse_args()
-    weights = chosen.weights or CHECKOUT / f"{chosen.model}.safetensors"
+    found = find_weights(chosen.weights)
     show = chosen.show or not chosen.data
-    study(LOG, table, show, lambda: (study_of(data, chosen.model, weights) for data in chosen.data))
+    study(LOG, table, show, lambda: (study_of(data, found.model, found.path) for data in chosen.data))
 
 
 if __name__ == "__main__":

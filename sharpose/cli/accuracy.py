@@ -77,7 +77,7 @@ def evaluate(
 
     With --onnx another project's network is measured in the same way, on the CPU.
 
-    Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin-val --set alpha=.3
+    Example: sharpose evaluate --model sharpose-nano-128x96 --data mannequin2-val --set alpha=.3
     """
     # every option by its own name, before anything else has one here
     options = dict(locals())

@@ -34,7 +34,7 @@ app.add_typer(data_app, name="data", rich_help_panel=TRAIN)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. alpha=.3; may be repeated.")]
 Model = Annotated[str, typer.Option("--model", help="A name that `sharpose models` lists.")]
-PEOPLE = "A named set (mannequin-val), annotations in COCO's or MPII's format, or a folder of YOLO-pose or FiftyOne."
+PEOPLE = "A named set (mannequin2-val), annotations in COCO's or MPII's format, or a folder of YOLO-pose or FiftyOne."
 Data = Annotated[str | None, typer.Option("--data", help=PEOPLE)]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder of the images, where --data is a file.")]
 Category = Annotated[

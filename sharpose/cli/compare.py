@@ -88,7 +88,7 @@ def protocol(
 
     Example: sharpose protocol results.json --data person_keypoints_val2017.json
 
-    Example: sharpose protocol --model sharpose-nano-128x96 --data mannequin-val
+    Example: sharpose protocol --model sharpose-nano-128x96 --data mannequin2-val
     """
     # every option by its own name, before anything else has one here
     options = dict(locals())

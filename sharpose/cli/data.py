@@ -16,7 +16,7 @@ from sharpose.cli.app import PEOPLE, Category, Json, data_app, named, show
 def mannequin(
     out: Annotated[Path | None, typer.Option(help="A new folder; default: the cache, under the set's name.")] = None,
     name: Annotated[
-        str | None, typer.Option(help="A named set, e.g. mannequin-val; the options below are its.")
+        str | None, typer.Option(help="A named set, e.g. mannequin2-val; the options below are its.")
     ] = None,
     version: Annotated[
         int, typer.Option(help="Of the generator. 1: upright, apart; 2: every view and posture, covered, textured.")

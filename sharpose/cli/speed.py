@@ -35,7 +35,7 @@ def bench(
     threads: Annotated[int | None, typer.Option(min=1)] = None,
     data: Annotated[
         str, typer.Option(help="The people of --accuracy and of scope end-to-end: a set's name or its file.")
-    ] = "mannequin-val",
+    ] = "mannequin2-val",
     images: Images = None,
     accuracy: Annotated[
         bool, typer.Option("--accuracy", help="Also AP on --data, with flip test, by the same weights and back-end.")
@@ -223,7 +223,7 @@ def line(name: str, row: dict[str, Any], first: float, width: int) -> str:
 
 @app.command("bench-data")
 def bench_data(
-    data: Annotated[str, typer.Argument(help="A generated set (mannequin-val), or a COCO annotations file.")],
+    data: Annotated[str, typer.Argument(help="A generated set (mannequin2-val), or a COCO annotations file.")],
     model: Annotated[str, typer.Option(help="Whose crops, and whose need.")] = "sharpose-base-256x192",
     images: Annotated[Path | None, typer.Option(help="Folder of images, with an annotations file.")] = None,
     crops: Annotated[int, typer.Option(min=1, help="How many are timed.")] = 200,
@@ -234,7 +234,7 @@ def bench_data(
 ) -> None:
     """CPU time per augmented crop, measured, against what training would use up on an accelerator, calculated.
 
-    Example: sharpose bench-data mannequin-val --model sharpose-base-256x192 --cores 16
+    Example: sharpose bench-data mannequin2-val --model sharpose-base-256x192 --cores 16
     """
     from sharpose.models.registry import resolve_config
 

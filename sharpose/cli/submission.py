@@ -18,7 +18,7 @@ def submit(
     out: Annotated[Path, typer.Option(help="Folder for the zip file.")],
     image_info: Annotated[Path | None, typer.Option(help="COCO's image_info_test-dev2017.json.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="A generated set (mannequin-test) in its place, which is then scored.")
+        str | None, typer.Option(help="A generated set (mannequin2-test) in its place, which is then scored.")
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Results in COCO's format, instead of a model.")] = None,
     model: Annotated[str | None, typer.Option(help="A name that `sharpose models` lists.")] = None,

@@ -67,7 +67,7 @@ def train(
 ) -> None:
     """Train a model on one or several data sets, resuming from --out where it holds checkpoints.
 
-    Example: sharpose train --model sharpose-nano-128x96 --data mannequin-train --out runs/nano --preload
+    Example: sharpose train --model sharpose-nano-128x96 --data mannequin2-train --out runs/nano --preload
     """
     # every option by its own name, before anything else has one here
     options = dict(locals())
@@ -120,7 +120,7 @@ def train_missing(
     """Train what the tables lack with their shared budget, the most valuable first, until the time is spent.
 
     A system that is stopped goes on in the next call. Where the tier has a list of learning rates, each is first tried
-    in small, and the best is taken. Finished weights are put into results/weights/shared, or the tier's own folder.
+    in small, and the best is taken. Finished weights are put into results/weights/TIER.
 
     Example: sharpose train-missing --tier nano --budget 60m
     """

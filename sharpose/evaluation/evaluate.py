@@ -203,16 +203,12 @@ def chosen_weights(model_name: str, config: Any, weights: str | None) -> Path | 
     """
     if weights == "random":
         return None
-    # a gate by gain has a predictor that other weights lack
-    gate = "-gain" if getattr(config, "gate", None) == "gain" else ""
-    file = f"{model_name}{gate}.safetensors"
+    file = f"nano/{model_name}.safetensors"
     shipped = next((path for folder in (WHEEL, CHECKOUT) if (path := folder / file).exists()), None)
     if weights is None and shipped is None:
-        shared = CHECKOUT / "shared" / file
-        there = f" ({shared} has those of the budget that all systems share)" if shared.exists() else ""
         raise InputError(
-            f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors{there}, "
-            "or --weights random to try the pipeline"
+            f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors, or "
+            "--weights random to try the pipeline"
         )
     return find_weights(weights).path if weights else shipped
 

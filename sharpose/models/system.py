@@ -44,7 +44,7 @@ class System:
     tokens_per_block: Callable[[Any], list[int]] | None = None
     criterion: Reference = "sharpose.training.criterion:HeatmapCriterion"
     """Called with model, codec, OKS sigmas and recipe; gives a module from a batch and a plan to losses by name."""
-    recipe: str = "nano-one-stage"
+    recipe: str = "generated-nano"
     """What its nano models are trained by, and all that have no recipe of their own."""
     layouts: str | tuple[Any, ...] = ()
     """Public names of its weights: a tuple of `Layout`."""

@@ -30,19 +30,13 @@ from sharpose.weights.files import load_weights
 
 
 class SHaRPoseCriterion(nn.Module):
-    """Losses of Section 3.5 for a batch of crops; `forward` is what data-parallel training wraps.
-
-    With a recipe's `elastic_distillation`, a weight, every batch also trains α = 1, and the α of the batch learns from
-    its heatmaps beside the targets: the sandwich rule of slimmable networks (Yu and Huang, 2019), without its smallest
-    network.
-    """
+    """Losses of Section 3.5 for a batch of crops; `forward` is what data-parallel training wraps."""
 
     def __init__(self, model: SHaRPose, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> None:
         super().__init__()
         self.model = model
         self.codec = codec
         self.sigmas = tuple(sigmas)
-        self.distillation = recipe.elastic_distillation
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
@@ -58,18 +52,8 @@ class SHaRPoseCriterion(nn.Module):
             for name, heatmaps in stages.items()
             if heatmaps is not None
         }
-        config = self.model.config
-        if self.distillation and config.stages == "coarse-fine" and config.num_keep(plan.alpha) < config.num_coarse:
-            widest = self.model.fine(images, self.model.coarse(images), 1.0).heatmaps
-            losses["widest"] = heatmap_loss(widest, targets, weights, plan)
-            # of keypoints without a label as well: the widest one's answer is there
-            taught = joint_mse(output.fine_heatmaps, widest.detach(), torch.ones_like(weights))
-            losses["distilled"] = self.distillation * taught
         if plan.quality_weight > 0 and output.quality is not None:
             truth, labelled = self.true_quality(output.coarse_heatmaps.detach(), targets, weights, batch)
-            if config.gate == "gain":
-                fine, _ = self.true_quality(output.fine_heatmaps.detach(), targets, weights, batch)
-                truth = 1 - (fine - truth)
             error = (output.quality[labelled] - truth[labelled]) ** 2
             losses["quality"] = plan.quality_weight * (error.mean() if labelled.any() else error.sum())
         return losses

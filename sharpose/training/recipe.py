@@ -57,9 +57,6 @@ class Recipe(BaseModel):
     quality_start_epoch: float = Field(180, ge=0)
     coarse_only_epochs: float = Field(0, ge=0, description="first epochs that train the coarse stage alone")
     alphas: tuple[Share, ...] = Field((), description="drawn per batch (elastic model); empty: the model's own")
-    elastic_distillation: float = Field(
-        0, ge=0, description="SHaRPose: weight of learning from its own answer at alpha 1, which then learns too"
-    )
     keep_rate_schedule: tuple[Moment, Moment] | None = Field(
         None, description="EViT: epochs without reduction, then epochs until its keep rate is reached"
     )

@@ -21,7 +21,7 @@ DYNAMICVIT: Table = ((r"^score_predictor\.", "predictors."),)
 SPECIAL = ("cls_token", "dist_token")
 UNTRAINED: tuple[str, ...] = (
     *("keypoint_tokens", "quality_token", "reuse_norm.*", "reuse_mlp.*"),
-    *("quality_predictor.*", "gain_predictor.*", "head.*"),
+    *("quality_predictor.*", "head.*"),
 )
 
 

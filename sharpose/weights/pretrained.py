@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "vitpose-small-256x192"
 """The model and weights of `Pose()` and `sharpose predict`. The one place where that is decided."""
-KINDS = ("photos", "small", "best", "shared", "distilled")
-"""Folders of results/weights, `best` being the top; in the order in which a bare name is looked for."""
-PUBLIC = ("photos", "small", "best")
-"""Kinds in the index, which can be fetched."""
+KINDS = ("photos", "small", "nano")
+"""Folders of results/weights, one a tier, in the order in which a bare name is looked for."""
 HERE = Path(__file__).resolve().parent
 WHEEL, CHECKOUT, INDEX = HERE / "shipped", HERE.parents[1] / "results" / "weights", HERE / "weights_index.json"
 HUB = "hub:"
@@ -100,7 +98,7 @@ def find_weights(name: str | Path) -> Weights:
     index = read_index()
     for full in candidates:
         for folder in (WHEEL, CHECKOUT, cache()):
-            path = folder / f"{full.removeprefix('best/')}.safetensors"
+            path = folder / f"{full}.safetensors"
             if path.is_file():
                 return checked(described(full, path), index if folder == cache() else {})
         if full in index["weights"]:
@@ -115,7 +113,7 @@ def find_weights(name: str | Path) -> Weights:
 def fetched(full: str, index: dict[str, Any]) -> Weights:
     """Return weights from the hub repository. Raises InputError where that cannot be."""
     entry, repository = index["weights"][full], os.environ.get("SHARPOSE_HUB") or index["hub"]
-    file = f"{full.removeprefix('best/')}.safetensors"
+    file = f"{full}.safetensors"
     by_hand = (
         f"copy results/weights/{file} of the repository's checkout, and its .json, to {cache() / Path(file).parent} "
         f"({entry['bytes'] / 1e6:.1f} MB, sha256 {entry['sha256'][:12]}…)"
@@ -179,11 +177,11 @@ def read_index() -> dict[str, Any]:
 
 
 def make_index(folder: Path = CHECKOUT) -> dict[str, Any]:
-    """Return the index of the public weights in a folder."""
-    weights = {}
-    for kind in PUBLIC:
-        for path in sorted((folder / kind.replace("best", ".")).glob("*.safetensors")):
-            weights[f"{kind}/{path.stem}"] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    """Return the index of the trained networks in a folder; a start is none."""
+    files = [path for kind in KINDS for path in sorted((folder / kind).glob("*.safetensors")) if path.stem != "start"]
+    weights = {
+        f"{path.parent.name}/{path.stem}": {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in files
+    }
     return {"hub": read_index()["hub"] if INDEX.exists() else None, "weights": weights}
 
 

@@ -75,9 +75,10 @@ def loaded(tmp_path) -> LoadedSpec:
 def lines(loaded: LoadedSpec) -> list[Line]:
     scores = {"A": record(0.8), "B": record(0.7)}
     own = {"accuracy": Cell("small", "A", "accuracy", "nano", "m", {})}
-    trainings = [
-        replace(own["accuracy"], seed=seed, blocked=f"no weights of m-seed{seed} (train them)") for seed in range(3)
-    ]
+    weights = loaded.path.with_suffix(".safetensors")
+    weights.with_suffix(".json").write_text("{}")
+    trainings = [replace(own["accuracy"], seed=seed, weights=weights) for seed in range(2)]
+    trainings.append(replace(own["accuracy"], seed=2, blocked="no weights of m-seed2 (train them)"))
     seeds = {"A": tuple(map(Stored, trainings, [record(0.76), record(0.84), None]))}
     return [
         Line(row, own, {"accuracy": scores[row.label]} if row.label in scores else {}, seeds.get(row.label, ()))
@@ -92,14 +93,12 @@ def test_pairs_say_which_row_is_higher(loaded):
     assert said[1] == "– not compared, as a score is missing: A and C."
 
 
-def test_seeds_give_mean_and_deviation_and_say_who_is_missing(loaded):
+def test_seeds_give_a_mean_and_say_who_is_missing(loaded):
     first, second, _ = lines(loaded)
-    # of the trainings alone: the row's own AP of 80 is of other weights
     assert seed_scores(first) == [76.0, 84.0]
-    assert seeds_score_text(first) == "80.0 ± 5.7 (2 of 3)" and seeds_score_text(second) is None
+    assert seeds_score_text(first) == "80.0 (2 of 3)" and seeds_score_text(second) is None
     said = seeds_text(loaded, lines(loaded))
-    assert "trained with the shared training budget, seeds 0, 1, 2; sample standard deviation" in said[0]
-    assert said[0].endswith("[95 % t-interval of the mean]. The AP column is of other weights, not of these trainings.")
+    assert "trained with seeds 0, 1, 2, each from random weights of its own; n of 3 in brackets" in said[0]
     assert said[1:] == ["– training with seed 2 of A: no weights of m-seed2 (train them)."]
 
 

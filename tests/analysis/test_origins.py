@@ -8,15 +8,16 @@ from tests.command_line import call
 
 
 def test_a_cell_of_a_table_is_told_with_its_files(capsys):
-    code, out, _ = call(capsys, "show", "table3:ViTPose-B 256x192:ap", "--json")
-    (one,) = json.loads(out)
-    assert code == 0 and list(one["values"]) == ["ap"]
-    assert one["values"]["ap"]["paper"] == 75.8 and one["values"]["ap"]["text"].startswith("77.1 [75.7, 78.4]")
+    code, out, _ = call(capsys, "show", "table3:ViTPose-B 256x192:ap", "--tier", "photos", "--json")
+    # and on three sets of further people
+    one, *further = json.loads(out)
+    assert code == 0 and list(one["values"]) == ["ap"] and len(further) == 3
+    assert one["values"]["ap"] == {"text": "27.6 [24.1, 31.2]", "paper": 75.8}
     assert "stands for vitpose-base-256x192" in one["asked for"]
-    assert one["weights"].startswith("results/weights/shared/vitpose-nano-128x96.safetensors, sha256 6c358d60")
-    assert one["began with"] == "77 of its 85 tensors from start.safetensors, new: head"
-    assert one["crops seen"] == "376,896 (39,936 of them its own)"
-    assert one["people"] == "mannequin-val (1,076 people in 520 images), detected boxes, with flip test"
+    assert one["weights"].startswith("results/weights/photos/vitpose-nano-128x96.safetensors, sha256 e471d575")
+    assert one["began with"] == "start.safetensors (0dd5ff35), which has seen no keypoint"
+    assert one["crops seen"] == "416,128"
+    assert one["people"] == "photos-val (398 people in 296 images), annotated boxes, with flip test"
     assert len(one["commit"]) == 40 and one["measured"].startswith("20") and "threads" in one["measured"]
     assert one["again"].startswith(f"sharpose verify {one['run_id']}")
     # and the same number by its run id, with the other table that it stands in

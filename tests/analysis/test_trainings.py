@@ -30,7 +30,7 @@ from sharpose.runtime.files import sha256_of
 SPEC = """\
 title: "Table 9: systems, COCO val"
 row_header: model
-base: {model: hrnet-w48-256x192, dataset: coco-val, boxes: detections, weights: shared}
+base: {model: hrnet-w48-256x192, dataset: coco-val, boxes: detections}
 measure: [accuracy]
 columns: [ap, ap_seeds, ap50]
 seeds: [0, 1, 2]
@@ -68,7 +68,7 @@ def start(made: dict[str, Any] | None, unexpected: tuple[str, ...] = ()) -> dict
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Makes a file that passes for weights of the race, with its manifest."""
 
-    def write(name: str, made: dict[str, Any], folder: str = "photos-race") -> Path:
+    def write(name: str, made: dict[str, Any], folder: str = "photos") -> Path:
         path = tmp_path / "weights" / folder / f"{name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
@@ -187,8 +187,8 @@ def test_what_started_otherwise_stands_below_a_line(table: Table, tmp_path: Path
         "Below the line, not in the comparison, as they started from something else: SHaRPose.",
         "agreement with it, not truth",
         "coco-mini-val (398 people in 296 images)",
-        "– accuracy of OKDHP: no shared weights of hrformer-nano-128x96 (sharpose train-missing --tier photos).",
-        "– training with seed 1 of ViTPose, SHaRPose: no shared weights of vitpose-nano-128x96-seed1, sharpose-",
+        "– accuracy of OKDHP: no weights of hrformer-nano-128x96 (sharpose train-missing --tier photos).",
+        "– training with seed 1 of ViTPose, SHaRPose: no weights of vitpose-nano-128x96-seed1, sharpose-",
     ):
         assert said in footer, said
     markdown = render(table, "markdown").splitlines()
@@ -220,7 +220,7 @@ def test_where_nothing_is_trained_there_are_dashes_with_reasons(tmp_path: Path, 
     assert table.title == "Table 9: systems, photographs (photos tier: nothing trained yet)"
     rows = table.shown[table.shown["model"] != "mean pose"].drop(columns=["model", "AP (paper)"])
     assert set(rows.to_numpy().ravel()) == {"–"} and not any("t-interval" in name for name in rows)
-    assert any("no shared weights of sharpose-nano-128x96" in line for line in table.footer)
+    assert any("no weights of sharpose-nano-128x96" in line for line in table.footer)
 
 
 def test_a_table_of_other_people_keeps_its_title_and_says_why_it_is_empty(tmp_path: Path, catalog: Catalog) -> None:
@@ -268,5 +268,5 @@ def test_tier_nano_has_no_such_columns(tmp_path: Path) -> None:
     nano = Catalog("nano", Places(weights=tmp_path / "none"))
     table = build(load_spec(path), nano, local_device("cpu"), Store(tmp_path / "results"))
     assert list(table.shown.columns) == ["model", "AP (nano tier)", "AP (paper)", "AP50 (nano tier)"]
-    assert table.title == "Table 9: systems, COCO val"
+    assert table.title == "Table 9: systems, generated people (nano tier: nothing trained yet)"
     assert pd.isna(table.frame["ap"]).all() and replace(table).below == 0

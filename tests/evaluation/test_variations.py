@@ -27,12 +27,9 @@ from sharpose.models import create_model
 from tests.command_line import call
 from tests.evaluation.test_points import mpii_set
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "sharpose-nano-128x96"
-HRNET: dict[str, Any] = {
-    "model": "hrnet-nano-128x96",
-    "weights": str(ROOT / "results/weights/shared/hrnet-nano-128x96.safetensors"),
-}
+TRAINED: dict[str, Any] = {"model": NAME, "weights": f"photos/{NAME}"}
+BASELINE: dict[str, Any] = {name: value.replace("sharpose", "simple-baseline") for name, value in TRAINED.items()}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +44,7 @@ def people(folder: Path, boxes: str = "ground-truth") -> People:
 
 
 def test_every_row_is_what_evaluate_gives(folder: Path, tmp_path: Path) -> None:
-    asked = EvaluationRequest(people=people(folder, str(detections_path(folder, "val"))), model=NAME)
+    asked = EvaluationRequest(people=people(folder, str(detections_path(folder, "val"))), **TRAINED)
     found, about = network_effects(asked, resamples=50)
     assert (about["decoder"], about["flip_test"], about["boxes"]) == ("udp", True, asked.people.boxes)
     others: dict[str, Callable[[EvaluationRequest], EvaluationRequest]] = {
@@ -73,7 +70,7 @@ def test_every_row_is_what_evaluate_gives(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_decoder_on_its_own_grid_is_evaluate_with_that_codec(folder: Path) -> None:
-    asked = EvaluationRequest(people=people(folder), flip_test=False, **HRNET)
+    asked = EvaluationRequest(people=people(folder), flip_test=False, **BASELINE)
     found, about = network_effects(asked, resamples=0)
     dark = evaluate(replace(asked, options={"codec": "dark"}))[0]
     assert about["decoder"] == "msra" and found["decoder: dark"].metrics.values() == dark.metrics.values()  # type: ignore[union-attr]
@@ -91,7 +88,7 @@ class DarkOnUdp(UdpCodec):
 
 
 def test_a_decoder_of_another_grid_leaves_the_models_own(folder: Path) -> None:
-    asked = EvaluationRequest(people=people(folder), model=NAME)
+    asked = EvaluationRequest(people=people(folder), **TRAINED)
     network = open_network(asked)
     dataset, _ = open_people(asked.people, network)
     config = network.model.config
@@ -116,7 +113,8 @@ def test_the_models_own_decoder_comes_first() -> None:
 
 def test_the_command_prints_it(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--data", str(annotations_path(folder, "val")), "--images", str(images_path(folder, "val")))
-    code, out, err = call(capsys, "protocol", "--model", NAME, *where, "--no-flip-test", "--batch-size", "4")
+    trained = ("--model", NAME, "--weights", f"photos/{NAME}")
+    code, out, err = call(capsys, "protocol", *trained, *where, "--no-flip-test", "--batch-size", "4")
     first, header, base, *rows = out.splitlines()
     assert code == 0, err
     assert "decoder udp, flip test off" in first and header.split() == ["choice", "AP", "moved", "AP50", "AP75", "AR"]
@@ -127,7 +125,7 @@ def test_the_command_prints_it(folder: Path, tmp_path: Path, capsys: pytest.Capt
         (where, "give either a results file, or --model NAME"),
         (("results.json", *where, "--no-flip-test"), "results.json: is judged as it is; leave out --images, --no-flip"),
         (("--model", "vitpose-nano-128x96", "--set", "num_keypoints=16", "--weights", "random", *mpii), "have no AP"),
-        (("--model", NAME, *where, "--boxes", "none.json"), "none.json"),
+        ((*trained, *where, "--boxes", "none.json"), "none.json"),
     ):
         code, _, err = call(capsys, "protocol", *wrong)
         assert code == 2 and message in err and len(err.strip().splitlines()) == 1, (wrong, err)

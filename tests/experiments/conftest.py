@@ -56,7 +56,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def places(tmp_path: Path, write_weights: Callable[..., None]) -> Places:
-    write_weights(tmp_path / "weights", "sharpose-nano-128x96")
+    write_weights(tmp_path / "weights/nano", "sharpose-nano-128x96")
     return Places(weights=tmp_path / "weights")
 
 

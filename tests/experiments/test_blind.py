@@ -85,7 +85,7 @@ def test_the_file_is_scored_as_its_results_are(people, tmp_path):
 
 
 def test_table_4_is_judged_so_at_the_nano_tier(tmp_path, write_weights, monkeypatch):
-    write_weights(tmp_path / "shared", "sharpose-nano-192x144")
+    write_weights(tmp_path / "nano", "sharpose-nano-192x144")
     found: dict[str, Cell] = {
         cell.row: cell
         for cell in cells(
@@ -94,7 +94,7 @@ def test_table_4_is_judged_so_at_the_nano_tier(tmp_path, write_weights, monkeypa
         if cell.measure == "accuracy"
     }
     cell = found["SHaRPose-B"]
-    assert cell.dataset == "mannequin-test-blind" and cell.blocked is None
+    assert cell.dataset == "mannequin2-test-blind" and cell.blocked is None
     assert cell.identity is not None and cell.identity["dataset"]["withheld"] is True
     # any network will do, so one that is quick
     options = {"depth": 2, "quality_threshold": None}

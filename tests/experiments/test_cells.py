@@ -15,7 +15,6 @@ from experiments.spec.spec import FOLDER, SpecError
 from results.records import Record
 from results.store import Store
 from sharpose.data import cache
-from sharpose.data.mannequin import MannequinParameters
 from sharpose.runtime.errors import InputError
 
 CPU = Device("cpu", "Some CPU", 2)
@@ -36,7 +35,7 @@ def test_every_row_and_measure_is_a_cell(spec_path, catalog):
 def test_accuracy_is_of_the_stand_in_and_cost_of_the_named_model(spec_path, catalog):
     found = by_measure(spec_path, catalog)
     accuracy, cost = found["0.3", "accuracy"], found["0.3", "cost"]
-    assert (accuracy.model, accuracy.tier, accuracy.dataset) == ("sharpose-nano-128x96", "nano", "mannequin-val")
+    assert (accuracy.model, accuracy.tier, accuracy.dataset) == ("sharpose-nano-128x96", "nano", "mannequin2-val")
     assert accuracy.identity["model"]["alpha"] == cost.identity["model"]["alpha"] == 0.3
     assert accuracy.identity["model"]["embed_dim"] < cost.identity["model"]["embed_dim"] == 768
     assert cost.model == "sharpose-base-256x192" and "weights_sha256" not in cost.identity
@@ -68,7 +67,7 @@ def test_labels_notes_and_papers_values_do_not_change_an_identity(spec_path, cat
 
 def test_changed_weights_change_accuracy_and_nothing_else(spec_path, places, write_weights):
     before = by_measure(spec_path, Catalog("nano", places))
-    write_weights(places.weights, "sharpose-nano-128x96", b"other weights")
+    write_weights(places.weights / "nano", "sharpose-nano-128x96", b"other weights")
     after = by_measure(spec_path, Catalog("nano", places))
     changed = {key for key in before if before[key].run_id != after[key].run_id}
     assert changed == {("0.3", "accuracy"), ("1.0", "accuracy")}
@@ -76,11 +75,11 @@ def test_changed_weights_change_accuracy_and_nothing_else(spec_path, places, wri
 
 def test_the_data_set_and_its_generator_are_part_of_accuracy(spec_path, catalog, monkeypatch):
     before = by_measure(spec_path, catalog)
-    larger = replace(cache.NAMED_SETS["mannequin-val"], seed=99)
-    monkeypatch.setitem(cache.NAMED_SETS, "mannequin-val", larger)
+    larger = replace(cache.NAMED_SETS["mannequin2-val"], seed=99)
+    monkeypatch.setitem(cache.NAMED_SETS, "mannequin2-val", larger)
     after = by_measure(spec_path, catalog)
     assert {key[1] for key in before if before[key].run_id != after[key].run_id} == {"accuracy"}
-    monkeypatch.setattr(MannequinParameters, "version", 1_000)
+    monkeypatch.setattr(type(larger.parameters), "version", 1_000)
     assert by_measure(spec_path, catalog)["mean pose", "accuracy"].run_id != after["mean pose", "accuracy"].run_id
 
 
@@ -92,10 +91,10 @@ def test_what_only_shapes_training_is_no_part_of_an_identity():
 
 
 def test_weights_that_differ_from_their_manifest_are_refused(spec_path, places):
-    (places.weights / "sharpose-nano-128x96.safetensors").write_bytes(b"flipped")
+    (places.weights / "nano/sharpose-nano-128x96.safetensors").write_bytes(b"flipped")
     with pytest.raises(InputError, match=r"sharpose-nano-128x96.safetensors: does not have the sha256 of its manifest"):
         by_measure(spec_path, Catalog("nano", places))
-    (places.weights / "sharpose-nano-128x96.json").write_text("{")
+    (places.weights / "nano/sharpose-nano-128x96.json").write_text("{")
     with pytest.raises(InputError, match="manifest is missing or broken"):
         by_measure(spec_path, Catalog("nano", places))
 
@@ -107,34 +106,10 @@ def test_missing_weights_block_accuracy_alone(spec_path, tmp_path):
     assert "no weights of sharpose-nano-128x96" in found["0.3", "accuracy"].blocked
 
 
-def test_best_and_shared_weights_never_stand_for_each_other(spec_path, tmp_path, write_weights):
-    best, shared = Places(weights=tmp_path / "best"), Places(weights=tmp_path / "two")
-    write_weights(best.weights, "sharpose-nano-128x96")
-    write_weights(shared.weights / "shared", "sharpose-nano-128x96")
-    plain = spec_path.read_text()
-    for kind, places, lacking in [
-        ("best", best, None),
-        ("best", shared, "no weights of sharpose-nano-128x96 (train them to"),
-        ("shared", shared, None),
-        ("shared", best, "no shared weights of sharpose-nano-128x96 (sharpose train-missing --tier nano)"),
-    ]:
-        spec_path.write_text(plain.replace("dataset: coco-val", f"dataset: coco-val, weights: {kind}"))
-        cell = by_measure(spec_path, Catalog("nano", places))["0.3", "accuracy"]
-        assert (cell.blocked or "").startswith(lacking) if lacking else cell.weights is not None
-    # the file's hash says which weights, so the same file means the same number
-    write_weights(shared.weights, "sharpose-nano-128x96")
-    ids = set()
-    for kind in ("best", "shared"):
-        spec_path.write_text(plain.replace("dataset: coco-val", f"dataset: coco-val, weights: {kind}"))
-        ids.add(by_measure(spec_path, Catalog("nano", shared))["0.3", "accuracy"].run_id)
-    assert len(ids) == 1
-
-
-def test_several_trainings_are_of_the_shared_budget_whatever_the_row_has(spec_path, tmp_path, write_weights):
-    places = Places(weights=tmp_path / "both")
-    write_weights(places.weights, "sharpose-nano-128x96", b"best")
+def test_several_trainings_are_the_tiers_whatever_the_row_has(spec_path, tmp_path, write_weights):
+    places = Places(weights=tmp_path / "weights")
     for name in ("sharpose-nano-128x96", "sharpose-nano-128x96-seed1", "sharpose-nano-128x96-coarse-seed1"):
-        write_weights(places.weights / "shared", name, name.encode())
+        write_weights(places.weights / "nano", name, name.encode())
     text = spec_path.read_text().replace("columns: [ap,", "seeds: [0, 1, 3]\ncolumns: [ap, ap_seeds,")
     spec_path.write_text(text.replace("rows:\n", "rows:\n  - {label: one, set: {model.stages: coarse}}\n"))
 
@@ -146,19 +121,24 @@ def test_several_trainings_are_of_the_shared_budget_whatever_the_row_has(spec_pa
     assert [key for key in found if key[1] is not None] == [
         (row, seed) for row in ("one", "0.3", "1.0") for seed in (0, 1, 3)
     ]
-    names = {key: cell.weights.parent.name + "/" + cell.weights.stem for key, cell in found.items() if cell.weights}
-    assert names["0.3", None] == "both/sharpose-nano-128x96"
-    assert names["0.3", 0] == "shared/sharpose-nano-128x96" and names["0.3", 1] == "shared/sharpose-nano-128x96-seed1"
-    assert names["one", 1] == "shared/sharpose-nano-128x96-coarse-seed1"
+    names = {key: cell.weights.stem for key, cell in found.items() if cell.weights}
+    assert names["0.3", 0] == "sharpose-nano-128x96" and names["0.3", 1] == "sharpose-nano-128x96-seed1"
+    assert names["one", 1] == "sharpose-nano-128x96-coarse-seed1"
     assert found["0.3", 1].identity["model"]["alpha"] == 0.3 and found["1.0", 1].identity["model"]["alpha"] == 1.0
-    assert "no shared weights of sharpose-nano-128x96-coarse (sharpose train-missing" in found["one", 0].blocked
+    assert "no weights of sharpose-nano-128x96-coarse (sharpose train-missing" in found["one", 0].blocked
     assert found["0.3", 3].blocked.endswith("-seed3 (the shared budget trains none; add it to tiers.yaml)")
-    # of shared weights, seed 0 is the row's own number
-    spec_path.write_text(spec_path.read_text().replace("dataset: coco-val", "dataset: coco-val, weights: shared"))
-    found = trainings()
+    # seed 0 is the row's own number, but for a row with a file of its own
     assert found["0.3", None].run_id == found["0.3", 0].run_id != found["0.3", 1].run_id
-    # what shares no budget has neither shared weights nor trainings with it
-    write_weights(places.weights, "sharpose-base-256x192")
+    spec_path.write_text(
+        spec_path.read_text().replace("dataset: coco-val", "dataset: coco-val, weights: a/b.safetensors")
+    )
+    assert trainings()["0.3", None].blocked.startswith("no weights of sharpose-nano-128x96 (train them to")
+    write_weights(spec_path.parent / "a", "b", b"b")
+    other = trainings()
+    assert other["0.3", None].weights == spec_path.parent / "a/b.safetensors"
+    assert {seed: other["0.3", seed].run_id for seed in (0, 1)} == {seed: found["0.3", seed].run_id for seed in (0, 1)}
+    assert other["0.3", None].run_id != other["0.3", 0].run_id
+    # what shares no budget has no such trainings
     at_paper = trainings("paper")
     assert {seed for _, seed in at_paper} == {None}
     assert at_paper["0.3", None].blocked.startswith("no coco-val here")
@@ -180,7 +160,7 @@ def test_another_version_of_a_measure_changes_its_records_alone(spec_path, catal
 
 def test_an_old_record_is_not_used_after_its_boxes_changed(spec_path, places, tmp_path, write_weights):
     # at the paper tier every α has weights of its own
-    write_weights(places.weights, "sharpose-base-256x192-alpha0.3")
+    write_weights(places.weights / "paper", "sharpose-base-256x192-alpha0.3")
     spec_path.write_text(spec_path.read_text().replace("dataset: coco-val}", "dataset: coco-val, boxes: detections}"))
     coco, store = tmp_path / "coco", Store(tmp_path / "results")
     boxes = coco / "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
@@ -196,7 +176,7 @@ def test_an_old_record_is_not_used_after_its_boxes_changed(spec_path, places, tm
 
 
 def test_the_paper_tier_needs_the_coco_folder(spec_path, places, tmp_path, write_weights):
-    write_weights(places.weights, "sharpose-base-256x192")
+    write_weights(places.weights / "paper", "sharpose-base-256x192")
     found = by_measure(spec_path, Catalog("paper", places))
     assert (
         "no coco-val here (give the COCO folder with --coco DIR or SHARPOSE_COCO)" in found["0.3", "accuracy"].blocked
@@ -209,7 +189,7 @@ def test_the_paper_tier_needs_the_coco_folder(spec_path, places, tmp_path, write
         path = coco / f"annotations/person_keypoints_{split}2017.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({"split": split}))
-    write_weights(places.weights, "sharpose-base-256x192-alpha0.3")
+    write_weights(places.weights / "paper", "sharpose-base-256x192-alpha0.3")
     found = by_measure(spec_path, Catalog("paper", replace(places, coco=coco)))
     assert (found["0.3", "accuracy"].model, found["0.3", "accuracy"].dataset) == ("sharpose-base-256x192", "coco-val")
     assert set(found["0.3", "accuracy"].identity["dataset"]) == {"annotations_sha256"}
@@ -228,7 +208,7 @@ def test_mistakes_in_tiers_are_named(tmp_path):
     text = (FOLDER / "tiers.yaml").read_text()
     for old, new, wanted in [
         ("mannequin: mannequin-val", "mannequin: mannequin-vall", "no generated data set is called 'mannequin-vall'"),
-        ("coco-val: mannequin-val}", "coco-val: mannequin-x}", "no data set is called 'mannequin-x'; did you mean"),
+        ("coco-val: mannequin2-val", "coco-val: mannequin-x", "no data set is called 'mannequin-x'; did you mean"),
         (
             "training: coco-train",
             "training: coco-tran",

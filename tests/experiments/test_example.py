@@ -25,10 +25,10 @@ def test_people_of_open_licences_are_shown_with_their_source(
     opened.places = replace(opened.places, others={"coco_mini": shared / "data/coco_mini"})
     monkeypatch.setattr(example, "open_catalog", lambda tier: opened)
     monkeypatch.setattr(places, "RESULTS", tmp_path / "results")
-    with pytest.raises(InputError, match="no examples of tier photos: no shared weights of sharpose-nano-128x96"):
+    with pytest.raises(InputError, match="no examples of tier photos: no weights of sharpose-nano-128x96"):
         example.save_examples("photos")
     for name in ("sharpose-nano-128x96", "vitpose-nano-128x96"):
-        save_weights(create_model(name), tmp_path / "weights/photos-race" / f"{name}.safetensors", {"model": name})
+        save_weights(create_model(name), tmp_path / "weights/photos" / f"{name}.safetensors", {"model": name})
     made = example.save_examples("photos")
     folder = tmp_path / "results/local/examples/photos"
     assert examples_folder("photos") == folder and examples_folder("nano") == tmp_path / "results/examples"

@@ -91,8 +91,6 @@ SHORT = ("ap", "ap50", "images_per_s", "gflops")
 )
 def test_published_values_are_as_printed_and_nothing_else_is_given(name, keys, published):
     rows = load_spec(FOLDER / f"{name}.yaml").spec.rows
-    # SHaRPose's other weights are ours
-    rows = [row for row in rows if row.set.get("weights") not in ("start", "best") or row.paper.model_fields_set]
     assert {row.label: tuple(getattr(row.paper, key) for key in keys) for row in rows} == published
     assert all(row.paper.model_fields_set <= set(keys) for row in rows)
 
@@ -138,17 +136,17 @@ def test_no_cell_is_blocked_without_a_reason_of_its_own(tier, tmp_path):
     if tier == "nano":
         assert "does not divide 192x144" in blocked["table4", "SimpleBaseline-R152"]
         udp = blocked["table4", "UDP-HRNet-W48"]
-        assert udp.startswith("no shared weights of hrnet-nano-192x144-udp (sharpose train-missing")
-        assert "no shared weights of okdhp-hourglass-nano-128x128-mpii" in blocked["table5", "OKDHP"]
+        assert udp.startswith("no weights of hrnet-nano-192x144-udp (sharpose train-missing")
+        assert "no weights of okdhp-hourglass-nano-128x128-mpii" in blocked["table5", "OKDHP"]
         assert "tokenpose-nano-d12-128x128-mpii" in blocked["table5", "TokenPose-L/D24"]
         assert "SHARPOSE_LSPET" in blocked["photos-lspet", "mean pose"]
         # what only the time of training would fill is asked for by the budget
         wanted = {reason for (spec, _), reason in blocked.items() if spec in ("table1", "table3", "table4", "table5")}
-        assert not [reason for reason in wanted if "shared weights of" in reason and "train-missing" not in reason]
-        assert "no shared weights of sharpose-nano-small-128x96" in blocked["table3", "SHaRPose-S 256x192"]
-        assert "no shared weights of hrnet-nano-192x144 " in blocked["table3", "HRNet-W48 384x288"]
+        assert not [reason for reason in wanted if "weights of" in reason and "train-missing" not in reason]
+        assert "no weights of sharpose-nano-small-128x96" in blocked["table3", "SHaRPose-S 256x192"]
+        assert "no weights of hrnet-nano-192x144 " in blocked["table3", "HRNet-W48 384x288"]
         assert blocked["table7", "EViT"].startswith(
-            "no shared weights of evit-nano-128x96 (sharpose train-missing --tier nano)"
+            "no weights of evit-nano-128x96 (sharpose train-missing --tier nano)"
         )
     if tier == "paper":
         assert "not public" in blocked["table4", "SHaRPose-B"]
@@ -157,16 +155,16 @@ def test_no_cell_is_blocked_without_a_reason_of_its_own(tier, tmp_path):
 
 
 def test_a_network_of_one_stage_has_weights_of_its_own(tmp_path, write_weights):
-    write_weights(tmp_path / "shared", "sharpose-nano-128x96")
+    write_weights(tmp_path / "nano", "sharpose-nano-128x96")
     catalog = Catalog("nano", Places(weights=tmp_path))
     found = {
         cell.row: cell
         for cell in cells(load_spec(FOLDER / "table8.yaml"), catalog, CPU)
         if (cell.measure, cell.seed) == ("accuracy", None)
     }
-    assert "no shared weights of sharpose-nano-128x96-coarse" in found["Coarse-None"].blocked
-    assert found["Coarse-Sel-Fine"].weights == tmp_path / "shared/sharpose-nano-128x96.safetensors"
-    assert "no shared weights of keypoint-vit-nano-128x96" in found["None-Fine"].blocked
+    assert "no weights of sharpose-nano-128x96-coarse" in found["Coarse-None"].blocked
+    assert found["Coarse-Sel-Fine"].weights == tmp_path / "nano/sharpose-nano-128x96.safetensors"
+    assert "no weights of keypoint-vit-nano-128x96" in found["None-Fine"].blocked
 
 
 def test_cells_of_the_same_network_are_measured_once():

@@ -34,7 +34,7 @@ MISTAKES = [
     (
         "model: mean-pose",
         "model: mean-posse",
-        "rows[19].set.model: no model is called 'mean-posse'; did you mean 'mean-pose'?",
+        "rows[18].set.model: no model is called 'mean-posse'; did you mean 'mean-pose'?",
     ),
     (
         "boxes: ground-truth",
@@ -44,7 +44,7 @@ MISTAKES = [
     (
         "flip_test: true",
         "weights: bets",
-        "base.weights = 'bets' does not work: it must be best, shared, start, photos, distilled or use",
+        "base.weights = 'bets' does not work: it must be a .safetensors file, its path from the spec's folder",
     ),
     ("flip_test: true", "flip_test: 1", "base.flip_test = 1 does not work: it must be true or false"),
     (

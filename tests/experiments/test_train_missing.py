@@ -1,4 +1,4 @@
-"""Filling the tables in spare time: in order, with a budget, resumable, into results/weights/shared."""
+"""Filling the tables in spare time: in order, with a budget, resumable, into the folder of the tier."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ tiers:
     shared:
       recipe: {recipe}
       data: mannequin-tiny
-      start: start
+      start: nano/start
       systems:
         keypoint-vit-nano-128x96: {{start: true, recipe: {{model_options: {{{sizes}}}}}}}
         dynamicvit-nano-128x96:
@@ -48,7 +48,7 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalog:
     (tmp_path / "short.yaml").write_text(RECIPE)
     (tmp_path / "tiers.yaml").write_text(TIERS.format(recipe=tmp_path / "short.yaml", sizes=SIZES))
     start = create_model("sharpose-nano-128x96", embed_dim=24, num_heads=4)
-    save_weights(start, tmp_path / "weights/shared/start.safetensors", {"model": "sharpose-nano-128x96"})
+    save_weights(start, tmp_path / "weights/nano/start.safetensors", {"model": "sharpose-nano-128x96"})
     return Catalog("nano", Places(weights=tmp_path / "weights", tiers=tmp_path / "tiers.yaml"))
 
 
@@ -70,7 +70,7 @@ def test_it_trains_in_order_stops_and_goes_on(catalog: Catalog, tmp_path: Path) 
     rest = train_missing("nano", 60, how=how, catalog=catalog)
     assert [one.state for one in rest] == ["trained"] * 3, rest
     assert [one.state for one in train_missing("nano", 60, how=how, catalog=catalog)] == ["there"] * 3
-    folder = catalog.places.weights / "shared"
+    folder = catalog.places.weights / "nano"
     manifest = json.loads((folder / "dynamicvit-nano-128x96.json").read_text())
     taught = folder / "keypoint-vit-nano-128x96.safetensors"
     assert manifest["teacher"] == {"file": taught.name, "sha256": sha256_of(taught)} and manifest["init"] is None
@@ -122,7 +122,6 @@ def test_mistakes_are_one_line(catalog: Catalog, tmp_path: Path) -> None:
 RATES = """\
 tiers:
   race:
-    folder: race
     starts: random
     shared:
       recipe: {recipe}
@@ -174,9 +173,9 @@ def test_a_learning_rate_is_chosen_in_small_and_kept_for_other_seeds(catalog: Ca
 
 
 def test_a_start_that_is_not_here_is_a_systems_failure(catalog: Catalog, tmp_path: Path) -> None:
-    (catalog.places.weights / "shared/start.safetensors").unlink()
+    (catalog.places.weights / "nano/start.safetensors").unlink()
     outcomes = train_missing("nano", 60, ["coarse"], Training(out=tmp_path / "runs"), catalog)
-    assert [one.state for one in outcomes] == ["failed"] and "no shared weights of start" in outcomes[0].note
+    assert [one.state for one in outcomes] == ["failed"] and "no weights of nano/start" in outcomes[0].note
 
 
 def nano_budget() -> SharedBudget:
@@ -188,8 +187,8 @@ def nano_budget() -> SharedBudget:
 def test_every_table_that_shares_a_budget_can_be_filled(tmp_path: Path) -> None:
     catalog = Catalog("nano", Places(weights=tmp_path))
     every = [cell for loaded in load_specs() for cell in cells(loaded, catalog, Device("cpu", "Some CPU", 2))]
-    lacking = [cell for cell in every if (cell.blocked or "").startswith("no shared weights of")]
-    names = {cell.blocked.split()[4]: cell for cell in lacking if cell.blocked is not None}
+    lacking = [cell for cell in every if (cell.blocked or "").startswith("no weights of")]
+    names = {cell.blocked.split()[3]: cell for cell in lacking if cell.blocked is not None}
     listed = set(nano_budget().trainings)
     assert len(set(names) & listed) >= 9
     # what is not listed are further trainings alone, and the way out that is named is true of each

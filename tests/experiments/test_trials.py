@@ -30,15 +30,6 @@ def test_nano_itself_keeps_its_shape() -> None:
         assert made[stage] / made["epochs"] == pytest.approx(getattr(nano, stage) / nano.epochs)
 
 
-def test_the_short_recipe_is_the_best_trial() -> None:
-    made = Recipe.model_validate(
-        {**load_recipe("nano").model_dump(), **recipe_changes(900, **RECIPES.trials["batch-16"])}
-    )
-    short = load_recipe("nano-short").model_dump()
-    for name, value in made.model_dump().items():
-        assert short[name] == (pytest.approx(value, abs=1e-3) if isinstance(value, float) else value), name
-
-
 def line(name: str, ap: float, minutes: float = 10) -> dict[str, object]:
     judged = {"coarse": ap - 0.1, "fine": ap}
     return {

@@ -25,6 +25,7 @@ from sharpose.inference.pose import Pose, predict_people
 from sharpose.models import create_model
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.signals import STOP
+from sharpose.weights.files import save_weights
 from tests.command_line import call
 
 SIDE = 16
@@ -344,9 +345,12 @@ def test_a_full_disk_is_code_1(
 def test_the_command_warns_of_weights_made_for_other_pictures(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    picture, out = save(tmp_path / "a.png"), str(tmp_path / "out")
-    code, _, err = call(capsys, *COMMAND[:4], str(picture), "--out", out, "--model", "best/sharpose-nano-128x96")
-    assert code == 0 and "warning: best/sharpose-nano-128x96 learned from generated people (mannequin-train)" in err
+    picture, out, generated = save(tmp_path / "a.png"), str(tmp_path / "out"), tmp_path / "generated.safetensors"
+    name, few = "sharpose-nano-128x96", {"depth": 1}
+    facts = {"model": name, "options": few, "data": {"name": "mannequin2-train"}}
+    save_weights(create_model(name, **few), generated, facts)
+    code, _, err = call(capsys, *COMMAND[:4], str(picture), "--out", out, "--model", str(generated))
+    assert code == 0 and f"warning: {generated} learned from generated people (mannequin2-train)" in err
     code, said, err = call(capsys, *COMMAND[:4], str(picture), "--out", out, "--model", "photos/sharpose-nano-128x96")
     assert code == 0 and "warning" not in err and "weights: photos/sharpose-nano-128x96" in said
 

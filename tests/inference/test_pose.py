@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "examples" / "person
 
 @pytest.fixture(scope="module")
 def pose() -> Pose:
-    return Pose("best/sharpose-nano-128x96", whole_picture=True, device="cpu", backend="eager")
+    return Pose("photos/sharpose-nano-128x96", whole_picture=True, device="cpu", backend="eager")
 
 
 def same(ours: Person, theirs: Person) -> bool:
@@ -111,7 +111,7 @@ def test_a_chosen_device_and_precision_must_be_there() -> None:
         ({"alhpa": 0.3}, "did you mean 'alpha'"),
     ):
         with pytest.raises(InputError, match=message):
-            Pose("best/sharpose-nano-128x96", **options)  # type: ignore[arg-type]
+            Pose("photos/sharpose-nano-128x96", **options)  # type: ignore[arg-type]
 
 
 def test_the_package_is_imported_without_torch() -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
 
 from sharpose.backends.compiled import compile_stages
-from sharpose.evaluation.evaluate import load_chosen
 from sharpose.inference.early_exit import stream
 from sharpose.models import create_model, resolve_config
 from sharpose.models.layers.token_merging import merging_blocks
@@ -191,31 +189,3 @@ def test_bad_values_are_named(option: str, value: object) -> None:
 def test_weights_are_those_of_the_plain_model() -> None:
     plain, extended = tiny(), tiny(alpha_mass=0.8, fine_merge=3)
     extended.load_state_dict(copy.deepcopy(plain.state_dict()))
-
-
-# ---- a gate that asks what the fine stage gains
-
-
-@torch.no_grad()
-def test_the_gate_by_gain_changes_who_leaves_and_nothing_else(images: torch.Tensor) -> None:
-    quality, gain = tiny(), tiny(gate="gain")
-    gain.load_state_dict(quality.state_dict(), strict=False)
-    left, right = quality(images), gain(images)
-    for name in ("heatmaps", "coarse_heatmaps", "relevance", "keep_indices"):
-        assert torch.equal(getattr(left, name), getattr(right, name)), name
-    predictor = gain.gain_predictor
-    won = torch.stack([predictor.mlp(predictor.norm(token)).squeeze(1) for token in right.coarse_tokens.unbind(1)])
-    torch.testing.assert_close(right.quality, 1 - won.mean(0))
-    # those whom the fine stage helps least exit early
-    threshold = float(right.quality.median()) + 1e-4
-    gain.config = replace(gain.config, quality_threshold=threshold)
-    assert gain(images).needs_refinement.tolist() == (won.mean(0) > 1 - threshold).tolist()
-
-
-@pytest.mark.parametrize("name", ["sharpose-nano-128x96", "sharpose-nano-192x144"])
-def test_both_gates_ship_with_the_same_answers(name: str) -> None:
-    quality, gain = create_model(name), create_model(name, gate="gain")
-    assert load_chosen(quality, name, None) != load_chosen(gain, name, None)
-    ours = gain.state_dict()
-    assert all(torch.equal(ours.pop(key), value) for key, value in quality.state_dict().items())
-    assert {key.split(".")[0] for key in ours} == {"gain_predictor"}

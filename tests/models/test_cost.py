@@ -94,7 +94,6 @@ def test_counts_equal_the_measured_ones(
             "sharpose-nano-128x96",
             {"depth": 4, "unselected_tokens": "output", "relevance_blocks": "all", "patch_size": 16},
         ),
-        ("sharpose-nano-128x96", {"depth": 4, "gate": "gain"}),
         ("vitpose-nano-128x96", {"depth": 2}),
         ("vitpose-nano-128x96", {"depth": 2, "head": "simple", "upsample": 2, "mlp_ratio": 3}),
         ("vitpose-nano-128x96", {"depth": 2, "deconv_filters": (16, 8, 4), "num_keypoints": 5}),

@@ -7,7 +7,6 @@ import torch
 from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
 from sharpose.models import create_model
-from sharpose.pose.normalise import normalise
 from sharpose.pose.skeleton import COCO
 from sharpose.training.criterion import SHaRPoseCriterion
 from sharpose.training.loop import step_plan
@@ -21,9 +20,9 @@ def test_joint_mse_counts_invisible_keypoints_as_right() -> None:
     assert joint_mse(predicted, target, torch.tensor([[1.0, 0.0], [1.0, 1.0]])).item() == 0.75
 
 
-def make(people: CocoTopDown, oks_target: str, **options: str) -> tuple[SHaRPoseCriterion, dict[str, torch.Tensor]]:
+def make(people: CocoTopDown, oks_target: str) -> tuple[SHaRPoseCriterion, dict[str, torch.Tensor]]:
     small = {"embed_dim": 24, "num_heads": 4, "depth": 2}
-    model = create_model("sharpose-nano-128x96", **small, oks_target=oks_target, **options)
+    model = create_model("sharpose-nano-128x96", **small, oks_target=oks_target)
     codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
     batch = torch.utils.data.default_collate([people[i] for i in range(6)])
     return SHaRPoseCriterion(model, codec, COCO.sigmas, Recipe()), batch
@@ -49,24 +48,6 @@ def test_release_target_differs_from_the_papers(people: CocoTopDown) -> None:
     assert not torch.allclose(released, published, atol=1e-3)
 
 
-def test_every_alpha_learns_from_the_widest(people: CocoTopDown) -> None:
-    plain, batch = make(people, "paper")
-    criterion = SHaRPoseCriterion(plain.model, plain.codec, COCO.sigmas, Recipe(elastic_distillation=0.5))
-    losses = criterion(batch, StepPlan(0.3, False, 0.0))
-    assert set(losses) == {"coarse", "fine", "widest", "distilled"}
-    whole = plain(batch, StepPlan(1.0, False, 0.0))
-    torch.testing.assert_close(losses["widest"], whole["fine"])
-    images = normalise(batch["image"])
-    narrow, wide = (plain.model(images, alpha).heatmaps for alpha in (0.3, 1.0))
-    torch.testing.assert_close(losses["distilled"], 0.5 * (narrow - wide).square().mean())
-    # the teacher does not learn from its student: nothing reaches patches that only it looks at
-    criterion(batch, StepPlan(0.0, False, 0.0))["distilled"].backward()
-    gradient = criterion.model.fine_pos_embed.grad
-    assert gradient is None or not gradient.any()
-    assert set(criterion(batch, StepPlan(1.0, False, 0.0))) == {"coarse", "fine"}
-    assert set(criterion(batch, StepPlan(None, True, 0.0))) == {"coarse"}
-
-
 def test_losses_by_plan(people: CocoTopDown) -> None:
     criterion, batch = make(people, "paper")
     assert set(criterion(batch, StepPlan(None, True, 0.0))) == {"coarse"}
@@ -75,23 +56,6 @@ def test_losses_by_plan(people: CocoTopDown) -> None:
     assert set(losses) == {"coarse", "fine", "quality"}
     sum(losses.values()).backward()
     assert criterion.model.quality_token.grad.abs().sum() > 0
-
-
-def test_a_gate_by_gain_learns_what_the_fine_look_wins(people: CocoTopDown) -> None:
-    criterion, batch = make(people, "paper", gate="gain")
-    output = criterion.model(normalise(batch["image"]), 0.3)
-    targets, weights = criterion.codec.encode(batch["keypoints"], batch["visible"])
-    coarse, fine = (
-        criterion.true_quality(maps.detach(), targets, weights, batch)[0]
-        for maps in (output.coarse_heatmaps, output.fine_heatmaps)
-    )
-    assert not torch.equal(coarse, fine)
-    losses = criterion(batch, StepPlan(0.3, False, 2.0))
-    torch.testing.assert_close(losses["quality"], 2 * (output.quality - (1 - fine + coarse)).square().mean())
-    losses["quality"].backward()
-    assert criterion.model.gain_predictor.mlp[-1].weight.grad.any()
-    # the quality of the paper has no part in it
-    assert all(each.grad is None for each in criterion.model.quality_predictor.parameters())
 
 
 def test_cross_entropy_falls_toward_the_target_and_pulls_at_the_keypoint() -> None:

@@ -53,8 +53,8 @@ def test_numbers_inside_lists_have_their_ranges(tmp_path: Path, text: str) -> No
         ("tokenpose-t-256x256", "tokenpose-t-256x256"),
         ("okdhp-hourglass-4-256x256", "okdhp"),
         ("evit-small-256x192", "evit"),
-        ("hrnet-nano-128x96", "nano-one-stage"),
-        ("sharpose-nano-192x144", "nano"),
+        ("hrnet-nano-128x96", "generated-nano"),
+        ("sharpose-nano-192x144", "generated-nano"),
     ],
 )
 def test_a_model_is_trained_by_the_recipe_of_its_name(model: str, recipe: str) -> None:

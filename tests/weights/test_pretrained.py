@@ -23,7 +23,7 @@ NANO = "sharpose-nano-128x96"
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Neither a checkout nor a wheel, an index of one small model, and no network; the index is the folder's."""
     model = create_model(NANO, depth=1)
-    for name in ("hub/photos/tiny", "hub/tiny"):
+    for name in ("hub/photos/tiny", "hub/nano/tiny"):
         facts = {"model": NANO, "options": {"depth": 1}, "data": {"name": "mannequin-train"}}
         save_weights(model, tmp_path / f"{name}.safetensors", facts)
     monkeypatch.setattr(pretrained, "CHECKOUT", tmp_path / "none")
@@ -40,24 +40,25 @@ def test_the_index_is_that_of_the_weights_here() -> None:
 
 def test_a_bare_name_means_photographs_first() -> None:
     assert find_weights(NANO).name == f"photos/{NANO}"
-    assert find_weights(f"best/{NANO}").path == CHECKOUT / f"{NANO}.safetensors"
-    assert find_weights("vitpose-nano-128x96").name == "shared/vitpose-nano-128x96"
+    assert find_weights(f"photos/{NANO}").path == CHECKOUT / "photos" / f"{NANO}.safetensors"
     assert find_weights(DEFAULT).model in list_models()
 
 
 def test_the_model_is_made_with_the_options_it_was_trained_with() -> None:
-    model = load_weights(f"best/{NANO}-gain", alpha=0.3)
-    assert (model.config.gate, model.config.alpha, model.training) == ("gain", 0.3, False)
-    assert load_weights(f"shared/{NANO}-coarse").config.stages == "coarse"
+    model = load_weights(f"photos/{NANO}-coarse", alpha=0.3)
+    assert (model.config.stages, model.config.alpha, model.training) == ("coarse", 0.3, False)
 
 
-def test_who_was_trained_on_generated_people_says_so() -> None:
-    assert "mannequin-train" in str(find_weights(f"best/{NANO}").warning)
+def test_who_was_trained_on_generated_people_says_so(elsewhere: Path) -> None:
+    assert "mannequin-train" in str(find_weights(elsewhere / "hub/nano/tiny.safetensors").warning)
+
+
+def test_who_was_trained_on_photographs_does_not() -> None:
     assert find_weights(f"photos/{NANO}").warning is None
 
 
 def test_an_unknown_name_lists_the_known(elsewhere: Path) -> None:
-    with pytest.raises(InputError, match=r"'tyni'; there are best/tiny, photos/tiny; or give a .safetensors file"):
+    with pytest.raises(InputError, match=r"'tyni'; there are nano/tiny, photos/tiny; or give a .safetensors file"):
         find_weights("tyni")
 
 
@@ -80,10 +81,10 @@ def test_a_hub_repository_is_fetched_from_and_checked(elsewhere: Path, monkeypat
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
     monkeypatch.setenv("SHARPOSE_HUB", "someone/weights")
-    assert load_weights("best/tiny").config.depth == 1
-    assert asked == [("someone/weights", f"tiny.{kind}", None) for kind in ("safetensors", "json")]
+    assert load_weights("nano/tiny").config.depth == 1
+    assert asked == [("someone/weights", f"nano/tiny.{kind}", None) for kind in ("safetensors", "json")]
     for kind in ("safetensors", "json"):
-        shutil.copy(elsewhere / "hub" / f"tiny.{kind}", elsewhere / "hub" / f"model.{kind}")
+        shutil.copy(elsewhere / "hub" / "nano" / f"tiny.{kind}", elsewhere / "hub" / f"model.{kind}")
     assert find_weights("hub:me/mine@v1").model == NANO and asked[-1] == ("me/mine", "model.json", "v1")
     (elsewhere / "hub" / "photos" / "tiny.safetensors").write_bytes(b"another file")
     with pytest.raises(InputError, match="sha256 differs"):
@@ -91,8 +92,8 @@ def test_a_hub_repository_is_fetched_from_and_checked(elsewhere: Path, monkeypat
 
 
 def test_no_network_is_one_line_with_the_way_out(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"no hub repository is known .*; copy results/weights/tiny.safetensors"):
-        find_weights("best/tiny")
+    with pytest.raises(InputError, match=r"no hub repository is known .*; copy results/weights/nano/tiny.safetensors"):
+        find_weights("nano/tiny")
     # huggingface_hub itself, in its offline mode
     monkeypatch.setenv("SHARPOSE_HUB", "someone/weights")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

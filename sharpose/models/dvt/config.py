@@ -26,7 +26,7 @@ class DVTConfig(SHaRPoseConfig):
         super().__post_init__()
         check(self.alpha == 1, "alpha", self.alpha, "1: the fine stage is over the whole picture")
         check(self.stages == "coarse-fine", "stages", self.stages, "coarse-fine")
-        for name, off in (("alpha_mass", None), ("fine_merge", 0), ("gate", "quality"), ("selection", "attention")):
+        for name, off in (("alpha_mass", None), ("fine_merge", 0), ("selection", "attention")):
             check(getattr(self, name) == off, name, getattr(self, name), f"{off}: nothing is selected")
 
     @property
@@ -80,6 +80,5 @@ SYSTEM = System(
     cost=cost,
     tokens_per_block=tokens_per_block,
     criterion="sharpose.training.criterion:DVTCriterion",
-    recipe="nano",
     encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
 )

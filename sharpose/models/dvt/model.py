@@ -99,7 +99,7 @@ class DVT(SHaRPose):
         learned, states = self.norm(tokens).tensor_split([first_patch], dim=1)
         return CoarseStage(
             learned[:, 1:],
-            self.quality(learned),
+            self.quality_predictor(learned[:, 0]),
             self.relevance(running),
             patches,
             states,

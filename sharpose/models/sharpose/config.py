@@ -56,9 +56,6 @@ class SHaRPoseConfig:
     None: the fraction `alpha` of every image's patches. An α given to a call overrides it."""
     fine_merge: WholeOrZero = field(default=0, metadata=EXTENSION)
     """Pairs of similar patches that every block of the fine stage merges, as in ToMe; keypoint tokens never merge."""
-    gate: Literal["quality", "gain"] = field(default="quality", metadata=EXTENSION)
-    """What an early exit is decided on: the predicted `quality`, or 1 minus the OKS that the fine stage is predicted to
-    `gain`, so that those whom it would help least exit early."""
     selection: Literal["attention", "constant", "random", "keypoints"] = field(default="attention", metadata=EXTENSION)
     """Controls in place of attention (`evaluation.selection`): one map of relevance for everybody, chance, or where the
     annotated keypoints are."""
@@ -225,7 +222,6 @@ SYSTEM = System(
     cost="sharpose.models.sharpose.cost:sharpose",
     tokens_per_block=tokens_per_block,
     criterion="sharpose.training.criterion:SHaRPoseCriterion",
-    recipe="nano",
     layouts=(Layout("release", RELEASE, shows="backbone.keypoint_tokens"),),
     encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
     cases={"SHaRPose": "experiments.conformance.models:check_sharpose"},

@@ -58,9 +58,9 @@ def reuse(config: SHaRPoseConfig, coarse: int, fine: int) -> Cost:
 
 
 def judge(config: SHaRPoseConfig) -> Cost:
-    """Return the cost of the quality predictor on one token or, by gain, on every keypoint token."""
-    dim, judged = config.embed_dim, config.num_keypoints if config.gate == "gain" else 1
-    return layer_norm(dim, judged) + mlp([dim, dim, dim, 1], judged)
+    """Return the cost of the quality predictor."""
+    dim = config.embed_dim
+    return layer_norm(dim, 1) + mlp([dim, dim, dim, 1], 1)
 
 
 def parameters(config: SHaRPoseConfig) -> int:
@@ -69,8 +69,7 @@ def parameters(config: SHaRPoseConfig) -> int:
     learned = config.num_keypoints
     if config.has_coarse:
         learned += 1 + config.num_coarse
-        # the quality is there even where the gain is judged
-        shared += judge(config) * (2 if config.gate == "gain" else 1)
+        shared += judge(config)
     if config.has_fine:
         learned += config.num_fine
     if config.has_coarse and config.has_fine:

@@ -25,7 +25,7 @@ from sharpose.models.layers.vit import Mlp, PatchEmbed, init_linear, make_blocks
 from sharpose.models.output import PoseModel
 from sharpose.models.sharpose.config import SHaRPoseConfig
 from sharpose.models.sharpose.output import CoarseStage, FineStage, SHaRPoseOutput, in_order
-from sharpose.models.sharpose.predictors import GainPredictor, QualityPredictor
+from sharpose.models.sharpose.predictors import QualityPredictor
 from sharpose.runtime.errors import InputError
 
 
@@ -58,8 +58,6 @@ class SHaRPose(PoseModel):
             self.make_reuse()
         if config.has_coarse:
             self.quality_predictor = QualityPredictor(dim)
-        if config.has_coarse and config.gate == "gain":
-            self.gain_predictor = GainPredictor(dim)
         self.head = KeypointTokenHead(dim, config.heatmap_size, config.head)
         self.init_weights()
 
@@ -140,7 +138,8 @@ class SHaRPose(PoseModel):
             learned = self.norm(learned)
         assert attention is not None  # the last block always counts
         running = accumulate_attention(running, attention.detach(), config.attention_beta)
-        return CoarseStage(learned[:, 1:], self.quality(learned), self.relevance(running), patches, states, *memory)
+        quality = self.quality_predictor(learned[:, 0])
+        return CoarseStage(learned[:, 1:], quality, self.relevance(running), patches, states, *memory)
 
     def begin(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B Nc D"], Float[Tensor, "B N D"]]:
         """The coarse patches, and the sequence `[quality, keypoints, patches]` that enters the blocks."""
@@ -163,12 +162,6 @@ class SHaRPose(PoseModel):
                 "sharpose.evaluation.selection.set_ranking first"
             )
         return self.ranking(found)
-
-    def quality(self, learned: Float[Tensor, "B T D"]) -> Float[Tensor, " B"]:
-        """Return what the early exit is decided on, from the quality and keypoint tokens after the coarse stage."""
-        if self.config.gate == "gain":
-            return self.gain_predictor(learned[:, 1:])
-        return self.quality_predictor(learned[:, 0])
 
     def patch_outputs(self, coarse: CoarseStage, indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
         """Return the patch tokens at `indices` after the coarse stage."""
