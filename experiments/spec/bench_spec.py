@@ -12,7 +12,7 @@ from pydantic import Field
 
 from experiments.cells.cells import model_identity
 from experiments.cells.provenance import Device
-from experiments.spec.catalog import Catalog
+from experiments.spec.catalog import Blocked, Catalog
 from experiments.spec.datasets import Strict
 from experiments.spec.spec import FOLDER
 from experiments.spec.yamlfile import YamlFile
@@ -197,14 +197,18 @@ def sessions(timed: Sequence[Timing]) -> list[list[Timing]]:
 
 
 def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:
-    """The trained model on every back-end. Raises Blocked without its weights."""
-    chosen = bench.deployed
-    weights = catalog.weights(chosen.model)
+    """The trained model on every back-end; without its weights each lacks them."""
+    chosen, lacking = bench.deployed, None
+    weights = catalog.weights_path(chosen.model)
+    try:
+        catalog.weights(chosen.model)
+    except Blocked as reason:
+        lacking = str(reason)
     shared = {
         "measure": DEPLOYED,
         "version": VERSION,
         "model": model_identity(chosen.model, chosen.options),
-        "weights_sha256": catalog.sha256(weights),
+        "weights_sha256": None if lacking else catalog.sha256(weights),
         "dataset": catalog.data_identity(chosen.data),
     }
     return [
@@ -212,7 +216,7 @@ def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:
             row,
             weights,
             {**shared, "backend": row.backend, "precision": row.precision},
-            missing_extra(row.backend, row.precision),
+            lacking or missing_extra(row.backend, row.precision),
         )
         for row in chosen.rows
     ]

@@ -105,12 +105,8 @@ def with_weights(variant: Variant, weights: str | None) -> Variant:
     """A variant with the given weights, or those that ship; other libraries' models stay as they are."""
     from sharpose.efficiency.peers import PEERS
     from sharpose.evaluation.evaluate import chosen_weights
-    from sharpose.models.registry import resolve_config
 
-    if variant.model in PEERS:
-        return variant
-    config = resolve_config(variant.model, **variant.options)
-    return replace(variant, weights=chosen_weights(variant.model, config, weights))
+    return variant if variant.model in PEERS else replace(variant, weights=chosen_weights(variant.model, weights))
 
 
 def accuracies(wanted: dict[str, Variant], data: str, images: Path | None, device: str) -> dict[str, dict[str, Any]]:

@@ -192,25 +192,27 @@ def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) ->
 
     Raises InputError where none ship, or where there is no such file.
     """
-    path = chosen_weights(model_name, getattr(model, "config", None), weights)
+    path = chosen_weights(model_name, weights)
     return None if path is None else load_weights(model, path)
 
 
-def chosen_weights(model_name: str, config: Any, weights: str | None) -> Path | None:
+def chosen_weights(model_name: str, weights: str | None) -> Path | None:
     """The file of the given weights, or of those that ship for a model; None for `random` ones.
 
     Raises InputError where none ship, or where there is no such file.
     """
     if weights == "random":
         return None
+    if weights is not None:
+        return find_weights(weights).path
     file = f"nano/{model_name}.safetensors"
     shipped = next((path for folder in (WHEEL, CHECKOUT) if (path := folder / file).exists()), None)
-    if weights is None and shipped is None:
+    if shipped is None:
         raise InputError(
             f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors, or "
             "--weights random to try the pipeline"
         )
-    return find_weights(weights).path if weights else shipped
+    return shipped
 
 
 def write_results(evaluation: Scored, path: Path) -> None:

@@ -39,24 +39,24 @@ def test_rows_of_the_frontier():
 
 
 def test_the_best_within_the_latency(few):
-    point = choose_operating_point(22.0, TIMES, resamples=20)
+    point = choose_operating_point(22.0, TIMES, tier="photos", resamples=20)
     assert point.latency_ms <= 22.0 and point.alpha in (0.3, 1.0) and 0 < point.refine_rate < 1
     assert point.latency_ms == pytest.approx(TIMES[point.alpha].expected(point.refine_rate))
     # nothing allowed is better, of either α
     for alpha in (0.3, 1.0):
-        line = operating_point.find_line("frontier", str(alpha), "nano", Store())
+        line = operating_point.find_line("frontier", str(alpha), "photos", Store())
         for one in three_of(read_predictions(line.records["predictions"])):
             assert TIMES[alpha].expected(one.refine_rate) > 22.0 or one.ap <= point.ap
     assert point.ap_low < point.ap < point.ap_high
 
 
 def test_the_frontier_of_latency_keeps_what_nothing_beats(few):
-    points = latency_frontier(TIMES)
+    points = latency_frontier(TIMES, tier="photos")
     assert {point["alpha"] for point in points} <= {0.3, 1.0} and len(points) >= 2
     for slower, faster in zip(points[1:], points, strict=False):
         assert slower["latency_ms"] > faster["latency_ms"] and slower["ap"] > faster["ap"]
     # what is picked within a latency is the last of them that is fast enough
-    picked = choose_operating_point(22.0, TIMES, resamples=0)
+    picked = choose_operating_point(22.0, TIMES, tier="photos", resamples=0)
     last = [point for point in points if point["latency_ms"] <= 22.0][-1]
     assert (picked.alpha, picked.quality_threshold) == (last["alpha"], last["quality_threshold"])
 

@@ -146,7 +146,7 @@ def test_two_runs_at_once_share_the_work(monkeypatch, measured, spec_path, store
 
 
 def test_status_says_what_is_stored_missing_and_blocked(measured, spec_path, store, places):
-    (places.weights / "sharpose-nano-128x96.safetensors").unlink()
+    (places.weights / "nano/sharpose-nano-128x96.safetensors").unlink()
     run.run_specs([spec_path], store=store, say=silent, measures=["cost"])
     states = {(s.cell.row, s.cell.measure): s for s in run.status([spec_path], store=store)}
     assert {key: status.state for key, status in states.items()} == {
