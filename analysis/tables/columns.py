@@ -131,7 +131,8 @@ def score_columns(name: str, table: Context) -> Iterator[Column]:
     for people, score in table.further.items() if name == "ap" else ():
         measure = "accuracy" if people == table.catalog.people(table.dataset) else f"accuracy_{people}"
         text = partial(further_text, people=people, score=score)
-        yield Column(f"{SCORES[score]}, {people}", text, source=Source(f"{score}_{people}", measure))
+        source = Source(f"{score}_{people}", measure)
+        yield Column(f"{SCORES[score]}, {people}", text, optional=True, source=source)
 
 
 def score_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
