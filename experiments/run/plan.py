@@ -164,7 +164,7 @@ def how_to_train(
         lacking = []
         if weights not in shared.trainings:
             lacking.append(f"{weights} is not among what the tier trains (add it to {catalog.places.tiers.name})")
-        elif shared.trainings[weights].start and not (catalog.places.weights / f"{shared.start}.safetensors").exists():
+        elif shared.trainings[weights].start and not catalog.start_path().exists():
             lacking.append(f"start weights: {recipe.starts_from} (train-missing --start FILE)")
         return lacking, shlex.join(["sharpose", "train-missing", "--tier", catalog.name, "--only", weights])
     start, learnt = recipe.starts_from not in (None, "random weights"), learnt_options(rows[0][1], catalog)

@@ -265,10 +265,13 @@ class Catalog:
         """Where trained weights of this tier are, or would be."""
         return self.places.weights / self.name / f"{name}.safetensors"
 
+    def start_path(self) -> Path:
+        """Where the weights are that the tier's trainings start from, or would be."""
+        return self.places.weights / f"{self.tier.shared and self.tier.shared.start}.safetensors"
+
     def start(self) -> Path:
-        """The weights that the tier's trainings start from. Raises Blocked and InputError as `weights` does."""
-        start = (self.tier.shared and self.tier.shared.start) or ""
-        return self.weights(start, self.places.weights / f"{start}.safetensors")
+        """The same, checked. Raises Blocked and InputError as `weights` does."""
+        return self.weights("the start", self.start_path())
 
     def sha256(self, path: Path) -> str:
         """A file's hash, computed once."""
