@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -27,6 +28,7 @@ State = Literal["stored", "missing", "blocked"]
 Say = Callable[[str], None]
 
 POLL_S = 0.5
+NO_WEIGHTS = re.compile(r"no weights of \S+")
 
 
 def wanted_measures(measures: Collection[str] | None) -> Collection[str]:
@@ -75,12 +77,19 @@ def standings(statuses: Iterable[CellStatus]) -> list[Standing]:
 
 
 def reasons(statuses: Iterable[CellStatus]) -> list[tuple[str, list[CellStatus]]]:
-    """Why cells cannot be measured here, the reason of most cells first."""
+    """Why cells cannot be measured here, the reason of most cells first; models without weights are counted."""
     found: dict[str, list[CellStatus]] = {}
     for status in statuses:
         if status.state == "blocked":
-            found.setdefault(status.reason or "", []).append(status)
-    return sorted(found.items(), key=lambda item: -len(item[1]))
+            found.setdefault(NO_WEIGHTS.sub("", status.reason or ""), []).append(status)
+    ordered = sorted(found.values(), key=len, reverse=True)
+    return [(common({status.reason or "" for status in those}), those) for those in ordered]
+
+
+def common(reasons: set[str]) -> str:
+    """One reason as it is; of reasons that differ in the model, how many models they are of."""
+    first = next(iter(reasons))
+    return first if len(reasons) == 1 else NO_WEIGHTS.sub(f"no weights of {len(reasons)} models", first)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def test_every_row_is_what_evaluate_gives(folder: Path, tmp_path: Path) -> None:
         moved = found[name].moved
         assert moved is not None and metrics.ap is not None and base.ap is not None, name
         assert moved.value == metrics.ap - base.ap and moved.low <= moved.high, name
-    assert base.ap and base.ap > 0.2 and alone["boxes: annotated"].ap != base.ap
+    assert base.ap and base.ap > 0.05 and alone["boxes: annotated"].ap != base.ap
     # what needs no network is what the results file gives
     file = file_effects(tmp_path / "results.json", annotations_path(folder, "val"), resamples=50)
     for name in ("score: the same for all", "score: mean of the keypoints'", "area: 0.53 of the box"):
