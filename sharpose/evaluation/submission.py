@@ -91,7 +91,7 @@ def read_submission(path: Path) -> list[dict[str, Any]]:
 
 def split_of(image_info: Path) -> str:
     """`test-dev2017` of `image_info_test-dev2017.json`; also of a keypoint annotations file. Raises InputError."""
-    named = re.fullmatch(r"(?:image_info|person_keypoints)_([a-z-]+\d{4})", image_info.stem)
+    named = re.fullmatch(r"(?:image_info|person_keypoints)_([a-z][a-z0-9-]*\d{4})", image_info.stem)
     if named is None:
         raise InputError(
             f"{image_info}: name it as COCO does, e.g. image_info_test-dev2017.json, to say which split it is"

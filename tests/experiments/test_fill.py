@@ -132,10 +132,8 @@ def test_time_is_up_also_where_nothing_tells_how_far_it_is(measured, spec_path, 
     assert store.records() == [] and not list(store.local.glob("leases/*.lease"))
 
 
-def test_what_has_no_data_here_is_not_tried(measured, spec_path, store, clock, monkeypatch):
-    blocked = replace(
-        cells(load_spec(spec_path), Catalog("nano"), local_device("cpu"))[0], blocked="no photographs here"
-    )
+def test_what_has_no_data_here_is_not_tried(measured, spec_path, store, clock, catalog, monkeypatch):
+    blocked = replace(cells(load_spec(spec_path), catalog, local_device("cpu"))[0], blocked="no photographs here")
     assert blocked.identity is not None
     monkeypatch.setattr(run, "cells", lambda *others: [blocked])
     filled = fill([spec_path], budget_s=60, store=store, say=silent, clock=clock)

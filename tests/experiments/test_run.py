@@ -50,7 +50,7 @@ def test_what_is_missing_is_measured_and_stored(measured, spec_path, store):
     assert {status.state for status in summary.statuses} == {"stored"}
     record = store.find(summary.statuses[0].cell.identity)
     assert (record.spec, record.row, record.tier, record.metrics) == ("small", "0.3", "nano", {"value": 3})
-    assert record.provenance["model"] == "sharpose-nano-128x96" and record.provenance["dataset"] == "mannequin-val"
+    assert record.provenance["model"] == "sharpose-nano-128x96" and record.provenance["dataset"] == "mannequin2-val"
 
 
 def test_what_is_stored_is_not_measured_again(measured, spec_path, store):

@@ -156,5 +156,5 @@ def test_the_command_ends_with_1_where_a_number_does_not_hold(small, spec_path, 
 
 def test_a_published_cost_holds_here(capsys):
     """The whole way once, with a real model and a published record."""
-    code, out, _ = call(capsys, "verify", "elastic:0.3:gflops")
+    code, out, _ = call(capsys, "verify", "beyond:α = 0.4", "--measure", "cost")
     assert code == 0 and out.splitlines()[-1] == "1 stored cells: 1 as expected, 0 not"
