@@ -48,8 +48,8 @@ Written by `python -m analysis.tables.findings` from `analysis/tables/claims.yam
   *does not hold*: the other order.
 - **Cost**: 1e9 multiply-adds, by fvcore, their ratios, and parameters. *Holds*: within {exact:g} %; *in part*: a ratio
   of the same order.
-- nano: small models on generated people, whose absolute AP says nothing about COCO. SHaRPose's is 2 so far, where ± 0.5 AP
-  is wide: *equivalent* means little there, and PCK in the tables says more.
+- nano: small models on generated people, whose absolute AP says nothing about COCO. SHaRPose's is 2 so far, where ± 0.5
+  AP is wide: *equivalent* means little there, and PCK in the tables says more.
   photos, small: photographs; a dash where nothing is trained yet.
   Speed and cost are in the first column, and are those of the paper's model sizes.
 - An interval covers the choice of people, not the spread over trainings.
