@@ -9,7 +9,6 @@ from setuptools.command.build_py import build_py
 # wheel predicts at once
 SHIPPED = (
     "nano/sharpose-nano-128x96",
-    "nano/sharpose-nano-192x144",
     "photos/sharpose-nano-128x96",
     "small/vitpose-small-256x192",
 )

@@ -79,7 +79,8 @@ class Context:
     @property
     def whose(self) -> str:
         """Whose score it is, for headers, where people of several kinds stand side by side."""
-        return f", {self.catalog.people(self.dataset)}" if self.further else ""
+        own = str(self.catalog.people(self.dataset))
+        return f", {own}" if self.further.keys() - {own} else ""
 
     @property
     def further(self) -> Mapping[str, str]:
@@ -129,10 +130,11 @@ def score_columns(name: str, table: Context) -> Iterator[Column]:
     yield Column(title, lambda line: score_text(line.records.get("accuracy"), name), source=Source(name, "accuracy"))
     yield paper_column(f"{SCORES[name]} (paper)", name)
     for people, score in table.further.items() if name == "ap" else ():
-        measure = "accuracy" if people == table.catalog.people(table.dataset) else f"accuracy_{people}"
+        own = people == table.catalog.people(table.dataset)
         text = partial(further_text, people=people, score=score)
-        source = Source(f"{score}_{people}", measure)
-        yield Column(f"{SCORES[score]}, {people}", text, optional=True, source=source)
+        header = f"{SCORES[score]}, {people}" if table.whose else f"{SCORES[score]} ({table.catalog.name} tier)"
+        source = Source(f"{score}_{people}", "accuracy" if own else f"accuracy_{people}")
+        yield Column(header, text, optional=True, source=source)
 
 
 def score_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:

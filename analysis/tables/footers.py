@@ -30,7 +30,6 @@ from sharpose.models.registry import recorded_cost
 
 DASH = "–"
 NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
-OTHER_SCORES = {"ap50": "AP50", "ap75": "AP75", "ap_m": "AP_M", "ap_l": "AP_L", "ar": "AR"}
 NO_WEIGHTS = re.compile(r"no weights of (\S+) \((.+)\)")
 MOST_NAMES = 4
 MARKS = {
@@ -62,7 +61,6 @@ def footer_of_rows(
     """What has to be known to read a table of kind rows, of which the last `below` are not in the comparison."""
     return [
         *accuracy_text(lines),
-        *intervals_text(loaded, lines),
         *test_sets_text(lines),
         *(race_text(loaded, lines, catalog, below) if any("accuracy" in line.cells for line in lines) else []),
         *paired_text(loaded, lines),
@@ -73,6 +71,7 @@ def footer_of_rows(
         *speed_text(loaded, lines, device, store),
         *paper_speed_text(loaded, lines),
         *missing_text(lines),
+        *without_pck_text(loaded, lines, catalog),
         *not_asked_text(loaded, lines),
         *loaded.spec.notes,
     ]
@@ -102,18 +101,15 @@ def people_text(metrics: Mapping[str, Any]) -> str:
     return f"{metrics.get('annotated_people', metrics.get('people')):,} people in {metrics['images']:,} images"
 
 
-def intervals_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """Which scores beside AP have no interval, as their records are older than those of all six figures."""
-    shown = [name for name in loaded.spec.columns if name in OTHER_SCORES]
-    measured = [(line.row.label, line.records["accuracy"].metrics) for line in lines if "accuracy" in line.records]
-    without = [label for label, metrics in measured if any(metrics.get(f"{name}_low") is None for name in shown)]
-    if not without:
-        return []
-    names = ", ".join(OTHER_SCORES[name] for name in shown)
-    return [
-        f"{names} of {', '.join(without)}: no interval, as their records hold replicates of AP alone "
-        f"(sharpose run {loaded.id} --measure accuracy --again measures all)."
+def without_pck_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) -> list[str]:
+    """Which rows have no PCK where others have one."""
+    wanted = "pck" in catalog.tier.also.get(str(loaded.spec.base.get("dataset")), {}).values()
+    measured = [
+        (line.row.label, "pck" in line.records["accuracy"].metrics) for line in lines if "accuracy" in line.records
     ]
+    without = [label for label, there in measured if not there]
+    some = wanted and 0 < len(without) < len(measured)
+    return [f"{DASH} accuracy by PCK of {', '.join(without)}: PCK is of models alone."] if some else []
 
 
 def test_sets_text(lines: list[Line]) -> list[str]:

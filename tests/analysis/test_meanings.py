@@ -23,7 +23,7 @@ HEADERS = {
 
 MEASURES = ("accuracy", "cost", "throughput", "predictions", "bench", "deployed", "ap_seeds")
 # a score on further people: its name, and theirs
-PEOPLE = re.compile(r"^(ap|pck|accuracy)_[a-z]+(-[a-z]+)*$")
+PEOPLE = re.compile(r"^(ap|pck|accuracy)_[a-z0-9]+(-[a-z]+)*$")
 
 
 def is_known(column: str) -> bool:

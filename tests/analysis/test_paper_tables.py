@@ -238,16 +238,6 @@ def test_every_blank_cell_says_why(name, tier, tmp_path):
         assert own or no_paper, (label, header, said)
 
 
-def test_scores_without_an_interval_are_named():
-    (loaded,) = load_specs(["table3"])
-    built = build(loaded, Catalog("nano"), local_device("cpu"), Store(published_only=True))
-    (said,) = [line for line in built.footer if line.startswith("AP50, AP75, AP_L, AP_M, AR of ")]
-    named = said.removeprefix("AP50, AP75, AP_L, AP_M, AR of ").partition(": no interval")[0].split(", ")
-    rows = zip(built.frame["label"], built.shown["AP75 (nano tier)"], strict=True)
-    assert [label for label, text in rows if text != DASH and "[" not in text] == named
-    assert "SHaRPose-B 256x192" in named
-
-
 def test_rows_that_ask_for_one_measure_say_so(catalog, store):
     said = table("table6a", catalog, store).footer
     assert "– cost and throughput of coarse only: not asked for." in said
