@@ -21,7 +21,7 @@ def test_points_are_the_numbers_of_the_tables():
 
 
 def test_every_threshold_is_a_point_of_its_own_with_the_run_behind_it():
-    (table,) = build_tables(["figure6"])
+    (table,) = build_tables(["figure6"], tier="photos")
     frame = points([table])
     assert len(frame) == len(table.frame) and frame["label"].is_unique
     assert frame["label"].iloc[1] == f"256x192, Q {table.frame['threshold'].iloc[1]:.2f}"
