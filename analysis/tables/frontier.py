@@ -25,7 +25,7 @@ def points(tables: Iterable[Table]) -> pd.DataFrame:
         for row in table.frame.to_dict("records"):
             found = {key: row.get(key) for key in ["label", "device", *COLUMNS, *RUNS]}
             if "threshold" in row:
-                found["label"] = f"{row['label']}, Q {row['threshold']:.2f}"
+                found["label"] = f"{row['label']}, Q {row['threshold']:.3f}"
             # the AP of a threshold comes from stored predictions
             found["accuracy_run_id"] = found["accuracy_run_id"] or row.get("predictions_run_id")
             if pd.notna(found["gflops"]) or pd.notna(found["gflops_paper"]):

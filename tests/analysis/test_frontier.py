@@ -24,5 +24,5 @@ def test_every_threshold_is_a_point_of_its_own_with_the_run_behind_it():
     (table,) = build_tables(["figure6"], tier="photos")
     frame = points([table])
     assert len(frame) == len(table.frame) and frame["label"].is_unique
-    assert frame["label"].iloc[1] == f"256x192, Q {table.frame['threshold'].iloc[1]:.2f}"
+    assert frame["label"].iloc[1] == f"256x192, Q {table.frame['threshold'].iloc[1]:.3f}"
     assert frame["accuracy_run_id"].tolist() == table.frame["predictions_run_id"].tolist()
