@@ -271,7 +271,8 @@ class Catalog:
 
     def start(self) -> Path:
         """The same, checked. Raises Blocked and InputError as `weights` does."""
-        return self.weights("the start", self.start_path())
+        path = self.start_path()
+        return self.weights(f"{path.parent.name}/{path.stem}", path)
 
     def sha256(self, path: Path) -> str:
         """A file's hash, computed once."""

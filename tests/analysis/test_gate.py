@@ -205,7 +205,7 @@ def test_a_threshold_is_chosen_on_some_people_and_reported_on_others(store):
         choose_threshold("256x192", budget=1e9, tier="photos", store=store)
     with pytest.raises(SpecError, match="no row '256x193'; did you mean '256x192'"):
         choose_threshold("256x193", budget=11e9, tier="photos", store=store)
-    with pytest.raises(SpecError, match="run `sharpose run figure6` first"):
+    with pytest.raises(SpecError, match="figure6 256x192: no predictions are stored: "):
         choose_threshold("256x192", budget=11e9, tier="photos", store=Store(store.local / "empty"))
 
 
