@@ -66,7 +66,7 @@ def run(
     cells = [status.as_dict() for status in summary.statuses]
     stored = sum(status.state == "stored" for status in summary.statuses)
     lines = [f"{summary.measured} cells measured, {stored} of {len(cells)} stored"]
-    lines += [f"cannot be measured here: {status.cell.name}: {status.reason}" for status in summary.blocked]
+    lines += [f"{len(those)} cannot be measured here: {reason}" for reason, those in running.reasons(summary.blocked)]
     if print_tables:
         say("\n".join(lines))
         print_and_write(specs or [], "text", tier, device, as_json)
