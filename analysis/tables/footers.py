@@ -104,11 +104,9 @@ def people_text(metrics: Mapping[str, Any]) -> str:
 def without_pck_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) -> list[str]:
     """Which rows have no PCK where others have one."""
     wanted = "pck" in catalog.tier.also.get(str(loaded.spec.base.get("dataset")), {}).values()
-    measured = [
-        (line.row.label, "pck" in line.records["accuracy"].metrics) for line in lines if "accuracy" in line.records
-    ]
-    without = [label for label, there in measured if not there]
-    some = wanted and 0 < len(without) < len(measured)
+    scored = [line for line in lines if "accuracy" in line.records]
+    without = [line.row.label for line in scored if "pck" not in line.records["accuracy"].metrics]
+    some = wanted and 0 < len(without) < len(scored)
     return [f"{DASH} accuracy by PCK of {', '.join(without)}: PCK is of models alone."] if some else []
 
 
@@ -171,7 +169,7 @@ def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     if not any(line.seeds for line in lines):
         return []
     text = (
-        f"AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds "
+        "AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds "
         f"{', '.join(map(str, loaded.spec.seeds))}, each from random weights of its own; n of {len(loaded.spec.seeds)} "
         "in brackets, and an interval from three on. Trainings that share a start are not counted."
     )

@@ -29,10 +29,8 @@ def compared_first(lines: list[Line], wanted: str | None) -> tuple[list[Line], i
 
     Below stand those that started from something else than the tier's trainings, which start from `wanted`.
     """
-    made = [training_of(line) for line in lines]
-    apart = [wanted is not None and one is not None and one.start != wanted for one in made]
-    below = [line for line, other in zip(lines, apart, strict=True) if other]
-    return [line for line, other in zip(lines, apart, strict=True) if not other] + below, len(below)
+    below = [line for line in lines if wanted and (made := training_of(line)) is not None and made.start != wanted]
+    return [line for line in lines if line not in below] + below, len(below)
 
 
 def curve_key(dataset: str, catalog: Catalog) -> str:
