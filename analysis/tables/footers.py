@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from analysis.tables.statistics import LEVEL, MARGIN, replicates_of, score_of, s
 from analysis.tables.trainings import race_text
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.cells.provenance import Device
-from experiments.spec.catalog import EMBEDDED, Catalog
+from experiments.spec.catalog import EMBEDDED, NO_WEIGHTS, Catalog
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
 from results.store import Store
@@ -30,7 +29,6 @@ from sharpose.models.registry import recorded_cost
 
 DASH = "–"
 NAMES = {"ap": "AP", "pckh": "PCKh@.5"}
-NO_WEIGHTS = re.compile(r"no weights of (\S+) \((.+)\)")
 MOST_NAMES = 4
 MARKS = {
     "noisy": ("~", "noisy: the samples spread too widely to rank this row."),
@@ -170,8 +168,9 @@ def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
         return []
     text = (
         "AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds "
-        f"{', '.join(map(str, loaded.spec.seeds))}, each from random weights of its own; n of {len(loaded.spec.seeds)} "
-        "in brackets, and an interval from three on. Trainings that share a start are not counted."
+        f"{', '.join(map(str, loaded.spec.seeds))}, each with random weights and an order of people of its own, though "
+        f"all may share a start that has seen no keypoint; n of {len(loaded.spec.seeds)} in brackets, and an interval "
+        "from three on. Trainings that continue a pose network are not counted."
     )
     # what the row lacks itself is said of the row
     missing = [
@@ -302,9 +301,9 @@ def why_missing(what: str, lacking: Iterable[tuple[str, Cell]]) -> list[str]:
     for label, cell in lacking:
         tier = "" if cell.tier in (EMBEDDED, PAPER_SIZE) else f" --tier {cell.tier}"
         why = cell.blocked or f"not measured yet (sharpose run {cell.spec}{tier})"
-        if found := NO_WEIGHTS.fullmatch(why):
-            why = f"no weights of … ({found[2]})"
-            models.append((found[1], why))
+        if found := NO_WEIGHTS.search(why):
+            why = NO_WEIGHTS.sub("…", why)
+            models.append((found[0], why))
         reasons.append((label, why))
     named = {why: ", ".join(dict.fromkeys(those)) for why, those in grouped(models).items()}
     return [

@@ -1,6 +1,6 @@
 """What stands behind trained weights: crops seen in all, what they started from, and whether they still learnt.
 
-Rules of a fair comparison: equal chances, equal starts, long enough, and ± over own initialisations alone.
+Rules of a fair comparison: equal chances, equal starts, long enough, and ± over trainings that share no pose network.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from analysis.tables.lines import Line, grouped
-from analysis.tables.manifests import RANDOM, Training, read_training
+from analysis.tables.manifests import POSE_NETWORK, Training, read_training
 from experiments.cells.cells import Cell
 from experiments.spec.catalog import Catalog
 from experiments.spec.spec import LoadedSpec
@@ -113,14 +113,14 @@ def gain_text(gain: float | None) -> str:
 
 
 def seed_scores(line: Line) -> list[float]:
-    """Return the AP in percent of every stored training of a row that began with random weights of its own."""
-    found = [seed.record.metrics.get("ap") for seed in line.seeds if seed.record and begun_at_random(seed.cell)]
+    """Return the AP in percent of every stored training of a row that continues no pose network."""
+    found = [seed.record.metrics.get("ap") for seed in line.seeds if seed.record and began_alone(seed.cell)]
     return [100 * score for score in found if score is not None]
 
 
-def begun_at_random(cell: Cell) -> bool:
-    """Whether the weights of a cell are there and began with random ones."""
-    return cell.weights is not None and read_training(cell.weights).start == RANDOM
+def began_alone(cell: Cell) -> bool:
+    """Whether the weights of a cell are there and owe nothing to a trained pose network."""
+    return cell.weights is not None and read_training(cell.weights).start != POSE_NETWORK
 
 
 def training_numbers(line: Line, data: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -15,7 +14,7 @@ from experiments.cells.cells import Cell, cells
 from experiments.cells.measures import measure
 from experiments.cells.provenance import Device, choose_device, local_device, provenance
 from experiments.run.jobs import latest_notes
-from experiments.spec.catalog import Catalog, open_catalog
+from experiments.spec.catalog import NO_WEIGHTS, Catalog, open_catalog
 from experiments.spec.measures import MEASURES
 from experiments.spec.reading import load_specs
 from experiments.spec.spec import PEER, LoadedSpec, is_ours
@@ -28,7 +27,6 @@ State = Literal["stored", "missing", "blocked"]
 Say = Callable[[str], None]
 
 POLL_S = 0.5
-NO_WEIGHTS = re.compile(r"no weights of \S+")
 
 
 def wanted_measures(measures: Collection[str] | None) -> Collection[str]:
@@ -89,7 +87,7 @@ def reasons(statuses: Iterable[CellStatus]) -> list[tuple[str, list[CellStatus]]
 def common(reasons: set[str]) -> str:
     """One reason as it is; of reasons that differ in the model, how many models they are of."""
     first = next(iter(reasons))
-    return first if len(reasons) == 1 else NO_WEIGHTS.sub(f"no weights of {len(reasons)} models", first)
+    return first if len(reasons) == 1 else NO_WEIGHTS.sub(f"{len(reasons)} models", first)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ EMBEDDED = "nano"
 """The tier of which everything ships; the files of others lie in folders of their own."""
 # What an environment variable that names the folder of a data set begins with.
 VARIABLE = "SHARPOSE_"
+NO_WEIGHTS = re.compile(r"(?<=^no weights of )\S+(?= \()")
+"""The model in a reason that `Catalog.weights` gives."""
 # Folders inside the one that SHARPOSE_PHOTOS names.
 PHOTO_FOLDERS = {source.annotations.partition("/")[0] for sources in PHOTO_SETS.values() for source in sources}
 

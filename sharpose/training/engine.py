@@ -33,7 +33,7 @@ from sharpose.training.criterion import criterion_for
 from sharpose.training.loop import Judge, Loop, TrainingState
 from sharpose.training.optim import make_optimizer
 from sharpose.training.order import ByEpoch, TrainingOrder
-from sharpose.training.recipe import Recipe
+from sharpose.training.recipe import LENGTHS, Recipe
 from sharpose.training.request import How
 from sharpose.training.tracking import follow, tracked, tracking
 from sharpose.weights.starting import read_start, start_from
@@ -256,6 +256,5 @@ def made_with(run: Run, accelerator: Accelerator) -> dict[str, Any]:
     }
 
 
-LENGTH_FIELDS = ("epochs", "linear_decay_epochs", "coarse_only_epochs", "quality_start_epoch", "milestones")
 # when to give up does not change the weights either
-MAY_CHANGE = (*LENGTH_FIELDS, "divergence_factor", "divergence_steps")
+MAY_CHANGE = (*LENGTHS, "milestones", "divergence_factor", "divergence_steps")

@@ -98,7 +98,7 @@ def test_seeds_give_a_mean_and_say_who_is_missing(loaded):
     assert seed_scores(first) == [76.0, 84.0]
     assert seeds_score_text(first) == "80.0 (2 of 3)" and seeds_score_text(second) is None
     said = seeds_text(loaded, lines(loaded))
-    assert "trained with seeds 0, 1, 2, each from random weights of its own; n of 3 in brackets" in said[0]
+    assert "trained with seeds 0, 1, 2, each with random weights and an order of people of its own" in said[0]
     assert said[1:] == ["– training with seed 2 of A: no weights of m-seed2 (train them)."]
 
 

@@ -15,14 +15,16 @@ import pytest
 
 from analysis.figures.curves import curve_frame, curves, system
 from analysis.report.report import table_context
+from analysis.tables.lines import Line, Stored
 from analysis.tables.manifests import LABEL_FREE, POSE_NETWORK, RANDOM, read_training
 from analysis.tables.render import as_dict, render, write_csv
 from analysis.tables.tables import Table, build
+from analysis.tables.trainings import seed_scores
 from experiments.cells.cells import Cell, cells
 from experiments.cells.provenance import local_device
 from experiments.spec.catalog import Catalog, Places
 from experiments.spec.reading import load_spec
-from experiments.spec.spec import FOLDER
+from experiments.spec.spec import FOLDER, Row
 from results.records import Record
 from results.store import Store
 from sharpose.runtime.files import sha256_of
@@ -101,6 +103,15 @@ def test_crops_count_what_a_training_started_from(write: Callable[..., Path]) ->
     assert (use.crops, use.start, use.started_from) == (17_600, POSE_NETWORK, f"weights of {model}")
     assert read_training(write("c", manifest(model))).start == RANDOM
     assert read_training(write("d", manifest(model, init=start(None)))).started_from.endswith("of unknown origin")
+
+
+def test_only_trainings_that_continue_no_pose_network_count_as_repeats(write: Callable[..., Path]) -> None:
+    own = write("own", manifest("m", init=start(None, ("cls_token",))))
+    other = write("other", manifest("m", init=start(manifest("teacher"))))
+    cell = Cell("t", "A", "accuracy", "nano", "m", {})
+    stored = Record({"measure": "accuracy", "version": 1}, {"ap": 0.5}, "t", "A", "nano")
+    seeds = tuple(Stored(replace(cell, seed=seed, weights=made), stored) for seed, made in enumerate((own, other)))
+    assert seed_scores(Line(Row(label="A"), {"accuracy": cell}, {}, seeds)) == [50.0]
 
 
 def test_a_slope_needs_a_curve_that_reaches_back_to_half(write: Callable[..., Path]) -> None:
