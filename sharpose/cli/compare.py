@@ -104,7 +104,7 @@ def protocol(
         if useless:
             raise InputError(f"{results}: is judged as it is; leave out {', '.join(useless)}, or give --model")
         about = {"results": str(results), "annotations": str(annotations_of(data)), "evaluator": evaluator}
-        choices = file_effects(results, annotations_of(data), evaluator=evaluator)
+        choices = file_effects(results, annotations_of(data), evaluator=evaluator)  # type: ignore[arg-type]
         lines = list[str]()
     else:
         from sharpose.evaluation.variations import network_effects

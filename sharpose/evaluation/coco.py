@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from sharpose.data.annotations import load_detections
 from sharpose.data.coco import CocoTopDown
-from sharpose.evaluation.metrics.coco_ap import Bootstrap, CocoMetrics, box_ap, coco_ap
+from sharpose.evaluation.metrics.coco_ap import Bootstrap, CocoMetrics, Scoring, box_ap, coco_ap
 from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing
 from sharpose.inference.dataset import Predictions
 from sharpose.runtime.files import sha256_of, write_atomically
@@ -55,14 +55,18 @@ class Evaluation:
 
 
 def score(
-    predictions: Predictions, dataset: CocoTopDown, *, post_processing: PostProcessing = PROTOCOL, **how: Any
+    predictions: Predictions,
+    dataset: CocoTopDown,
+    *,
+    post_processing: PostProcessing = PROTOCOL,
+    **how: Unpack[Scoring],
 ) -> Evaluation:
     """Average precision of predictions for every person of a data set, as `coco_ap` has it, against its annotations."""
     found = score_results(predictions.results(dataset, post_processing), dataset, **how)
     return replace(found, refine_rate=predictions.refine_rate, kept_patches=predictions.kept_patches)
 
 
-def score_results(results: list[dict[str, Any]], dataset: CocoTopDown, **how: Any) -> Evaluation:
+def score_results(results: list[dict[str, Any]], dataset: CocoTopDown, **how: Unpack[Scoring]) -> Evaluation:
     """Average precision of rows in COCO's results format, from wherever they are, as `coco_ap` has it."""
     metrics = coco_ap(dataset.pose_file, results, every_interval=True, **how)
     return Evaluation(

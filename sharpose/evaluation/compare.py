@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from sharpose.data.annotations import PoseFile, load_pose_file
 from sharpose.evaluation.error_kinds import count_errors
-from sharpose.evaluation.metrics.coco_ap import RESAMPLES, CocoMetrics, coco_ap, load_results
+from sharpose.evaluation.metrics.coco_ap import RESAMPLES, CocoMetrics, Drawing, coco_ap, load_results
 from sharpose.evaluation.metrics.evaluators import Evaluator
 from sharpose.evaluation.metrics.significance import Comparison, compare_replicates, holm
 from sharpose.runtime.errors import InputError
@@ -71,8 +71,8 @@ def compare(
     """
     pose_file = load_pose_file(annotations)
     files = {path: load_results(path) for path in paths}
-    how: dict[str, Any] = {"resamples": resamples, "evaluator": evaluator, "among": images_of(files.values())}
-    scored = [score_file(path, pose_file, files[path], **how) for path in paths]
+    among = images_of(files.values())
+    scored = [score_file(path, pose_file, files[path], evaluator, resamples=resamples, among=among) for path in paths]
     comparisons = []
     for other in scored[1:]:
         found = difference(scored[0].metrics, other.metrics, margin)
@@ -97,7 +97,7 @@ def difference(first: CocoMetrics, other: CocoMetrics, margin: float = MARGIN) -
     return compare_replicates(other.ap - first.ap, b.replicates - a.replicates, margin)
 
 
-def score_file(path: Path, pose_file: PoseFile, results: Rows, *, evaluator: Evaluator, **how: Any) -> Scored:
+def score_file(path: Path, pose_file: PoseFile, results: Rows, evaluator: Evaluator, **how: Unpack[Drawing]) -> Scored:
     """All figures of one results file, as `coco_ap` has them. Raises InputError naming it."""
     try:
         metrics = coco_ap(pose_file, results, evaluator=evaluator, **how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from sharpose.data.annotations import PoseFile, load_pose_file
 from sharpose.evaluation.compare import Rows, difference, images_of
 from sharpose.evaluation.error_kinds import rows_by_image
-from sharpose.evaluation.metrics.coco_ap import CocoMetrics, check_results, coco_ap, load_results
+from sharpose.evaluation.metrics.coco_ap import CocoMetrics, Scoring, check_results, coco_ap, load_results
 from sharpose.evaluation.metrics.postprocess import SCORE_THRESHOLD, oks_matrix, oks_nms, rescore
 from sharpose.evaluation.metrics.significance import Comparison
 from sharpose.runtime.errors import InputError
@@ -37,7 +37,7 @@ class Effect:
         return {**self.metrics.values(), "moved": value, "moved_low": low, "moved_high": high}
 
 
-def file_effects(path: Path, annotations: Path, **how: Any) -> dict[str, Effect]:
+def file_effects(path: Path, annotations: Path, **how: Unpack[Scoring]) -> dict[str, Effect]:
     """What the score of a row, OKS-NMS and the area rule do to a results file; what it is as given comes first.
 
     Raises InputError for a file without a result, or with one that cannot be scored.
@@ -56,7 +56,7 @@ def file_effects(path: Path, annotations: Path, **how: Any) -> dict[str, Effect]
     return effects(pose_file, choices, **how)
 
 
-def effects(pose_file: PoseFile, choices: Mapping[str, Rows], **how: Any) -> dict[str, Effect]:
+def effects(pose_file: PoseFile, choices: Mapping[str, Rows], **how: Unpack[Scoring]) -> dict[str, Effect]:
     """Every choice's results against those of the first, and the first's again where an area is a share of the box.
 
     `how` is as in `coco_ap`.

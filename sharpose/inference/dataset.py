@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -90,6 +90,16 @@ class Way:
     output: str = "heatmaps"
 
 
+class Reading(TypedDict, total=False):
+    """Options of `predict_ways` that callers hand on."""
+
+    batch_size: int
+    device: torch.device | str
+    precision: Precision
+    num_workers: int
+    progress: Heard
+
+
 def predict(
     model: nn.Module,
     dataset: CocoTopDown,
@@ -97,7 +107,7 @@ def predict(
     *,
     flip_test: bool = True,
     output: str = "heatmaps",
-    **how: Any,
+    **how: Unpack[Reading],
 ) -> Predictions:
     """Predict every person's keypoints one way (see `predict_ways`); flip test averages with the mirrored heatmaps."""
     return predict_ways(model, dataset, codec, [Way(codec, flip_test, output)], **how)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -11,13 +11,13 @@ from torch import nn
 
 from sharpose.codecs.choice import HeatmapCodec
 from sharpose.data.coco import CocoTopDown
-from sharpose.inference.dataset import Predictions, Way, predict_ways
+from sharpose.inference.dataset import Predictions, Reading, Way, predict_ways
 from sharpose.pose.oks import instance_oks
 from sharpose.runtime.errors import InputError
 
 
 def predict_stages(
-    model: nn.Module, dataset: CocoTopDown, codec: HeatmapCodec, **how: Any
+    model: nn.Module, dataset: CocoTopDown, codec: HeatmapCodec, **how: Unpack[Reading]
 ) -> tuple[Predictions, Predictions]:
     """Coarse and fine stage of every person, without flip test, so that quality and decision are one each (Figure 6).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -63,6 +63,20 @@ class CocoMetrics:
     def values(self) -> dict[str, float | None]:
         """The ten COCO figures by name."""
         return {name: getattr(self, name) for name in _NAMES}
+
+
+class Drawing(TypedDict, total=False):
+    """How `coco_ap` draws resamples of images."""
+
+    resamples: int
+    seed: int
+    among: Collection[int]
+
+
+class Scoring(Drawing, total=False):
+    """Options of `coco_ap` that callers hand on."""
+
+    evaluator: Evaluator
 
 
 def coco_ap(
