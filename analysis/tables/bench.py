@@ -26,7 +26,7 @@ GIGA = 1e9
 NUMBERS = (
     *("images_per_s", "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "batch_size", "noisy", "peak_memory_mib"),
     *("macs", "macs_per_s", "macs_per_byte", "share_of_matmul_rate", "share_of_roof", "joules_per_image"),
-    *("matmul_macs_per_s", "copy_bytes_per_s", "refine_rate", "images_per_call"),
+    *("matmul_macs_per_s", "copy_bytes_per_s"),
 )
 """Metrics of a record that go into the CSV."""
 KIND_TITLES = {"products": "matmuls"}
@@ -144,8 +144,7 @@ def times_as_fast(ours: Record, theirs: Record) -> float:
         return ours.metrics["images_per_s"] / ours.metrics["reference_images_per_s"]
     if not together(ours, theirs):
         return ours.metrics["images_per_s"] / theirs.metrics["images_per_s"]
-    # people in a timed call: a batch, or several that are streamed
-    mine, other = (one.metrics.get("images_per_call") or one.metrics["batch_size"] for one in (ours, theirs))
+    mine, other = (one.metrics["batch_size"] for one in (ours, theirs))
     pairs = zip(ours.metrics["samples_ms"], theirs.metrics["samples_ms"], strict=True)
     return statistics.median(second / first * (mine / other) for first, second in pairs)
 
@@ -156,9 +155,8 @@ def together(ours: Record, theirs: Record) -> bool:
 
 
 def latency_text(one: Timed) -> str:
-    """Return the percentiles of a batch's latency in milliseconds; a dash if it was not timed, or batches stream."""
-    # several batches that are streamed have no latency of one
-    if one.record is None or one.row.refine_rate is not None:
+    """Return the percentiles of a batch's latency in milliseconds; a dash if it was not timed."""
+    if one.record is None:
         return DASH
     return " / ".join(f"{one.metric(f'latency_ms_{name}'):.0f}" for name in ("p50", "p90", "p99"))
 

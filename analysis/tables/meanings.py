@@ -65,7 +65,6 @@ FILES: dict[str, tuple[str, str]] = {
     "against": ("", "the row that a speed is set against"),
     "ratio": ("×", "speed over that row's, timed interleaved"),
     "wanted": ("×", "the ratio that was aimed at"),
-    "images_per_call": ("", "people in a call of a streamed timing"),
     "peak_memory_mib": ("MiB", "peak memory of a process of its own"),
     "macs": ("", "multiply-adds of a person"),
     "macs_per_s": ("1/s", "multiply-adds a second"),

@@ -40,8 +40,6 @@ class BenchRow(Strict):
     backend: str = EAGER
     precision: str = "fp32"
     scope: Literal["model", "model-flip-decode", "end-to-end"] = "model"
-    refine_rate: float | None = Field(None, ge=0, le=1, description="fraction of people refined; null: everyone")
-    streamed: int = Field(4, ge=1, le=4096, description="batches in a call, where refine_rate is given")
     against: str | None = None
     wanted: float | None = Field(None, gt=0)
 
@@ -149,8 +147,6 @@ def check_row(row: BenchRow) -> None:
     check_backend(row.backend, row.precision, "cpu")
     if row.model not in PEERS:
         resolve_config(row.model, **row.options)
-    elif row.refine_rate is not None:
-        raise InputError(f"{row.model} is a peer: it has no fine stage, so refine_rate does not go with it")
     elif row.backend != EAGER or row.options:
         raise InputError(f"{row.model} is a peer: it is timed as its library makes it, eager and without options")
     elif row.scope != "model" and not PEERS[row.model].gives_heatmaps:
@@ -172,8 +168,6 @@ def timings(bench: Bench, catalog: Catalog, device: Device) -> list[Timing]:
             "device": device.name,
             "threads": device.threads,
         }
-        if row.refine_rate is not None:
-            identity |= {"refine_rate": row.refine_rate, "streamed": row.streamed}
         if row.scope == "end-to-end":
             identity["dataset"] = catalog.data_identity(bench.data)
         lacking = missing_package(row.model) if row.model in PEERS else missing_extra(row.backend, row.precision)

@@ -76,7 +76,7 @@ def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dic
     variants = {}
     for row in (one.row for one in timed):
         load = (row.batch_size or bench.batch_size, row.backend, row.precision, row.scope)
-        variants[row.label] = Variant(row.model, row.options, *load, files, row.refine_rate, row.streamed)
+        variants[row.label] = Variant(row.model, row.options, *load, files)
     with Reporter("Timing", bench.rounds) as report:
         return measure_bench(
             variants, device=device.kind, rounds=bench.rounds, threads=device.threads, progress=report.progress

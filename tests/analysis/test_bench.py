@@ -67,19 +67,6 @@ def test_ratios_are_paired_within_a_session(store: Store) -> None:
     assert "Wanted and not reached: none." in speeds.footer
 
 
-def test_a_row_that_streams_is_compared_by_its_people(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec, streamed = load_bench(), {"refine_rate": 29 / 32, "streamed": 8}
-    rows = [row.model_copy(update=streamed if row.label == OURS else {}) for row in spec.rows]
-    spec = spec.model_copy(update={"rows": rows})
-    for place in ("analysis.tables.bench", __name__):
-        monkeypatch.setattr(f"{place}.load_bench", lambda: spec)
-    save(store, PEER, "a", [100, 200, 90])
-    save(store, OURS, "a", [400, 800, 500], images_per_call=32, refine_rate=29 / 32)
-    speeds = bench_tables(store=store)[0]
-    assert speeds.frame.set_index("label").loc[OURS, "ratio"] == 2.0
-    assert speeds.shown.set_index("row").loc[OURS, "latency p50 / p90 / p99 (ms)"] == "–"
-
-
 def test_where_the_time_goes(store: Store) -> None:
     save(store, OURS, "a", [50, 50, 50], operators={"products": 0.9, "other": 0.1})
     save(store, PEER, "a", [50, 50, 50], operators={"other": 0.3, "products": 0.5, "convolutions": 0.2})

@@ -83,8 +83,6 @@ def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
         ("alpha: 0.5", "alhpa: 0.5", "row 'ours': sharpose-small-256x192 has no option 'alhpa'"),
         ("model: huggingface-vitpose-small-256x192", "model: timm-vit-small-256x192, scope: end-to-end", "no heatmaps"),
         ("model: huggingface-vitpose-small-256x192", "model: timm-vit-small-256x192, backend: openvino", "is a peer"),
-        ("model: huggingface-vitpose-small-256x192", "model: timm-vit-small-256x192, refine_rate: 1", "no fine stage"),
-        ("wanted: 1.25", "refine_rate: 2", "rows[1].refine_rate"),
         ("{backend: eager, precision: fp32}", "{backend: onnxruntime, precision: bf16}", "small.yaml:6:"),
     ],
 )
