@@ -25,6 +25,8 @@ from sharpose.weights.files import load_weights
 
 Scope = Literal["model", "model-flip-decode", "end-to-end"]
 TORCH_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+STREAMED = 4
+"""Batches in one timed call, where a refine rate is given."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,6 @@ class Variant:
     people: People | None = None
     refine_rate: float | None = None
     """Refine rate of several streamed batches; None: one batch, as the options say."""
-    streamed: int = 4
-    """Batches in one timed call, where `refine_rate` is given."""
     weights: Path | None = None
     """None: random ones, on which no speed depends where everybody goes through every stage."""
 
@@ -72,7 +72,7 @@ class Variant:
     @property
     def images_per_call(self) -> int:
         """Return how many images one timed call works on."""
-        return self.batch_size * (1 if self.refine_rate is None else self.streamed)
+        return self.batch_size * (1 if self.refine_rate is None else STREAMED)
 
 
 def check_variants(variants: Mapping[str, Variant], device: str, rounds: int) -> None:
