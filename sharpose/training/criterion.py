@@ -22,7 +22,15 @@ from sharpose.models.sharpose.model import SHaRPose
 from sharpose.models.system import load
 from sharpose.pose.normalise import normalise
 from sharpose.pose.oks import instance_oks
-from sharpose.training.losses import encode_targets, heatmap_loss, joint_mse, keep_ratio_loss, token_distillation
+from sharpose.runtime.errors import InputError
+from sharpose.training.losses import (
+    attention_cross_entropy,
+    encode_targets,
+    heatmap_loss,
+    joint_mse,
+    keep_ratio_loss,
+    token_distillation,
+)
 from sharpose.training.recipe import Recipe
 from sharpose.training.release_quality import release_instance_oks
 from sharpose.training.step_plan import StepPlan
@@ -37,14 +45,16 @@ class SHaRPoseCriterion(nn.Module):
         self.model = model
         self.codec = codec
         self.sigmas = tuple(sigmas)
+        model.guided = recipe.attention > 0
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
         """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
         images = normalise(batch["image"])
         targets, weights = encode_targets(self.codec, batch)
         if plan.coarse_only and self.model.config.has_coarse:
-            heatmaps = self.model.head(self.model.coarse(images).keypoint_tokens)
-            return {"coarse": heatmap_loss(heatmaps, targets, weights, plan)}
+            stage = self.model.coarse(images)
+            loss = heatmap_loss(self.model.head(stage.keypoint_tokens), targets, weights, plan)
+            return {"coarse": loss, **self.guidance(stage.looks, targets, weights, plan)}
         output = self.model(images, plan.alpha)
         stages = {"coarse": output.coarse_heatmaps, "fine": output.fine_heatmaps}
         losses = {
@@ -56,7 +66,14 @@ class SHaRPoseCriterion(nn.Module):
             truth, labelled = self.true_quality(output.coarse_heatmaps.detach(), targets, weights, batch)
             error = (output.quality[labelled] - truth[labelled]) ** 2
             losses["quality"] = plan.quality_weight * (error.mean() if labelled.any() else error.sum())
-        return losses
+        return losses | self.guidance(output.looks, targets, weights, plan)
+
+    def guidance(self, looks: Tensor | None, targets: Tensor, weights: Tensor, plan: StepPlan) -> dict[str, Tensor]:
+        """Return the loss that guides the coarse stage's attention, by its name; none where it is not guided."""
+        if looks is None:
+            return {}
+        error = attention_cross_entropy(looks, targets, weights, self.model.config.coarse_grid)
+        return {"attention": plan.attention * error}
 
     @torch.no_grad()
     def true_quality(
@@ -183,8 +200,14 @@ class DynamicViTCriterion(HeatmapCriterion):
 
 
 def criterion_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
-    """Return the criterion that trains `model`. Raises InputError where the recipe's teacher cannot be loaded."""
-    return load(system_of(model.config).criterion)(model, codec, sigmas, recipe)
+    """Return the criterion that trains `model`.
+
+    Raises InputError where the recipe's teacher cannot be loaded, or where it guides an attention that is not there.
+    """
+    kind = load(system_of(model.config).criterion)
+    if recipe.attention and not (issubclass(kind, SHaRPoseCriterion) and model.config.has_coarse):
+        raise InputError("attention: only a coarse stage's attention can be guided, of SHaRPose or DVT; leave it at 0")
+    return kind(model, codec, sigmas, recipe)
 
 
 def load_teacher(model: KeypointViT, weights: Path) -> KeypointViT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -39,6 +40,25 @@ def heatmap_cross_entropy(
     mass = target.flatten(2).sum(dim=2)
     distribution = target.flatten(2) / mass.clamp(min=1e-6)[..., None]
     return (weight * (mass > 0) * -(distribution * logs).sum(dim=2)).mean()
+
+
+def attention_cross_entropy(
+    looks: Float[Tensor, "B blocks K N"],
+    target: Float[Tensor, "B K h w"],
+    weight: Float[Tensor, "B K"],
+    grid: tuple[int, int],
+) -> Float[Tensor, ""]:
+    """Cross-entropy between where keypoint tokens look and where their keypoints are, averaged as `joint_mse`.
+
+    Not in the paper. `looks` are distributions over the N patches of `grid`, and targets are heatmaps averaged over
+    them; keypoints whose target is zero everywhere do not count. Tokens must find their keypoint before they can
+    describe it, and squared errors of heatmaps alone teach them that slowly.
+    """
+    wanted = F.adaptive_avg_pool2d(target, grid).flatten(2)
+    mass = wanted.sum(dim=2)
+    wanted = wanted / mass.clamp(min=1e-6)[..., None]
+    error = -(wanted[:, None] * looks.float().clamp(min=1e-6).log()).sum(dim=3).mean(dim=1)
+    return (weight * (mass > 0) * error).mean()
 
 
 def encode_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

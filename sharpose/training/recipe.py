@@ -53,6 +53,11 @@ class Recipe(BaseModel):
         0, ge=0, description="weight, at first, of the cross-entropy between heatmaps and targets as distributions"
     )
     cross_entropy_epochs: float = Field(0, ge=0, description="first epochs, over which that weight fades to zero")
+    attention: float = Field(
+        0,
+        ge=0,
+        description="weight of the cross-entropy of coarse attention and targets (SHaRPose, DVT)",
+    )
     quality_weight: float = Field(0.03, ge=0, description="lambda, once quality_start_epoch is reached")
     quality_start_epoch: float = Field(180, ge=0)
     coarse_only_epochs: float = Field(0, ge=0, description="first epochs that train the coarse stage alone")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
 from sharpose.models import create_model
 from sharpose.pose.skeleton import COCO
-from sharpose.training.criterion import SHaRPoseCriterion
+from sharpose.runtime.errors import InputError
+from sharpose.training.criterion import SHaRPoseCriterion, criterion_for
 from sharpose.training.loop import step_plan
-from sharpose.training.losses import heatmap_cross_entropy, heatmap_loss, joint_mse
+from sharpose.training.losses import attention_cross_entropy, heatmap_cross_entropy, heatmap_loss, joint_mse
 from sharpose.training.recipe import Recipe
 from sharpose.training.step_plan import StepPlan
 
@@ -77,3 +79,47 @@ def test_cross_entropy_falls_toward_the_target_and_pulls_at_the_keypoint() -> No
 def test_cross_entropy_fades() -> None:
     recipe = Recipe(epochs=4, cross_entropy=0.2, cross_entropy_epochs=2)
     assert [step_plan(recipe, step, 10, 0).cross_entropy for step in (0, 10, 20, 30)] == [0.2, 0.1, 0.0, 0.0]
+
+
+def test_attention_is_guided_to_the_patches_of_the_keypoint() -> None:
+    codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
+    # in the middle of the patch in row 2, column 1 of 8 x 6; outside of the crop
+    targets, weights = codec.encode(torch.tensor([[[24.0, 40.0], [900.0, 900.0]]]), torch.ones(1, 2))
+    even = torch.full((1, 2, 2, 48), 1 / 48, requires_grad=True)
+    loss = attention_cross_entropy(even, targets, weights, (8, 6))
+    assert torch.isclose(loss, torch.tensor(48.0).log() / 2)
+    loss.backward()
+    assert (even.grad[0, :, 0].argmin(dim=1) == 2 * 6 + 1).all() and even.grad[0, :, 1].abs().max() == 0
+    right = torch.full((1, 2, 2, 48), 1e-3)
+    right[..., 13] = 1 - 47e-3
+    assert attention_cross_entropy(right, targets, weights, (8, 6)) < loss
+
+
+@pytest.mark.parametrize("name", ["sharpose-nano-128x96", "dvt-nano-128x96"])
+@pytest.mark.parametrize("drop_path", [0.0, 0.1])
+def test_guiding_attention_changes_no_output_and_gives_it_a_gradient(people: CocoTopDown, name, drop_path) -> None:
+    model = create_model(name, embed_dim=24, num_heads=4, depth=3, drop_path=drop_path).eval()
+    images = torch.rand(2, 3, 128, 96)
+    before = model(images)
+    codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
+    criterion = criterion_for(model, codec, COCO.sigmas, Recipe(attention=0.01))
+    after = model(images)
+    for each in ("heatmaps", "coarse_heatmaps", "quality", "relevance"):
+        assert torch.equal(getattr(before, each), getattr(after, each))
+    assert before.looks is None and after.looks.shape == (2, 1, 17, 48)
+    assert torch.allclose(after.looks.sum(dim=3), torch.ones(2, 1, 17))
+    batch = torch.utils.data.default_collate([people[i] for i in range(2)])
+    for coarse_only, names in ((True, {"coarse", "attention"}), (False, {"coarse", "fine", "attention"})):
+        losses = criterion(batch, StepPlan(None, coarse_only, 0.0, attention=0.01))
+        assert set(losses) == names
+        # about as much as looking everywhere alike, log 48
+        assert 0.025 < losses["attention"] / batch["visible"].mean() < 0.055
+        (gradient,) = torch.autograd.grad(losses["attention"], model.blocks[-1].attn.qkv.weight)
+        assert gradient.abs().max() > 0
+
+
+def test_attention_that_is_not_there_cannot_be_guided() -> None:
+    codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
+    for name, options in (("vitpose-nano-128x96", {}), ("sharpose-nano-128x96", {"stages": "fine"})):
+        with pytest.raises(InputError, match="attention: only a coarse stage's"):
+            criterion_for(create_model(name, **options), codec, COCO.sigmas, Recipe(attention=0.01))

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sharpose.models.dvt.config import DVTConfig
-from sharpose.models.layers.tokens import accumulate_attention, upsample_tokens
+from sharpose.models.layers.tokens import upsample_tokens
 from sharpose.models.layers.vit import Attention, Block, DropPath, Mlp
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.models.sharpose.output import CoarseStage, FineStage
@@ -86,24 +86,25 @@ class DVT(SHaRPose):
         """Run the coarse stage on normalised images, every token through every block, and keep all attention logits."""
         config, first_patch = self.config, 1 + self.config.num_keypoints
         patches, tokens = self.begin(images)
-        relations, running = [], None
+        relations, found = [], []
         for index, block in enumerate(self.blocks):
             tokens, logits = attend(block, tokens)
             tokens = block.feed(tokens)
             # the quality token is the coarse stage's own
             relations.append(logits[:, :, 1:, 1:])
             if index >= config.first_relevance_block:
-                looking = logits[:, :, config.relevance_queries].detach().softmax(dim=-1)
-                running = accumulate_attention(running, looking, config.attention_beta)
-        assert running is not None  # the last block always counts
+                watched = logits[:, :, self.watched_rows]
+                found.append((watched if self.guided else watched.detach()).softmax(dim=-1))
+        relevance, looks = self.read_attention(found)
         learned, states = self.norm(tokens).tensor_split([first_patch], dim=1)
         return CoarseStage(
             learned[:, 1:],
             self.quality_predictor(learned[:, 0]),
-            self.relevance(running),
+            relevance,
             patches,
             states,
             relations=torch.cat(relations, dim=1) if config.relation_reuse else None,
+            looks=looks,
         )
 
     def refine(self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage | None, num_keep: int) -> FineStage:

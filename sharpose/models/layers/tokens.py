@@ -23,6 +23,17 @@ def patch_relevance(attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor,
     return attention.mean(dim=1).sum(dim=1)
 
 
+def keypoint_looks(
+    attention: Sequence[Float[Tensor, "B heads rows N"]], num_patches: int
+) -> Float[Tensor, "B blocks K patches"]:
+    """How each keypoint token shares its attention among the patches alone, mean over heads, block by block.
+
+    Rows are those of all tokens before the patches, the quality token first. Each look sums to 1.
+    """
+    over_patches = [one[:, :, 1:, -num_patches:] for one in attention]
+    return torch.stack([(one / one.sum(dim=3, keepdim=True)).mean(dim=1) for one in over_patches], dim=1)
+
+
 def select_patches(
     relevance: Float[Tensor, "B N"], num_keep: int
 ) -> tuple[Int[Tensor, "B kept"], Int[Tensor, "B rest"]]:

@@ -106,6 +106,11 @@ class SHaRPoseConfig:
         return self.depth // 4 if self.relevance_blocks == "late" else 0
 
     @property
+    def guided_blocks(self) -> int:
+        """Return how many blocks, the last ones, have their keypoint tokens' attention guided where a loss does."""
+        return max(1, self.depth // 3)
+
+    @property
     def relevance_queries(self) -> slice:
         """Where in the coarse sequence `[quality, keypoints, patches]` those tokens are whose attention counts."""
         if self.relevance_rows == "quality":

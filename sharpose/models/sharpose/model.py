@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from sharpose.models.layers.tokens import (
     accumulate_attention,
     fine_indices,
     gather_tokens,
+    keypoint_looks,
     mass_counts,
     patch_relevance,
     round_up_to,
@@ -39,6 +41,8 @@ class SHaRPose(PoseModel):
     config: SHaRPoseConfig
     dense_compute: bool = False
     """Whether to compute as published: every patch is embedded, and every token goes through every block."""
+    guided: bool = False
+    """Whether the coarse stage also gives what its keypoint tokens look at, for a loss that guides them."""
     ranking: Callable[[Tensor], Tensor] | None = None
     """Relevance (B, Nc) in place of attention's, where `selection` asks for a control."""
 
@@ -119,14 +123,12 @@ class SHaRPose(PoseModel):
         config = self.config
         patches, tokens = self.begin(images)
         first_patch = 1 + config.num_keypoints
-        rows = config.relevance_queries
+        rows = self.watched_rows
         *earlier, last = self.blocks
-        running = None
+        found = []
         for index, block in enumerate(earlier):
             tokens, attention = block(tokens, rows if index >= config.first_relevance_block else None)
-            if attention is not None:
-                # it only ranks patches, so no gradient flows through it
-                running = accumulate_attention(running, attention.detach(), config.attention_beta)
+            found.append(attention)
         if self.whole_last_block:
             memory: tuple[Tensor, ...] = ()
             tokens, attention = last(tokens, rows)
@@ -136,10 +138,10 @@ class SHaRPose(PoseModel):
             learned, states = tokens.tensor_split([first_patch], dim=1)
             learned, attention = last.read(learned, memory, rows)
             learned = self.norm(learned)
-        assert attention is not None  # the last block always counts
-        running = accumulate_attention(running, attention.detach(), config.attention_beta)
+        relevance, looks = self.read_attention([one for one in (*found, attention) if one is not None])
         quality = self.quality_predictor(learned[:, 0])
-        return CoarseStage(learned[:, 1:], quality, self.relevance(running), patches, states, *memory)
+        stage = CoarseStage(learned[:, 1:], quality, relevance, patches, states, *memory)
+        return stage if looks is None else replace(stage, looks=looks)
 
     def begin(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B Nc D"], Float[Tensor, "B N D"]]:
         """The coarse patches, and the sequence `[quality, keypoints, patches]` that enters the blocks."""
@@ -147,6 +149,24 @@ class SHaRPose(PoseModel):
         patches = self.patch_embed(small) + self.coarse_pos_embed
         learned = torch.cat([self.quality_token, self.keypoint_tokens], dim=1).expand(len(images), -1, -1)
         return patches, torch.cat([learned, patches], dim=1)
+
+    @property
+    def watched_rows(self) -> slice:
+        """The tokens of the coarse sequence whose attention is read: all before the patches where a loss guides it."""
+        return slice(1 + self.config.num_keypoints) if self.guided else self.config.relevance_queries
+
+    def read_attention(
+        self, found: Sequence[Float[Tensor, "B heads rows N"]]
+    ) -> tuple[Float[Tensor, "B Nc"], Float[Tensor, "B blocks K Nc"] | None]:
+        """Return each patch's relevance by the attention of `watched_rows`, block by block, and what a loss guides."""
+        config, running = self.config, None
+        for attention in found:
+            # it only ranks patches, so no gradient flows through it
+            ranking = attention[:, :, config.relevance_queries] if self.guided else attention
+            running = accumulate_attention(running, ranking.detach(), config.attention_beta)
+        assert running is not None  # the last block always counts
+        looks = keypoint_looks(found[-config.guided_blocks :], config.num_coarse) if self.guided else None
+        return self.relevance(running), looks
 
     def relevance(self, attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor, "B Nc"]:
         """Return how relevant each patch is: by attention, or by the control that stands in for it.
@@ -239,6 +259,7 @@ class SHaRPose(PoseModel):
             coarse_tokens=None if coarse is None else coarse.keypoint_tokens,
             quality=None if coarse is None else coarse.quality,
             relevance=None if coarse is None else coarse.relevance,
+            looks=None if coarse is None else coarse.looks,
             keep_indices=None if fine is None else fine.keep_indices,
             needs_refinement=needs_refinement,
             head=self.head,

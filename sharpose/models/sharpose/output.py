@@ -43,6 +43,8 @@ class CoarseStage(Stage):
     values: Float[Tensor, "B heads N d"] | None = None
     relations: Float[Tensor, "B maps n n"] | None = None
     """What DVT's fine stage reuses: the attention logits of every block and head."""
+    looks: Float[Tensor, "B blocks K Nc"] | None = None
+    """Where keypoint tokens look in the last blocks (`layers.tokens.keypoint_looks`), where a loss guides them."""
 
     def rows(self, indices: Int[Tensor, " R"]) -> CoarseStage:
         """Return the coarse stage of the instances at `indices` of the batch."""
@@ -67,8 +69,8 @@ class SHaRPoseOutput(PoseOutput):
 
     `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none. With
     `alpha_mass` rows of `keep_indices` end in -1 where others keep more patches.
-    What the coarse stage gives is None for a model without it. `coarse_heatmaps` of all instances are decoded by
-    `head` when they are asked for, since those of refined instances are seldom wanted.
+    What the coarse stage gives is None for a model without it; so is `looks` unless it is guided. `coarse_heatmaps`
+    of all instances are decoded by `head` when they are asked for, since those of refined instances are seldom wanted.
     """
 
     fine_heatmaps: Float[Tensor, "R K h w"] | None
@@ -78,6 +80,7 @@ class SHaRPoseOutput(PoseOutput):
     keep_indices: Int[Tensor, "R kept"] | None
     needs_refinement: Bool[Tensor, " B"]
     head: KeypointTokenHead = field(repr=False)
+    looks: Float[Tensor, "B blocks K Nc"] | None = None
 
     @property
     def num_kept(self) -> Int[Tensor, " B"] | None:
