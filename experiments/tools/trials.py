@@ -163,6 +163,7 @@ class Starts:
 COARSE = {"stages": "coarse", "oks_target": "paper"}
 OWN = {"head_init_std": None}
 CROSS_ENTROPY = {"cross_entropy": 1e-3}
+GUIDED = {"attention": 1e-2}
 STUDIES: dict[str, Recipes | Starts] = {
     "recipes": Recipes(
         {
@@ -190,6 +191,7 @@ STUDIES: dict[str, Recipes | Starts] = {
             "own head": OWN,
             "head near zero": {},
             "near zero, cross-entropy": CROSS_ENTROPY,
+            "near zero, attention guided": GUIDED,
             "near zero, batches of 8": {"batch_size": 8, "learning_rate": 7e-4},
             "near zero, batches of 32": {"batch_size": 32, "learning_rate": 1.4e-3},
         },
@@ -205,6 +207,7 @@ STUDIES: dict[str, Recipes | Starts] = {
             "own head": OWN,
             "head near zero": {},
             "near zero, cross-entropy": CROSS_ENTROPY,
+            "near zero, attention guided": GUIDED,
         },
     ),
 }
