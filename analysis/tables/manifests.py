@@ -21,7 +21,7 @@ class Training:
 
     crops: seen in all, those of its start included. curve: a row per validation, `crops` and `SET_ap`, `SET_pck` as
     fractions, over all phases of the training. rates: how the learning rate was chosen, None where it was not.
-    precision: of its matmuls, fp32, bf16 or fp16.
+    precision: of its matmuls, fp32, bf16 or fp16. guided: weight of a loss beside the paper's, on attention.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Training:
     rates: Mapping[str, Any] | None
     teacher: str | None
     precision: str
+    guided: float = 0.0
 
     def last_doubling(self, data: str) -> float | None:
         """AP on `data` that the last doubling of crops gained, in percent; None where no curve reaches so far back."""
@@ -62,6 +63,7 @@ def read_training(weights: Path) -> Training:
         rates=made.get("learning_rates"),
         teacher=teacher and teacher["file"].removesuffix(".safetensors"),
         precision={"no": "fp32"}.get(made.get("precision", "no"), made.get("precision")),
+        guided=recipe.get("attention") or 0.0,
     )
 
 

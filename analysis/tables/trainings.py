@@ -27,9 +27,11 @@ def training_of(line: Line) -> Training | None:
 def compared_first(lines: list[Line], wanted: str | None) -> tuple[list[Line], int]:
     """Return the rows that are compared, then those below the line, and how many these are.
 
-    Below stand those that started from something else than the tier's trainings, which start from `wanted`.
+    Below stand those that started from something else than the tier's trainings, which start from `wanted`, and those
+    whose attention was guided.
     """
-    below = [line for line in lines if wanted and (made := training_of(line)) is not None and made.start != wanted]
+    made = [(line, training_of(line)) for line in lines if wanted]
+    below = [line for line, one in made if one is not None and (one.start != wanted or one.guided)]
     return [line for line in lines if line not in below] + below, len(below)
 
 
@@ -80,9 +82,12 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
     ]
     taught = [f"{label} from {made.teacher}" for label, made in rows if made.teacher]
     said += [f"Taught while it learnt: {', '.join(taught)}."] if taught else []
+    guided = [f"{label} (weight {made.guided:g})" for label, made in rows if made.guided]
+    said += [f"Their coarse attention had a loss of its own beside the paper's: {', '.join(guided)}."] if guided else []
     if below:
         others = ", ".join(label for label, _ in rows[len(compared) :])
-        said.append(f"Below the line, not in the comparison, as they started from something else: {others}.")
+        why = "as they began with something else or were guided"
+        said.append(f"Below the line, not in the comparison, {why}: {others}.")
     if not loaded.spec.seeds:
         said.append("Each was trained once: intervals are of the choice of people alone.")
     return [*said, *notes]
