@@ -63,9 +63,10 @@ def predict(
 ) -> None:
     """Keypoints of the people in pictures and videos: JSON in COCO's results format, and drawings.
 
-    Without --model it is the default of this version. People are found by torchvision's detector, which is fetched
-    once; without a network give --boxes, --detector-weights, or --whole-picture. Weights are found by name: with the
-    package, in a checkout, in ~/.cache/sharpose/weights, or in a hub repository (hub:OWNER/NAME, SHARPOSE_HUB).
+    Without --model it is that of --weights, or the default of this version. People are found by torchvision's detector,
+    which is fetched once; without a network give --boxes, --detector-weights, or --whole-picture. Weights are found by
+    name: with the package, in a checkout, in ~/.cache/sharpose/weights, or in a hub repository (hub:OWNER/NAME,
+    SHARPOSE_HUB).
 
     Without --backend it is packed on a CPU where torch can do that, and eager elsewhere: the same up to rounding.
 
@@ -83,7 +84,7 @@ def predict(
     from sharpose.runtime.files import distinct_names, is_full
     from sharpose.runtime.progress import Reporter
     from sharpose.runtime.signals import StopOnSignal
-    from sharpose.weights.pretrained import DEFAULT
+    from sharpose.weights.pretrained import DEFAULT, find_weights
 
     device = chosen_device(device)
     style = Style(keypoint_threshold, [name.strip() for name in shown.split(",") if name.strip()])
@@ -95,6 +96,8 @@ def predict(
     if detector_weights and not detector:
         raise InputError("--detector-weights FILE needs --detector NAME, whose weights they are")
     how: dict[str, Any] = {"weights": weights, "device": device, "backend": backend, "precision": precision}
+    if not model and weights not in (None, "random"):
+        model = find_weights(weights).manifest.get("model", "")
     pose = Pose(model or DEFAULT, whole_picture=whole_picture, **how, **parse_settings(settings))
     # a file of boxes comes without a detector; the others fail before the first picture
     if boxes is None and not whole_picture:

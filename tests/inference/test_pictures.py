@@ -297,6 +297,17 @@ def test_the_command_says_what_it_did(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "ms per picture (finding people 0)" in out and "ms per person" in out and "weights: random, cpu" in out
 
 
+def test_weights_without_a_model_are_those_of_their_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture, command = save(tmp_path / "a.png"), ["predict", "--whole-picture", "--device", "cpu", "--out"]
+    rows = []
+    for number, choice in enumerate((["--weights"], ["--model"], ["--model", "sharpose-nano-128x96", "--weights"])):
+        out = tmp_path / str(number)
+        code, said, err = call(capsys, *command, str(out), *choice, "photos/sharpose-nano-128x96", str(picture))
+        assert code == 0 and "weights: photos/sharpose-nano-128x96" in said, err
+        rows.append(json.loads((out / "keypoints.json").read_text()))
+    assert rows[0] == rows[1] == rows[2] and rows[0][0]["quality"] is not None
+
+
 def test_people_who_are_not_listed_are_counted() -> None:
     row = {"file_name": "a.jpg", "bbox": [0, 0, 10, 20], "score": 0.5, "quality": None, "refined": None}
     lines = list(result_lines([Summary(Path("keypoints.json"), rows=[row] * 12, pictures=1)], PLAIN, drawn=True))
