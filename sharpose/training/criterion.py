@@ -45,6 +45,7 @@ class SHaRPoseCriterion(nn.Module):
         self.model = model
         self.codec = codec
         self.sigmas = tuple(sigmas)
+        self.attention = recipe.attention
         model.guided = recipe.attention > 0
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
@@ -54,7 +55,7 @@ class SHaRPoseCriterion(nn.Module):
         if plan.coarse_only and self.model.config.has_coarse:
             stage = self.model.coarse(images)
             loss = heatmap_loss(self.model.head(stage.keypoint_tokens), targets, weights, plan)
-            return {"coarse": loss, **self.guidance(stage.looks, targets, weights, plan)}
+            return {"coarse": loss, **self.guidance(stage.looks, targets, weights)}
         output = self.model(images, plan.alpha)
         stages = {"coarse": output.coarse_heatmaps, "fine": output.fine_heatmaps}
         losses = {
@@ -66,14 +67,14 @@ class SHaRPoseCriterion(nn.Module):
             truth, labelled = self.true_quality(output.coarse_heatmaps.detach(), targets, weights, batch)
             error = (output.quality[labelled] - truth[labelled]) ** 2
             losses["quality"] = plan.quality_weight * (error.mean() if labelled.any() else error.sum())
-        return losses | self.guidance(output.looks, targets, weights, plan)
+        return losses | self.guidance(output.looks, targets, weights)
 
-    def guidance(self, looks: Tensor | None, targets: Tensor, weights: Tensor, plan: StepPlan) -> dict[str, Tensor]:
+    def guidance(self, looks: Tensor | None, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """Return the loss that guides the coarse stage's attention, by its name; none where it is not guided."""
         if looks is None:
             return {}
         error = attention_cross_entropy(looks, targets, weights, self.model.config.coarse_grid)
-        return {"attention": plan.attention * error}
+        return {"attention": self.attention * error}
 
     @torch.no_grad()
     def true_quality(

@@ -69,7 +69,6 @@ def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> Ste
         cross_entropy=recipe.cross_entropy * max(0.0, 1 - epoch / recipe.cross_entropy_epochs)
         if recipe.cross_entropy_epochs
         else 0.0,
-        attention=recipe.attention,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sharpose.codecs.choice import HeatmapCodec
@@ -37,9 +37,15 @@ def heatmap_cross_entropy(
     """
     with torch.autocast(predicted.device.type, enabled=False):
         logs = (LOGIT_SCALE * predicted.float()).flatten(2).log_softmax(dim=2)
-    mass = target.flatten(2).sum(dim=2)
-    distribution = target.flatten(2) / mass.clamp(min=1e-6)[..., None]
-    return (weight * (mass > 0) * -(distribution * logs).sum(dim=2)).mean()
+    wanted, there = as_distribution(target)
+    return (weight * there * -(wanted * logs).sum(dim=2)).mean()
+
+
+def as_distribution(target: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K N"], Bool[Tensor, "B K"]]:
+    """Return each target with a sum of 1 over its pixels, and whether it is anywhere above zero."""
+    flat = target.flatten(2)
+    mass = flat.sum(dim=2)
+    return flat / mass.clamp(min=1e-6)[..., None], mass > 0
 
 
 def attention_cross_entropy(
@@ -54,11 +60,9 @@ def attention_cross_entropy(
     them; keypoints whose target is zero everywhere do not count. Tokens must find their keypoint before they can
     describe it, and squared errors of heatmaps alone teach them that slowly.
     """
-    wanted = F.adaptive_avg_pool2d(target, grid).flatten(2)
-    mass = wanted.sum(dim=2)
-    wanted = wanted / mass.clamp(min=1e-6)[..., None]
+    wanted, there = as_distribution(F.adaptive_avg_pool2d(target, grid))
     error = -(wanted[:, None] * looks.float().clamp(min=1e-6).log()).sum(dim=3).mean(dim=1)
-    return (weight * (mass > 0) * error).mean()
+    return (weight * there * error).mean()
 
 
 def encode_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ class StepPlan:
     """What differs between steps.
 
     Alpha (None: the model's own), whether only the coarse stage learns, lambda, for schedules of a system's own the
-    epoch with its fraction, and the weights of the heatmaps' cross-entropy and of the attention's.
+    epoch with its fraction, and the weight of the heatmaps' cross-entropy.
     """
 
     alpha: float | None
@@ -18,4 +18,3 @@ class StepPlan:
     quality_weight: float
     epoch: float = 0.0
     cross_entropy: float = 0.0
-    attention: float = 0.0

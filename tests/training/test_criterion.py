@@ -110,7 +110,7 @@ def test_guiding_attention_changes_no_output_and_gives_it_a_gradient(people: Coc
     assert torch.allclose(after.looks.sum(dim=3), torch.ones(2, 1, 17))
     batch = torch.utils.data.default_collate([people[i] for i in range(2)])
     for coarse_only, names in ((True, {"coarse", "attention"}), (False, {"coarse", "fine", "attention"})):
-        losses = criterion(batch, StepPlan(None, coarse_only, 0.0, attention=0.01))
+        losses = criterion(batch, StepPlan(None, coarse_only, 0.0))
         assert set(losses) == names
         # about as much as looking everywhere alike, log 48
         assert 0.025 < losses["attention"] / batch["visible"].mean() < 0.055
