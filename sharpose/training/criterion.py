@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sharpose.codecs.choice import HeatmapCodec
@@ -16,9 +17,11 @@ from sharpose.models.evit.config import scheduled_keep_rate
 from sharpose.models.evit.model import EViT
 from sharpose.models.keypoint_vit.config import KeypointViTConfig
 from sharpose.models.keypoint_vit.model import KeypointViT
+from sharpose.models.layers.tokens import mixed_shares, select_patches
 from sharpose.models.output import PoseModel
 from sharpose.models.registry import system_of
 from sharpose.models.sharpose.model import SHaRPose
+from sharpose.models.sharpose.output import SHaRPoseOutput
 from sharpose.models.system import load
 from sharpose.pose.normalise import normalise
 from sharpose.pose.oks import instance_oks
@@ -55,7 +58,7 @@ class SHaRPoseCriterion(nn.Module):
         if plan.coarse_only and self.model.config.has_coarse:
             stage = self.model.coarse(images)
             loss = heatmap_loss(self.model.head(stage.keypoint_tokens), targets, weights, plan)
-            return {"coarse": loss, **self.guidance(stage.looks, targets, weights)}
+            return {"coarse": loss, **self.coarse_guidance(stage.looks, targets, weights)}
         output = self.model(images, plan.alpha)
         stages = {"coarse": output.coarse_heatmaps, "fine": output.fine_heatmaps}
         losses = {
@@ -67,14 +70,24 @@ class SHaRPoseCriterion(nn.Module):
             truth, labelled = self.true_quality(output.coarse_heatmaps.detach(), targets, weights, batch)
             error = (output.quality[labelled] - truth[labelled]) ** 2
             losses["quality"] = plan.quality_weight * (error.mean() if labelled.any() else error.sum())
-        return losses | self.guidance(output.looks, targets, weights)
+        losses |= self.coarse_guidance(output.looks, targets, weights)
+        return losses | self.fine_guidance(output, targets, weights)
 
-    def guidance(self, looks: Tensor | None, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    def coarse_guidance(self, looks: Tensor | None, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """Return the loss that guides the coarse stage's attention, by its name; none where it is not guided."""
         if looks is None:
             return {}
-        error = attention_cross_entropy(looks, targets, weights, self.model.config.coarse_grid)
-        return {"attention": self.attention * error}
+        wanted = F.adaptive_avg_pool2d(targets, self.model.config.coarse_grid)
+        return {"coarse_attention": self.attention * attention_cross_entropy(looks, wanted, weights)}
+
+    def fine_guidance(self, output: SHaRPoseOutput, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        """Return the loss that guides the fine stage's attention, by its name; none where it is not guided."""
+        if output.fine_looks is None or output.relevance is None or output.keep_indices is None:
+            return {}
+        config = self.model.config
+        chosen = select_patches(output.relevance, output.keep_indices.shape[1])
+        wanted = mixed_shares(targets, *chosen, config.coarse_grid, config.refine_ratio)
+        return {"fine_attention": self.attention * attention_cross_entropy(output.fine_looks, wanted, weights)}
 
     @torch.no_grad()
     def true_quality(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -41,7 +40,7 @@ def heatmap_cross_entropy(
     return (weight * there * -(wanted * logs).sum(dim=2)).mean()
 
 
-def as_distribution(target: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K N"], Bool[Tensor, "B K"]]:
+def as_distribution(target: Float[Tensor, "B K ..."]) -> tuple[Float[Tensor, "B K N"], Bool[Tensor, "B K"]]:
     """Return each target with a sum of 1 over its pixels, and whether it is anywhere above zero."""
     flat = target.flatten(2)
     mass = flat.sum(dim=2)
@@ -49,18 +48,15 @@ def as_distribution(target: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B 
 
 
 def attention_cross_entropy(
-    looks: Float[Tensor, "B blocks K N"],
-    target: Float[Tensor, "B K h w"],
-    weight: Float[Tensor, "B K"],
-    grid: tuple[int, int],
+    looks: Float[Tensor, "B blocks K N"], target: Float[Tensor, "B K ..."], weight: Float[Tensor, "B K"]
 ) -> Float[Tensor, ""]:
     """Cross-entropy between where keypoint tokens look and where their keypoints are, averaged as `joint_mse`.
 
-    Not in the paper. `looks` are distributions over the N patches of `grid`, and targets are heatmaps averaged over
-    them; keypoints whose target is zero everywhere do not count. Tokens must find their keypoint before they can
-    describe it, and squared errors of heatmaps alone teach them that slowly.
+    Not in the paper. `looks` are distributions over N patches, and targets are how much of each heatmap these cover;
+    keypoints whose target is zero everywhere do not count. Tokens must find their keypoint before they can describe it,
+    and squared errors of heatmaps alone teach them that slowly.
     """
-    wanted, there = as_distribution(F.adaptive_avg_pool2d(target, grid))
+    wanted, there = as_distribution(target)
     error = -(wanted[:, None] * looks.float().clamp(min=1e-6).log()).sum(dim=3).mean(dim=1)
     return (weight * there * error).mean()
 

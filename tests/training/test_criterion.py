@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sharpose.codecs.udp import UdpCodec
 from sharpose.data.coco import CocoTopDown
 from sharpose.models import create_model
+from sharpose.models.layers.tokens import mixed_shares
 from sharpose.pose.skeleton import COCO
 from sharpose.runtime.errors import InputError
 from sharpose.training.criterion import SHaRPoseCriterion, criterion_for
@@ -86,13 +88,27 @@ def test_attention_is_guided_to_the_patches_of_the_keypoint() -> None:
     # in the middle of the patch in row 2, column 1 of 8 x 6; outside of the crop
     targets, weights = codec.encode(torch.tensor([[[24.0, 40.0], [900.0, 900.0]]]), torch.ones(1, 2))
     even = torch.full((1, 2, 2, 48), 1 / 48, requires_grad=True)
-    loss = attention_cross_entropy(even, targets, weights, (8, 6))
+    wanted = F.adaptive_avg_pool2d(targets, (8, 6))
+    loss = attention_cross_entropy(even, wanted, weights)
     assert torch.isclose(loss, torch.tensor(48.0).log() / 2)
     loss.backward()
     assert (even.grad[0, :, 0].argmin(dim=1) == 2 * 6 + 1).all() and even.grad[0, :, 1].abs().max() == 0
     right = torch.full((1, 2, 2, 48), 1e-3)
     right[..., 13] = 1 - 47e-3
-    assert attention_cross_entropy(right, targets, weights, (8, 6)) < loss
+    assert attention_cross_entropy(right, wanted, weights) < loss
+
+
+def test_a_fine_stages_tokens_share_each_map_among_them() -> None:
+    maps = torch.rand(2, 3, 32, 24)
+    keep = torch.tensor([[13, 0], [5, 47]])
+    rest = torch.stack([torch.tensor([i for i in range(48) if i not in own]) for own in keep.tolist()])
+    shares = mixed_shares(maps, keep, rest, (8, 6), 2)
+    assert shares.shape == (2, 3, 2 * 4 + 46)
+    # a fine patch covers 2 x 2 pixels here, a coarse one 4 x 4; row 2, column 1 is patch 13
+    assert torch.allclose(4 * shares.sum(dim=2), maps.sum(dim=(2, 3)))
+    assert torch.allclose(4 * shares[0, :, 0], maps[0, :, 8:10, 4:6].sum(dim=(1, 2)))
+    assert torch.allclose(4 * shares[0, :, 6], maps[0, :, 10:12, 6:8].sum(dim=(1, 2)))
+    assert torch.allclose(4 * shares[1, :, 8], maps[1, :, :4, :4].sum(dim=(1, 2)))
 
 
 @pytest.mark.parametrize("name", ["sharpose-nano-128x96", "dvt-nano-128x96"])
@@ -104,18 +120,23 @@ def test_guiding_attention_changes_no_output_and_gives_it_a_gradient(people: Coc
     codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
     criterion = criterion_for(model, codec, COCO.sigmas, Recipe(attention=0.01))
     after = model(images)
-    for each in ("heatmaps", "coarse_heatmaps", "quality", "relevance"):
+    for each in ("heatmaps", "coarse_heatmaps", "quality", "relevance", "keep_indices"):
         assert torch.equal(getattr(before, each), getattr(after, each))
     assert before.looks is None and after.looks.shape == (2, 1, 17, 48)
     assert torch.allclose(after.looks.sum(dim=3), torch.ones(2, 1, 17))
+    # DVT's fine stage has blocks of its own, which are left alone
+    fine = set() if after.fine_looks is None else {"fine_attention"}
+    assert bool(fine) == name.startswith("sharpose")
     batch = torch.utils.data.default_collate([people[i] for i in range(2)])
-    for coarse_only, names in ((True, {"coarse", "attention"}), (False, {"coarse", "fine", "attention"})):
+    guided = {"coarse_attention"}
+    for coarse_only, names in ((True, {"coarse"} | guided), (False, {"coarse", "fine"} | guided | fine)):
         losses = criterion(batch, StepPlan(None, coarse_only, 0.0))
         assert set(losses) == names
-        # about as much as looking everywhere alike, log 48
-        assert 0.025 < losses["attention"] / batch["visible"].mean() < 0.055
-        (gradient,) = torch.autograd.grad(losses["attention"], model.blocks[-1].attn.qkv.weight)
-        assert gradient.abs().max() > 0
+        for each in {name for name in losses if name.endswith("_attention")}:
+            # about as much as looking everywhere alike: log of 48, or of as many tokens as the fine stage has
+            assert 0.025 < losses[each] / batch["visible"].mean() < 0.065
+            (gradient,) = torch.autograd.grad(losses[each], model.blocks[-1].attn.qkv.weight, retain_graph=True)
+            assert gradient.abs().max() > 0
 
 
 def test_attention_that_is_not_there_cannot_be_guided() -> None:

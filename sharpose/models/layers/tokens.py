@@ -24,13 +24,13 @@ def patch_relevance(attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor,
 
 
 def keypoint_looks(
-    attention: Sequence[Float[Tensor, "B heads rows N"]], num_patches: int
+    attention: Sequence[Float[Tensor, "B heads K N"]], num_patches: int
 ) -> Float[Tensor, "B blocks K patches"]:
-    """How each keypoint token shares its attention among the patches alone, mean over heads, block by block.
+    """How each keypoint token shares its attention among the patches alone, the last tokens of N.
 
-    Rows are those of all tokens before the patches, the quality token first. Each look sums to 1.
+    Mean over heads, block by block; each look sums to 1.
     """
-    over_patches = [one[:, :, 1:, -num_patches:] for one in attention]
+    over_patches = [one[..., -num_patches:] for one in attention]
     return torch.stack([(one / one.sum(dim=3, keepdim=True)).mean(dim=1) for one in over_patches], dim=1)
 
 
@@ -72,6 +72,23 @@ def fine_indices(
         (row * ratio + dy) * (columns * ratio) + column * ratio + dx for dy in range(ratio) for dx in range(ratio)
     ]
     return torch.cat(groups, dim=1)
+
+
+def mixed_shares(
+    maps: Float[Tensor, "B K h w"],
+    keep: Int[Tensor, "B kept"],
+    rest: Int[Tensor, "B rest"],
+    coarse_grid: tuple[int, int],
+    ratio: int,
+) -> Float[Tensor, "B K mixed"]:
+    """How much of each map every patch token of the fine stage covers, up to one factor for all.
+
+    In the order of those tokens: the fine patches of `keep` as in `fine_indices`, then the coarse ones of `rest`.
+    """
+    fine_grid = (coarse_grid[0] * ratio, coarse_grid[1] * ratio)
+    fine, coarse = (F.adaptive_avg_pool2d(maps, grid).flatten(2).transpose(1, 2) for grid in (fine_grid, coarse_grid))
+    chosen = gather_tokens(fine, fine_indices(keep, coarse_grid, ratio))
+    return torch.cat([chosen, ratio**2 * gather_tokens(coarse, rest)], dim=1).transpose(1, 2)
 
 
 def gather_tokens(tokens: Float[Tensor, "B N D"], indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:

@@ -198,6 +198,19 @@ class Blocks(nn.ModuleList):
             return last(tokens)[0]
         return last.read(tokens[:, :first], last.memory(tokens))[0]
 
+    def watched(
+        self, tokens: Float[Tensor, "B N D"], first: int, count: int
+    ) -> tuple[Float[Tensor, "B n D"], list[Float[Tensor, "B heads n N"]]]:
+        """Return the tokens before `first` after all blocks, and their attention in each of the last `count`."""
+        *earlier, last = self
+        found = []
+        for index, block in enumerate(earlier, start=1):
+            tokens, attention = block(tokens, slice(first) if index > len(self) - count else None)
+            found += [] if attention is None else [attention]
+        tokens, attention = last.read(tokens[:, :first], last.memory(tokens), slice(first))
+        assert attention is not None
+        return tokens, [*found, attention]
+
     def __iter__(self) -> Iterator[Block]:
         return super().__iter__()  # type: ignore[return-value]
 

@@ -42,7 +42,7 @@ class SHaRPose(PoseModel):
     dense_compute: bool = False
     """Whether to compute as published: every patch is embedded, and every token goes through every block."""
     guided: bool = False
-    """Whether the coarse stage also gives what its keypoint tokens look at, for a loss that guides them."""
+    """Whether stages also give what their keypoint tokens look at, for a loss that guides them."""
     ranking: Callable[[Tensor], Tensor] | None = None
     """Relevance (B, Nc) in place of attention's, where `selection` asks for a control."""
 
@@ -165,8 +165,10 @@ class SHaRPose(PoseModel):
             ranking = attention[:, :, config.relevance_queries] if self.guided else attention
             running = accumulate_attention(running, ranking.detach(), config.attention_beta)
         assert running is not None  # the last block always counts
-        looks = keypoint_looks(found[-config.guided_blocks :], config.num_coarse) if self.guided else None
-        return self.relevance(running), looks
+        if not self.guided:
+            return self.relevance(running), None
+        by_keypoints = [attention[:, :, 1:] for attention in found[-config.guided_blocks :]]
+        return self.relevance(running), keypoint_looks(by_keypoints, config.num_coarse)
 
     def relevance(self, attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor, "B Nc"]:
         """Return how relevant each patch is: by attention, or by the control that stands in for it.
@@ -215,14 +217,17 @@ class SHaRPose(PoseModel):
         else:
             patches, keep = self.select(images, coarse, num_keep)
         tokens = torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), patches], dim=1)
-        first_patch = self.config.num_keypoints
+        first_patch, looks = self.config.num_keypoints, None
         if self.config.fine_merge:
             schedule = self.config.merge_schedule
             tokens, _, _ = merging_blocks(self.blocks, tokens, schedule, first_patch, last_dense=self.dense_compute)
+        elif self.guided:
+            tokens, found = self.blocks.watched(tokens, first_patch, self.config.guided_blocks)
+            looks = keypoint_looks(found, patches.shape[1])
         else:
             tokens = self.blocks(tokens, None if self.dense_compute else first_patch)
         keypoints = self.norm(tokens)[:, :first_patch]
-        return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep)
+        return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=keep, looks=looks)
 
     def select(
         self, images: Float[Tensor, "R 3 H W"], coarse: CoarseStage, num_keep: int
@@ -260,6 +265,7 @@ class SHaRPose(PoseModel):
             quality=None if coarse is None else coarse.quality,
             relevance=None if coarse is None else coarse.relevance,
             looks=None if coarse is None else coarse.looks,
+            fine_looks=None if fine is None else fine.looks,
             keep_indices=None if fine is None else fine.keep_indices,
             needs_refinement=needs_refinement,
             head=self.head,

@@ -61,6 +61,8 @@ class FineStage(Stage):
     heatmaps: Float[Tensor, "R K h w"]
     keypoint_tokens: Float[Tensor, "R K D"]
     keep_indices: Int[Tensor, "R kept"] | None
+    looks: Float[Tensor, "R blocks K n"] | None = None
+    """As the coarse stage's, over its own n patch tokens; None where they merge or differ in number."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class SHaRPoseOutput(PoseOutput):
 
     `fine_heatmaps` and `keep_indices` have one row per refined instance, in batch order; None when there is none. With
     `alpha_mass` rows of `keep_indices` end in -1 where others keep more patches.
-    What the coarse stage gives is None for a model without it; so is `looks` unless it is guided. `coarse_heatmaps`
+    What the coarse stage gives is None for a model without it; so are `looks` unless they are guided. `coarse_heatmaps`
     of all instances are decoded by `head` when they are asked for, since those of refined instances are seldom wanted.
     """
 
@@ -81,6 +83,7 @@ class SHaRPoseOutput(PoseOutput):
     needs_refinement: Bool[Tensor, " B"]
     head: KeypointTokenHead = field(repr=False)
     looks: Float[Tensor, "B blocks K Nc"] | None = None
+    fine_looks: Float[Tensor, "R blocks K n"] | None = None
 
     @property
     def num_kept(self) -> Int[Tensor, " B"] | None:
