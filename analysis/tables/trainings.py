@@ -83,7 +83,7 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
     taught = [f"{label} from {made.teacher}" for label, made in rows if made.teacher]
     said += [f"Taught while it learnt: {', '.join(taught)}."] if taught else []
     guided = [f"{label} (weight {made.guided:g})" for label, made in rows if made.guided]
-    said += [f"Their coarse attention had a loss of its own beside the paper's: {', '.join(guided)}."] if guided else []
+    said += [f"Their attention had a loss of its own beside the paper's: {', '.join(guided)}."] if guided else []
     if below:
         others = ", ".join(label for label, _ in rows[len(compared) :])
         why = "as they began with something else or were guided"

@@ -54,7 +54,7 @@ class Recipe(BaseModel):
     )
     cross_entropy_epochs: float = Field(0, ge=0, description="first epochs, over which that weight fades to zero")
     attention: float = Field(
-        0, ge=0, description="weight of the cross-entropy of coarse attention and targets (SHaRPose, DVT)"
+        0, ge=0, description="weight of the cross-entropy of keypoint tokens' attention and targets (SHaRPose, DVT)"
     )
     quality_weight: float = Field(0.03, ge=0, description="lambda, once quality_start_epoch is reached")
     quality_start_epoch: float = Field(180, ge=0)
