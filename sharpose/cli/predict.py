@@ -84,7 +84,6 @@ def predict(
     from sharpose.runtime.files import distinct_names, is_full
     from sharpose.runtime.progress import Reporter
     from sharpose.runtime.signals import StopOnSignal
-    from sharpose.weights.pretrained import DEFAULT, find_weights
 
     device = chosen_device(device)
     style = Style(keypoint_threshold, [name.strip() for name in shown.split(",") if name.strip()])
@@ -96,9 +95,7 @@ def predict(
     if detector_weights and not detector:
         raise InputError("--detector-weights FILE needs --detector NAME, whose weights they are")
     how: dict[str, Any] = {"weights": weights, "device": device, "backend": backend, "precision": precision}
-    if not model and weights not in (None, "random"):
-        model = find_weights(weights).manifest.get("model", "")
-    pose = Pose(model or DEFAULT, whole_picture=whole_picture, **how, **parse_settings(settings))
+    pose = Pose(model or None, whole_picture=whole_picture, **how, **parse_settings(settings))
     # a file of boxes comes without a detector; the others fail before the first picture
     if boxes is None and not whole_picture:
         how = {"device": device, "min_score": min_score, "max_people": max_people}

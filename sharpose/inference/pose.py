@@ -86,17 +86,18 @@ class Spent:
 class Pose:
     """A model with its weights and a way to find people: called with pictures, it returns their people.
 
-    model: a name of a model or of its weights (`weights.pretrained` says which are found), or a network. weights:
-    others for it, by name or file, or "random". device: "auto" is cuda where there is one. Who is looked at: the boxes
-    of a call; else what `find` returns; else, with `whole_picture`, one person per picture; else whom torchvision's
-    detector finds, fetched at the first call. options: the model's own, e.g. alpha=.3.
+    model: a name of a model or of its weights (`weights.pretrained` says which are found), or a network; without it,
+    that of `weights`, or the default of this version. weights: others for it, by name or file, or "random". device:
+    "auto" is cuda where there is one. Who is looked at: the boxes of a call; else what `find` returns; else, with
+    `whole_picture`, one person per picture; else whom torchvision's detector finds, fetched at the first call.
+    options: the model's own, e.g. alpha=.3.
 
     Raises InputError for anything of that which cannot be.
     """
 
     def __init__(
         self,
-        model: str | PoseModel = DEFAULT,
+        model: str | PoseModel | None = None,
         *,
         weights: str | Path | None = None,
         device: str = "auto",
@@ -108,13 +109,13 @@ class Pose:
     ) -> None:
         self.device = chosen_device(device)
         # a network of the caller's own is left as it is
-        usual = usual_backend(self.device) if isinstance(model, str) else EAGER
+        usual = usual_backend(self.device) if isinstance(model, str | None) else EAGER
         self.backend, precision = split_backend(backend or usual, precision)
         check_backend(self.backend, precision, self.device)
         if self.backend in (EAGER, COMPILED) and precision != "fp32":
             raise InputError(f"--precision {precision!r} does not work: predicting with torch is in fp32")
         self.weights: Weights | None = None
-        if isinstance(model, str):
+        if isinstance(model, str | None):
             model, self.weights = loaded(model, weights, options)
         network = deploy(model, self.backend, precision=precision, batch_size=BATCH, device=self.device)
         self.model = network.to(self.device).eval()
@@ -185,15 +186,18 @@ def chosen_device(device: str) -> str:
     return device
 
 
-def loaded(name: str, weights: str | Path | None, options: Mapping[str, Any]) -> tuple[PoseModel, Weights | None]:
+def loaded(
+    name: str | None, weights: str | Path | None, options: Mapping[str, Any]
+) -> tuple[PoseModel, Weights | None]:
     """Return a model by its own name or that of its weights, and the weights that are in it.
 
+    Without a name it is the model that the weights say they are of, or the default.
     Raises InputError where there are none, or where they hold values that are not finite.
     """
     if weights == "random":
-        return create_model(name, **options), None
-    found = find_weights(name if weights is None else weights)
-    name = found.model if weights is None else name
+        return create_model(name or DEFAULT, **options), None
+    found = find_weights(weights or name or DEFAULT)
+    name = found.model if weights is None else name or found.manifest.get("model") or DEFAULT
     # options that the weights were made with are those of their own model
     model = create_model(name, **{**(found.options if name == found.model else {}), **options})
     load_weights(model, found.path)

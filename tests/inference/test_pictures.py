@@ -306,6 +306,7 @@ def test_weights_without_a_model_are_those_of_their_own(capsys: pytest.CaptureFi
         assert code == 0 and "weights: photos/sharpose-nano-128x96" in said, err
         rows.append(json.loads((out / "keypoints.json").read_text()))
     assert rows[0] == rows[1] == rows[2] and rows[0][0]["quality"] is not None
+    assert hasattr(Pose(weights="photos/sharpose-nano-128x96", backend="eager", device="cpu").model.config, "alpha")
 
 
 def test_people_who_are_not_listed_are_counted() -> None:
