@@ -227,17 +227,25 @@ def at_tier(settings: Settings, catalog: Catalog) -> Settings:
     return replace(settings, options=options, boxes=catalog.tier.boxes or settings.boxes)
 
 
-def weights_name(model: str, options: dict[str, Any], seed: int | None = None, *, each_alpha: bool = False) -> str:
+def weights_name(
+    model: str,
+    options: dict[str, Any],
+    seed: int | None = None,
+    *,
+    training: str | None = None,
+    each_alpha: bool = False,
+) -> str:
     """Return the name of a row's weights.
 
     A network of one stage (`sharpose-nano-128x96-coarse`) has its own, and so has one that learnt with another choice
-    of patches (`…-quality`), codec (`…-udp`) or seed (`…-seed1`); at a tier that trains `each_alpha`, also with another
-    α than the model's own (`…-alpha0.3`).
+    of patches (`…-quality`), codec (`…-udp`), by another `training` (`…-guided`) or seed (`…-seed1`); at a tier that
+    trains `each_alpha`, also with another α than the model's own (`…-alpha0.3`).
     """
+    trainings = [training] if training else []
     seeds = [f"seed{seed}"] if seed else []
     alpha = alpha_apart(model, options) if each_alpha else None
     alphas = [] if alpha is None else [f"alpha{alpha:g}"]
-    return "-".join([model, *learnt_with(options).values(), *alphas, *seeds])
+    return "-".join([model, *learnt_with(options).values(), *alphas, *trainings, *seeds])
 
 
 def learnt_with(options: dict[str, Any]) -> dict[str, str]:
@@ -256,7 +264,8 @@ def trained_identity(
     model: str, settings: Settings, catalog: Catalog, seed: int | None = None
 ) -> tuple[Path, dict[str, Any]]:
     """The weights of a row's model, and what determines the two. Raises Blocked where it has none."""
-    name = weights_name(model, settings.options, seed, each_alpha=catalog.tier.each_alpha)
+    how: dict[str, Any] = {"training": settings.training, "each_alpha": catalog.tier.each_alpha}
+    name = weights_name(model, settings.options, seed, **how)
     weights = catalog.weights(name, settings.weights)
     return weights, {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
 

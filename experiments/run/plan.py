@@ -97,7 +97,8 @@ def rows_by_weights(specs: Iterable[LoadedSpec], catalog: Catalog) -> dict[str, 
             except Blocked:
                 continue
             settings = replace(at_tier(named, catalog), model=model, dataset=people)
-            name = weights_name(model, settings.options, each_alpha=catalog.tier.each_alpha)
+            how: dict[str, Any] = {"training": settings.training, "each_alpha": catalog.tier.each_alpha}
+            name = weights_name(model, settings.options, **how)
             name = name if settings.weights is None else brief(settings.weights)
             found.setdefault(name, []).append((f"{loaded.id} {row.label}", settings))
     return found

@@ -16,7 +16,7 @@ from experiments.spec.spec import (
     KEYS,
     MEAN_POSE,
     OPTION,
-    WEIGHTS,
+    PATTERNS,
     Kind,
     LoadedSpec,
     Measure,
@@ -122,7 +122,7 @@ def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[s
                 here, f"unknown key {key!r} in {dotted(location)}{nearest(key, [*KEYS, OPTION + 'alpha'])}"
             )
         wrong = not isinstance(value, bool if key == "flip_test" else str)
-        unknown = (key == "boxes" and value not in BOXES) or (key == "weights" and not re.search(WEIGHTS, str(value)))
+        unknown = (key == "boxes" and value not in BOXES) or not re.search(PATTERNS.get(key, ""), str(value))
         if wrong or unknown:
             raise loaded.file.error(here, f"{dotted(here)} = {value!r} does not work: it must be {KEYS[key]}")
 

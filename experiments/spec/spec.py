@@ -59,9 +59,11 @@ KEYS = {
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
     "weights": "a .safetensors file, its path from the spec's folder; left out: those of the tier",
+    "training": "which training of it, the last word of its weights' name (guided); left out: the usual",
 }
 BOXES = ["ground-truth", "detections"]
-WEIGHTS = r"\.safetensors$"
+PATTERNS = {"weights": r"\.safetensors$", "training": r"^[a-z]+$"}
+"""Of the text of these keys."""
 
 
 Line = Annotated[str, AfterValidator(one_line)]
@@ -78,7 +80,7 @@ Changes = Annotated[
             "properties": {
                 "flip_test": {"type": "boolean"},
                 "boxes": {"enum": BOXES},
-                "weights": {"type": "string", "pattern": WEIGHTS},
+                **{key: {"type": "string", "pattern": pattern} for key, pattern in PATTERNS.items()},
             },
         },
     ),
@@ -176,7 +178,7 @@ class Spec(Strict):
 
 @dataclass(frozen=True)
 class Settings:
-    """A row with its base filled in; `weights` is None for those of the tier."""
+    """A row with its base filled in; `weights` is None for those of the tier, `training` for the usual one."""
 
     model: str
     options: dict[str, Any]
@@ -184,6 +186,7 @@ class Settings:
     boxes: str
     flip_test: bool
     weights: Path | None
+    training: str | None = None
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,7 @@ class LoadedSpec:
             boxes=merged.get("boxes", "ground-truth"),
             flip_test=merged.get("flip_test", True),
             weights=self.path.parent / merged["weights"] if "weights" in merged else None,
+            training=merged.get("training"),
         )
 
     def measures(self, row: Row) -> list[Measure]:

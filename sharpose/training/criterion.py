@@ -82,11 +82,14 @@ class SHaRPoseCriterion(nn.Module):
 
     def fine_guidance(self, output: SHaRPoseOutput, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """Return the loss that guides the fine stage's attention, by its name; none where it is not guided."""
-        if output.fine_looks is None or output.relevance is None or output.keep_indices is None:
+        if output.fine_looks is None:
             return {}
         config = self.model.config
-        chosen = select_patches(output.relevance, output.keep_indices.shape[1])
-        wanted = mixed_shares(targets, *chosen, config.coarse_grid, config.refine_ratio)
+        if output.relevance is None or output.keep_indices is None:
+            wanted = F.adaptive_avg_pool2d(targets, config.fine_grid)
+        else:
+            chosen = select_patches(output.relevance, output.keep_indices.shape[1])
+            wanted = mixed_shares(targets, *chosen, config.coarse_grid, config.refine_ratio)
         return {"fine_attention": self.attention * attention_cross_entropy(output.fine_looks, wanted, weights)}
 
     @torch.no_grad()
@@ -219,8 +222,9 @@ def criterion_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float]
     Raises InputError where the recipe's teacher cannot be loaded, or where it guides an attention that is not there.
     """
     kind = load(system_of(model.config).criterion)
-    if recipe.attention and not (issubclass(kind, SHaRPoseCriterion) and model.config.has_coarse):
-        raise InputError("attention: only a coarse stage's attention can be guided, of SHaRPose or DVT; leave it at 0")
+    guided = issubclass(kind, SHaRPoseCriterion) and (model.config.has_coarse or not model.config.fine_merge)
+    if recipe.attention and not guided:
+        raise InputError("attention: only SHaRPose and DVT can be guided, and no fine stage that merges; leave it at 0")
     return kind(model, codec, sigmas, recipe)
 
 

@@ -130,6 +130,8 @@ def test_weights_of_another_alpha_are_not_taken(tmp_path: Path) -> None:
     assert "no weights of sharpose-base-256x192-alpha0.3" in (found["0.3"].blocked or "")
     # at the nano tier one network serves every α
     assert weights_name("sharpose-base-256x192", {"alpha": 0.3}) == "sharpose-base-256x192"
+    apart = weights_name("sharpose-base-256x192", {"stages": "fine"}, 1, training="guided")
+    assert apart == "sharpose-base-256x192-fine-guided-seed1"
 
 
 def test_an_elastic_training_costs_the_mean_of_what_it_draws(store: Store) -> None:

@@ -46,6 +46,11 @@ MISTAKES = [
         "weights: bets",
         "base.weights = 'bets' does not work: it must be a .safetensors file, its path from the spec's folder",
     ),
+    (
+        "flip_test: true",
+        "training: Guided 2",
+        "base.training = 'Guided 2' does not work: it must be which training of it, the last word of its weights' name",
+    ),
     ("flip_test: true", "flip_test: 1", "base.flip_test = 1 does not work: it must be true or false"),
     (
         "measure: [accuracy,",

@@ -139,8 +139,19 @@ def test_guiding_attention_changes_no_output_and_gives_it_a_gradient(people: Coc
             assert gradient.abs().max() > 0
 
 
+def test_a_fine_stage_alone_is_guided_over_every_patch(people: CocoTopDown) -> None:
+    model = create_model("sharpose-nano-128x96", stages="fine", embed_dim=24, num_heads=4, depth=3)
+    criterion = criterion_for(model, UdpCodec((128, 96), (32, 24), sigma=1.5), COCO.sigmas, Recipe(attention=0.01))
+    batch = torch.utils.data.default_collate([people[i] for i in range(2)])
+    losses = criterion(batch, StepPlan(None, False, 0.0))
+    assert set(losses) == {"fine", "fine_attention"}
+    # looking everywhere alike would be log 192
+    assert 0.04 < losses["fine_attention"] / batch["visible"].mean() < 0.06
+
+
 def test_attention_that_is_not_there_cannot_be_guided() -> None:
     codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
-    for name, options in (("vitpose-nano-128x96", {}), ("sharpose-nano-128x96", {"stages": "fine"})):
-        with pytest.raises(InputError, match="attention: only a coarse stage's"):
+    merging = {"stages": "fine", "fine_merge": 2}
+    for name, options in (("vitpose-nano-128x96", {}), ("sharpose-nano-128x96", merging)):
+        with pytest.raises(InputError, match="attention: only SHaRPose and DVT"):
             criterion_for(create_model(name, **options), codec, COCO.sigmas, Recipe(attention=0.01))
