@@ -17,6 +17,9 @@ from experiments.spec.spec import LoadedSpec
 CONVERGED = 1.0
 """A table is called converged where the last doubling of crops gained less than so many AP."""
 
+LISTED = 9
+"""So many rows at most are named in a footer; more are counted."""
+
 
 def training_of(line: Line) -> Training | None:
     """The training behind a row's accuracy; None for a control, and where nothing is trained."""
@@ -72,33 +75,49 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
     if not rows:
         return list(notes)
     compared = rows[: len(rows) - below]
+    under = [label for label, _ in rows[len(compared) :]]
     same = len({made.crops for _, made in compared}) <= 1
-    said = [
-        told("Crops of people seen in all, starts included", rows, lambda made: f"{made.crops:,}", same=same),
-        told("Started from", rows, lambda made: made.started_from),
-        told("Learning rate", rows, rate_text),
-        told("Trained in", rows, lambda made: made.precision),
-        told("The last doubling of crops gained", rows, lambda made: gain_text(made.last_doubling(data))),
-    ]
+    facts: dict[str, Callable[[Training], str]] = {
+        "Crops of people seen in all, starts included": lambda made: f"{made.crops:,}",
+        "Started from": lambda made: made.started_from,
+        "Learning rate": rate_text,
+        "Trained in": lambda made: made.precision,
+        "The last doubling of crops gained": lambda made: gain_text(made.last_doubling(data)),
+    }
+    said = [told(what, rows, say, under, same=same or not what.startswith("Crops")) for what, say in facts.items()]
     taught = [f"{label} from {made.teacher}" for label, made in rows if made.teacher]
     said += [f"Taught while it learnt: {', '.join(taught)}."] if taught else []
-    guided = [f"{label} (weight {made.guided:g})" for label, made in rows if made.guided]
-    said += [f"Their attention had a loss of its own beside the paper's: {', '.join(guided)}."] if guided else []
+    guided = grouped((label, f"weight {made.guided:g}") for label, made in rows if made.guided)
+    which = "; ".join(f"{weight}: {listed(labels, under)}" for weight, labels in guided.items())
+    said += [f"Their attention had a loss of its own beside the paper's: {which}."] if guided else []
     if below:
-        others = ", ".join(label for label, _ in rows[len(compared) :])
         why = "as they began with something else or were guided"
-        said.append(f"Below the line, not in the comparison, {why}: {others}.")
+        said.append(f"Below the line, not in the comparison, {why}: {listed(under, [])}.")
     if not loaded.spec.seeds:
         said.append("Each was trained once: intervals are of the choice of people alone.")
     return [*said, *notes]
 
 
-def told(what: str, rows: Sequence[tuple[str, Training]], say: Callable[[Training], str], *, same: bool = True) -> str:
+def listed(labels: Sequence[str], under: Sequence[str]) -> str:
+    """Return labels as text; many are counted, or are those `under` the line."""
+    if len(labels) <= LISTED:
+        return ", ".join(labels)
+    return "all below the line" if labels == under else f"{len(labels)} rows"
+
+
+def told(
+    what: str,
+    rows: Sequence[tuple[str, Training]],
+    say: Callable[[Training], str],
+    under: Sequence[str],
+    *,
+    same: bool = True,
+) -> str:
     """Return a fact of all rows as text: once where they share it, else with the labels of those that do."""
     groups = grouped((label, say(made)) for label, made in rows)
     if len(groups) == 1:
         return f"{what}: {next(iter(groups))}, each row."
-    facts = "; ".join(f"{fact}: {', '.join(labels)}" for fact, labels in groups.items())
+    facts = "; ".join(f"{fact}: {listed(labels, under)}" for fact, labels in groups.items())
     return f"{what}: {facts}{'' if same else ', NOT the same for all that are compared'}."
 
 

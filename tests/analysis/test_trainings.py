@@ -196,7 +196,7 @@ def test_what_started_otherwise_stands_below_a_line(table: Table, tmp_path: Path
         "0.001, not chosen from a list: SHaRPose.",
         "The last doubling of crops gained: +6.0 AP: HRNet, ViTPose; not known, no curve: SHaRPose.",
         "Taught while it learnt: ViTPose from t.",
-        "Their attention had a loss of its own beside the paper's: SHaRPose (weight 0.01).",
+        "Their attention had a loss of its own beside the paper's: weight 0.01: SHaRPose.",
         "Below the line, not in the comparison, as they began with something else or were guided: SHaRPose.",
         "agreement with it, not truth",
         "coco-mini-val (398 people in 296 images)",
