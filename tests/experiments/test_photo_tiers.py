@@ -133,8 +133,12 @@ def test_every_system_has_had_the_same(tier: str) -> None:
         name: chosen_recipe(system.model or name, shared.recipe, system.recipe)
         for name, system in shared.trainings.items()
     }
-    own = {"model_options", "keep_rate_schedule", "teacher"}
+    own = {"model_options", "keep_rate_schedule", "teacher", "attention"}
     assert len({json.dumps(recipe.model_dump(mode="json", exclude=own)) for recipe in recipes.values()}) == 1
+    # what was guided says so
+    assert {name for name, recipe in recipes.items() if recipe.attention} == {
+        name for name in recipes if "guided" in name
+    }
     # every system of blocks that an image encoder can start, and no other
     can = {name: find(system.model or name).encoder is not None for name, system in shared.trainings.items()}
     assert {name: system.start for name, system in shared.trainings.items()} == can

@@ -186,7 +186,7 @@ def nano_budget() -> SharedBudget:
 
 def test_every_table_that_shares_a_budget_can_be_filled(tmp_path: Path) -> None:
     catalog = Catalog("nano", Places(weights=tmp_path))
-    every = [cell for loaded in load_specs() for cell in cells(loaded, catalog, Device("cpu", "Some CPU", 2))]
+    every = [cell for loaded in load_specs((), "nano") for cell in cells(loaded, catalog, Device("cpu", "Some CPU", 2))]
     lacking = [cell for cell in every if (cell.blocked or "").startswith("no weights of")]
     names = {cell.blocked.split()[3]: cell for cell in lacking if cell.blocked is not None}
     listed = set(nano_budget().trainings)
