@@ -6,6 +6,7 @@ Rules of a fair comparison: equal chances, equal starts, long enough, and ± ove
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from analysis.tables.lines import Line, grouped
@@ -77,14 +78,14 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
     compared = rows[: len(rows) - below]
     under = [label for label, _ in rows[len(compared) :]]
     same = len({made.crops for _, made in compared}) <= 1
-    facts: dict[str, Callable[[Training], str]] = {
-        "Crops of people seen in all, starts included": lambda made: f"{made.crops:,}",
-        "Started from": lambda made: made.started_from,
-        "Learning rate": rate_text,
-        "Trained in": lambda made: made.precision,
-        "The last doubling of crops gained": lambda made: gain_text(made.last_doubling(data)),
-    }
-    said = [told(what, rows, say, under, same=same or not what.startswith("Crops")) for what, say in facts.items()]
+    tell = partial(told, rows, under)
+    said = [
+        tell("Crops of people seen in all, starts included", lambda made: f"{made.crops:,}", same=same),
+        tell("Started from", lambda made: made.started_from),
+        tell("Learning rate", rate_text),
+        tell("Trained in", lambda made: made.precision),
+        tell("The last doubling of crops gained", lambda made: gain_text(made.last_doubling(data))),
+    ]
     taught = [f"{label} from {made.teacher}" for label, made in rows if made.teacher]
     said += [f"Taught while it learnt: {', '.join(taught)}."] if taught else []
     guided = grouped((label, f"weight {made.guided:g}") for label, made in rows if made.guided)
@@ -106,10 +107,10 @@ def listed(labels: Sequence[str], under: Sequence[str]) -> str:
 
 
 def told(
-    what: str,
     rows: Sequence[tuple[str, Training]],
-    say: Callable[[Training], str],
     under: Sequence[str],
+    what: str,
+    say: Callable[[Training], str],
     *,
     same: bool = True,
 ) -> str:

@@ -248,6 +248,12 @@ def weights_name(
     return "-".join([model, *learnt_with(options).values(), *alphas, *trainings, *seeds])
 
 
+def row_weights_name(model: str, settings: Settings, catalog: Catalog, seed: int | None = None) -> str:
+    """Return the name of the tier's weights for a row whose stand-in is `model`."""
+    each_alpha = catalog.tier.each_alpha
+    return weights_name(model, settings.options, seed, training=settings.training, each_alpha=each_alpha)
+
+
 def learnt_with(options: dict[str, Any]) -> dict[str, str]:
     """The options that cannot be changed after training, where they are not what a system's own weights learnt with."""
     return {name: options[name] for name, values in LEARNT.items() if options.get(name) in values}
@@ -264,9 +270,7 @@ def trained_identity(
     model: str, settings: Settings, catalog: Catalog, seed: int | None = None
 ) -> tuple[Path, dict[str, Any]]:
     """The weights of a row's model, and what determines the two. Raises Blocked where it has none."""
-    how: dict[str, Any] = {"training": settings.training, "each_alpha": catalog.tier.each_alpha}
-    name = weights_name(model, settings.options, seed, **how)
-    weights = catalog.weights(name, settings.weights)
+    weights = catalog.weights(row_weights_name(model, settings, catalog, seed), settings.weights)
     return weights, {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.cells.cells import alpha_apart, at_tier, learnt_with, model_identity, weights_name
+from experiments.cells.cells import alpha_apart, at_tier, learnt_with, model_identity, row_weights_name
 from experiments.run.work import (
     PEAK,
     PEOPLE,
@@ -97,9 +97,8 @@ def rows_by_weights(specs: Iterable[LoadedSpec], catalog: Catalog) -> dict[str, 
             except Blocked:
                 continue
             settings = replace(at_tier(named, catalog), model=model, dataset=people)
-            how: dict[str, Any] = {"training": settings.training, "each_alpha": catalog.tier.each_alpha}
-            name = weights_name(model, settings.options, **how)
-            name = name if settings.weights is None else brief(settings.weights)
+            own = settings.weights
+            name = row_weights_name(model, settings, catalog) if own is None else brief(own)
             found.setdefault(name, []).append((f"{loaded.id} {row.label}", settings))
     return found
 
