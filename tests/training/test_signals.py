@@ -24,6 +24,8 @@ from sharpose.training.checkpoints import checkpoints_in, latest_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+# torch says so where there are fewer cores than workers, and these tests compare all that is said
+ENVIRONMENT["PYTHONWARNINGS"] = "ignore:This DataLoader will create"
 SMALL = "model_options={embed_dim: 24, num_heads: 4, depth: 3}"
 LONG = 600
 """Seconds that nothing takes, but on a machine that hangs."""
