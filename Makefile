@@ -13,7 +13,7 @@ SHARPOSE := $(BIN)/sharpose
 
 help:
 	@echo "make table6        Tables 6a and 6b: measure what is missing, and print; so table1 … table8"
-	@echo "make figure6       the quality threshold; also figure6-test, semantics, frontier, schedules, batch, exits, counters, guided"
+	@echo "make figure6       the quality threshold; also figure6-test, semantics, frontier, schedules, batch, exits, counters, guided, guided-gate"
 	@echo "make tables        print every table from the store; nothing is measured"
 	@echo "make csv           the raw numbers of every table to results/csv, from the store; nothing else writes there"
 	@echo "make fill          measure what the tables lack, within BUDGET (25m)"
@@ -52,7 +52,7 @@ TABLES := table1 table2 table3 table4 table5 table6 table6a table6b table7 table
 $(TABLES): table%: $(VENV)/harness.stamp
 	@$(SHARPOSE) run $* --table --device $(DEVICE) --tier $(TIER)
 
-OWN := figure6 figure6-test semantics frontier schedules batch exits counters beyond related guided
+OWN := figure6 figure6-test semantics frontier schedules batch exits counters beyond related guided guided-gate
 .PHONY: $(OWN)
 $(OWN): $(VENV)/harness.stamp
 	@$(SHARPOSE) run $@ --table --device $(DEVICE) --tier $(TIER)

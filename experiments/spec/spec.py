@@ -59,10 +59,10 @@ KEYS = {
     "boxes": "ground-truth or detections",
     "flip_test": "true or false",
     "weights": "a .safetensors file, its path from the spec's folder; left out: those of the tier",
-    "training": "which training of it, the last word of its weights' name (guided); left out: the usual",
+    "training": "which training of it, the last words of its weights' name (guided, guided-640k); left out: the usual",
 }
 BOXES = ["ground-truth", "detections"]
-PATTERNS = {"weights": r"\.safetensors$", "training": r"^[a-z]+$"}
+PATTERNS = {"weights": r"\.safetensors$", "training": r"^[a-z][a-z0-9-]*$"}
 """Of the text of these keys."""
 
 
