@@ -17,15 +17,24 @@ SHIPPED = (
 class WithWeights(build_py):
     """Put the weights that ship, and their manifests, into sharpose/weights/shipped."""
 
+    @property
+    def shipped(self) -> list[Path]:
+        """Their files in the checkout."""
+        weights = Path("results", "weights")
+        return [weights / f"{name}{suffix}" for name in SHIPPED for suffix in (".safetensors", ".json")]
+
+    def get_source_files(self) -> list[str]:
+        """Return what a source distribution holds of what a wheel is built from."""
+        return super().get_source_files() + [str(path) for path in self.shipped]
+
     def run(self) -> None:
         """Build the modules, then copy the shipped weights and their manifests beside them."""
         super().run()
         # an editable installation reads those of the checkout
-        for name in () if self.editable_mode else SHIPPED:
-            for suffix in (".safetensors", ".json"):
-                target = Path(self.build_lib, "sharpose", "weights", "shipped", name + suffix)
-                self.mkpath(str(target.parent))
-                self.copy_file(str(Path("results", "weights", name + suffix)), str(target))
+        for path in () if self.editable_mode else self.shipped:
+            target = Path(self.build_lib, "sharpose", "weights", "shipped", *path.parts[2:])
+            self.mkpath(str(target.parent))
+            self.copy_file(str(path), str(target))
 
 
 setup(cmdclass={"build_py": WithWeights})

@@ -39,7 +39,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / "source" / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheels", "./source"]
+    # by way of a source distribution, as releases are made
+    sources = [sys.executable, "setup.py", "--quiet", "sdist", "--formats", "tar", "--dist-dir", "../sources"]
+    subprocess.run(sources, cwd=folder / "source", check=True, capture_output=True)
+    (archive,) = (folder / "sources").iterdir()
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheels", str(archive)]
     subprocess.run(build, cwd=folder, check=True)
     (wheel,) = (folder / "wheels").glob("sharpose-*.whl")
     assert wheel.stat().st_size < 40_000_000

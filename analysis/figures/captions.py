@@ -30,7 +30,7 @@ CAPTIONS = {
     "bench-roof": "Multiply-adds a second over multiply-adds per byte, under what the machine's own matmuls and "
     "copies allow.",
     "token-reduction": "How many times as fast systems with fewer tokens are as the transformer with all of them, "
-    "measured over predicted; on the dashed line a prediction was right.",
+    "measured over predicted; on the dashed line a prediction was right. Pale: the machine was slowed meanwhile.",
     "bench-operators": "Where the time of a call goes, by kind of operator.",
 }
 """By the name of a figure's file."""

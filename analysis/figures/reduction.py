@@ -31,7 +31,10 @@ def processor_and_threads(line: Line) -> str:
 
 
 def token_reduction(lines: Sequence[Line]) -> Figure:
-    """A panel per prediction: a point per system and setting, a colour per system, a shape per batch, open unfused."""
+    """A panel per prediction: a point per system and setting, a colour per system, a shape per batch, open unfused.
+
+    Points of a machine that was slowed are pale.
+    """
     figure, axes = plt.subplots(1, 2, figsize=(7.6, 4.0), layout="constrained", sharey=True)
     colours = coloured(lines)
     markers = dict(zip(sorted({line["batch"] for line in lines}), MARKERS, strict=False))
@@ -64,8 +67,10 @@ def panel(lines: Sequence[Line], axis: Axes, kind: str, colours: Mapping[str, st
         for system, colour in colours.items():
             ratios = line["systems"][system]["times_as_fast"]
             fill = "none" if line["attention"] == "unfused" else colour
-            axis.plot(ratios[kind], ratios["measured"], markers[line["batch"]], color=colour, mfc=fill, ms=6)
-            ends += [ratios[kind], ratios["measured"]]
+            pale = 0.35 if line.get("throttled") else 1.0
+            at = ratios[kind], ratios["measured"]
+            axis.plot(*at, markers[line["batch"]], color=colour, mfc=fill, ms=6, alpha=pale)
+            ends += at
     axis.axline((1, 1), slope=1, color=GREY, lw=0.8, ls="--")
     axis.axhline(1, color=GREY, lw=0.8)
     limits = min(ends) - 0.05, max(ends) + 0.05

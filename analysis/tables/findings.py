@@ -14,7 +14,7 @@ from analysis.gate.gate_table import gate_curves, hardly_moving, largest_exit_ra
 from analysis.tables.bench import times_as_fast
 from analysis.tables.cell_text import amount, delta_percent
 from analysis.tables.claims import CLAIMS, TIERS, AllClaims, Claims, Reader
-from analysis.tables.lines import Line, compare_records, records_of, row_of
+from analysis.tables.lines import Line, compare_records, records_of
 from analysis.tables.markdown import markdown_table
 from analysis.tables.statistics import MARGIN, score_of, spread_text
 from analysis.tables.trainings import training_of
@@ -237,23 +237,26 @@ def cost_ratio(table: str, first: str, second: str, reader: Reader) -> Finding:
 
 def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
     """How far "fewer refined, AP falls, AP50 and AP75 hardly move" of Figure 6 holds, and what exits are worth."""
-    if not claims.statement:
-        return
-    loaded, lines = reader.lines(claims.table)
-    curves = {one.label: one for one in gate_curves(loaded, lines, reader.store)}
+    exits = {"ap": "predicted quality", "ap_by_true_quality": "true OKS", "ap_by_gain": "true gain"}
     for label in claims.statement:
-        records = records_of([row_of(lines, label, f"{CLAIMS}: {claims.table}")], "predictions")
-        if (one := curves.get(label)) is not None:
-            far, lost = hardly_moving(one.frame)
-            claim = f"{one.label}: fewer refined, AP falls, AP50 and AP75 hardly move"
-            # no minus before a zero
-            change = f"{round(-lost, 1) + 0.0:.1f}".replace("-", "−")
-            ours = f"up to {far:.0f} % early exits: AP {change}, AP50 and AP75 −0.1"
-            yield paper_size(claims.table, claim, "a curve", ours, f"holds up to {far:.0f} % early exits", records)
-            exits = {"ap": "predicted quality", "ap_by_true_quality": "true OKS", "ap_by_gain": "true gain"}
-            worth = ", ".join(f"{largest_exit_rate(one.frame, key):.0f} % by {name}" for key, name in exits.items())
-            worth += f"; R² of the quality {one.calibration.explained:.2f}"
-            yield paper_size(claims.table, f"{one.label}: early exits for 0.3 AP", DASH, worth, "ours", records)
+        fewer, worth, verdicts, runs = {}, {}, {}, []
+        for tier in reader.catalogs:
+            line = reader.row(claims.table, label, tier)
+            for one in gate_curves(reader.lines(claims.table, tier)[0], [line], reader.store):
+                far, lost = hardly_moving(one.frame)
+                # no minus before a zero
+                change = f"{round(-lost, 1) + 0.0:.1f}".replace("-", "−")
+                fewer[tier] = f"up to {far:.0f} % early exits: AP {change}, AP50 and AP75 −0.1"
+                verdicts[tier] = f"holds up to {far:.0f} % early exits"
+                worth[tier] = ", ".join(
+                    f"{largest_exit_rate(one.frame, key):.0f} % by {name}" for key, name in exits.items()
+                )
+                worth[tier] += f"; R² of the quality {one.calibration.explained:.2f}"
+                runs += records_of([line], "predictions")
+        claim = f"{label}: fewer refined, AP falls, AP50 and AP75 hardly move"
+        yield Finding(where(claims.table), claim, "a curve", fewer, verdicts, tuple(runs))
+        ours = dict.fromkeys(worth, "ours")
+        yield Finding(where(claims.table), f"{label}: early exits for 0.3 AP", DASH, worth, ours, tuple(runs))
 
 
 def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:

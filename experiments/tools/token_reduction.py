@@ -7,7 +7,7 @@ SHaRPose (everyone refined), EViT, DynamicViT and ToMe against the keypoint-toke
 interleaved rounds, with attention fused and as explicit matrices. Predictions: the ratio of multiply-adds, and the sum
 over operators of what their matmuls or their bytes take at the machine's rates, measured in the same rounds. A line
 per size, picture, batch and attention is added to docs/token-reduction.jsonl; `--show` prints them as a table, with
-one sentence.
+one sentence; ‡ marks what was measured while the machine was slowed, by throttled clocks or other guests of its host.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ def table(lines: Sequence[Line]) -> str:
     return markdown(
         (*heads, *REDUCING),
         (
-            [line[key] for key in heads] + [cell.format(**line["systems"][one]["times_as_fast"]) for one in REDUCING]
+            [line[key] for key in heads[:-1]]
+            + [line["attention"] + " ‡" * line.get("throttled", False)]
+            + [cell.format(**line["systems"][one]["times_as_fast"]) for one in REDUCING]
             for line in lines
         ),
     )

@@ -102,12 +102,13 @@ def test_measured_over_predicted_speed_ups() -> None:
         "tome": {"times_as_fast": {"macs": 1.5, "roofline": 1.25, "measured": 0.75}},
     }
     common = {"device": "one, 2 threads", "threads": 1, "batch": 4, "systems": systems}
-    lines = [{**common, "attention": kind} for kind in ("fused", "unfused")]
+    lines = [{**common, "attention": kind, "throttled": kind == "unfused"} for kind in ("fused", "unfused")]
     figure = token_reduction(lines)
     for axis, predicted in zip(figure.axes, (1.5, 1.25), strict=True):
         points = [line for line in axis.lines if line.get_marker() == "o"]
         assert [(*line.get_xdata(), *line.get_ydata()) for line in points] == [(predicted, 0.75)] * 2
         assert [line.get_markerfacecolor() == "none" for line in points] == [False, True]
+        assert [line.get_alpha() for line in points] == [1.0, 0.35]
     assert any("transformer, one, 1 thread" in text.get_text() for text in figure.findobj(Text))
     meant = [text.get_text() for text in figure.legends[0].get_texts()]
     assert meant == ["tome", "batch 4", "fused attention", "unfused attention"]

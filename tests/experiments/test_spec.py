@@ -49,7 +49,7 @@ MISTAKES = [
     (
         "flip_test: true",
         "training: Guided 2",
-        "base.training = 'Guided 2' does not work: it must be which training of it, the last words of its weights' name",
+        "base.training = 'Guided 2' does not work: it must be which training of it, the last words of its weights'",
     ),
     ("flip_test: true", "flip_test: 1", "base.flip_test = 1 does not work: it must be true or false"),
     (

@@ -51,11 +51,12 @@ def test_table_and_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"log.jsonl is not there"):
         read_lines(path)
     add_lines(path, [line(1, 2.0), line(1, 0.75)])
-    add_lines(path, [line(4, 1.2)])
+    add_lines(path, [line(4, 1.2) | {"throttled": True}])
     assert len(read_lines(path)) == 3
     lines = read_lines(path, study.MEASURES_THE_SAME)
     # of two lines of the same, the later
     assert [one["systems"]["tome"]["times_as_fast"]["measured"] for one in lines] == [0.75, 1.2]
+    assert study.table(lines).splitlines()[3].startswith("| small | 256x192 | 4 | fused ‡ | 1.50")
     assert study.table(lines).splitlines()[2] == (
         "| small | 256x192 | 1 | fused |" + " 1.50 / 1.25 / **0.75** |" * len(study.REDUCING)
     )
