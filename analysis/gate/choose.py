@@ -16,7 +16,7 @@ from analysis.tables.statistics import value_and_ends
 from experiments.cells.cells import cells
 from experiments.cells.provenance import local_device
 from experiments.spec.catalog import open_catalog
-from experiments.spec.reading import load_specs
+from experiments.spec.reading import load_one_spec
 from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store
@@ -50,6 +50,8 @@ def choose_threshold(
     when a row or its predictions are missing, or no threshold fits.
     """
     store = store or Store()
+    if len(set(specs)) < len(specs):
+        raise SpecError(f"{specs[0]}: chosen and reported on the same people, which flatters; name two specs")
     lines = [find_line(spec, row, tier, store) for spec in specs]
     first, second = (read_predictions(line.records["predictions"]) for line in lines)
     cost = cost_of(lines[0])
@@ -79,7 +81,7 @@ def stored_sweep(record: Record, people: Predictions, asked_by: tuple[str, str],
 
 def find_line(spec: str, row: str, tier: str, store: Store) -> Line:
     """A row of a spec with its records. Raises SpecError where predictions or cost are missing."""
-    (loaded,) = load_specs([spec])
+    loaded = load_one_spec(spec, tier)
     lines = read_lines(loaded, cells(loaded, open_catalog(tier), local_device("cpu")), store)
     line = row_of(lines, row, spec)
     for measure in ("predictions", "cost"):

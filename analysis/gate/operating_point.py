@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.gate.choose import find_line, stored_sweep
 from analysis.gate.gate import RESAMPLES, Candidate, Cost, Gate, pareto, pick
 from analysis.gate.predictions import read_predictions
-from experiments.spec.reading import load_specs
+from experiments.spec.reading import load_one_spec
 from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store
@@ -35,9 +35,9 @@ class OperatingPoint:
         return asdict(self)
 
 
-def frontier_rows(spec: str = "frontier") -> tuple[str, dict[float, str]]:
+def frontier_rows(spec: str = "frontier", tier: str | None = None) -> tuple[str, dict[float, str]]:
     """A frontier's model and its rows by their α. Raises SpecError where rows differ in something else."""
-    (loaded,) = load_specs([spec])
+    loaded = load_one_spec(spec, tier)
     settings = {row.label: loaded.settings(row) for row in loaded.spec.rows}
     models = {one.model for one in settings.values()}
     rows = {float(one.options["alpha"]): label for label, one in settings.items() if "alpha" in one.options}
@@ -51,7 +51,7 @@ def frontier_rows(spec: str = "frontier") -> tuple[str, dict[float, str]]:
 def swept(spec: str, tier: str, store: Store) -> dict[float, tuple[Record, list[Candidate]]]:
     """Predictions of every row by its α, and what every threshold gives. Raises SpecError where some are missing."""
     found = {}
-    for alpha, label in frontier_rows(spec)[1].items():
+    for alpha, label in frontier_rows(spec, tier)[1].items():
         record = find_line(spec, label, tier, store).records["predictions"]
         found[alpha] = record, stored_sweep(record, read_predictions(record), (spec, label), store)
     return found

@@ -97,6 +97,8 @@ def find_cells(text: str, catalog: Catalog, device: Device) -> Address:
         raise SpecError(f"{text!r} means {len(found)} rows: {several}")
     loaded, label = found[0]
     every = [cell for cell in cells(loaded, catalog, device) if cell.row == label]
+    if not every:
+        raise SpecError(f"{text!r}: {loaded.id} follows from configurations alone, so nothing of it is stored")
     if named is None:
         return Address(tuple(cell for cell in every if cell.seed is None), None)
     known = [*loaded.spec.columns, *loaded.spec.measure]

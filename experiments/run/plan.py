@@ -114,7 +114,8 @@ def need(weights: str, rows: Rows, catalog: Catalog, store: Store, timed: Sequen
     learnt, shared = learnt_options(first, catalog), catalog.tier.shared
     own = own_recipe(first.model, learnt.get("codec", "")) if shared is None else shared.recipe
     name = None if path.exists() else own
-    recipe = None if name is None else load_recipe(name)
+    changes = shared.trainings[weights].recipe if shared is not None and weights in shared.trainings else {}
+    recipe = None if name is None else load_recipe(name).model_copy(update=changes)
     work = TrainingWork(0.0, 0.0)
     if recipe is not None:
         people = max((PEOPLE.get(training, 0) for training in trainings(catalog, rows)), default=0)
@@ -167,6 +168,8 @@ def how_to_train(
         elif shared.trainings[weights].start and not catalog.start_path().exists():
             lacking.append(f"start weights: {recipe.starts_from} (train-missing --start FILE)")
         return lacking, shlex.join(["sharpose", "train-missing", "--tier", catalog.name, "--only", weights])
+    if (training := rows[0][1].training) is not None:
+        return [f"how `training: {training}` differs is said by no tier with a shared budget"], None
     start, learnt = recipe.starts_from not in (None, "random weights"), learnt_options(rows[0][1], catalog)
     lacking = [f"start weights: {recipe.starts_from} (sharpose import makes them safetensors)"] if start else []
     words = ["--recipe", name] if name != own_recipe(model) else []

@@ -119,8 +119,8 @@ class Race:
             return Outcome(name, "stopped", str(stop).split(";")[0])
         except Interrupted:
             raise
-        # a start that is not here, too
-        except (RunFailed, Blocked) as failure:
+        # a start that is not here, too, and a folder that another process trains in
+        except (RunFailed, Blocked, InputError) as failure:
             return Outcome(name, "failed", str(failure))
         publish(Path(facts["weights"]), path, {key: facts[key] for key in ("learning_rates",) if key in facts})
         return Outcome(name, "trained", f"{brief(path)} after {facts['steps']} steps, {facts['wall_s'] / 60:.1f} min")

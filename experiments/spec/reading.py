@@ -123,7 +123,8 @@ def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[s
             )
         wrong = not isinstance(value, bool if key == "flip_test" else str)
         unknown = (key == "boxes" and value not in BOXES) or not re.search(PATTERNS.get(key, ""), str(value))
-        if wrong or unknown:
+        # a pattern's end allows a line's
+        if wrong or unknown or "\n" in str(value):
             raise loaded.file.error(here, f"{dotted(here)} = {value!r} does not work: it must be {KEYS[key]}")
 
 
@@ -133,6 +134,8 @@ def check_model(loaded: LoadedSpec, row: Row, index: int) -> None:
     Raises SpecError, blaming the key that sets it.
     """
     settings = loaded.settings(row)
+    if settings.training is not None and (settings.weights is not None or not is_ours(settings.model)):
+        raise loaded.row_error(row, "training goes with a model of ours and the tier's weights alone; leave it out")
     place: tuple[str | int, ...] = ("rows", index, "set") if row.set else ("base",)
     if not is_ours(settings.model):
         what = settings.model if settings.model == MEAN_POSE else "a peer"
@@ -181,6 +184,14 @@ def find_specs(name: str, folder: Path = FOLDER) -> list[Path]:
     if not matches:
         raise SpecError(f"no spec is called {name!r} in {folder}{nearest(name, [path.stem for path in specs])}")
     return matches
+
+
+def load_one_spec(name: str, tier: str | None = None) -> LoadedSpec:
+    """Return the one spec that `name` means. Raises SpecError where it means none, or several."""
+    first, *others = load_specs([name], tier)
+    if others:
+        raise SpecError(f"{name!r} means {len(others) + 1} specs: {', '.join(one.id for one in (first, *others))}")
+    return first
 
 
 def load_specs(names: Iterable[str | Path] = (), tier: str | None = None) -> list[LoadedSpec]:

@@ -90,7 +90,7 @@ def choose_operating_point(
     if not (math.isfinite(detector_ms) and detector_ms >= 0):
         raise InputError(f"--detector-ms {detector_ms} does not work: it must be milliseconds per picture, e.g. 20")
     choosing = harness("analysis.gate.operating_point")
-    theirs, labels = choosing.frontier_rows(rows)
+    theirs, labels = choosing.frontier_rows(rows, tier)
     name, alphas = model or theirs, list(labels)
     from sharpose.efficiency.stages import break_even, measure_stages
     from sharpose.runtime.devices import check_device

@@ -102,11 +102,14 @@ def bench(
 
 
 def with_weights(variant: Variant, weights: str | None) -> Variant:
-    """A variant with the given weights, or those that ship; other libraries' models stay as they are."""
+    """A variant with the given weights, or those that ship, and their options; other libraries' stay as they are."""
     from sharpose.efficiency.peers import PEERS
     from sharpose.evaluation.evaluate import chosen_weights
 
-    return variant if variant.model in PEERS else replace(variant, weights=chosen_weights(variant.model, weights))
+    found = None if variant.model in PEERS else chosen_weights(variant.model, weights)
+    if found is None:
+        return variant
+    return replace(variant, weights=found.path, options=found.options_of(variant.model, variant.options))
 
 
 def accuracies(wanted: dict[str, Variant], data: str, images: Path | None, device: str) -> dict[str, dict[str, Any]]:

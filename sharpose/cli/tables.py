@@ -29,7 +29,7 @@ def run(
     measures: Measures = None,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is stored.")] = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Only say what the rows need: data, weights, hours; not at nano.")
+        bool, typer.Option("--plan", help="Only say what the rows need: data, weights, hours; nothing is measured.")
     ] = False,
     launcher: Annotated[str, typer.Option(help="Run the cells as jobs: local or slurm.")] = "",
     at_once: Annotated[int, typer.Option(min=1, help="Jobs that run at the same time.")] = 4,
@@ -181,7 +181,7 @@ def print_and_write(names: list[str], format: str, tier: str, device: str, as_js
     built = tables.build_tables(names, tier=tier, device=device)
     texts = [rendering.render(one, format) for one in built]
     show([rendering.as_dict(one) for one in built], as_json, "\n".join(texts))
-    specs = harness("experiments.spec.reading").load_specs(names)
+    specs = harness("experiments.spec.reading").load_specs(names, tier)
     raw = harness("analysis.tables.raw").for_files(built, names, tier=tier, device=device)
     for loaded, one in zip(specs, raw, strict=True):
         try:

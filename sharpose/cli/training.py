@@ -106,9 +106,7 @@ def train_missing(
     tier: Annotated[str, typer.Option(help="The tier whose shared budget is meant.")] = "nano",
     budget: Annotated[str, typer.Option(help="Time to spend in all: 90s, 60m, 1.5h.")] = "60m",
     only: Annotated[list[str] | None, typer.Option(help="A system; may be repeated.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of run folders, one per system; default: runs/shared, or the tier's.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of run folders, one per system; default: runs/TIER.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; default: cuda where there is one.")] = "",
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare crops.")] = 0,
     preload: Annotated[bool, typer.Option(help="Keep decoded images in memory.")] = False,

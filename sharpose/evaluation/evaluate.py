@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sharpose.backends.choice import COMPILED, EAGER, check_backend, split_backend
 from sharpose.backends.deploy import deploy
 from sharpose.codecs.choice import codec_of
@@ -35,7 +33,7 @@ from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import check_writable, sha256_of, write_json
 from sharpose.runtime.progress import Heard, Reporter, is_main_process, note
 from sharpose.weights.files import load_weights
-from sharpose.weights.pretrained import CHECKOUT, WHEEL, find_weights
+from sharpose.weights.pretrained import CHECKOUT, WHEEL, Weights, described, find_weights
 
 Scored = Evaluation | PckhEvaluation
 
@@ -97,9 +95,10 @@ def open_network(asked: EvaluationRequest) -> Network:
         model = HeatmapFile(asked.file, asked.reading)
         name, backend, options, digests = asked.file.name, model.graph.backend, asdict(model.reading), model.digests
     else:
-        name, options = asked.model, dict(asked.options)
+        name, found = asked.model, chosen_weights(asked.model, asked.weights)
+        options = dict(asked.options) if found is None else found.options_of(name, asked.options)
         model = create_model(name, **options)
-        digests = {"weights_sha256": load_chosen(model, name, asked.weights)}
+        digests = {"weights_sha256": None if found is None else load_weights(model, found.path)}
         model = deploy(model, backend, precision=precision, batch_size=asked.batch_size, device=asked.device)
     crops = {"image_size": model.config.image_size, "warp": codec_of(model.config).warp}
     crops |= {} if asked.file is None else {"padding": asked.reading.padding}
@@ -187,32 +186,24 @@ def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:
     return ground_truth or find_truth(dataset.annotations)
 
 
-def load_chosen(model: torch.nn.Module, model_name: str, weights: str | None) -> str | None:
-    """Load the given weights, or those that ship; returns their sha256, None for random ones.
-
-    Raises InputError where none ship, or where there is no such file.
-    """
-    path = chosen_weights(model_name, weights)
-    return None if path is None else load_weights(model, path)
-
-
-def chosen_weights(model_name: str, weights: str | None) -> Path | None:
-    """The file of the given weights, or of those that ship for a model; None for `random` ones.
+def chosen_weights(model_name: str, weights: str | None) -> Weights | None:
+    """The given weights, or those that ship for a model; None for `random` ones.
 
     Raises InputError where none ship, or where there is no such file.
     """
     if weights == "random":
         return None
     if weights is not None:
-        return find_weights(weights).path
-    file = f"nano/{model_name}.safetensors"
-    shipped = next((path for folder in (WHEEL, CHECKOUT) if (path := folder / file).exists()), None)
+        return find_weights(weights)
+    name = f"nano/{model_name}"
+    files = (folder / f"{name}.safetensors" for folder in (WHEEL, CHECKOUT))
+    shipped = next((path for path in files if path.exists()), None)
     if shipped is None:
         raise InputError(
             f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors, or "
             "--weights random to try the pipeline"
         )
-    return shipped
+    return described(name, shipped)
 
 
 def write_results(evaluation: Scored, path: Path) -> None:

@@ -12,7 +12,6 @@ or outside its picture, is left out and listed; the rest is done. Grey, CMYK and
 from __future__ import annotations
 
 import contextlib
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from sharpose.inference.pipeline import Boxes
 from sharpose.inference.pose import Person, Pose
 from sharpose.pose.skeleton import known_skeleton
 from sharpose.runtime.errors import InputError
+from sharpose.runtime.fields import is_number
 from sharpose.runtime.files import JsonList, distinct_names
 from sharpose.runtime.progress import Heard, unheard
 
@@ -153,7 +153,7 @@ def load_boxes(path: Path, pictures: Sequence[Path]) -> tuple[dict[Path, Boxes],
             raise InputError(f"{where} is of no given picture; its file_name or image_id must be one's")
         box, score, category = row.get("bbox"), row.get("score", 1.0), row.get("category_id", PERSON)
         values: list[Any] = [*box, score] if isinstance(box, list) and len(box) == 4 else [None]
-        if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        if not all(map(is_number, values)):
             raise InputError(f"{where} needs a bbox of four finite numbers, and a number as score")
         if type(category) not in (int, float):
             raise InputError(f"{where}: category_id {category!r} must be a number; {PERSON} is the person")

@@ -198,8 +198,7 @@ def loaded(
         return create_model(name or DEFAULT, **options), None
     found = find_weights((name or DEFAULT) if weights is None else weights)
     name = found.model if weights is None else name or found.manifest.get("model") or DEFAULT
-    # options that the weights were made with are those of their own model
-    model = create_model(name, **{**(found.options if name == found.model else {}), **options})
+    model = create_model(name, **found.options_of(name, options))
     load_weights(model, found.path)
     return model, found
 

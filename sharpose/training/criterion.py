@@ -219,12 +219,18 @@ class DynamicViTCriterion(HeatmapCriterion):
 def criterion_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float], recipe: Recipe) -> nn.Module:
     """Return the criterion that trains `model`.
 
-    Raises InputError where the recipe's teacher cannot be loaded, or where it guides an attention that is not there.
+    Raises InputError where the recipe's teacher cannot be loaded, where nothing learns from it, or where it guides an
+    attention that is not there.
     """
     kind = load(system_of(model.config).criterion)
-    guided = issubclass(kind, SHaRPoseCriterion) and (model.config.has_coarse or not model.config.fine_merge)
-    if recipe.attention and not guided:
-        raise InputError("attention: only SHaRPose and DVT can be guided, and no fine stage that merges; leave it at 0")
+    if recipe.teacher is not None and not issubclass(kind, DynamicViTCriterion):
+        raise InputError("teacher: only DynamicViT learns from one; leave it out")
+    # with either option the fine stage would not be guided
+    unguided = ("fine_merge", "alpha_mass")
+    if recipe.attention and not issubclass(kind, SHaRPoseCriterion):
+        raise InputError("attention: only SHaRPose and DVT can be guided; leave it at 0")
+    if recipe.attention and any(getattr(model.config, option, None) for option in unguided):
+        raise InputError(f"attention: it does not go with {' or '.join(unguided)}; leave it at 0")
     return kind(model, codec, sigmas, recipe)
 
 

@@ -17,11 +17,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ValidationError
+
 from sharpose.runtime.errors import InputError, first_line
+from sharpose.runtime.fields import reason
 from sharpose.runtime.files import read_manifest, sha256_of, write_json
 
 if TYPE_CHECKING:
@@ -34,6 +38,33 @@ KINDS = ("photos", "small", "nano")
 HERE = Path(__file__).resolve().parent
 WHEEL, CHECKOUT, INDEX = HERE / "shipped", HERE.parents[1] / "results" / "weights", HERE / "weights_index.json"
 HUB = "hub:"
+
+
+class ToldRecipe(BaseModel):
+    """What is read of a manifest's recipe."""
+
+    model_options: dict[str, Any] | None = None
+
+
+class ToldSource(BaseModel):
+    """What is read of a set of people in a manifest."""
+
+    name: str | None = None
+
+
+class ToldData(ToldSource):
+    """What is read of a manifest's people: one set, or several sources."""
+
+    sources: list[ToldSource] | None = None
+
+
+class Told(BaseModel):
+    """What is read of a manifest, which may be a stranger's; the rest is not looked at."""
+
+    model: str | None = None
+    options: dict[str, Any] | None = None
+    recipe: ToldRecipe | None = None
+    data: ToldData | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +84,13 @@ class Weights:
     def options(self) -> dict[str, Any]:
         """The options that this model was made with."""
         return dict(self.manifest.get("options") or (self.manifest.get("recipe") or {}).get("model_options") or {})
+
+    def options_of(self, model: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options for a model with these weights: those it was made with, and others that are asked for.
+
+        Another model than that of the weights is made as it is asked for.
+        """
+        return {**(self.options if model == self.model else {}), **asked}
 
     @property
     def trained_on(self) -> list[str]:
@@ -79,7 +117,7 @@ def load_weights(name: str = DEFAULT, **options: Any) -> PoseModel:
     from sharpose.weights.files import load_weights as load_into
 
     found = find_weights(name)
-    model = create_model(found.model, **{**found.options, **options})
+    model = create_model(found.model, **found.options_of(found.model, options))
     load_into(model, found.path)
     return model.eval()
 
@@ -160,8 +198,15 @@ def checked(found: Weights, index: dict[str, Any]) -> Weights:
 
 
 def described(name: str, path: Path) -> Weights:
-    """Return weights with their manifest."""
-    return Weights(name, path, read_manifest(path) or {})
+    """Return weights with their manifest. Raises InputError where it holds something else than manifests do."""
+    manifest = read_manifest(path) or {}
+    try:
+        Told.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path.with_suffix('.json')}: {where} does not work: {reason(first)}") from None
+    return Weights(name, path, manifest)
 
 
 def cache() -> Path:

@@ -19,6 +19,7 @@ import yaml
 from sharpose.models import create_model
 from sharpose.models.registry import describe
 from sharpose.runtime.errors import InputError, RunFailed, first_line
+from sharpose.runtime.fields import is_number
 from sharpose.runtime.files import MAX_MANIFEST_BYTES, new_folder, read_text, write_json
 from sharpose.weights.files import Bits, load_weights, save_weights
 from sharpose.weights.pretrained import HUB, Weights, find_weights
@@ -66,6 +67,9 @@ def read_result(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
     if not isinstance(content, dict) or "annotations" not in content or not set(METRICS) & set(content):
         raise InputError(f"{path}: not what `sharpose evaluate --json` prints")
+    for name in METRICS:
+        if content.get(name) is not None and not is_number(content[name]):
+            raise InputError(f"{path}: {name} = {content[name]!r} is no number")
     return content
 
 

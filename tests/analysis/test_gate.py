@@ -205,6 +205,12 @@ def test_a_threshold_is_chosen_on_some_people_and_reported_on_others(store):
         choose_threshold("256x192", budget=1e9, tier="photos", store=store)
     with pytest.raises(SpecError, match="no row '256x193'; did you mean '256x192'"):
         choose_threshold("256x193", budget=11e9, tier="photos", store=store)
+    with pytest.raises(SpecError, match="chosen and reported on the same people"):
+        choose_threshold("256x192", budget=11e9, specs=["figure6", "figure6"], tier="photos", store=store)
+    with pytest.raises(SpecError, match="'6' means 2 specs: table6a, table6b"):
+        choose_threshold("256x192", budget=11e9, specs=["6", "figure6"], tier="photos", store=store)
+    with pytest.raises(SpecError, match="this table is of tier photos"):
+        choose_threshold("guided", budget=11e9, specs=["guided-gate", "figure6"], tier="nano", store=store)
     with pytest.raises(SpecError, match="figure6 256x192: no predictions are stored: "):
         choose_threshold("256x192", budget=11e9, tier="photos", store=Store(store.local / "empty"))
 

@@ -16,6 +16,7 @@ from analysis.tables.tables import Table, build_tables
 from experiments.spec.spec import FOLDER
 from results.records import StoreError
 from results.store import ROOT, Store
+from sharpose.cli.tables import print_and_write
 from tests.command_line import call
 
 SPEC = r"""
@@ -107,6 +108,10 @@ def test_those_of_ours_leave_the_clone_clean(
     before = (ROOT / "csv" / "table6a.csv").stat().st_mtime_ns
     code, _, err = call(capsys, "table", "6a")
     assert code == 0 and f"raw numbers: {tmp_path / 'csv' / 'table6a.csv'}" in err
+    # those of another tier are left out of both
+    print_and_write(["schedules", "usable", "6b"], "text", "nano", "cpu", False)
+    written = [line.rpartition("/")[2] for line in capsys.readouterr().err.splitlines()]
+    assert written == ["schedules.csv", "table6b.csv"]
     assert (ROOT / "csv" / "table6a.csv").stat().st_mtime_ns == before
 
 

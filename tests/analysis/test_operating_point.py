@@ -22,7 +22,7 @@ TIMES = {alpha: Cost(10.0, 10.0 + 20.0 * alpha) for alpha in (0.0, 0.3, 0.4, 0.5
 @pytest.fixture
 def few(monkeypatch):
     """Two rows and few thresholds, as every one takes its time to be scored."""
-    monkeypatch.setattr(operating_point, "frontier_rows", lambda spec: ("", {0.3: "0.3", 1.0: "1.0"}))
+    monkeypatch.setattr(operating_point, "frontier_rows", lambda spec, tier: ("", {0.3: "0.3", 1.0: "1.0"}))
     monkeypatch.setattr(operating_point, "stored_sweep", lambda record, people, asked_by, store: three_of(people))
 
 

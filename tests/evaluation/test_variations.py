@@ -24,6 +24,8 @@ from sharpose.evaluation.request import EvaluationRequest, People
 from sharpose.evaluation.variations import network_effects
 from sharpose.inference.dataset import predict
 from sharpose.models import create_model
+from sharpose.runtime.errors import InputError
+from sharpose.weights.files import save_weights
 from tests.command_line import call
 from tests.evaluation.test_points import mpii_set
 
@@ -41,6 +43,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def people(folder: Path, boxes: str = "ground-truth") -> People:
     return People(data=str(annotations_path(folder, "val")), images=images_path(folder, "val"), boxes=boxes)
+
+
+def test_a_network_is_made_with_the_options_that_its_weights_learnt_with(folder: Path, tmp_path: Path) -> None:
+    tiny = {"embed_dim": 24, "num_heads": 2, "depth": 2}
+    path = tmp_path / "own.safetensors"
+    save_weights(create_model(NAME, **tiny), path, {"model": NAME, "recipe": {"model_options": tiny}})
+    asked = EvaluationRequest(people=people(folder), model=NAME, weights=str(path))
+    made = open_network(asked)
+    assert made.model.config.num_heads == 2 and made.facts["options"] == tiny
+    assert open_network(replace(asked, options={"num_heads": 4})).model.config.num_heads == 4
+    # another model's options are not taken
+    with pytest.raises(InputError, match="weights of another model"):
+        open_network(replace(asked, model="vitpose-nano-128x96"))
 
 
 def test_every_row_is_what_evaluate_gives(folder: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_labels_may_hold_colons_and_trainings_have_a_column(catalog):
         ("table3:ViTPose-B 256x192:app", "did you mean 'ap'"),
         ("table3:ViTPose", "means 3 rows"),
         ("table6a:mean pose:gflops", "the row has no cost"),
+        ("schedules:ViTPose", "follows from configurations alone"),
     ],
 )
 def test_what_is_no_cell_is_said(text, said, catalog):

@@ -154,6 +154,15 @@ def test_no_training_is_counted_twice_and_the_page_has_the_sums() -> None:
     assert table() in (REPOSITORY / "docs" / "scale.md").read_text()
 
 
+def test_a_training_is_as_long_as_its_tier_has_it(
+    monkeypatch: pytest.MonkeyPatch, store: Store, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("experiments.run.plan.open_catalog", lambda tier, _: Catalog(tier, Places(weights=tmp_path)))
+    epochs = {one.weights: one.epochs for one in plan(["guided-gate"], tier="photos", store=store)}
+    guided = "sharpose-nano-128x96-guided"
+    assert epochs[f"{guided}-640k"] == 2 * (epochs[guided] or 0)
+
+
 def test_missing_data_is_said_before_anything_else(spec: Path, store: Store, tmp_path: Path) -> None:
     said = lines(plan([spec], store=store))
     assert said[0].startswith("DATA MISSING") and "  annotations/person_keypoints_train2017.json" in said[1:6]

@@ -51,6 +51,12 @@ MISTAKES = [
         "training: Guided 2",
         "base.training = 'Guided 2' does not work: it must be which training of it, the last words of its weights'",
     ),
+    (
+        "flip_test: true",
+        'training: "guided\\n"',
+        "base.training = 'guided\\n' does not work: it must be which training of it",
+    ),
+    ("{model: mean-pose}", "{model: mean-pose, training: guided}", "training goes with a model of ours"),
     ("flip_test: true", "flip_test: 1", "base.flip_test = 1 does not work: it must be true or false"),
     (
         "measure: [accuracy,",

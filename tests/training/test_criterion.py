@@ -151,7 +151,14 @@ def test_a_fine_stage_alone_is_guided_over_every_patch(people: CocoTopDown) -> N
 
 def test_attention_that_is_not_there_cannot_be_guided() -> None:
     codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
-    merging = {"stages": "fine", "fine_merge": 2}
-    for name, options in (("vitpose-nano-128x96", {}), ("sharpose-nano-128x96", merging)):
-        with pytest.raises(InputError, match="attention: only SHaRPose and DVT"):
-            criterion_for(create_model(name, **options), codec, COCO.sigmas, Recipe(attention=0.01))
+    with pytest.raises(InputError, match="attention: only SHaRPose and DVT"):
+        criterion_for(create_model("vitpose-nano-128x96"), codec, COCO.sigmas, Recipe(attention=0.01))
+    for options in ({"fine_merge": 2}, {"stages": "fine", "fine_merge": 2}, {"alpha_mass": 0.7}):
+        with pytest.raises(InputError, match="attention: it does not go with fine_merge or alpha_mass"):
+            criterion_for(create_model("sharpose-nano-128x96", **options), codec, COCO.sigmas, Recipe(attention=0.01))
+
+
+def test_a_teacher_of_nobody_is_refused() -> None:
+    codec = UdpCodec((128, 96), (32, 24), sigma=1.5)
+    with pytest.raises(InputError, match="teacher: only DynamicViT learns from one"):
+        criterion_for(create_model("vitpose-nano-128x96"), codec, COCO.sigmas, Recipe(teacher="t.safetensors"))

@@ -140,6 +140,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_result_holds_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"annotations": "a.json", "ap": "0.5"}))
+    with pytest.raises(InputError, match=r"result.json: ap = '0.5' is no number"):
+        read_result(path)
+
+
 def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     os.mkfifo(tmp_path / "whole.json")

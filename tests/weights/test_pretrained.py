@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,25 @@ def test_no_network_is_one_line_with_the_way_out(elsewhere: Path, monkeypatch: p
     with pytest.raises(InputError, match=r"someone/weights: photos/tiny.safetensors cannot be fetched") as caught:
         find_weights("tiny")
     assert "\n" not in str(caught.value) and f"to {elsewhere / 'cache' / 'weights' / 'photos'}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "where"),
+    [
+        ({"model": 5}, "model"),
+        ({"options": "abc"}, "options"),
+        ({"recipe": "abc"}, "recipe"),
+        ({"recipe": {"model_options": "abc"}}, "recipe.model_options"),
+        ({"data": ["a"]}, "data"),
+        ({"data": {"sources": ["a"]}}, "data.sources.0"),
+    ],
+)
+def test_a_strangers_manifest_is_checked(tmp_path: Path, manifest: dict[str, Any], where: str) -> None:
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(b"")
+    path.with_suffix(".json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=rf"own\.json: {where} does not work: it must be a valid"):
+        find_weights(path)
 
 
 def test_a_file_is_itself(tmp_path: Path) -> None:
