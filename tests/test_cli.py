@@ -116,6 +116,7 @@ def test_models_and_cost_need_no_checkout(
         (["choose-operating-point", "--latency-ms", "9", "--model", "vitpose-nano-128x96"], "no coarse and fine stage"),
         (["choose-operating-point", "--latency-ms", "9", "--device", "gpu"], "it must be cpu or cuda"),
         (["run", "nowhere.yaml"], "nowhere.yaml"),
+        (["run", "3", "--plan", "--again"], "--plan measures nothing"),
         (["table", "99"], "99"),
         (["conformance", "nowhere"], "nowhere"),
         (["train", "--model", "sharpose-nano-128x96", "--data", "nowhere.json", "--out", "x"], "nowhere.json"),

@@ -43,6 +43,8 @@ def run(
 
     Example: sharpose run experiments/specs/table6a.yaml
     """
+    if plan and (measures or again or launcher or slurm or print_tables):
+        raise InputError("--plan measures nothing; leave out --measure, --again, --launcher, --slurm and --table")
     if plan:
         planning = harness("experiments.run.plan")
         needs = planning.plan(specs or (), tier=tier, device=device, coco=coco)
