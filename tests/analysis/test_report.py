@@ -42,7 +42,7 @@ def data(html) -> dict:
 
 def test_it_opens_with_findings_limits_and_where_it_is_from(html):
     header = html[: html.index('id="frontier"')]
-    for said in ("a third of the patches is enough", "no better than random exits", "No number here is a COCO AP"):
+    for said in ("two fifths of the patches are enough", "no better than random exits", "No number here is a COCO AP"):
         assert said in header
     assert re.search(r"Made on \d{4}-\d\d-\d\d from commit [0-9a-f]{10}( with changes)?\.", header)
     assert "An, Zhao, Gong, Wang, Wang, Yang: SHaRPose" in header and "doi:10.1609/aaai.v38i2.27826" in header
