@@ -229,7 +229,7 @@ def criterion_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float]
     unguided = ("fine_merge", "alpha_mass")
     if recipe.attention and not issubclass(kind, SHaRPoseCriterion):
         raise InputError("attention: only SHaRPose and DVT can be guided; leave it at 0")
-    if recipe.attention and any(getattr(model.config, option, None) for option in unguided):
+    if recipe.attention and any(getattr(model.config, option) for option in unguided):
         raise InputError(f"attention: it does not go with {' or '.join(unguided)}; leave it at 0")
     return kind(model, codec, sigmas, recipe)
 
