@@ -116,6 +116,13 @@ def test_dropped_patches_of_evit_equal_hidden_ones():
     torch.testing.assert_close(model.heatmaps(model.norm(tokens)), output.heatmaps, rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_of_the_policy_softmax_are_those_of_finite_differences():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    policy = torch.tensor([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(policy_softmax, (logits, policy))
+
+
 def test_policy_softmax_hides_dropped_keys_but_the_own():
     weights = policy_softmax(torch.zeros(1, 1, 3, 3), torch.tensor([[1.0, 1.0, 0.0]]))
     expected = torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,17 +55,38 @@ class KeepPredictor(nn.Module):
         return self.out_conv(torch.cat([local, overall.expand_as(local)], dim=-1)).log_softmax(dim=-1)
 
 
+class PolicySoftmax(torch.autograd.Function):
+    """`policy_softmax` in the precision of its logits; autograd's own gradient passes over the map twice as often."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, policy: Tensor, eps: float) -> Tensor:
+        """Return the attention, (B, heads, N, N)."""
+        count = policy.shape[1]
+        own = torch.eye(count, dtype=policy.dtype, device=policy.device)
+        visible = (policy[:, None, :] + (1 - policy[:, None, :]) * own)[:, None].type_as(logits)
+        # the shift changes nothing but the range
+        shifted = (logits - logits.amax(dim=-1, keepdim=True)).exp_()
+        weights = shifted * visible
+        inverse = (weights.sum(dim=-1, keepdim=True) + eps).reciprocal()
+        attention = weights.add_(eps / count).mul_(inverse)
+        ctx.save_for_backward(shifted, visible, inverse, attention)
+        return attention
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Return the gradients of logits and policy; the own key is seen whatever the policy says."""
+        shifted, visible, inverse, attention = ctx.saved_tensors
+        change = (grad - (grad * attention).sum(dim=-1, keepdim=True)).mul_(inverse).mul_(shifted)
+        whole, own = change.sum(dim=(1, 2)), change.diagonal(dim1=2, dim2=3).sum(dim=1)
+        return change.mul_(visible), whole - own, None
+
+
 def policy_softmax(
     logits: Float[Tensor, "B heads N N"], policy: Float[Tensor, "B N"], eps: float = 1e-6
 ) -> Float[Tensor, "B heads N N"]:
     """Softmax over the keys that `policy` keeps (1) and, in every row, the query's own key."""
-    visible = policy[:, None, None, :]
-    own = torch.eye(policy.shape[1], dtype=policy.dtype, device=policy.device)
-    visible = visible + (1 - visible) * own
-    # the shift changes nothing but the range, so no gradient need go through it; a product with the reciprocal of each
-    # row's sum has a cheaper gradient than a quotient of the whole map
-    weights = (logits - logits.detach().amax(dim=-1, keepdim=True)).float().exp() * visible
-    return ((weights + eps / policy.shape[1]) * (weights.sum(dim=-1, keepdim=True) + eps).reciprocal()).type_as(logits)
+    attention: Tensor = PolicySoftmax.apply(logits, policy, eps)
+    return attention
 
 
 def masked_block(block: Block, tokens: Float[Tensor, "B N D"], policy: Float[Tensor, "B N"]) -> Float[Tensor, "B N D"]:
