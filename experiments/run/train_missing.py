@@ -11,13 +11,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.cells.provenance import REPOSITORY
 from experiments.spec.catalog import Blocked, Catalog, brief, open_catalog
 from experiments.spec.tiers import RateTrials, SharedBudget
 from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, nearest
 from sharpose.runtime.files import write_atomically, write_json
+
+if TYPE_CHECKING:
+    from sharpose.training.request import TrainingRequest
 
 State = Literal["there", "trained", "stopped", "failed", "waiting"]
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -130,23 +133,24 @@ class Race:
 
         Where the budget has a list of learning rates, with the best of them, and what was tried.
         """
-        if self.shared.learning_rates is None:
-            return self.train(name, {})
-        rates = self.chosen_rate(name, self.shared.learning_rates)
-        return {**self.train(name, {"learning_rate": rates["chosen"]}), "learning_rates": rates}
+        from sharpose.training.session import train_and_export
 
-    def train(
+        if self.shared.learning_rates is None:
+            return train_and_export(self.asked(name, {}))
+        rates = self.chosen_rate(name, self.shared.learning_rates)
+        return {**train_and_export(self.asked(name, {"learning_rate": rates["chosen"]})), "learning_rates": rates}
+
+    def asked(
         self, name: str, changes: Mapping[str, Any], folder: str = "", trials: RateTrials | None = None
-    ) -> dict[str, Any]:
-        """Train one system with changes to its recipe; with `trials`, in small, in a folder of its own."""
+    ) -> TrainingRequest:
+        """Return how one system is trained, with changes to its recipe; with `trials`, in small, in its own folder."""
         from sharpose.evaluation.validation import validate_on
         from sharpose.training.request import TrainingRequest
-        from sharpose.training.session import train_and_export
 
         shared, how, system = self.shared, self.how, self.shared.trainings[name]
         taught = {} if system.teacher is None else {"teacher": self.catalog.weights(system.teacher)}
         start = how.start or self.catalog.start() if system.start else None
-        asked = TrainingRequest(
+        return TrainingRequest(
             model=system.model or name,
             recipe=shared.recipe,
             changes={**system.recipe, **changes, **taught},
@@ -163,7 +167,6 @@ class Race:
             device=how.device,
             deadline=self.deadline,
         )
-        return train_and_export(asked)
 
     def chosen_rate(self, name: str, trials: RateTrials) -> dict[str, Any]:
         """The system's best learning rate of the list, and how each did. Raises RunFailed where all of them failed.
@@ -185,16 +188,20 @@ class Race:
         return {"chosen": best["rate"], **how_chosen, "tried": tried}
 
     def tried_rate(self, name: str, rate: float, trials: RateTrials) -> dict[str, Any]:
-        """AP and PCK after the training in small, which is kept from call to call; or why it failed."""
-        folder = f"tried-{rate:g}-{trials.crops}"
-        done = self.out / name / folder / f"{self.shared.trainings[name].model or name}.json"
+        """AP and PCK after the training in small, which is kept from call to call; or why it failed.
+
+        Raises InputError where the one kept is another than would be made now.
+        """
+        from sharpose.training.session import difference, train_and_export
+
+        asked = self.asked(name, {"learning_rate": rate}, f"tried-{rate:g}-{trials.crops}", trials)
+        done = asked.out / f"{asked.model}.json"
         try:
-            if done.exists():
-                facts = json.loads(done.read_text(encoding="utf-8"))
-            else:
-                facts = self.train(name, {"learning_rate": rate}, folder, trials)
+            facts = json.loads(done.read_text(encoding="utf-8")) if done.exists() else train_and_export(asked)
         except RunFailed as failure:
             return {"failed": str(failure).split(";")[0]}
+        if differs := difference(facts, asked):
+            raise InputError(f"{done}: {differs}; remove {self.out / name}, or train into another folder (--out)")
         last = facts["curve"][-1]
         return {"crops": last["crops"], **{score: last[f"{trials.judged_on}_{score}"] for score in ("ap", "pck")}}
 

@@ -40,8 +40,8 @@ def export(
             "a table by its name: sharpose export --table NAME"
         )
     if model is not None and onnx is not None:
-        if name != "all" or out is not None:
-            raise InputError("--table and --out are for tables; a model's graphs go to the folder given with --onnx")
+        if name != "all" or out is not None or format != "csv":
+            raise InputError("--table, --format and --out are for tables; a model's graphs go to the folder of --onnx")
         export_graphs(model, onnx, weights, settings, as_json)
         return
     if weights is not None or settings:

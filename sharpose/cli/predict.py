@@ -92,6 +92,8 @@ def predict(
         raise InputError(f"--boxes {boxes}: goes neither with videos nor with --detector or --whole-picture")
     if whole_picture and (detector or detector_weights):
         raise InputError("--whole-picture looks for nobody, so it does not go with --detector")
+    if (track or smooth) and not videos:
+        raise InputError("--track and --smooth are for videos, and there is none")
     if detector_weights and not detector:
         raise InputError("--detector-weights FILE needs --detector NAME, whose weights they are")
     how: dict[str, Any] = {"weights": weights, "device": device, "backend": backend, "precision": precision}

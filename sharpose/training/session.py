@@ -27,7 +27,7 @@ from sharpose.pose.skeleton import wanted_layout
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.fields import reason
 from sharpose.runtime.files import sha256_of
-from sharpose.training.engine import Run, chosen_precision, train
+from sharpose.training.engine import MAY_CHANGE, Run, chosen_precision, train
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 from sharpose.training.request import TrainingRequest
 from sharpose.training.tracking import check_trackers
@@ -96,6 +96,20 @@ def train_and_export(asked: TrainingRequest) -> dict[str, Any]:
     if PartialState().is_main_process:
         save_weights(model, path, facts)
     return {"weights": str(path), **facts}
+
+
+def difference(facts: Mapping[str, Any], asked: TrainingRequest) -> str:
+    """How a finished training, by its manifest, is another than the one asked for; empty where it is not.
+
+    Its length, precision and data are not looked at.
+    """
+    recipe = chosen_recipe(asked.model, asked.recipe, asked.changes)
+    start = None if asked.init is None else sha256_of(find_start(str(asked.init)))
+    now = {"seed": asked.seed, "start": start, **recipe.model_dump(mode="json", exclude={"teacher", *MAY_CHANGE})}
+    was = {**facts["recipe"], "seed": facts["seed"], "start": (facts["init"] or {}).get("sha256")}
+    return next(
+        (f"{each} was {was.get(each)!r} and is {new!r} now" for each, new in now.items() if was.get(each) != new), ""
+    )
 
 
 def open_sources(found: Sequence[Source], config: Any, asked: TrainingRequest, recipe: Recipe) -> list[CocoTopDown]:

@@ -205,6 +205,8 @@ def test_tables_are_exported_to_files(monkeypatch, capsys, tmp_path):
     )
     names = [path.rpartition("/")[2] for path in json.loads(said.out)]
     assert code == 0 and names == [f"table6{part}.{suffix}" for part in "ab" for suffix in ("txt", "md", "csv", "tex")]
+    graphs = ["sharpose-nano-128x96", "--onnx", str(tmp_path / "graphs")]
+    assert run_cli(monkeypatch, capsys, "export", *graphs, "--format", "latex")[0] == 2
     assert run_cli(monkeypatch, capsys, "export", "--format", "html", "--out", str(tmp_path))[0] == 2
 
 

@@ -171,6 +171,13 @@ def test_a_learning_rate_is_chosen_in_small_and_kept_for_other_seeds(catalog: Ca
     assert again["sha256"] != made["sha256"] and again["recipe"]["learning_rate"] == best
     assert not (tmp_path / "runs/one-seed1/tried-0.001-8").exists()
 
+    # what was tried with another recipe says nothing of this one
+    (race.places.weights / "race/one.safetensors").unlink()
+    (tmp_path / "tiers.yaml").write_text(text.replace("warmup_iterations: 0", "warmup_iterations: 1"))
+    changed = train_missing("race", 60, ["one"], how, Catalog("race", catalog.places))
+    assert [one.state for one in changed] == ["failed"]
+    assert "warmup_iterations was 0 and is 1 now; remove" in changed[0].note
+
 
 def test_a_start_that_is_not_here_is_a_systems_failure(catalog: Catalog, tmp_path: Path) -> None:
     (catalog.places.weights / "nano/start.safetensors").unlink()

@@ -452,6 +452,7 @@ def test_a_signal_ends_the_command_with_the_code_that_shells_know(
         (["--show", "bones"], "--show 'bones' does not work: it must be of boxes, patches, quality"),
         (["--model", "sharpose-nano-128x69"], "no trained weights are called 'sharpose-nano-128x69'"),
         (["--detector", "fcos_resnet50_fpn"], "--whole-picture looks for nobody"),
+        (["--smooth"], "--track and --smooth are for videos, and there is none"),
         (["--boxes", "b.json"], "goes neither with videos nor with --detector or --whole-picture"),
     ],
 )
