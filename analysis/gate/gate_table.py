@@ -30,11 +30,15 @@ SMALL_LOSS = 0.3
 
 @dataclass(frozen=True)
 class GateCurve:
-    """What a table and its figure show of one row; `runs`: ids of the records behind it, by measure."""
+    """What a table and its figure show of one row; `runs`: ids of the records behind it, by measure.
+
+    `exits`: the percentage of people who may exit early for `SMALL_LOSS`, as `Gate.exits_worth` has it.
+    """
 
     label: str
     frame: pd.DataFrame
     calibration: Calibration
+    exits: Mapping[str, float]
     runs: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -47,7 +51,7 @@ def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[Gat
             numbers = curve_record(loaded, line, store).metrics
             known = {name: numbers[name] for name in CALIBRATION}
             facts = Calibration(**known, bins=frame_of(numbers["bins"]))
-            curves.append(GateCurve(line.row.label, frame_of(numbers["curve"]), facts, runs))
+            curves.append(GateCurve(line.row.label, frame_of(numbers["curve"]), facts, numbers["exits"], runs))
     return curves
 
 
@@ -57,9 +61,10 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
 
     def compute() -> dict[str, Any]:
         predictions = read_predictions(source)
-        facts = calibration(predictions)
+        facts, gate = calibration(predictions), Gate(predictions, CURVE_RESAMPLES)
         return {
-            "curve": columns_of(curve(Gate(predictions, CURVE_RESAMPLES), loaded.spec.thresholds, cost)),
+            "curve": columns_of(curve(gate, loaded.spec.thresholds, cost)),
+            "exits": gate.exits_worth(SMALL_LOSS / 100),
             **{name: getattr(facts, name) for name in CALIBRATION},
             "bins": columns_of(facts.bins),
         }
@@ -69,6 +74,7 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
         "resamples": CURVE_RESAMPLES,
         "macs": [cost.coarse, cost.fine],
         "controls": ["expected", "gain", "coarse OKS"],
+        "exits_for": SMALL_LOSS,
     }
     return derive("curve", how, source, compute, asked_by=(loaded.id, line.row.label), store=store)
 
@@ -132,7 +138,7 @@ def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
     return {header: (key, "cost" if key == "gflops" else "predictions") for header, key in keys.items()}
 
 
-def largest_exit_rate(frame: pd.DataFrame, key: str, loss: float = SMALL_LOSS) -> float:
+def largest_exit_rate(frame: pd.DataFrame, key: str, loss: float) -> float:
     """Return the largest percentage of people who may exit early for a small loss.
 
     `key` may fall at most `loss` below its value with everybody refined; interpolated linearly between thresholds.
@@ -184,14 +190,13 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
         facts = one.calibration
         # where nobody or everybody is refined there is no choice, and the difference is what rounding leaves of zero
         better = one.frame.query("ap_minus_random_low > 1e-6")
-        rates = {name: largest_exit_rate(one.frame, f"ap_by_{name}") for name in ("gain", "true_quality")}
         beats = ", ".join(f"{threshold:g}" for threshold in better["threshold"].round(3)) or "none"
         said.append(
             f"{one.label}: predicted quality against true OKS of the coarse stage: Spearman's rank correlation "
             f"{facts.rank:.2f}, R² {facts.explained:.2f}, mean distance from the diagonal {facts.error:.3f}; quality "
             f"against the OKS that the fine stage gains: {facts.rank_gain:+.2f}. "
             f"Better than random exits beyond the interval at: {beats}. For {SMALL_LOSS} AP "
-            f"{largest_exit_rate(one.frame, 'ap'):.0f} % may exit early; by the true coarse OKS "
-            f"{rates['true_quality']:.0f} %, by the true gain {rates['gain']:.0f} % could. {statement(one)}"
+            f"{one.exits['quality']:.0f} % may exit early; by the true coarse OKS {one.exits['true_quality']:.0f} %, "
+            f"by the true gain {one.exits['gain']:.0f} % could. {statement(one)}"
         )
     return [*said, *cost_text(lines), *missing_text(lines), *loaded.spec.notes]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analysis.gate.gate_table import GateCurve, gate_curves, hardly_moving, largest_exit_rate
+from analysis.gate.gate_table import GateCurve, gate_curves, hardly_moving
 from analysis.tables.bench import times_as_fast
 from analysis.tables.cell_text import amount, delta_percent
 from analysis.tables.claims import CLAIMS, TIERS, AllClaims, Claims, Reader
@@ -264,8 +264,8 @@ def fewer_refined(curve: GateCurve) -> str:
 
 def exits_worth(curve: GateCurve) -> str:
     """How many may exit early for 0.3 AP, by the predicted quality and by what no gate knows."""
-    by = {"ap": "predicted quality", "ap_by_true_quality": "true OKS", "ap_by_gain": "true gain"}
-    shares = (f"{largest_exit_rate(curve.frame, key):.0f} % by {name}" for key, name in by.items())
+    by = {"quality": "predicted quality", "true_quality": "true OKS", "gain": "true gain"}
+    shares = (f"{curve.exits[key]:.0f} % by {name}" for key, name in by.items())
     return f"{', '.join(shares)}; R² of the quality {curve.calibration.explained:.2f}"
 
 

@@ -10,6 +10,7 @@ is added to docs/quality-study.jsonl; `--show` prints them as a table.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -165,13 +166,13 @@ def largest_exit_rate(people: People, order_by: Array, loss: float = LOSS) -> fl
     By bisection, to a hundredth, as AP falls nearly steadily with the exit rate.
     """
     order, whole = np.argsort(-order_by, kind="stable"), ap_of(people, np.ones(len(order_by), dtype=bool))
-    within, beyond = 0, STEPS
-    while beyond - within > 1:
-        middle = (within + beyond) // 2
+
+    def lost(step: int) -> float:
         refined = np.ones(len(order_by), dtype=bool)
-        refined[order[: round(len(order_by) * middle / STEPS)]] = False
-        within, beyond = (middle, beyond) if whole - ap_of(people, refined) <= loss else (within, middle)
-    return within / STEPS
+        refined[order[: round(len(order_by) * step / STEPS)]] = False
+        return whole - ap_of(people, refined)
+
+    return bisect_right(range(1, STEPS), loss, key=lost) / STEPS
 
 
 def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> People:

@@ -35,11 +35,10 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
 
     from sharpose.codecs.choice import codec_of
     from sharpose.models import create_model
-    from sharpose.models.layers.vit import use_explicit_attention
     from sharpose.pose.skeleton import COCO
     from sharpose.runtime.progress import Reporter
     from sharpose.training.criterion import criterion_for
-    from sharpose.training.engine import explicit_is_faster
+    from sharpose.training.engine import make_steps_fast
     from sharpose.training.loop import Loop, TrainingState
     from sharpose.training.optim import make_optimizer
     from sharpose.training.recipe import load_recipe
@@ -47,7 +46,7 @@ def training_step(model_name: str, recipe_name: str, precision: str, device: str
     recipe = load_recipe(recipe_name)
     torch.manual_seed(0)
     model = create_model(model_name, **recipe.model_options).train()
-    use_explicit_attention(model, explicit_is_faster(device, precision))
+    make_steps_fast(model, device, precision)
     criterion = criterion_for(model, codec_of(model.config, recipe.sigma), COCO.sigmas, recipe).to(device)
     # an accelerator has one precision in a process, and steps of several are timed here
     autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")

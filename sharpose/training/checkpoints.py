@@ -58,7 +58,8 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 def write_parts(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """The files of a checkpoint, synced; their digests last."""
-    save_file(model.state_dict(), folder / WEIGHTS)
+    # convolutions have their channels last while they learn
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     with (folder / OPTIMIZER).open("wb") as file:
         torch.save(optimizer.state_dict(), file)
     write_json(folder / STATE, state)

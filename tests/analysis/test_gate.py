@@ -104,6 +104,17 @@ def test_a_quality_that_knows_beats_exits_at_random(people):
     assert good.metrics.ap > point.metrics.ap
 
 
+def test_how_many_may_exit_is_found_to_a_hundredth(people):
+    gate, loss = Gate(people, resamples=0), 0.01
+    whole, found = gate.ap(np.ones(PEOPLE, dtype=bool)).ap, gate.exits_worth(loss)
+    for name, oracle in (("true_quality", gate.ap_by_true_quality), ("gain", gate.ap_by_gain)):
+        lost = [whole - oracle(1 - share / 100) for share in range(101)]
+        assert 0 < found[name] < 100 and lost[int(found[name])] <= loss < lost[int(found[name]) + 1]
+    # here quality is the true coarse OKS, and half of the people are lost by the coarse stage
+    assert found["quality"] == found["true_quality"] and 30 < found["gain"] < 70
+    assert set(gate.exits_worth(1.0).values()) == {100.0} and set(gate.exits_worth(-1.0).values()) == {0.0}
+
+
 def test_random_exits_are_the_mean_over_all_choices(people):
     rng = np.random.default_rng(0)
     # ranked by scores that differ, as real ones do
@@ -264,7 +275,7 @@ def test_predictions_need_their_options(tmp_path):
 
 
 def test_figures_show_the_numbers_of_the_frame(people, frame):
-    shown = [GateCurve("0.3", frame, calibration(people)), GateCurve("0.4", frame, calibration(people))]
+    shown = [GateCurve(alpha, frame, calibration(people), {}) for alpha in ("0.3", "0.4")]
     figure = drawings.gate(shown)
     left, middle, right = figure.axes[:5:2]
     ap = next(line for line in left.lines if line.get_color() == drawings.BLUE)

@@ -19,7 +19,7 @@ from sharpose.runtime.errors import InputError, Interrupted, RunFailed
 from sharpose.runtime.files import sha256_of
 from sharpose.training import loop
 from sharpose.training.checkpoints import read_state
-from sharpose.training.engine import Run, resume, start_heads, train
+from sharpose.training.engine import Run, make_steps_fast, resume, start_heads, train
 from sharpose.training.loop import step_plan
 from sharpose.training.recipe import Recipe
 from sharpose.weights.files import read_weights, save_weights
@@ -290,3 +290,20 @@ def test_the_curve_has_a_point_at_every_halving_and_survives_a_pause(run: Run) -
     train(replace(judged, folder=run.folder / "paused", max_steps=steps // 2 + 1))
     _, resumed = train(replace(judged, folder=run.folder / "paused"))
     assert resumed.curve == whole.curve
+
+
+@pytest.mark.parametrize("name", ["simple-baseline-nano-128x96", "vitpose-nano-128x96"])
+def test_what_makes_steps_fast_changes_no_gradient(name: str) -> None:
+    torch.manual_seed(0)
+    images, model = torch.randn(2, 3, 128, 96), create_model(name).train()
+    gradients = []
+    for _ in range(2):
+        model.zero_grad()
+        torch.manual_seed(1)
+        (model(images).heatmaps ** 2).mean().backward()
+        gradients.append({name: each.grad.clone() for name, each in model.named_parameters()})
+        make_steps_fast(model, "cpu", "bf16")
+    wide = next(each for each in model.modules() if isinstance(each, torch.nn.Conv2d) and each.kernel_size > (1, 1))
+    assert wide.weight.is_contiguous(memory_format=torch.channels_last) and not wide.weight.is_contiguous()
+    for parameter, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][parameter], gradient, rtol=1e-3, atol=1e-7)
