@@ -51,10 +51,7 @@ def test_every_command_has_an_example_and_stands_under_one_heading(capsys: pytes
 def test_people_are_named_by_one_option() -> None:
     """Who is learnt from, judged or timed: --data, and no other name of it is shown."""
     commands = every_command()
-    shown = {
-        words: {name for one in command.params if not getattr(one, "hidden", False) for name in one.opts}
-        for words, command in commands.items()
-    }
+    shown = {words: {name for one in command.params for name in one.opts} for words, command in commands.items()}
     assert not [words for words, options in shown.items() if "--annotations" in options]
     assert {words for words, options in shown.items() if "--data" in options} == {
         "train", "evaluate", "submit", "compare", "protocol", "bench",
@@ -122,7 +119,7 @@ def test_models_and_cost_need_no_checkout(
         (["train", "--model", "sharpose-nano-128x96", "--data", "nowhere.json", "--out", "x"], "nowhere.json"),
         (["train-missing", "--budget", "soon"], "--budget 'soon'"),
         (["train-missing", "--only", "hrnet"], "no such system"),
-        (["evaluate", "--model", "sharpose-nano-128x96"], "--data: say once which people"),
+        (["evaluate", "--model", "sharpose-nano-128x96"], "--data: say which people"),
         (["evaluate", "--model", "sharpose-base-256x192", "--data", "mannequin-tiny"], "no trained weights"),
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--nms", "harder"], "'hard', 'soft' or 'none'"),
         (["evaluate", "--model", "sharpose-nano-128x96", "--data", "x", "--evaluator", "best"], "pycocotools, hotcoco"),
@@ -174,7 +171,7 @@ def test_train_then_evaluate_with_both_kinds_of_boxes(
     assert code == 0, err
     facts = json.loads(out)
     evaluate = ["evaluate", "--model", "sharpose-nano-128x96", "--weights", facts["weights"]]
-    evaluate += ["--annotations", annotations, "--images", images, "--json"]
+    evaluate += ["--data", annotations, "--images", images, "--json"]
     saved = tmp_path / "results.json"
     code, out, err = call(capsys, *evaluate, "--save-results", str(saved))
     assert code == 0, err
@@ -191,7 +188,7 @@ def test_real_photographs_with_both_kinds_of_boxes(capsys: pytest.CaptureFixture
     boxes = coco / "annotations" / "detections_val2017_AP_H_56.json"
     name = "sharpose-nano-128x96"
     evaluate = ["evaluate", "--model", name, "--weights", f"photos/{name}", "--no-flip-test", "--json"]
-    evaluate += ["--annotations", str(coco / "annotations" / "person_keypoints_val2017.json")]
+    evaluate += ["--data", str(coco / "annotations" / "person_keypoints_val2017.json")]
     evaluate += ["--images", str(coco / "val2017")]
     code, out, err = call(capsys, *evaluate)
     assert code == 0, err

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -29,10 +28,6 @@ class OperatingPoint:
     latency_ms: float
     latency_ms_refined: float
     dataset: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields by name, for `--json`."""
-        return asdict(self)
 
 
 def frontier_rows(spec: str = "frontier", tier: str | None = None) -> tuple[str, dict[float, str]]:

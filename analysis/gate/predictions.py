@@ -14,7 +14,7 @@ from results.records import Record, StoreError
 from sharpose.data.annotations import PoseFile
 from sharpose.evaluation.metrics.coco_ap import CocoMetrics, annotations_of, coco_ap, keypoint_matches
 from sharpose.evaluation.metrics.matches import Matches
-from sharpose.evaluation.metrics.postprocess import post_process
+from sharpose.evaluation.metrics.postprocess import coco_results
 
 Array = npt.NDArray[Any]
 
@@ -44,26 +44,9 @@ class Predictions:
         """
         stage, people = refined.astype(int), np.arange(len(refined))
         keypoints, scores = self.keypoints[stage, people], self.scores[stage, people]
-        kept, final = post_process(
-            self.image_ids,
-            self.instance_ids,
-            keypoints,
-            scores,
-            self.box_scores,
-            self.areas,
-            self.truth.skeleton.sigmas,
+        return coco_results(
+            self.image_ids, self.instance_ids, keypoints, scores, self.box_scores, self.areas, self.truth
         )
-        rows = np.concatenate([keypoints, scores[..., None]], axis=2).reshape(len(final), -1)
-        results = [
-            {
-                "image_id": int(self.image_ids[row]),
-                "category_id": self.truth.category_id,
-                "keypoints": rows[row].tolist(),
-                "score": float(final[row]),
-            }
-            for row in kept
-        ]
-        return results, np.asarray(kept)
 
     def matches(self, refined: Array) -> tuple[Matches, Array]:
         """Return the matches of results and people, and the person of every prediction. `refined`: bool (N,)."""

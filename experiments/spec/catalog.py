@@ -5,7 +5,6 @@ Imports no torch: the identities of stored cells are known without it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from sharpose.data.photos import PHOTO_SETS, photos_folder
 from sharpose.data.photos import VARIABLE as PHOTOS
 from sharpose.models.registry import is_built_in
 from sharpose.runtime.errors import InputError, nearest
-from sharpose.runtime.files import sha256_of
+from sharpose.runtime.files import read_manifest, sha256_of
 
 EMBEDDED = "nano"
 """The tier of which everything ships; the files of others lie in folders of their own."""
@@ -255,7 +254,7 @@ class Catalog:
         if not path.exists():
             raise Blocked(f"no weights of {name} (train them to {brief(path.parent)}/)")
         manifest = path.with_suffix(".json")
-        expected = sha256_in(manifest)
+        expected = (read_manifest(path) or {}).get("sha256")
         if expected is None:
             raise InputError(f"{manifest}: the weights' manifest is missing or broken; git checkout it or train again")
         if self.sha256(path) != expected:
@@ -282,14 +281,6 @@ class Catalog:
         if path not in self.hashes:
             self.hashes[path] = sha256_of(path)
         return self.hashes[path]
-
-
-def sha256_in(manifest: Path) -> str | None:
-    """What a manifest says is the sha256 of its weights; None where that cannot be read."""
-    try:
-        return json.loads(manifest.read_bytes())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:

@@ -21,11 +21,12 @@ import cv2
 import numpy as np
 from safetensors.torch import save
 
+from sharpose.data.annotations import read_json
 from sharpose.data.images import read_image
 from sharpose.data.photos import PHOTO_SETS, PhotoSource, photos_folder
 from sharpose.pose.geometry import box_to_center_scale
 from sharpose.runtime.errors import InputError, first_line
-from sharpose.runtime.files import sha256_of, write_json
+from sharpose.runtime.files import check_folder, sha256_of, write_json
 from sharpose.weights.starting import read_start
 
 LEARNT_FROM, JUDGED_BY = "photos-train", ("photos-val", "photos-coco")
@@ -57,7 +58,8 @@ def pack(out: Path, start: Path | None = None, packing: Packing = Packing()) -> 
     folder = photos_folder()
     if start is not None and not start.is_file():
         raise InputError(f"{start}: no such file to start from")
-    empty_folder(out)
+    check_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
     with parcel(out, packing.part_mb) as tar:
         for source in PHOTO_SETS[LEARNT_FROM]:
             for name, content in small(folder, source, packing):
@@ -176,7 +178,8 @@ def collect(made: Path, out: Path, limit_mb: float = 60, part_mb: float = 15) ->
     `limit_mb`: of all parts together. Returns the names of what stays for the next call. Raises InputError where `out`
     is not empty.
     """
-    empty_folder(out)
+    check_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
     sent: dict[str, str] = read_json(made / SENT) if (made / SENT).is_file() else {}
     digests = {path.relative_to(made).as_posix(): sha256_of(path) for path in worth_sending(made)}
     left, room = [], limit_mb * 2**20 - 2**16
@@ -230,18 +233,3 @@ def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     tar.addfile(entry, io.BytesIO(content))
-
-
-def empty_folder(folder: Path) -> None:
-    """Make a folder. Raises InputError where it holds something already."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise InputError(f"{folder}: is not empty; name another folder, or empty it")
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises InputError."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({first_line(error)})") from error

@@ -33,7 +33,6 @@ def evaluate(
     model: Model = "",
     data: Data = None,
     images: Images = None,
-    annotations: Annotated[Path | None, typer.Option(hidden=True, help="The older name of --data FILE.")] = None,
     boxes: Annotated[str, typer.Option(help="ground-truth, or a detections file.")] = "ground-truth",
     weights: Weights = None,
     settings: Settings = None,
@@ -94,13 +93,10 @@ def evaluate(
     reading = Reading(size, output=output or None, **checked)
     if onnx is None and reading != Reading():
         raise InputError("--input-size, --normalise, --channels, --codec, --padding and --output go with --onnx alone")
-    if (data is None) == (annotations is None):
-        raise InputError(
-            "--data: say once which people: a named set, a folder, or an annotations file with --images FOLDER"
-        )
+    if data is None:
+        raise InputError("--data: say which people: a named set, a folder, or an annotations file with --images FOLDER")
     rules = PostProcessing(nms, oks_threshold, keypoint_threshold)  # type: ignore[arg-type]
-    asked = {**options, "data": data or str(annotations)}
-    evaluation, facts = evaluate(evaluation_of(asked, file=onnx, reading=reading, post_processing=rules))
+    evaluation, facts = evaluate(evaluation_of(options, file=onnx, reading=reading, post_processing=rules))
     result = {**facts, **evaluation.summary()}
     lines = [
         f"{facts['model']} on {facts['annotations']}: {result['people']} boxes ({facts['boxes']}) on "

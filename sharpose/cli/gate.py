@@ -123,7 +123,7 @@ def choose_operating_point(
         show(facts, as_json, "\n".join([*lines, timed]))
         return
     point = choosing.choose_operating_point(latency_ms, costs, spec=rows, tier=tier)
-    facts |= point.as_dict()
+    facts |= vars(point)
     lines = [
         f"α = {point.alpha:g}, quality threshold {point.quality_threshold:.4f} "
         f"(--set alpha={point.alpha:g} --set quality_threshold={point.quality_threshold:.4f})",

@@ -181,6 +181,6 @@ def _lock(folder: Path) -> FileLock:
 
 def _clear(folder: Path) -> None:
     """Remove a faulty copy and what killed runs left; only called while holding the lock."""
-    for leftover in (folder, *folder.parent.glob(f".{folder.name}.*.partial")):
-        if leftover.exists():
+    for leftover in (folder, *folder.parent.glob(f".{folder.name}.*/")):
+        if leftover.is_dir():
             shutil.rmtree(leftover)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from sharpose.codecs.grids import HeatmapCodec
 from sharpose.data.batches import sample_batches
 from sharpose.data.coco import CocoTopDown
-from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing, post_process
+from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing, coco_results
 from sharpose.inference.pipeline import Precision, look, mean_heatmaps, place
 from sharpose.runtime.distributed import gathered, rank_and_world
 from sharpose.runtime.errors import RunFailed
@@ -59,26 +59,8 @@ class Predictions:
 
     def results(self, dataset: CocoTopDown, post_processing: PostProcessing = PROTOCOL) -> list[dict[str, Any]]:
         """COCO's results format: near-duplicates removed, score = box score x mean keypoint score above .2."""
-        kept, scores = post_process(
-            self.image_ids,
-            self.instance_ids,
-            self.keypoints,
-            self.keypoint_scores,
-            self.box_scores,
-            self.areas,
-            dataset.skeleton.sigmas,
-            post_processing,
-        )
-        keypoints = np.concatenate([self.keypoints, self.keypoint_scores[..., None]], axis=2).reshape(len(scores), -1)
-        return [
-            {
-                "image_id": int(self.image_ids[row]),
-                "category_id": dataset.category_id,
-                "keypoints": keypoints[row].tolist(),
-                "score": float(scores[row]),
-            }
-            for row in kept
-        ]
+        people = self.image_ids, self.instance_ids, self.keypoints, self.keypoint_scores, self.box_scores, self.areas
+        return coco_results(*people, dataset.pose_file, post_processing)[0]
 
 
 @dataclass(frozen=True)

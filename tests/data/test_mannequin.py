@@ -276,6 +276,6 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
 def test_a_folder_in_use_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "mine.txt").write_text("kept")
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match="name a new or empty folder"):
         generate(tmp_path / "set", split="x", images=1, seed=0)
     assert (tmp_path / "set" / "mine.txt").read_text() == "kept"

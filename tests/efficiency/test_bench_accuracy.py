@@ -46,7 +46,7 @@ def test_a_row_holds_accuracy_and_time_of_one_file(
     assert code == 0, err
     rows = json.loads(out)
     code, out, err = call(
-        capsys, "evaluate", "--model", NAME, "--annotations", str(people), "--images", str(tmp_path), "--set", TINY,
+        capsys, "evaluate", "--model", NAME, "--data", str(people), "--images", str(tmp_path), "--set", TINY,
         "--set", "quality_threshold=null", "--weights", str(trained), "--json",
     )  # fmt: skip
     assert code == 0, err

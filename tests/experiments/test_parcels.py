@@ -87,7 +87,7 @@ def test_a_part_that_is_missing_or_damaged_is_named(photographs, tmp_path):
     stamp = unpack(tmp_path / "parcel", tmp_path / "there") / LIST
     before = stamp.stat().st_mtime_ns
     assert unpack(tmp_path / "parcel", tmp_path / "there") and stamp.stat().st_mtime_ns == before
-    with pytest.raises(InputError, match="is not empty"):
+    with pytest.raises(InputError, match="name a new or empty folder"):
         pack(tmp_path / "parcel")
 
 

@@ -214,7 +214,7 @@ def test_a_killed_worker_is_named_and_a_checkpoint_left(
 @pytest.fixture
 def evaluation(people_folder: Path, tmp_path: Path) -> list[str]:
     words = ["evaluate", "--model", "sharpose-nano-128x96", "--weights", "random", "--batch-size", "2"]
-    words += ["--annotations", str(annotations_path(people_folder, "train")), "--workers", "2"]
+    words += ["--data", str(annotations_path(people_folder, "train")), "--workers", "2"]
     words += ["--save-results", str(tmp_path / "results.json")]
     return [*words, "--images", str(images_path(people_folder, "train"))]
 

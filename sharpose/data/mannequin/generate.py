@@ -6,12 +6,10 @@ import hashlib
 import json
 import multiprocessing
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,8 +22,8 @@ from sharpose.data.mannequin.parameters import MannequinParameters
 from sharpose.data.mannequin.request import annotations_path, check_request, detections_path, images_path
 from sharpose.data.mannequin.scene import make_scene
 from sharpose.pose.skeleton import COCO_CATEGORY
-from sharpose.runtime.errors import InputError, RunFailed
-from sharpose.runtime.files import sha256_of
+from sharpose.runtime.errors import RunFailed
+from sharpose.runtime.files import new_folder, sha256_of
 from sharpose.runtime.progress import Heard, unheard
 from sharpose.runtime.signals import blocked_in_children
 
@@ -56,7 +54,7 @@ def generate(
     annotations: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
     digest = hashlib.sha256()
-    with _new_folder(folder) as partial:
+    with new_folder(folder) as partial:
         images_path(partial, split).mkdir(parents=True)
         annotations_path(partial, split).parent.mkdir()
         jobs = [(partial, split, seed, parameters, number) for number in range(1, images + 1)]
@@ -92,21 +90,6 @@ def generate(
         }
         _dump(manifest, partial / "manifest.json", indent=2)
     return manifest
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name once the block has ended well. Raises InputError where that is in use."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is there already and not empty; choose another folder or remove it")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def image_generator(split: str, seed: int, parameters: MannequinParameters, number: int) -> np.random.Generator:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from sharpose.data.annotations import PoseFile
 from sharpose.runtime.fields import PositiveShare, Share, check_fields
 
 Suppression = Literal["hard", "soft", "none"]
@@ -108,6 +109,33 @@ def post_process(
         oks = oks_matrix(keypoints[unique], areas[unique], sigmas)
         kept.extend(unique[post_processing.kept(oks, scores[unique])])
     return np.asarray(kept, dtype=np.int64), scores
+
+
+def coco_results(
+    image_ids: Int[np.ndarray, " N"],
+    box_ids: Int[np.ndarray, " N"],
+    keypoints: Float[np.ndarray, "N K 2"],
+    keypoint_scores: Float[np.ndarray, "N K"],
+    box_scores: Float[np.ndarray, " N"],
+    areas: Float[np.ndarray, " N"],
+    truth: PoseFile,
+    post_processing: PostProcessing = PROTOCOL,
+) -> tuple[list[dict[str, Any]], Int[np.ndarray, " M"]]:
+    """COCO's results format after `post_process`, by the sigmas and category of `truth`; and the row of each result."""
+    kept, final = post_process(
+        image_ids, box_ids, keypoints, keypoint_scores, box_scores, areas, truth.skeleton.sigmas, post_processing
+    )
+    rows = np.concatenate([keypoints, keypoint_scores[..., None]], axis=2).reshape(len(final), -1)
+    results = [
+        {
+            "image_id": int(image_ids[row]),
+            "category_id": truth.category_id,
+            "keypoints": rows[row].tolist(),
+            "score": float(final[row]),
+        }
+        for row in kept
+    ]
+    return results, kept
 
 
 def _rows_by_image(image_ids: Int[np.ndarray, " N"]) -> list[Int[np.ndarray, " n"]]:
