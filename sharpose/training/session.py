@@ -104,6 +104,8 @@ def difference(facts: Mapping[str, Any], asked: TrainingRequest) -> str:
     Its length, precision and data are not looked at.
     """
     recipe = chosen_recipe(asked.model, asked.recipe, asked.changes)
+    if asked.crops is not None:
+        recipe = recipe.shortened(asked.crops / (recipe.epochs * facts["data"]["people"]))
     start = None if asked.init is None else sha256_of(find_start(str(asked.init)))
     now = {"seed": asked.seed, "start": start, **recipe.model_dump(mode="json", exclude={"teacher", *MAY_CHANGE})}
     was = {**facts["recipe"], "seed": facts["seed"], "start": (facts["init"] or {}).get("sha256")}

@@ -130,7 +130,7 @@ tiers:
       points: 2
       learning_rates: {{values: [1.0e-3, 1.0e-9, 1.0e+30], crops: 8, judged_on: mannequin-tiny, score: pck}}
       systems:
-        one: {{model: keypoint-vit-nano-128x96, recipe: {{warmup_iterations: 0, model_options: {{{sizes}}}}}}}
+        one: {{model: keypoint-vit-nano-128x96, recipe: {{warmup_iterations: 1, model_options: {{{sizes}}}}}}}
         other: {{model: keypoint-vit-nano-128x96, recipe: {{model_options: {{{sizes}}}}}}}
       repeated: {{seeds: [1], systems: [one]}}
       afterwards:
@@ -173,10 +173,10 @@ def test_a_learning_rate_is_chosen_in_small_and_kept_for_other_seeds(catalog: Ca
 
     # what was tried with another recipe says nothing of this one
     (race.places.weights / "race/one.safetensors").unlink()
-    (tmp_path / "tiers.yaml").write_text(text.replace("warmup_iterations: 0", "warmup_iterations: 1"))
+    (tmp_path / "tiers.yaml").write_text(text.replace("warmup_iterations: 1", "layer_decay: 0.9"))
     changed = train_missing("race", 60, ["one"], how, Catalog("race", catalog.places))
     assert [one.state for one in changed] == ["failed"]
-    assert "warmup_iterations was 0 and is 1 now; remove" in changed[0].note
+    assert "and is 0.9 now; remove" in changed[0].note
 
 
 def test_a_start_that_is_not_here_is_a_systems_failure(catalog: Catalog, tmp_path: Path) -> None:
