@@ -14,6 +14,7 @@ from analysis.gate.predictions import read_predictions
 from analysis.tables.derived import columns_of, derive, frame_of
 from analysis.tables.footers import cost_text, missing_text, models_text, origin, people_text
 from analysis.tables.lines import Line, records_of
+from analysis.tables.statistics import LEAST_MARGINS
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
 from results.store import Store
@@ -26,6 +27,9 @@ HARDLY = 0.1
 """Percent that AP50 or AP75 may fall and still be said to hardly move: the last digit that tables print."""
 SMALL_LOSS = 0.3
 """AP, in percent, that early exits may cost where tables say how many people could exit early."""
+
+KNOWN_BY = {"quality": "predicted quality", "true_quality": "true coarse OKS", "gain": "true gain"}
+"""Who exits first, by the keys of `Gate.exits_worth`."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,18 @@ def hardly_moving(frame: pd.DataFrame) -> tuple[float, float]:
     return far, -float(np.interp(far, shares, fallen))
 
 
+def exits_text(one: GateCurve) -> str:
+    """Return how many may exit early for `SMALL_LOSS`, by their predicted quality and by what no gate knows.
+
+    Nothing is said where so small a loss is large beside the AP itself.
+    """
+    whole = float(one.frame["ap"].iloc[-1])
+    if whole < LEAST_MARGINS * SMALL_LOSS:
+        return f"at AP {whole:.1f} no share of early exits for {SMALL_LOSS} AP is given"
+    shares = (f"{one.exits[key]:.0f} % by {name}" for key, name in KNOWN_BY.items())
+    return f"early exits for {SMALL_LOSS} AP: {', '.join(shares)}"
+
+
 def statement(one: GateCurve) -> str:
     """What the paper says of Figure 6, and how far it holds: fewer refined, AP falls, AP50 and AP75 hardly move."""
     far, lost = hardly_moving(one.frame)
@@ -195,8 +211,6 @@ def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) 
             f"{one.label}: predicted quality against true OKS of the coarse stage: Spearman's rank correlation "
             f"{facts.rank:.2f}, R² {facts.explained:.2f}, mean distance from the diagonal {facts.error:.3f}; quality "
             f"against the OKS that the fine stage gains: {facts.rank_gain:+.2f}. "
-            f"Better than random exits beyond the interval at: {beats}. For {SMALL_LOSS} AP "
-            f"{one.exits['quality']:.0f} % may exit early; by the true coarse OKS {one.exits['true_quality']:.0f} %, "
-            f"by the true gain {one.exits['gain']:.0f} % could. {statement(one)}"
+            f"Better than random exits beyond the interval at: {beats}; {exits_text(one)}. {statement(one)}"
         )
     return [*said, *cost_text(lines), *missing_text(lines), *loaded.spec.notes]

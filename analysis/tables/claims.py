@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, RootModel
+from pydantic import BeforeValidator, Field, RootModel
 
 from analysis.tables.lines import Line, most_timed, read_lines, row_of
 from experiments.cells.cells import cells
@@ -20,15 +21,23 @@ TIERS = ("nano", "photos", "small")
 Pairs = list[tuple[str, str]]
 
 
+def listed(rows: object) -> object:
+    """Return one row as a list of it."""
+    return [rows] if isinstance(rows, str) else rows
+
+
 class Claims(Strict):
-    """What a table is read for: pairs of rows by kind; `both` are of accuracy and speed."""
+    """What a table is read for: pairs of rows by kind; `both` are of accuracy and speed.
+
+    The second of `controls` may be several rows, whose mean is meant.
+    """
 
     table: str
     both: Pairs = Field(default_factory=list)
     accuracy: Pairs = Field(default_factory=list)
     speed: Pairs = Field(default_factory=list)
     cost_ratio: Pairs = Field(default_factory=list)
-    control: Pairs = Field(default_factory=list)
+    controls: list[tuple[str, Annotated[list[str], BeforeValidator(listed)]]] = Field(default_factory=list)
     statement: list[str] = Field(default_factory=list)
     bench: Pairs = Field(default_factory=list)
 

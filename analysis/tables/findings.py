@@ -8,20 +8,20 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from analysis.gate.gate_table import GateCurve, gate_curves, hardly_moving
+from analysis.gate.gate_table import GateCurve, exits_text, gate_curves, hardly_moving
 from analysis.tables.bench import times_as_fast
 from analysis.tables.cell_text import amount, delta_percent
 from analysis.tables.claims import CLAIMS, TIERS, AllClaims, Claims, Reader
 from analysis.tables.lines import Line, compare_records, records_of
 from analysis.tables.markdown import markdown_table
 from analysis.tables.statistics import MARGIN, score_of, spread_text
-from analysis.tables.trainings import training_of
+from analysis.tables.trainings import started_alike
 from experiments.spec.yamlfile import YamlFile
 from results.records import Record
 from results.store import ROOT, Store, write
-from sharpose.evaluation.metrics.significance import Comparison
+from sharpose.evaluation.metrics.significance import LEVEL, Comparison, holm
 
 FINDINGS = ROOT.parent / "docs" / "findings.md"
 NOWHERE = "at no tier"
@@ -37,19 +37,20 @@ HEAD = """# What holds so far, and what does not
 For reviewers: every statement of the paper with a number in it, ours at each tier, a verdict, and the records.
 Written by `python -m analysis.tables.findings` from `analysis/tables/claims.yaml`, the specs and the published records.
 
-- **AP**: the first row minus the second, in percent, [paired 95 % bootstrap interval over images]. *Holds*: the
-  interval is on the paper's side of zero. *Does not hold*: on the other, or wholly beyond ± 0.5 AP where the paper's
-  difference is smaller. *Equivalent*: within ± 0.5 AP by two one-sided tests. *Undecided*: neither. *Above*, *below*:
-  the paper gives no difference. *Unequal starts*: **the rows began from different weights** (named below every table),
-  so there is no verdict. Verdicts are not corrected for their number; the tables' footers are, by Holm's method.
+- **AP**: the first row minus the second, in percent, [paired 95 % bootstrap interval over images]. *Holds*: it differs
+  from zero, on the paper's side. *Does not hold*: on the other, or wholly beyond ± 0.5 AP where the paper's difference
+  is smaller. *Equivalent*: within ± 0.5 AP by two one-sided tests, and scores from 5 on. *Undecided*: neither.
+  *Above*, *below*: the paper gives no difference. *Unequal starts*: **the rows began from different weights** (named
+  below every table), so there is no verdict. Differing is judged after Holm's correction over a table's comparisons at
+  a tier; intervals are of each alone.
 - **Speed**: images/s of the first row over those of the second, the same back-end on both sides, on one machine
   ({device}), random weights, some pairs in two sessions;
   the paper states no device. *Holds*: within {close:.0f} % of the paper's ratio; *in part*: the same order;
   *does not hold*: the other order.
 - **Cost**: 1e9 multiply-adds, by fvcore, their ratios, and parameters. *Holds*: within {exact:g} %; *in part*: a ratio
   of the same order.
-- nano: small models on generated people, whose absolute AP says nothing about COCO. SHaRPose's is 2 so far, where ± 0.5
-  AP is wide: *equivalent* means little there, and PCK in the tables says more.
+- nano: small models on generated people, whose absolute AP says nothing about COCO. SHaRPose's is 2 so far; PCK in the
+  tables says more.
   photos, small: photographs; a dash where nothing is trained yet.
   Speed and cost are in the first column, and are those of the paper's model sizes.
 - An interval covers the choice of people, not the spread over trainings.
@@ -110,10 +111,7 @@ def links(records: Iterable[Record]) -> str:
 
 def findings_of(claims: Claims, reader: Reader) -> Iterator[Finding]:
     """Every line of one table."""
-    for first, second in [*claims.both, *claims.accuracy]:
-        yield accuracy(claims.table, first, second, reader)
-    for first, second in claims.control:
-        yield accuracy(claims.table, first, second, reader, said=False)
+    yield from accuracies(claims, reader)
     for first, second in [*claims.both, *claims.speed]:
         yield speed(claims.table, first, second, reader)
     # the bench times rows of its own, of which the paper gives nothing
@@ -134,44 +132,71 @@ def where(table: str) -> str:
     return f"[{table.removeprefix('table')}](../results/csv/{table}.csv)"
 
 
-def accuracy(table: str, first: str, second: str, reader: Reader, *, said: bool = True) -> Finding:
-    """A difference of AP or PCKh; what the paper does not say (`said` off) is judged by itself."""
-    ours: dict[str, str] = {}
-    runs: list[Record] = []
-    verdicts: dict[str, str] = {}
-    one, other = (reader.row(table, label).row.paper for label in (first, second))
-    score = "pckh" if one.pckh is not None else "ap"
-    values = getattr(one, score), getattr(other, score)
-    theirs = None if None in values or not said else values[0] - values[1]
-    for tier in reader.catalogs:
-        pair = [reader.row(table, label, tier) for label in (first, second)]
-        records = records_of(pair, "accuracy")
-        tested = compare_records(*records) if len(records) == 2 else None
-        if tested is None:
-            continue
-        score = score_of(records[0].metrics)
-        ours[tier] = spread_text(tested)
-        runs += records
-        equal = started_alike(*pair)
-        verdicts[tier] = judged(tested, theirs) if equal or not said else "unequal starts"
-    name = {"ap": "AP", "pckh": "PCKh"}[score]
-    claim = f"{name}, {first} − {second}"
-    paper = DASH if theirs is None else f"{theirs:+.1f}"
-    return Finding(where(table), claim, paper, ours, verdicts, tuple(runs))
+def accuracies(claims: Claims, reader: Reader) -> Iterator[Finding]:
+    """Differences of AP or PCKh; what the paper does not say (controls) is judged by itself.
+
+    Verdicts are by p after Holm's correction over a table's comparisons at a tier that had equal starts.
+    """
+    said = [*claims.both, *claims.accuracy]
+    named = [*((first, [second]) for first, second in said), *claims.controls]
+    tested = {tier: tests_of(claims.table, named, len(said), tier, reader) for tier in reader.catalogs}
+    for number, (first, seconds) in enumerate(named):
+        one, *others = (reader.row(claims.table, label).row.paper for label in (first, *seconds))
+        score = "pckh" if one.pckh is not None else "ap"
+        values = getattr(one, score), getattr(others[0], score)
+        theirs = None if None in values or number >= len(said) else values[0] - values[1]
+        ours: dict[str, str] = {}
+        verdicts: dict[str, str] = {}
+        runs: list[Record] = []
+        for tier, tests in tested.items():
+            if (found := tests[number]) is not None:
+                ours[tier] = spread_text(found.tested)
+                verdicts[tier] = judged(found.tested, theirs) if found.equal else "unequal starts"
+                runs += found.records
+                score = score_of(found.records[0].metrics)
+        second = seconds[0] if len(seconds) == 1 else f"mean of {'; '.join(seconds)}"
+        claim = f"{({'ap': 'AP', 'pckh': 'PCKh'})[score]}, {first} − {second}"
+        yield Finding(
+            where(claims.table), claim, DASH if theirs is None else f"{theirs:+.1f}", ours, verdicts, tuple(runs)
+        )
 
 
-def started_alike(first: Line, second: Line) -> bool:
-    """Whether two rows are of the same weights, or of weights that began alike and saw as many crops."""
-    cells = [line.cells["accuracy"] for line in (first, second)]
-    if cells[0].weights is not None and cells[0].weights == cells[1].weights:
-        return True
-    chances = {made and (made.crops, made.started_from) for made in map(training_of, (first, second))}
-    return len(chances) == 1 and None not in chances
+@dataclass(frozen=True)
+class Tested:
+    """A difference of scores at a tier, its records, and whether both sides had the same chance."""
+
+    tested: Comparison
+    records: Sequence[Record]
+    equal: bool
+
+
+def tests_of(
+    table: str, named: Sequence[tuple[str, Sequence[str]]], said: int, tier: str, reader: Reader
+) -> list[Tested | None]:
+    """Return the tests of a table's comparisons at a tier, p corrected; None where a record is missing.
+
+    The first `said` are the paper's, in which unequal starts leave nothing to correct or judge; controls, which come
+    after them, are of one training.
+    """
+    found: list[Tested | None] = []
+    for number, (first, seconds) in enumerate(named):
+        rows = [reader.row(table, label, tier) for label in (first, *seconds)]
+        records = [line.records.get("accuracy") for line in rows]
+        tested = compare_records(*records)
+        known = [one for one in records if one is not None]
+        equal = number >= said or started_alike(rows[0], rows[1])
+        found.append(None if tested is None else Tested(tested, known, equal))
+    family = [one for one in found if one is not None and one.equal]
+    adjusted = iter(holm([one.tested.p for one in family]))
+    return [
+        replace(one, tested=replace(one.tested, p=next(adjusted))) if one is not None and one.equal else one
+        for one in found
+    ]
 
 
 def judged(tested: Comparison, theirs: float | None) -> str:
     """The verdict on a difference; theirs: the paper's, None where it gives none."""
-    if not (tested.low > 0 or tested.high < 0):
+    if tested.p >= LEVEL:
         return "equivalent" if tested.equivalent else "undecided"
     if theirs is None:
         return ("above" if tested.value > 0 else "below") + (", but equivalent" if tested.equivalent else "")
@@ -249,9 +274,12 @@ def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
         verdicts = {tier: f"holds {text.partition(':')[0]}" for tier, text in fewer.items()}
         claim = f"{label}: fewer refined, AP falls, AP50 and AP75 hardly move"
         yield Finding(where(claims.table), claim, "a curve", fewer, verdicts, runs)
-        worth = {tier: exits_worth(curve) for tier, curve in curves.items()}
+        worth = {
+            tier: f"{exits_text(curve)}; R² of the quality {curve.calibration.explained:.2f}"
+            for tier, curve in curves.items()
+        }
         ours = dict.fromkeys(worth, "ours")
-        yield Finding(where(claims.table), f"{label}: early exits for 0.3 AP", DASH, worth, ours, runs)
+        yield Finding(where(claims.table), f"{label}: what early exits cost", DASH, worth, ours, runs)
 
 
 def fewer_refined(curve: GateCurve) -> str:
@@ -260,13 +288,6 @@ def fewer_refined(curve: GateCurve) -> str:
     # no minus before a zero
     change = f"{round(-lost, 1) + 0.0:.1f}".replace("-", "−")
     return f"up to {far:.0f} % early exits: AP {change}, AP50 and AP75 −0.1"
-
-
-def exits_worth(curve: GateCurve) -> str:
-    """How many may exit early for 0.3 AP, by the predicted quality and by what no gate knows."""
-    by = {"quality": "predicted quality", "true_quality": "true OKS", "gain": "true gain"}
-    shares = (f"{curve.exits[key]:.0f} % by {name}" for key, name in by.items())
-    return f"{', '.join(shares)}; R² of the quality {curve.calibration.explained:.2f}"
 
 
 def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:

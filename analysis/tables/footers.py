@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from analysis.tables.lines import (
     Line,
-    compared_pairs,
+    compare_records,
     compared_row,
     grouped,
     previous_difference,
@@ -16,15 +17,15 @@ from analysis.tables.lines import (
     stored_devices,
     timed_together,
 )
-from analysis.tables.statistics import LEVEL, MARGIN, replicates_of, score_of, spread_text
-from analysis.tables.trainings import race_text
+from analysis.tables.statistics import LEAST_MARGINS, LEVEL, MARGIN, replicates_of, score_of, spread_text
+from analysis.tables.trainings import race_text, started_alike, training_of
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, NO_WEIGHTS, Catalog
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
 from results.store import Store
-from sharpose.evaluation.metrics.significance import POWER, Comparison
+from sharpose.evaluation.metrics.significance import POWER, Comparison, holm
 from sharpose.models.registry import recorded_cost
 
 DASH = "–"
@@ -128,14 +129,22 @@ def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     """The comparisons that the spec names, by paired bootstrap, and what could be said of none."""
-    said, reach, without = [], [], []
-    for first, second, one in compared_pairs(loaded, lines):
+    rows = {line.row.label: line for line in lines}
+    said, reach, without, unequal = [], [], [], []
+    tested: list[tuple[str, Comparison]] = []
+    for first, second in loaded.spec.pairs:
+        pair = rows[first], rows[second]
+        one = compare_records(*(line.records.get("accuracy") for line in pair))
         if one is None:
             without.append(f"{first} and {second}")
-            continue
+        elif all(map(training_of, pair)) and not started_alike(*pair):
+            unequal.append(f"{first} and {second}")
+        else:
+            tested.append((f"{first} minus {second}", one))
+    for (names, one), adjusted in zip(tested, holm([one.p for _, one in tested]), strict=True):
         # two digits without the leading zero
-        p = "< .01" if one.p < 0.01 else f"{one.p:.2f}".lstrip("0")
-        said.append(f"{first} minus {second}: {spread_text(one)}, p {p}, {verdict(one)}")
+        p = "< .01" if adjusted < 0.01 else f"{adjusted:.2f}".lstrip("0")
+        said.append(f"{names}: {spread_text(one)}, p {p}, {verdict(replace(one, p=adjusted))}")
         reach.append(100 * one.detectable)
     text = []
     if said:
@@ -143,9 +152,11 @@ def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
         text.append(
             f"{name} of the comparisons that this table is read for ({len(said)} measured), paired bootstrap, 95 %, p "
             f"by Holm's correction over them: {'; '.join(said)}. Equivalent: within ± {100 * MARGIN:g} (two one-sided "
-            "tests); undecided: neither shown to differ nor to be equivalent. Smallest difference that these people "
-            f"would have shown in {100 * POWER:.0f} % of cases: {span(reach)}."
+            f"tests), scores from {100 * LEAST_MARGINS * MARGIN:g} on; undecided: neither shown to differ nor to be "
+            f"equivalent. Smallest difference that these people would have shown in {100 * POWER:.0f} % of cases: "
+            f"{span(reach)}."
         )
+    text += [f"{DASH} not compared, as they had unequal starts: {', '.join(unequal)}."] if unequal else []
     return text + ([f"{DASH} not compared, as a score is missing: {', '.join(without)}."] if without else [])
 
 

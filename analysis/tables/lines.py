@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
-from analysis.tables.statistics import MARGIN, Interval, paired_difference, paired_replicates, score_of
+import numpy as np
+
+from analysis.tables.statistics import LEAST_MARGINS, MARGIN, Interval, paired_difference, paired_replicates, score_of
 from experiments.cells.cells import Cell
 from experiments.cells.provenance import Device, local_device
 from experiments.spec.spec import SETTINGS_SHOWN, LoadedSpec, Row
 from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from results.store import Store
-from sharpose.evaluation.metrics.significance import Comparison, compare_replicates, holm
+from sharpose.evaluation.metrics.significance import Comparison, compare_replicates
 from sharpose.runtime.errors import nearest
 
 # Numbers in one column are comparable only where these parts of their identities agree.
@@ -125,28 +128,21 @@ def weights_of(record: Record) -> Any:
     return record.identity.get("weights_sha256", record.identity["model"])
 
 
-def compared_pairs(loaded: LoadedSpec, lines: list[Line]) -> list[tuple[str, str, Comparison | None]]:
-    """Return the comparisons that the spec names; None where a score is missing or the rows do not pair.
+def compare_records(ours: Record | None, *others: Record | None) -> Comparison | None:
+    """Test one score minus another, or minus the mean of several; None where one is missing or they do not pair.
 
-    Their p values are those after Holm's correction over all that could be made.
+    Scores that are low beside the margin are never called equivalent.
     """
-    found = {line.row.label: line.records.get("accuracy") for line in lines}
-    tested = [compare_records(found[first], found[second]) for first, second in loaded.spec.pairs]
-    adjusted = iter(holm([one.p for one in tested if one is not None]))
-    return [
-        (first, second, one and replace(one, p=next(adjusted)))
-        for (first, second), one in zip(loaded.spec.pairs, tested, strict=True)
-    ]
-
-
-def compare_records(ours: Record | None, theirs: Record | None) -> Comparison | None:
-    """The tests of one score minus another; None where one is missing or they do not pair."""
-    if ours is None or theirs is None:
+    if ours is None or None in others:
         return None
-    replicates, score = paired_replicates(ours.metrics, theirs.metrics), score_of(ours.metrics)
-    if replicates is None:
+    theirs, score = [one.metrics for one in others if one is not None], score_of(ours.metrics)
+    drawn = [paired_replicates(ours.metrics, one) for one in theirs]
+    replicates = [one for one in drawn if one is not None]
+    if len(replicates) < len(drawn):
         return None
-    return compare_replicates(ours.metrics[score] - theirs.metrics[score], replicates, MARGIN)
+    mean = fmean(one[score] for one in theirs)
+    tested = compare_replicates(ours.metrics[score] - mean, np.mean(replicates, axis=0), MARGIN)
+    return replace(tested, equivalent=tested.equivalent and max(ours.metrics[score], mean) >= LEAST_MARGINS * MARGIN)
 
 
 def compared_row(loaded: LoadedSpec, lines: list[Line]) -> Line:

@@ -14,6 +14,8 @@ from sharpose.evaluation.metrics import significance
 LEVEL = 0.95
 MARGIN = 0.005
 """Difference of AP, as a fraction, within which two systems are called equivalent."""
+LEAST_MARGINS = 10
+"""Below so many times the margin, scores are too low to be called equivalent within it."""
 OFF_CENTRE = 0.15
 SCORES = ("ap", "pckh")
 """Scores whose replicates records hold, as `<score>_bootstrap`."""

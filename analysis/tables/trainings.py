@@ -18,6 +18,9 @@ from experiments.spec.spec import LoadedSpec
 CONVERGED = 1.0
 """A table is called converged where the last doubling of crops gained less than so many AP."""
 
+ORIGINALS = {"coco-val": "COCO val", "coco-test-dev": "COCO test-dev", "mpii-val": "MPII val"}
+"""What titles call people in whose place a tier may have people of its own."""
+
 LISTED = 9
 """So many rows at most are named in a footer; more are counted."""
 
@@ -45,33 +48,52 @@ def curve_key(dataset: str, catalog: Catalog) -> str:
     return catalog.dataset(people).photos or people if people else ""
 
 
+def followed(lines: Iterable[Line], dataset: str, catalog: Catalog) -> tuple[str, str]:
+    """Return what curves call the people that stand for `dataset`, and an empty text.
+
+    Where no curve follows those, those that stand for COCO val, and " on" them.
+    """
+    own, usual = curve_key(dataset, catalog), curve_key("coco-val", catalog)
+    known = {key for line in lines if (made := training_of(line)) for row in made.curve for key in row}
+    return (usual, f" on {usual}") if f"{own}_ap" not in known and f"{usual}_ap" in known else (own, "")
+
+
+def started_alike(first: Line, second: Line) -> bool:
+    """Whether two rows are of the same weights, or of weights that began alike and saw as many crops."""
+    cells = [line.cells["accuracy"] for line in (first, second)]
+    if cells[0].weights is not None and cells[0].weights == cells[1].weights:
+        return True
+    chances = {made and (made.crops, made.started_from) for made in map(training_of, (first, second))}
+    return len(chances) == 1 and None not in chances
+
+
 def title(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) -> str:
     """The spec's title; at a tier with people of its own, with these, and how far trainings have come."""
     scored = any({"accuracy", "predictions"} & set(line.cells) for line in lines)
-    data = curve_key(loaded.spec.base.get("dataset", ""), catalog)
-    if catalog.tier.title is None or not scored or not data:
+    dataset, own = str(loaded.spec.base.get("dataset", "")), catalog.tier.title
+    if own is None or not scored or not curve_key(dataset, catalog):
         return loaded.spec.title
-    words = loaded.spec.title.replace("COCO val", catalog.tier.title)
-    return f"{words} ({catalog.name} tier: {convergence(lines, data)})"
+    words = loaded.spec.title.replace(ORIGINALS.get(dataset, own), own)
+    return f"{words} ({catalog.name} tier: {convergence(lines, *followed(lines, dataset, catalog))})"
 
 
-def convergence(lines: Iterable[Line], data: str) -> str:
-    """Whether a table's trainings had come to an end."""
+def convergence(lines: Iterable[Line], data: str, on: str) -> str:
+    """Whether a table's trainings had come to an end; `data` and `on` as `followed` gives them."""
     made = [one for one in map(training_of, lines) if one is not None]
     gains = [gain for one in made if (gain := one.last_doubling(data)) is not None]
     if not made:
         return "nothing trained yet"
     if gains and max(gains) >= CONVERGED:
-        return f"not converged, the last doubling of crops gained up to {max(gains):.1f} AP"
+        return f"not converged, the last doubling of crops gained up to {max(gains):.1f} AP{on}"
     if len(gains) < len(made):
         return "not known whether converged"
-    return f"converged, the last doubling of crops gained less than {CONVERGED:g} AP"
+    return f"converged, the last doubling of crops gained less than {CONVERGED:g} AP{on}"
 
 
 def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: int) -> list[str]:
     """What every row has had: crops, start, learning rate, and what the last doubling gained."""
     rows = [(line.row.label, made) for line in lines if (made := training_of(line)) is not None]
-    data = curve_key(loaded.spec.base.get("dataset", ""), catalog)
+    data, on = followed(lines, str(loaded.spec.base.get("dataset", "")), catalog)
     notes = catalog.tier.notes if data else []
     if not rows:
         return list(notes)
@@ -84,7 +106,7 @@ def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: in
         tell("Started from", lambda made: made.started_from),
         tell("Learning rate", rate_text),
         tell("Trained in", lambda made: made.precision),
-        tell("The last doubling of crops gained", lambda made: gain_text(made.last_doubling(data))),
+        tell(f"The last doubling of crops gained{on}", lambda made: gain_text(made.last_doubling(data))),
     ]
     taught = [f"{label} from {made.teacher}" for label, made in rows if made.teacher]
     said += [f"Taught while it learnt: {', '.join(taught)}."] if taught else []
@@ -126,10 +148,11 @@ def rate_text(made: Training) -> str:
     """A learning rate, and out of which it was chosen."""
     if made.rates is None or "tried" not in made.rates:
         return f"{made.learning_rate:g}, not chosen from a list" if made.learning_rate else "not known"
-    tried = ", ".join(f"{one['rate']:g}" for one in made.rates["tried"])
+    rates = [one["rate"] for one in made.rates["tried"]]
+    end = {max(rates): "the largest of ", min(rates): "the smallest of "}.get(made.rates["chosen"], "of ")
     score = str(made.rates["score"]).upper()
     how = f"by {score} on {made.rates['judged_on']} after {made.rates['crops_each']:,} crops each"
-    return f"{made.rates['chosen']:g} (of {tried}, {how})"
+    return f"{made.rates['chosen']:g} ({end}{', '.join(f'{rate:g}' for rate in rates)}, {how})"
 
 
 def gain_text(gain: float | None) -> str:

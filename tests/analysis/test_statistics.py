@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis.tables.lines import compare_records
 from analysis.tables.statistics import (
     Interval,
     off_centre_median,
@@ -13,6 +14,7 @@ from analysis.tables.statistics import (
     score_interval,
     t_interval,
 )
+from results.records import Record
 from sharpose.evaluation.metrics.significance import holm
 
 
@@ -71,3 +73,23 @@ def test_a_median_is_told_where_the_value_lies_beside_it():
 def test_stored_ends_are_an_interval():
     assert score_interval({"ap50": 0.5, "ap50_low": 0.4, "ap50_high": 0.6}, "ap50") == Interval(0.5, 0.4, 0.6)
     assert score_interval({"ap50": 0.5}, "ap50") is None
+
+
+def scored(ap: float, seed: int = 0) -> Record:
+    """A record of a score that is resampled, in pairs with others, around it."""
+    drawn = (ap + np.random.default_rng(seed).normal(0, 0.001, 500)).tolist()
+    pairing = {"bootstrap_seed": 0, "bootstrap_images": "a", "annotations_sha256": "c"}
+    return Record({"measure": "accuracy"}, {"ap": ap, "ap_bootstrap": drawn, **pairing}, "spec", "row", "nano", {})
+
+
+def test_a_score_minus_the_mean_of_several() -> None:
+    tested = compare_records(scored(0.30), scored(0.26, 1), scored(0.28, 2))
+    assert tested is not None and tested.value == pytest.approx(0.03) and tested.low < 0.03 < tested.high
+    drawn = [np.asarray(scored(*one).metrics["ap_bootstrap"]) for one in ((0.30,), (0.26, 1), (0.28, 2))]
+    assert tested.low == pytest.approx(np.percentile(drawn[0] - (drawn[1] + drawn[2]) / 2, 2.5))
+    assert compare_records(scored(0.30), scored(0.26), None) is None
+
+
+def test_low_scores_are_never_equivalent() -> None:
+    high, low = compare_records(scored(0.30), scored(0.30, 1)), compare_records(scored(0.03), scored(0.03, 1))
+    assert high is not None and high.equivalent and low is not None and not low.equivalent
