@@ -33,7 +33,7 @@ from sharpose.runtime.errors import InputError
 from sharpose.runtime.files import check_writable, sha256_of, write_json
 from sharpose.runtime.progress import Heard, Reporter, is_main_process, note
 from sharpose.weights.files import load_weights
-from sharpose.weights.pretrained import CHECKOUT, WHEEL, Weights, described, find_weights
+from sharpose.weights.pretrained import Weights, find_weights, read_index
 
 Scored = Evaluation | PckhEvaluation
 
@@ -96,6 +96,8 @@ def open_network(asked: EvaluationRequest) -> Network:
         name, backend, options, digests = asked.file.name, model.graph.backend, asdict(model.reading), model.digests
     else:
         name, found = asked.model, chosen_weights(asked.model, asked.weights)
+        if found is not None and found.warning and not asked.people.data.startswith("mannequin"):
+            note(f"{found.warning}; others by --weights TIER/MODEL")
         options = dict(asked.options) if found is None else found.options_of(name, asked.options)
         model = create_model(name, **options)
         digests = {"weights_sha256": None if found is None else load_weights(model, found.path)}
@@ -187,7 +189,7 @@ def truth_of(dataset: CocoTopDown, ground_truth: Path | None) -> Path | None:
 
 
 def chosen_weights(model_name: str, weights: str | None) -> Weights | None:
-    """The given weights, or those that ship for a model; None for `random` ones.
+    """Return the given weights, or those that ship for a model, of generated people first; None for `random` ones.
 
     Raises InputError where none ship, or where there is no such file.
     """
@@ -195,15 +197,14 @@ def chosen_weights(model_name: str, weights: str | None) -> Weights | None:
         return None
     if weights is not None:
         return find_weights(weights)
-    name = f"nano/{model_name}"
-    files = (folder / f"{name}.safetensors" for folder in (WHEEL, CHECKOUT))
-    shipped = next((path for path in files if path.exists()), None)
-    if shipped is None:
+    shipped = [name for name in read_index()["weights"] if name.partition("/")[2] == model_name]
+    if not shipped:
         raise InputError(
             f"no trained weights of {model_name} ship with this repository; give --weights FILE.safetensors, or "
             "--weights random to try the pipeline"
         )
-    return described(name, shipped)
+    embedded = f"nano/{model_name}"
+    return find_weights(embedded if embedded in shipped else model_name)
 
 
 def write_results(evaluation: Scored, path: Path) -> None:
