@@ -23,7 +23,8 @@ PartSize = Annotated[float, typer.Option(min=0.1, help="MiB of a part at most.")
 def run(
     budget: Annotated[str, typer.Option(help="Time to spend in all: 90s, 10m, 1.5h.")] = "10m",
     init: Annotated[
-        Path | None, typer.Option(help="Label-free start of the small models; default: start.safetensors of a parcel.")
+        str | None,
+        typer.Option(help="Label-free start of the small models, FILE or timm:NAME; default: that of a parcel."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for all that is made; default: runs/gpu.")] = None,
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Random weights, without a start.")] = False,
@@ -41,12 +42,13 @@ def run(
     # workers are what runs side by side; OpenCV reads this when it is loaded
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     from sharpose.data.photos import photos_folder
+    from sharpose.weights.starting import find_start
 
     gpu, missing = harness("experiments.tools.gpu"), harness("experiments.run.train_missing")
     here = harness("experiments.cells.provenance")
     seconds, packed = missing.parse_duration(budget), photos_folder() / "start.safetensors"
     device = here.local_device("cpu" if rehearse else "cuda")
-    start = None if from_scratch or rehearse else init or packed
+    start = None if from_scratch or rehearse else find_start(init) if init else packed
     if start is not None and not start.is_file():
         raise InputError(f"{start}: no such start; give --init FILE, or --from-scratch for random weights")
     scale, how = (gpu.REHEARSAL, {}) if rehearse else (gpu.FULL, {"workers": max(2, here.usable_cores() - 2)})
@@ -58,7 +60,9 @@ def run(
 @gpu_app.command("pack")
 def pack(
     out: Parts,
-    init: Annotated[Path | None, typer.Option(help="The start of the small models, to travel along.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="The start of the small models, FILE or timm:NAME, to travel along.")
+    ] = None,
     longest: Annotated[int, typer.Option(min=64, help="The longer side of a picture, in pixels.")] = 288,
     quality: Annotated[int, typer.Option(min=10, max=100, help="Of the JPEG files.")] = 70,
     part_mb: PartSize = 45,
@@ -72,9 +76,11 @@ def pack(
 
     Example: sharpose gpu pack --init vit_small_start.safetensors --out parcel
     """
+    from sharpose.weights.starting import find_start
+
     parcels = harness("experiments.tools.parcels")
     packing = parcels.Packing(longest=longest, quality=quality, part_mb=part_mb, most=most)
-    sizes = {path.name: path.stat().st_size for path in parcels.pack(out, init, packing)}
+    sizes = {path.name: path.stat().st_size for path in parcels.pack(out, find_start(init) if init else None, packing)}
     lines = [f"{out / name}  {size / 2**20:.1f} MiB" for name, size in sizes.items()]
     show(sizes, as_json, "\n".join(lines))
 

@@ -63,7 +63,9 @@ def bench(
 
     Example: sharpose bench sharpose-small-256x192 --peers --backend eager --backend openvino:bf16
     """
-    if bool(names) == record:
+    if record and names:
+        raise InputError(f"--record times the rows of experiments/specs/bench.yaml; leave out {' '.join(names)}")
+    if not record and not names:
         raise InputError("name the models to time, or give --record for the rows of experiments/specs/bench.yaml")
     if record:
         record_bench(device, again, as_json)
@@ -81,7 +83,8 @@ def bench(
     from sharpose.runtime.progress import Reporter
 
     people = None
-    if "end-to-end" in (scopes or []):
+    if accuracy or "end-to-end" in (scopes or []):
+        # before anything is timed for nothing
         source = find_data(data, images)
         people = People(source.annotations, source.images)
 

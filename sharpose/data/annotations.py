@@ -185,9 +185,9 @@ def check_layout(pose_file: PoseFile, model_name: str, predicted: int) -> tuple[
     found, path = pose_file.skeleton, pose_file.path
     if found.num_keypoints != predicted:
         raise InputError(
-            f"{path}: has {found.num_keypoints} keypoints and {model_name} predicts {predicted}; use a model of the "
-            f"same number (--set num_keypoints={found.num_keypoints}, with its weights), or match keypoints by their "
-            "names (--by-name)"
+            f"{path}: has {found.num_keypoints} keypoints and {model_name} predicts {predicted}; match keypoints by "
+            "their names (--by-name), or use a model of the same number (of ours by "
+            f"--set num_keypoints={found.num_keypoints}, with its weights)"
         )
     usual = known_skeleton(predicted)
     if usual is None or found.keypoint_names == usual.keypoint_names:

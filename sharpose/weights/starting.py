@@ -14,6 +14,7 @@ from sharpose.models.output import PoseModel
 from sharpose.runtime.errors import InputError
 from sharpose.weights.encoder import encoder_start, is_label_free
 from sharpose.weights.files import read_weights
+from sharpose.weights.pretrained import find_weights
 from sharpose.weights.reading import read_checkpoint, unwrapped
 from sharpose.weights.timm_names import PREFIX, fetched
 from sharpose.weights.transfer import TransferReport, transfer
@@ -31,11 +32,14 @@ COARSE_TABLE = "coarse_pos_embed"
 
 
 def find_start(name: str) -> Path:
-    """The file behind --init: a path, or `timm:NAME`, whose weights timm downloads where its cache lacks them.
+    """Return the file behind --init: a path, weights of ours by name, or `timm:NAME`.
 
-    Raises InputError where there is none.
+    What is neither here nor in timm's cache is downloaded. Raises InputError where there is none.
     """
-    return fetched(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else Path(name)
+    if name.startswith(PREFIX):
+        return fetched(name.removeprefix(PREFIX))
+    path = Path(name)
+    return path if path.suffix or path.exists() else find_weights(name).path
 
 
 def read_start(path: Path) -> dict[str, Tensor]:

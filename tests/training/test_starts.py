@@ -83,3 +83,7 @@ def test_timm_is_asked_for_what_its_cache_lacks(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InputError, match="timm has no pretrained weights of that name"):
         find_start("timm:no_such_model")
     assert find_start("mine.safetensors") == Path("mine.safetensors")
+    # weights of ours by name
+    assert find_start("nano/sharpose-nano-128x96").name == "sharpose-nano-128x96.safetensors"
+    with pytest.raises(InputError, match="no trained weights are called 'nothing'"):
+        find_start("nothing")
