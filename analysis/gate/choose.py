@@ -12,6 +12,7 @@ from analysis.gate.gate_table import cost_of
 from analysis.gate.predictions import Predictions, read_predictions
 from analysis.tables.derived import columns_of, derive, frame_of
 from analysis.tables.lines import Line, read_lines, row_of
+from analysis.tables.origins import run_command
 from analysis.tables.statistics import value_and_ends
 from experiments.cells.cells import cells
 from experiments.cells.provenance import local_device
@@ -88,6 +89,6 @@ def find_line(spec: str, row: str, tier: str, store: Store) -> Line:
         if measure not in line.cells:
             raise SpecError(f"{spec} does not measure {measure}; name a spec of kind gate, such as figure6")
         if measure not in line.records:
-            why = line.cells[measure].blocked or f"run `sharpose run {spec}` first"
+            why = line.cells[measure].blocked or f"run `{run_command(line.cells[measure])}` first"
             raise SpecError(f"{spec} {row}: no {measure} are stored: {why}")
     return line

@@ -13,7 +13,7 @@ from analysis.tables.lines import Line, grouped
 from analysis.tables.manifests import POSE_NETWORK, Training, read_training
 from experiments.cells.cells import Cell
 from experiments.spec.catalog import Catalog
-from experiments.spec.spec import LoadedSpec
+from experiments.spec.spec import PEER, LoadedSpec
 
 CONVERGED = 1.0
 """A table is called converged where the last doubling of crops gained less than so many AP."""
@@ -71,7 +71,8 @@ def title(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) -> str:
     """The spec's title; at a tier with people of its own, with these, and how far trainings have come."""
     scored = any({"accuracy", "predictions"} & set(line.cells) for line in lines)
     dataset, own = str(loaded.spec.base.get("dataset", "")), catalog.tier.title
-    if own is None or not scored or not curve_key(dataset, catalog):
+    peers_alone = all(cell.model.startswith(PEER) for line in lines for cell in line.cells.values())
+    if own is None or not scored or peers_alone or not curve_key(dataset, catalog):
         return loaded.spec.title
     words = loaded.spec.title.replace(ORIGINALS.get(dataset, own), own)
     return f"{words} ({catalog.name} tier: {convergence(lines, *followed(lines, dataset, catalog))})"
