@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
+from experiments.spec.catalog import Catalog
+from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER
 from experiments.tools import gpu, gpu_training
 from experiments.tools.gpu import REHEARSAL, Step
 from experiments.tools.gpu_work import Race, System, Work
@@ -175,3 +179,16 @@ def test_the_real_thing_names_what_there_is(tmp_path):
     assert gpu.FULL.races == (Race("photos", 15), Race("nano", 10))
     for one in gpu.FULL.races:
         assert "sharpose-nano-128x96" in gpu.shared_budget(gpu.race_catalog(gpu.FULL, one.tier, tmp_path)).trainings
+
+
+def test_its_speeds_are_those_of_the_tables(tmp_path):
+    device = Device("cuda", "a GPU", None)
+    work = Work(tmp_path, gpu.FULL, device, 0.0, None, False)
+    made = [gpu.speeds_wanted(work, name, "eager", gpu.FULL.batch_sizes[0])["fp32"] for name in gpu.SPEEDS]
+    for table in ("table1", "table2", "table3", "table5", "table7"):
+        wanted = [
+            one
+            for one in cells(load_spec(FOLDER / f"{table}.yaml"), Catalog("nano"), device)
+            if one.measure == "throughput"
+        ]
+        assert wanted and not [one.row for one in wanted if one.identity not in made], table
