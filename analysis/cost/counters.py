@@ -26,7 +26,7 @@ DIFFERENCES = {"spread_percent": "matmuls apart by", "elements_percent": "norms 
 
 
 def counter_frame(lines: list[Line]) -> pd.DataFrame:
-    """One line per row and stage, in 1e9 multiply-adds. `head` is inside the stages, and the total is their sum.
+    """Return one line per row and stage, in 1e9 multiply-adds. `head` is inside the stages, and the total is their sum.
 
     `torch`, `products` (fvcore's) and `formula` count matmuls and convolutions, `fvcore` and `formula_all` also
     norms and resizing; `spread_percent` is how far the first three are apart.
@@ -62,7 +62,7 @@ def counted(record: Record) -> Iterator[dict[str, Any]]:
 
 
 def cost_by_stage() -> pd.DataFrame:
-    """One line per stored cost of a SHaRPose of two stages, stage and counter.
+    """Return one line per stored cost of a SHaRPose of two stages, stage and counter.
 
     Columns: `size` (256x192), `width`, `alpha`, `stage` with its head, `counter` and `gmacs` (1e9 multiply-adds).
     The closed form is given in both conventions: matmuls alone as torch counts, with norms and resizing as fvcore.
@@ -80,7 +80,7 @@ def cost_by_stage() -> pd.DataFrame:
 
 
 def counter_shown(loaded: LoadedSpec, frame: pd.DataFrame, dash: str) -> pd.DataFrame:
-    """As it is printed: whole digits enough to see the counters agree."""
+    """Return it as it is printed: whole digits enough to see the counters agree."""
     shown = {loaded.spec.row_header: frame["label"], "stage": frame["stage"]}
     forms = {**dict.fromkeys(COUNTS, "{:.4f}"), "spread_percent": "{:.4f} %", "elements_percent": "+{:.2f} %"}
     for key, header in {**COUNTS, **DIFFERENCES}.items():
@@ -89,7 +89,7 @@ def counter_shown(loaded: LoadedSpec, frame: pd.DataFrame, dash: str) -> pd.Data
 
 
 def counter_text(frame: pd.DataFrame) -> list[str]:
-    """What is counted by whom, and how far apart the counts are."""
+    """Return what is counted by whom, and how far apart the counts are."""
     if frame.empty:
         return []
     total = frame[frame["stage"] == "total"]

@@ -14,7 +14,7 @@ MOST_RUNS = 4
 
 
 def token_frame(loaded: LoadedSpec) -> pd.DataFrame:
-    """One line per row and block, counted from 1, with the tokens that enter it.
+    """Return one line per row and block, counted from 1, with the tokens that enter it.
 
     Raises SpecError for a model that does not work on tokens.
     """
@@ -29,7 +29,7 @@ def token_frame(loaded: LoadedSpec) -> pd.DataFrame:
 
 
 def token_origin(loaded: LoadedSpec) -> tuple[dict[str, Any], ...]:
-    """What the tokens of every row follow from: its configuration, as nothing is measured."""
+    """Return what the tokens of every row follow from: its configuration, as nothing is measured."""
     settings = [(row, loaded.settings(row)) for row in loaded.spec.rows]
     return tuple(
         {
@@ -46,7 +46,7 @@ def token_origin(loaded: LoadedSpec) -> tuple[dict[str, Any], ...]:
 
 
 def token_shown(loaded: LoadedSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """As it is printed: runs of blocks with equally many tokens."""
+    """Return it as it is printed: runs of blocks with equally many tokens."""
     rows = []
     for label, part in frame.groupby("label", sort=False):
         tokens = part["tokens"].tolist()

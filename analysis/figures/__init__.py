@@ -63,12 +63,12 @@ def ap(tier: str) -> str:
 
 
 def save_all(tier: str = "nano") -> list[Path]:
-    """Every figure that the store and the stored examples can show, as SVG and PNG; what lacks numbers is left out."""
+    """Save every figure that store and stored examples can show, as SVG and PNG; what lacks numbers is left out."""
     return save(all_figures(tier, "cpu", None), tier_folder(FOLDER, tier))
 
 
 def save(figures: Iterator[tuple[str, Figure]], folder: Path = FOLDER) -> list[Path]:
-    """Named figures as SVG and PNG, drawn one by one; the same bytes from one drawing to the next."""
+    """Save named figures as SVG and PNG, drawn one by one; the same bytes from one drawing to the next."""
     # to files, with no window; notebooks keep the backend that shows in them
     matplotlib.use("Agg")
     paths = []
@@ -84,7 +84,7 @@ def save(figures: Iterator[tuple[str, Figure]], folder: Path = FOLDER) -> list[P
 
 
 def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[str, Figure]]:
-    """Names and figures: those of the examples, of the trainings, of the specs, and of the bench."""
+    """Yield names and figures: those of the examples, of the trainings, of the specs, and of the bench."""
     examples = examples_folder(tier)
     # the embedded tier's ship, so there one that is missing is an error
     if tier == EMBEDDED or (examples / "person.json").exists():
@@ -113,7 +113,7 @@ def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[s
 
 
 def learning_curves(tier: str) -> Iterator[tuple[str, Figure]]:
-    """The name and figure of a tier's learning curves; none where no training was followed."""
+    """Yield the name and figure of a tier's learning curves; none where no training was followed."""
     catalog = open_catalog(tier)
     frame, people_key = curve_frame(catalog), curve_key("coco-val", catalog)
     if f"{people_key}_ap" in frame:
@@ -121,14 +121,14 @@ def learning_curves(tier: str) -> Iterator[tuple[str, Figure]]:
 
 
 def bench_figure(tables: list[Table]) -> Iterator[tuple[str, Figure]]:
-    """The bench's names and figures, of its tables; none where no row has been timed."""
+    """Yield the bench's names and figures, of its tables; none where no row has been timed."""
     speeds, kinds, *_ = tables
     if speeds.frame["macs_per_s"].notna().any():
         yield from bench(speeds.frame, kinds.frame)
 
 
 def draw(loaded: LoadedSpec, table: Table, tier: str) -> Figure | None:
-    """The figure of one table, as its spec asks for; None where nothing is measured yet."""
+    """Draw the figure of one table, as its spec asks for; None where nothing is measured yet."""
     kind = str(loaded.spec.figure)
     if kind == "gate":
         from analysis.figures.gate import gate

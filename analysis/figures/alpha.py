@@ -9,7 +9,7 @@ from analysis.figures.style import BLUE, GREY, tidy
 
 
 def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
-    """Table 6 as a picture: AP with its interval over the multiply-adds of each α, each point named."""
+    """Draw table 6 as a picture: AP with its interval over the multiply-adds of each α, each point named."""
     shown = frame.dropna(subset=["ap", "gflops"]).sort_values("gflops")
     errors = [(shown["ap"] - shown["ap_low"]), (shown["ap_high"] - shown["ap"])]
     axis.errorbar(shown["gflops"], shown["ap"], yerr=errors, color=BLUE, marker="o", capsize=3, lw=1.5)
@@ -24,7 +24,7 @@ def alpha_curve(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
 
 
 def switches(frame: pd.DataFrame, axis: Axes, accuracy_title: str) -> Axes:
-    """What each switch between paper text and release does to AP: a line per row, the first one's AP as reference."""
+    """Draw what each switch between paper text and release does to AP: a line per row, the first AP as reference."""
     shown = frame.dropna(subset=["ap"]).reset_index(drop=True)
     places = range(len(shown))[::-1]
     errors = [shown["ap"] - shown["ap_low"], shown["ap_high"] - shown["ap"]]

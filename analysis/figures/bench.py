@@ -16,7 +16,7 @@ HATCHES = ("", "///", "", "xxx")
 
 
 def ratios(frame: pd.DataFrame, axis: Axes) -> Axes:
-    """Speed of a row relative to the row it is set against, with what was wanted as a mark."""
+    """Draw the speed of a row relative to the row it is set against, with what was wanted as a mark."""
     shown = frame.dropna(subset=["ratio"]).iloc[::-1].reset_index(drop=True)
     axis.barh(shown.index, shown["ratio"], color=BLUE, height=0.6)
     for index, row in shown.iterrows():
@@ -33,7 +33,7 @@ def ratios(frame: pd.DataFrame, axis: Axes) -> Axes:
 
 
 def roof(frame: pd.DataFrame, axis: Axes) -> Axes:
-    """Multiply-adds per second over multiply-adds per byte, under the measured roof; fewer bits are open squares."""
+    """Draw multiply-adds per second over those per byte, under the measured roof; fewer bits are open squares."""
     shown = frame.dropna(subset=["macs_per_s"])
     peak, bandwidth = shown["matmul_macs_per_s"].median(), shown["copy_bytes_per_s"].median()
     # as far left as the roof falls, where some row is there
@@ -79,7 +79,7 @@ def operators(frame: pd.DataFrame, axis: Axes) -> Axes:
 
 
 def bench(speeds: pd.DataFrame, kinds: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
-    """Names and figures, each as wide as a page, from the tables of speeds and of kinds of operators."""
+    """Yield names and figures, each as wide as a page, from the tables of speeds and of kinds of operators."""
     device = speeds["device"].iloc[0]
     compared = int(speeds["ratio"].notna().sum())
     said = f"Speed of a row over that of another, {device}, random weights"

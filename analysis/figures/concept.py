@@ -53,7 +53,7 @@ def draw_grid(axis: Axes, picture: np.ndarray, rows: int, columns: int) -> None:
 
 
 def draw_kept(axis: Axes, example: Example) -> None:
-    """Kept patches in full resolution, with the finer grid; all others stay coarse and pale."""
+    """Draw kept patches in full resolution, with the finer grid; all others stay coarse and pale."""
     picture, (rows, columns) = example.picture, example.facts["coarse_grid"]
     height, width = picture.shape[0] / rows, picture.shape[1] / columns
     axis.add_patch(Rectangle((0, 0), picture.shape[1], picture.shape[0], color="white", alpha=0.55, lw=0))

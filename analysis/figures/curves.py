@@ -37,7 +37,7 @@ def curve_frame(catalog: Catalog) -> pd.DataFrame:
 
 
 def curves(frame: pd.DataFrame, people: str, tier: str) -> Figure:
-    """AP and PCK on `people` over crops, on a logarithmic axis; a system's further seeds in its own colour, thin."""
+    """Draw AP and PCK on `people` over crops, on a log axis; a system's further seeds in its own colour, thin."""
     shown = [score for score in SCORES if f"{people}_{score}" in frame and frame[f"{people}_{score}"].notna().any()]
     figure, axes = plt.subplots(1, len(shown), figsize=(4.2 * len(shown), 3.8), squeeze=False, layout="constrained")
     for score, axis in zip(shown, axes[0], strict=True):
@@ -47,7 +47,7 @@ def curves(frame: pd.DataFrame, people: str, tier: str) -> Figure:
 
 
 def draw_curves(frame: pd.DataFrame, axis: Axes, key: str) -> Axes:
-    """One line per training; the first of every system has its name at its end."""
+    """Draw one line per training; the first of every system has its name at its end."""
     styles = cycle((colour, style) for style in STYLES for colour in COLOURS)
     systems = {name: next(styles) for name in dict.fromkeys(map(system, frame["weights"]))}
     parts = {name: part.sort_values("crops") for name, part in frame.groupby("weights", sort=False)}
@@ -68,5 +68,5 @@ def draw_curves(frame: pd.DataFrame, axis: Axes, key: str) -> Axes:
 
 
 def system(weights: str) -> str:
-    """The name of weights without their size and seed."""
+    """Return the name of weights without their size and seed."""
     return SIZE_AND_SEED.sub("", weights)

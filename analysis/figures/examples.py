@@ -30,7 +30,7 @@ class Example:
 
 
 def load_example(name: str = "person", folder: Path = FOLDER) -> Example:
-    """A stored example. Raises StoreError when it is missing or damaged."""
+    """Return a stored example. Raises StoreError when it is missing or damaged."""
     try:
         return Example(
             plt.imread(folder / f"{name}.png"), json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
@@ -40,7 +40,7 @@ def load_example(name: str = "person", folder: Path = FOLDER) -> Example:
 
 
 def blocks(example: Example) -> Figure:
-    """Figure 2: one person's heatmaps, the strongest over all keypoints, decoded after every block."""
+    """Draw figure 2: one person's heatmaps, the strongest over all keypoints, decoded after every block."""
     facts = example.facts
     per_row, blocks = facts["blocks_per_row"], len(facts["block_names"])
     rows = -(-blocks // per_row)
@@ -56,7 +56,7 @@ def blocks(example: Example) -> Figure:
 
 
 def attributed(figure: Figure, examples: Sequence[Example]) -> Figure:
-    """The figure with the source and licence of every photograph in it below."""
+    """Return the figure with the source and licence of every photograph in it below."""
     sources = [f"{one.facts['photograph']} ({one.facts['licence']})" for one in examples if "photograph" in one.facts]
     if sources:
         text = "Photographs, cropped: " + "\n".join(dict.fromkeys(sources))
@@ -65,7 +65,7 @@ def attributed(figure: Figure, examples: Sequence[Example]) -> Figure:
 
 
 def heatmap(axis: Axes, example: Example, index: int) -> None:
-    """One block's heatmap over the pale picture, each on its own scale, with its peak and the mean error so far."""
+    """Draw one block's heatmap over the pale picture, each on its own scale, its peak and the mean error so far."""
     facts, place = example.facts, extent(example.picture)
     maps = np.array(facts["block_maps"][index], dtype=float)
     axis.imshow(0.35 * example.picture + 0.65, extent=place)
@@ -115,7 +115,7 @@ def attention(axis: Axes, example: Example, alpha: float = 0.75) -> None:
 
 
 def selected(axis: Axes, example: Example, indices: Sequence[int], *, pose: bool = True) -> None:
-    """The patches at these places, all others pale; with `pose`, the keypoints of the fine stage that used them."""
+    """Draw these places' patches, all others pale; with `pose`, the keypoints of the fine stage that used them."""
     picture, facts = example.picture, example.facts
     rows, columns = facts["coarse_grid"]
     height, width = picture.shape[0] // rows, picture.shape[1] // columns

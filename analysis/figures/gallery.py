@@ -19,7 +19,7 @@ EXAMPLES = ROOT / "examples"
 
 
 def load_gallery(folder: Path = EXAMPLES) -> dict[str, Any]:
-    """`gallery.json`, with the file of every person's crop. Raises StoreError when something is missing or damaged."""
+    """Return `gallery.json`, with every person's crop file. Raises StoreError when something is missing or damaged."""
     path = folder / "gallery.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def load_gallery(folder: Path = EXAMPLES) -> dict[str, Any]:
 
 
 def example(gallery: dict[str, Any], index: int, alpha: float) -> Example:
-    """One person at one α, as the drawing functions of figures take it."""
+    """Return one person at one α, as the drawing functions of figures take it."""
     person = gallery["people"][index]
     fine = person["fine"][f"{alpha:.1f}"]
     facts = {**gallery, **person, "alpha": alpha, **fine, "fine_keypoints": fine["keypoints"]}
@@ -42,7 +42,7 @@ def example(gallery: dict[str, Any], index: int, alpha: float) -> Example:
 
 
 def regions(gallery: dict[str, Any], alphas: Sequence[float] = (0.3, 0.5)) -> Figure:
-    """Figure 5 on the stored people: input, accumulated attention, the patches kept at each α, and the keypoints."""
+    """Draw figure 5 on the stored people: input, accumulated attention, patches kept at each α, and keypoints."""
     people, columns = len(gallery["people"]), len(alphas) + 3
     figure, axes = plt.subplots(people, columns, figsize=(1.7 * columns, 2.2 * people), squeeze=False)
     for index, row in enumerate(axes):

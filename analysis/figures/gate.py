@@ -17,7 +17,7 @@ from analysis.gate.gate_table import GateCurve
 
 
 def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:
-    """A column of three panels per model, two models beside each other, with AP at `tier`; a row for a single one."""
+    """Draw three panels per model in a column, two models abreast, with AP at `tier`; a row for a single one."""
     if len(curves) == 1:
         figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
         columns = [axes]
@@ -36,7 +36,7 @@ def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:
 
 
 def thresholds(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
-    """AP, AP50 and AP75 as lines, the share of early exits as bars, evenly spaced as in the paper."""
+    """Draw AP, AP50 and AP75 as lines, the share of early exits as bars, evenly spaced as in the paper."""
     places = np.arange(len(frame))
     bars = axis.twinx()
     bars.bar(places, frame["exited_percent"], color=SKY, alpha=0.45, width=0.7, zorder=0)
@@ -77,13 +77,13 @@ def savings(frame: pd.DataFrame, axis: Axes, title: str, tier: str) -> Axes:
 
 
 def name_below(axis: Axes, names: Sequence[tuple[str, str]]) -> None:
-    """Names of lines with their colours, in the lower right corner."""
+    """Write the names of lines in their colours, in the lower right corner."""
     for place, (name, colour) in enumerate(reversed(names)):
         axis.text(0.97, 0.04 + 0.08 * place, name, color=colour, fontsize=9, ha="right", transform=axis.transAxes)
 
 
 def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
-    """True over predicted quality, a point per tenth of the people; the diagonal would be right."""
+    """Draw true over predicted quality, a point per tenth of the people; the diagonal would be right."""
     low = min(bins[["predicted", "true"]].min()) - 0.03
     axis.plot([low, 1], [low, 1], color=GREY, lw=1, ls="--")
     axis.annotate("ideal", (0.97, 0.97), (-4, -14), textcoords="offset points", color=GREY, fontsize=8.5, ha="left")
@@ -94,7 +94,7 @@ def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
 
 
 def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:
-    """AP over expected multiply-adds, a line per α with a point per threshold, and what no other point beats."""
+    """Draw AP over expected multiply-adds, a line per α with a point per threshold, and what no other point beats."""
     every = pd.concat([curve.frame.assign(label=curve.label) for curve in curves], ignore_index=True)
     best = pareto(every)
     name = "no other point is both cheaper and better"

@@ -20,7 +20,7 @@ Line = Mapping[str, Any]
 
 
 def stored_lines() -> list[Line]:
-    """Lines of the study's log on the processor and threads that were measured last; none where there is no log."""
+    """Return the log's lines of the processor and threads that were measured last; none where there is no log."""
     lines = read_lines(LOG) if LOG.exists() else []
     return [line for line in lines if processor_and_threads(line) == processor_and_threads(lines[-1])]
 
@@ -31,7 +31,7 @@ def processor_and_threads(line: Line) -> str:
 
 
 def token_reduction(lines: Sequence[Line]) -> Figure:
-    """A panel per prediction: a point per system and setting, a colour per system, a shape per batch, open unfused.
+    """Draw a panel per prediction: points per system and setting, a colour per system, a shape per batch, open unfused.
 
     Points of a machine that was slowed are pale.
     """
@@ -53,7 +53,7 @@ def token_reduction(lines: Sequence[Line]) -> Figure:
 
 
 def coloured(lines: Sequence[Line]) -> dict[str, str]:
-    """The colour of every system that drops or merges tokens."""
+    """Return the colour of every system that drops or merges tokens."""
     reducing = [
         name for line in lines for name, found in line["systems"].items() if found["times_as_fast"]["macs"] != 1
     ]
@@ -61,7 +61,7 @@ def coloured(lines: Sequence[Line]) -> dict[str, str]:
 
 
 def panel(lines: Sequence[Line], axis: Axes, kind: str, colours: Mapping[str, str], markers: Mapping[int, str]) -> None:
-    """Measured over one prediction; on the diagonal the prediction was right, below the line at 1 nothing was won."""
+    """Draw measurements over one prediction: on the diagonal it was right, below the line at 1 nothing was won."""
     ends: list[float] = [1.0]
     for line in lines:
         for system, colour in colours.items():

@@ -9,7 +9,7 @@ from analysis.figures.style import BLUE, COLOURS, GREEN, GREY, MARKERS, ORANGE, 
 
 
 def tokens(frame: pd.DataFrame, axis: Axes) -> Axes:
-    """The tokens that enter every block, a line per model."""
+    """Draw the tokens that enter every block, a line per model."""
     parts = list(frame.groupby("label", sort=False))
     ends = [(part["block"].iloc[-1], part["tokens"].iloc[-1]) for _, part in parts]
     last = frame["block"].max()
@@ -46,7 +46,7 @@ def counters(frame: pd.DataFrame, axis: Axes) -> Axes:
 
 
 def batches(frame: pd.DataFrame, axis: Axes) -> Axes:
-    """Images per second over the batch size; a row's label is its model and its batch."""
+    """Draw images per second over the batch size; a row's label is its model and its batch."""
     shown = frame.dropna(subset=["images_per_s"])
     parts = shown.groupby(shown["label"].str.rsplit(", ", n=1).str[0], sort=False)
     for (name, part), colour, marker in zip(parts, COLOURS, MARKERS, strict=False):

@@ -28,13 +28,13 @@ def titled(text: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def head(figure: Figure, text: str) -> None:
-    """The figure's title, from its left edge on, in as many lines as its width asks for."""
+    """Write the figure's title, from its left edge on, in as many lines as its width asks for."""
     lines = wrap(text, int(CHARACTERS * figure.get_figwidth()), break_on_hyphens=False)
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10)
 
 
 def tidy(axis: Axes, x: str, y: str, title: str = "") -> Axes:
-    """Axis titles and no frame above and right."""
+    """Set axis titles, and remove the frame above and right."""
     axis.set_xlabel(x)
     axis.set_ylabel(y)
     if title:
@@ -44,7 +44,7 @@ def tidy(axis: Axes, x: str, y: str, title: str = "") -> Axes:
 
 
 def name_line(axis: Axes, x: float, y: float, text: str, colour: str, dx: float = 5, dy: float = 0) -> None:
-    """A line's name beside its end, in its colour; `dx` and `dy` in points."""
+    """Write a line's name beside its end, in its colour; `dx` and `dy` in points."""
     axis.annotate(
         text,
         (x, y),
@@ -63,7 +63,7 @@ def name_line(axis: Axes, x: float, y: float, text: str, colour: str, dx: float 
 
 
 def spread(values: list[float], gap: float) -> list[float]:
-    """The same heights moved apart, so that names of neighbouring lines do not cover each other."""
+    """Return the same heights moved apart, so that names of neighbouring lines do not cover each other."""
     order = sorted(range(len(values)), key=values.__getitem__)
     moved = list(values)
     for before, after in pairwise(order):

@@ -70,7 +70,7 @@ def choose_threshold(
 
 
 def stored_sweep(record: Record, people: Predictions, asked_by: tuple[str, str], store: Store) -> list[Candidate]:
-    """Every candidate threshold on the people of a record, computed where it is not stored."""
+    """Return every candidate threshold on the people of a record, computed where it is not stored."""
 
     def compute() -> dict[str, Any]:
         # the intervals of candidates are not looked at, so choosing needs no bootstrap
@@ -81,7 +81,7 @@ def stored_sweep(record: Record, people: Predictions, asked_by: tuple[str, str],
 
 
 def find_line(spec: str, row: str, tier: str, store: Store) -> Line:
-    """A row of a spec with its records. Raises SpecError where predictions or cost are missing."""
+    """Return a row of a spec with its records. Raises SpecError where predictions or cost are missing."""
     loaded = load_one_spec(spec, tier)
     lines = read_lines(loaded, cells(loaded, open_catalog(tier), local_device("cpu")), store)
     line = row_of(lines, row, spec)

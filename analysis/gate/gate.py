@@ -81,7 +81,7 @@ class Gate:
 
     @cached_property
     def stages(self) -> tuple[tuple[Matches, Array], tuple[Matches, Array]]:
-        """Return the matches with nobody and with everybody refined, each with the person of every prediction."""
+        """Return the matches with nobody and with everybody refined, each with the person of every prediction, (D,)."""
         nobody = np.zeros(len(self.predictions.quality), dtype=bool)
         return self.predictions.matches(nobody), self.predictions.matches(~nobody)
 
@@ -114,7 +114,7 @@ class Gate:
         return self.ap_in_order(self.predictions.oks[0], refine_rate)
 
     def ap_in_order(self, first_to_refine: Array, refine_rate: float) -> float | None:
-        """AP where those with the lowest values are refined. `first_to_refine`: a value per person, (N,)."""
+        """Return AP where those with the lowest values are refined. `first_to_refine`: a value per person, (N,)."""
         order = np.argsort(first_to_refine, kind="stable")
         return self.predictions.ap(first(order, refine_rate), resamples=0).ap
 
@@ -145,32 +145,32 @@ def first(order: Array, refine_rate: float) -> Array:
 
 
 def replicates_of(metrics: CocoMetrics) -> Array:
-    """Return AP of every bootstrap resample, as fractions; a single NaN where nothing was resampled."""
+    """Return AP of every bootstrap resample, (R,), as fractions; a single NaN where nothing was resampled."""
     return np.asarray(metrics.bootstrap.replicates if metrics.bootstrap else [np.nan], dtype=float)
 
 
 def interval(value: float, replicates: Array) -> Interval:
-    """The bootstrap interval; open (NaN) where nothing was resampled. `replicates`: (R,), in the unit of `value`."""
+    """Return the bootstrap interval, NaN where nothing was resampled. `replicates`: (R,), in the unit of `value`."""
     if np.isnan(replicates).all():
         return Interval(value, float("nan"), float("nan"))
     return percentile_interval(value, replicates)
 
 
 def minus_random(gate: Gate, point: Point) -> Interval:
-    """AP of a threshold minus the AP expected of refining as many people at random, paired."""
+    """Return AP of a threshold minus the AP expected of refining as many people at random, paired."""
     expected, replicates = gate.at_random(point.refine_rate)
     return interval((point.metrics.ap or 0.0) - expected, replicates_of(point.metrics) - replicates)
 
 
 def candidates(quality: Array, steps: int = 40) -> list[float]:
-    """Thresholds that refine about 0, 1/steps … all of the people, ascending. `quality`: (N,)."""
+    """Return thresholds that refine about 0, 1/steps … all of the people, ascending. `quality`: (N,)."""
     inner = np.quantile(quality, np.linspace(0, 1, steps + 1)[1:])
     # the highest quality itself must be below the last threshold for its person to be refined
     return sorted({float(quality.min()), *map(float, inner), float(np.nextafter(quality.max(), np.inf))})
 
 
 def curve(gate: Gate, thresholds: Iterable[float], cost: Cost) -> pd.DataFrame:
-    """One line per threshold, AP in percent and cost in 1e9 multiply-adds; nobody and everybody refined at the ends."""
+    """Return a line per threshold: AP in percent, cost in 1e9 multiply-adds; none and all refined at the ends."""
     quality = gate.predictions.quality
     ends = float(quality.min()), float(np.nextafter(quality.max(), np.inf))
     inner = [threshold for threshold in sorted(thresholds) if ends[0] < threshold < ends[1]]
@@ -195,7 +195,7 @@ def curve(gate: Gate, thresholds: Iterable[float], cost: Cost) -> pd.DataFrame:
 
 
 def pareto(frame: pd.DataFrame, cost: str = "gflops", accuracy: str = "ap") -> pd.DataFrame:
-    """The points that no other one beats in both cost and accuracy, from cheap to dear."""
+    """Return the points that no other one beats in both cost and accuracy, from cheap to dear."""
     ordered = frame.dropna(subset=[cost, accuracy]).sort_values([cost, accuracy], ascending=[True, False])
     before = ordered[accuracy].cummax().shift(fill_value=-np.inf)
     return ordered[ordered[accuracy] > before]
@@ -223,7 +223,7 @@ class Calibration:
 
 
 def calibration(predictions: Predictions, bins: int = BINS) -> Calibration:
-    """Reliability in bins of equally many people, by predicted quality."""
+    """Return reliability in bins of equally many people, by predicted quality."""
     quality, (coarse, fine) = predictions.quality, predictions.oks
     order = np.array_split(np.argsort(quality, kind="stable"), bins)
     table = pd.DataFrame(
@@ -253,7 +253,7 @@ class Candidate(NamedTuple):
 
 
 def sweep(gate: Gate) -> list[Candidate]:
-    """Candidate thresholds from cheap to dear; the last refines everybody."""
+    """Return candidate thresholds from cheap to dear; the last refines everybody."""
     points = map(gate.point, candidates(gate.predictions.quality))
     return [Candidate(point.threshold, point.refine_rate, point.metrics.ap or 0.0) for point in points]
 
@@ -261,7 +261,7 @@ def sweep(gate: Gate) -> list[Candidate]:
 def pick(
     found: Sequence[Candidate], cost: Cost, *, budget: float | None = None, max_ap_loss: float | None = None
 ) -> Candidate | None:
-    """The best threshold of a `sweep`; None where none is allowed.
+    """Return the best threshold of a `sweep`; None where none is allowed.
 
     budget: pick the highest AP at this expected cost per person or less. max_ap_loss: pick the cheapest whose AP is at
     most this fraction below that of refining everybody. Of equal ones the cheaper is taken.

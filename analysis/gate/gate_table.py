@@ -47,7 +47,7 @@ class GateCurve:
 
 
 def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[GateCurve]:
-    """Every row that has both its predictions and its cost."""
+    """Return every row that has both its predictions and its cost."""
     curves = []
     for line in lines:
         runs = {measure: line.records[measure].run_id for measure in ("predictions", "cost") if measure in line.records}
@@ -60,7 +60,7 @@ def gate_curves(loaded: LoadedSpec, lines: list[Line], store: Store) -> list[Gat
 
 
 def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
-    """The curve of a row, computed where it is not stored: 20 evaluations with bootstrap take seconds."""
+    """Return the curve of a row, computed where it is not stored: 20 evaluations with bootstrap take seconds."""
     source, cost = line.records["predictions"], cost_of(line)
 
     def compute() -> dict[str, Any]:
@@ -84,13 +84,13 @@ def curve_record(loaded: LoadedSpec, line: Line, store: Store) -> Record:
 
 
 def cost_of(line: Line) -> Cost:
-    """Multiply-adds of the row's stages, by fvcore, of the paper's model."""
+    """Return multiply-adds of the row's stages, by fvcore, of the paper's model."""
     metrics = line.records["cost"].metrics
     return Cost(metrics["macs_fvcore_coarse"], metrics["macs_fvcore_fine"])
 
 
 def gate_frame(curves: list[GateCurve]) -> pd.DataFrame:
-    """Raw numbers of every row, for CSV."""
+    """Return raw numbers of every row, for CSV."""
     named = [
         one.frame.assign(
             label=one.label,
@@ -126,7 +126,7 @@ def signed(key: str, form: str = "+.1f") -> str:
 
 
 def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.DataFrame:
-    """As it is printed; the first and last threshold of a row refine nobody and everybody."""
+    """Return it as it is printed; the first and last threshold of a row refine nobody and everybody."""
     header, columns = loaded.spec.row_header, gate_columns(tier)
     rows = [
         {header: one.label, **{title: form.format_map(row) for title, (_, form) in columns.items()}}
@@ -137,7 +137,7 @@ def gate_shown(loaded: LoadedSpec, curves: list[GateCurve], tier: str) -> pd.Dat
 
 
 def gate_sources(tier: str) -> dict[str, tuple[str, str]]:
-    """The column of the frame and the measure behind every printed one."""
+    """Return the column of the frame and the measure behind every printed one."""
     keys = {header: key for header, (key, _) in gate_columns(tier).items()}
     return {header: (key, "cost" if key == "gflops" else "predictions") for header, key in keys.items()}
 
@@ -176,7 +176,7 @@ def exits_text(one: GateCurve) -> str:
 
 
 def statement(one: GateCurve) -> str:
-    """What the paper says of Figure 6, and how far it holds: fewer refined, AP falls, AP50 and AP75 hardly move."""
+    """Return what the paper says of Figure 6, and if it holds: fewer refined, AP falls, AP50 and AP75 hardly move."""
     far, lost = hardly_moving(one.frame)
     return (
         f'"Fewer refined, AP falls, AP50 and AP75 hardly move" holds until {far:.0f} % exit early, where AP has lost '
@@ -185,7 +185,7 @@ def statement(one: GateCurve) -> str:
 
 
 def gate_footer(loaded: LoadedSpec, lines: list[Line], curves: list[GateCurve]) -> list[str]:
-    """How the numbers were made, and what they say about the gate."""
+    """Return how the numbers were made, and what they say about the gate."""
     records = records_of(lines, "predictions")
     said = []
     if records:

@@ -31,7 +31,7 @@ class OperatingPoint:
 
 
 def frontier_rows(spec: str = "frontier", tier: str | None = None) -> tuple[str, dict[float, str]]:
-    """A frontier's model and its rows by their α. Raises SpecError where rows differ in something else."""
+    """Return a frontier's model and its rows by their α. Raises SpecError where rows differ in something else."""
     loaded = load_one_spec(spec, tier)
     settings = {row.label: loaded.settings(row) for row in loaded.spec.rows}
     models = {one.model for one in settings.values()}
@@ -44,7 +44,7 @@ def frontier_rows(spec: str = "frontier", tier: str | None = None) -> tuple[str,
 
 
 def swept(spec: str, tier: str, store: Store) -> dict[float, tuple[Record, list[Candidate]]]:
-    """Predictions of every row by its α, and what every threshold gives. Raises SpecError where some are missing."""
+    """Return predictions of every row by its α, and what every threshold gives. Raises SpecError where any lack."""
     found = {}
     for alpha, label in frontier_rows(spec, tier)[1].items():
         record = find_line(spec, label, tier, store).records["predictions"]
@@ -82,7 +82,7 @@ def choose_operating_point(
     tier: str = "nano",
     resamples: int = RESAMPLES,
 ) -> OperatingPoint:
-    """The best AP of all rows and thresholds whose expected latency is at most `latency_ms`; of equal ones the fastest.
+    """Return the best AP of all rows and thresholds within an expected `latency_ms`; of equal ones the fastest.
 
     times: by α, milliseconds per person of the coarse stage and of the fine one. Raises SpecError where predictions
     are missing, or nothing is fast enough.

@@ -55,7 +55,7 @@ class Predictions:
         return found, people[found.prediction]
 
     def ap(self, refined: Array, resamples: int) -> CocoMetrics:
-        """COCO's figures of a choice; the same seed and images every time, so that choices pair.
+        """Return COCO's figures of a choice; the same seed and images every time, so that choices pair.
 
         `refined`: bool (N,).
         """
@@ -88,7 +88,7 @@ def read_predictions(record: Record) -> Predictions:
 
 
 def annotation_file(arrays: Mapping[str, Array], category: Mapping[str, Any], per_pixel: float) -> dict[str, Any]:
-    """The annotation file that the arrays stand for, as far as COCO's protocol reads it.
+    """Return the annotation file that the arrays stand for, as far as COCO's protocol reads it.
 
     Per person A: points (A, K, 2), boxes (A, 4), everything else (A,) or, of keypoints, (A, K).
     """

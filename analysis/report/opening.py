@@ -19,7 +19,7 @@ LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 
 
 def opening(readme: Path = README, citation: Path = CITATION) -> dict[str, Any]:
-    """The header and rows of the findings, the limits, the paper, the date and the commit.
+    """Return the header and rows of the findings, the limits, the paper, the date and the commit.
 
     Raises StoreError where README or CITATION.cff lack them.
     """
@@ -34,23 +34,23 @@ def opening(readme: Path = README, citation: Path = CITATION) -> dict[str, Any]:
 
 
 def section(path: Path, heading: str) -> list[str]:
-    """The lines under a heading, up to the next."""
+    """Return the lines under a heading, up to the next."""
     _, *parts = re.split(r"^## (.+)\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True)).get(heading, "").splitlines()
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a line of a Markdown table, as plain text."""
+    """Return the cells of a line of a Markdown table, as plain text."""
     return [plain(cell) for cell in line.strip().strip("|").split("|")]
 
 
 def plain(text: str) -> str:
-    """Text without Markdown's links and emphasis, and without spaces around it."""
+    """Return text without Markdown's links and emphasis, and without spaces around it."""
     return LINK.sub(r"\1", text).replace("`", "").replace("*", "").strip()
 
 
 def paper(citation: Path) -> str:
-    """Authors, title, venue and DOI of the paper. Raises StoreError where the file lacks one of them."""
+    """Return authors, title, venue and DOI of the paper. Raises StoreError where the file lacks one of them."""
     try:
         content = yaml.safe_load(citation.read_text(encoding="utf-8"))["preferred-citation"]
         names = ", ".join(author["family-names"] for author in content["authors"])

@@ -43,7 +43,7 @@ def save_report(out: Path | None = None, *, tier: str = "nano", store: Store | N
 
 
 def report(*, tier: str = "nano", store: Store | None = None) -> str:
-    """The HTML. Raises StoreError or SpecError with one line for what is wrong with store, specs or examples."""
+    """Return the HTML. Raises StoreError or SpecError with one line for what is wrong with store, specs or examples."""
     store = store or Store()
     devices = [str(device) for device in stored_devices(store, "throughput", "bench")]
     by_device = [all_tables(tier, device, store) for device in devices or ["cpu"]]
@@ -82,13 +82,13 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
 
 
 def all_tables(tier: str, device: str, store: Store) -> list[Table]:
-    """Every table of a device: the paper's, then those of its figures, then our own."""
+    """Return every table of a device: the paper's, then those of its figures, then our own."""
     tables = [*build_tables(tier=tier, device=device, store=store), *bench_tables(device=device, store=store)]
     return sorted(tables, key=lambda table: (not table.id.startswith("table"), not table.id.startswith("figure")))
 
 
 def table_context(table: Table) -> dict[str, Any]:
-    """Headers, rows of cells (text, number to sort by, run id behind it) and notes; the caption names the device."""
+    """Return headers, rows of cells (text, number to sort by, run id) and notes; the caption names the device."""
     labels, *headers = [str(header) for header in table.shown.columns]
     rows = [
         {
@@ -120,12 +120,12 @@ def cell(table: Table, header: str, index: int) -> dict[str, Any]:
 
 
 def computed_id(table: Table, index: int) -> str:
-    """What stands for a run id where nothing was measured."""
+    """Return what stands for a run id where nothing was measured."""
     return f"{table.id}-{index}"
 
 
 def computed(tables: Iterable[Table]) -> dict[str, dict[str, Any]]:
-    """What rows follow from that were computed and not measured, by their ids, with the commit of the code."""
+    """Return what rows follow from that were computed and not measured, by their ids, with the commit of the code."""
     origin = provenance(local_device("cpu"))
     code = {key: origin[key] for key in ("git_commit", "git_dirty", "utc")}
     return {
@@ -136,7 +136,7 @@ def computed(tables: Iterable[Table]) -> dict[str, dict[str, Any]]:
 
 
 def facts(record: Record) -> dict[str, Any]:
-    """All that a record says but its long lists of samples and replicates, which are counted."""
+    """Return all that a record says but its long lists of samples and replicates, which are counted."""
     metrics = {key: brief(value) for key, value in record.metrics.items()}
     whose = {"spec": record.spec, "row": record.row, "measure": record.measure, "tier": record.tier}
     folder = f"results/{'published' if record.published else 'local'}/{record.measure}/{record.run_id}.json"
@@ -144,14 +144,14 @@ def facts(record: Record) -> dict[str, Any]:
 
 
 def brief(value: Any) -> Any:
-    """A metric, or its size where it is long."""
+    """Return a metric, or its size where it is long."""
     if isinstance(value, list | str | dict) and len(value) > LONG:
         return f"{len(value):,} {'characters' if isinstance(value, str) else 'values'}, in the record"
     return value
 
 
 def gallery(folder: Path = EXAMPLES) -> dict[str, Any]:
-    """The stored people with their crops as data addresses. Raises StoreError when a file is missing or damaged."""
+    """Return the stored people with crops as data addresses. Raises StoreError when a file is missing or damaged."""
     content = load_gallery(folder)
     for person in content["people"]:
         person["picture"] = data_address(person.pop("file"), "image/png")
@@ -171,7 +171,7 @@ def gallery_costs(records: Iterable[Record]) -> dict[str, dict[str, float]]:
 
 
 def figures(titles: Mapping[str, str], folder: Path = FIGURES) -> list[dict[str, str]]:
-    """Every drawn figure, the lighter of its vector and its picture; `titles` are those of the tables behind them."""
+    """Return every drawn figure, the lighter of its vector and its picture; `titles` are those of their tables."""
     kinds = {".svg": "image/svg+xml", ".png": "image/png"}
     names = sorted({path.stem for path in folder.glob("*.*") if path.suffix in kinds})
     found = []
@@ -189,6 +189,6 @@ def data_address(path: Path, kind: str) -> str:
 
 
 def embedded(content: Any) -> Markup:
-    """JSON that stands inside a script element: no `<` could end it. Raises ValueError for what is no number."""
+    """Return JSON that stands inside a script element: no `<` could end it. Raises ValueError for what is no number."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(re.sub("[<\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text))

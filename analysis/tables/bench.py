@@ -54,12 +54,12 @@ class Timed:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as fast per image it is as the row it is set against; None where one has no speed."""
+        """Return how many times as fast per image it is as the row it is set against; None where one has no speed."""
         return None if self.record is None or self.other is None else times_as_fast(self.record, self.other)
 
     @property
     def apart(self) -> bool:
-        """Whether both have a speed, and were not timed in one session."""
+        """Return whether both have a speed, and were not timed in one session."""
         return self.record is not None and self.other is not None and not together(self.record, self.other)
 
 
@@ -187,7 +187,7 @@ SPEEDS: dict[str, tuple[str | None, Callable[[Timed], str]]] = {
 
 
 def speed_notes(timed: list[Timed], device: Device) -> list[str]:
-    """What has to be known to read the speeds."""
+    """Return what has to be known to read the speeds."""
     records = [one.record for one in timed if one.record is not None]
     notes = []
     if records:
@@ -217,7 +217,7 @@ def speed_notes(timed: list[Timed], device: Device) -> list[str]:
 
 
 def operator_table(timed: list[Timed], device: Device) -> Table:
-    """Where the time goes, by kind of operator, in the rows that torch runs operator by operator."""
+    """Return where the time goes, by kind of operator, in the rows that torch runs operator by operator."""
     found = [(one, one.metric("operators")) for one in timed if one.metric("operators")]
     most = pd.DataFrame([shares for _, shares in found]).max().sort_index()
     kinds = list(most.sort_values(ascending=False, kind="stable").index)
@@ -237,7 +237,7 @@ def operator_table(timed: list[Timed], device: Device) -> Table:
 
 
 def deployed_table(bench: Bench, store: Store) -> Table:
-    """What a back-end and its precision do to the result."""
+    """Return what a back-end and its precision do to the result."""
     found = [(one, store.find(one.identity)) for one in deployments(bench, open_catalog())]
     first = found[0][1]
     rows, shown = [], []

@@ -78,13 +78,13 @@ def kept_text(line: Line) -> str | None:
 
 
 def amount(line: Line, key: str) -> float | None:
-    """A cost in the paper's unit."""
+    """Return a cost in the paper's unit."""
     value = line.metric("cost", AMOUNTS[key].metric)
     return None if value is None else value / AMOUNTS[key].scale
 
 
 def delta_percent(line: Line, key: str) -> float | None:
-    """Ours against the paper's."""
+    """Return ours against the paper's."""
     ours, paper = amount(line, key), getattr(line.row.paper, key)
     return None if ours is None or paper is None else 100 * (ours / paper - 1)
 
@@ -101,6 +101,6 @@ def relative_text(line: Line, reference: Line) -> str | None:
 
 
 def paper_relative(line: Line, reference: Line) -> float | None:
-    """The paper's speed of a row relative to its speed of another."""
+    """Return the paper's speed of a row relative to its speed of another."""
     ours, theirs = line.row.paper.images_per_s, reference.row.paper.images_per_s
     return ours / theirs if ours and theirs else None

@@ -73,18 +73,18 @@ class Context:
 
     @property
     def dataset(self) -> str:
-        """The people that the spec is about."""
+        """Return the people that the spec is about."""
         return str(self.loaded.spec.base.get("dataset", ""))
 
     @property
     def whose(self) -> str:
-        """Whose score it is, for headers, where people of several kinds stand side by side."""
+        """Return whose score it is, for headers, where people of several kinds stand side by side."""
         own = str(self.catalog.people(self.dataset))
         return f", {own}" if self.further.keys() - {own} else ""
 
     @property
     def further(self) -> Mapping[str, str]:
-        """Further people that rows are measured on, and the score that is said of each."""
+        """Return further people that rows are measured on, and the score that is said of each."""
         return self.catalog.tier.also.get(self.dataset, {})
 
 
@@ -147,7 +147,7 @@ def score_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
 
 
 def record_on(line: Line, people: str) -> Record | None:
-    """The accuracy of a row on further people, or on its own where these are meant."""
+    """Return the accuracy of a row on further people, or on its own where these are meant."""
     return line.test_sets[people].record if people in line.test_sets else line.records.get("accuracy")
 
 
@@ -343,7 +343,7 @@ def raw_numbers(table: Context, index: int) -> dict[str, Any]:
 
 
 def further_numbers(table: Context, line: Line) -> dict[str, Any]:
-    """Scores on further people with their intervals, in percent, and the runs behind them."""
+    """Return scores on further people with their intervals, in percent, and the runs behind them."""
     raw: dict[str, Any] = {}
     for people, score in table.further.items():
         record, key = record_on(line, people), f"{score}_{people}"
@@ -356,7 +356,7 @@ def further_numbers(table: Context, line: Line) -> dict[str, Any]:
 
 
 def accuracy_numbers(table: Context, index: int) -> dict[str, Any]:
-    """Interval, tier and paired difference of one row's score, in percent."""
+    """Return interval, tier and paired difference of one row's score, in percent."""
     line = table.lines[index]
     score = next((score for score in RESAMPLED if score in table.loaded.spec.columns), "ap")
     return {

@@ -32,7 +32,7 @@ def derive(
     asked_by: tuple[str, str],
     store: Store,
 ) -> Record:
-    """What `compute` makes of `source` with the settings `how`: as stored, else computed and kept.
+    """Return what `compute` makes of `source` with the settings `how`: as stored, else computed and kept.
 
     asked_by: spec and row. The identity holds the hash of the source's numbers, so that a source measured again counts.
     """
@@ -54,10 +54,10 @@ def derive(
 
 
 def columns_of(frame: pd.DataFrame) -> Columns:
-    """The numbers of a table for a record, which knows None and not NaN."""
+    """Return the numbers of a table for a record, which knows None and not NaN."""
     return {str(name): [None if pd.isna(value) else float(value) for value in values] for name, values in frame.items()}
 
 
 def frame_of(columns: Columns) -> pd.DataFrame:
-    """The table that `columns_of` took apart."""
+    """Return the table that `columns_of` took apart."""
     return pd.DataFrame(columns, dtype=float)

@@ -44,7 +44,7 @@ EXPECTED_COST = (
 
 
 def marked(text: str, flags: Mapping[str, Any]) -> str:
-    """A speed with the marks of what disturbed it."""
+    """Return a speed with the marks of what disturbed it."""
     return " ".join([text, *(mark for flag, (mark, _) in MARKS.items() if flags.get(flag))])
 
 
@@ -57,7 +57,7 @@ def marks_text(records: Iterable[Record]) -> list[str]:
 def footer_of_rows(
     loaded: LoadedSpec, lines: list[Line], below: int, catalog: Catalog, device: Device, store: Store
 ) -> list[str]:
-    """What has to be known to read a table of kind rows, of which the last `below` are not in the comparison."""
+    """Return what has to be known to read a table of kind rows, of which the last `below` are not in the comparison."""
     return [
         *accuracy_text(lines),
         *test_sets_text(lines),
@@ -77,7 +77,7 @@ def footer_of_rows(
 
 
 def accuracy_text(lines: list[Line]) -> list[str]:
-    """What stands behind the AP or PCKh column."""
+    """Return what stands behind the AP or PCKh column."""
     records = records_of(lines, "accuracy")
     if not records:
         return []
@@ -96,12 +96,12 @@ def accuracy_text(lines: list[Line]) -> list[str]:
 
 
 def people_text(metrics: Mapping[str, Any]) -> str:
-    """How many people a record is of."""
+    """Return how many people a record is of."""
     return f"{metrics.get('annotated_people', metrics.get('people')):,} people in {metrics['images']:,} images"
 
 
 def without_pck_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) -> list[str]:
-    """Which rows have no PCK where others have one."""
+    """Return which rows have no PCK where others have one."""
     wanted = "pck" in catalog.tier.also.get(str(loaded.spec.base.get("dataset")), {}).values()
     scored = [line for line in lines if "accuracy" in line.records]
     without = [line.row.label for line in scored if "pck" not in line.records["accuracy"].metrics]
@@ -110,14 +110,14 @@ def without_pck_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) ->
 
 
 def test_sets_text(lines: list[Line]) -> list[str]:
-    """How many further people rows were measured on."""
+    """Return how many further people rows were measured on."""
     found = {people: one.record for line in lines for people, one in line.test_sets.items() if one.record is not None}
     sizes = [f"{people} ({people_text(record.metrics)})" for people, record in found.items()]
     return [f"The same models also on {', '.join(sizes)}; intervals likewise. PCK is of models alone."] if sizes else []
 
 
 def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """The paired differences to the row before, and whether any AP fell beyond its interval."""
+    """Return the paired differences to the row before, and whether any AP fell beyond its interval."""
     labels = [line.row.label for line in lines]
     pairs = [(labels[i - 1], labels[i], previous_difference(loaded, lines, i)) for i in range(1, len(lines))]
     steps = [f"{before} → {now}: {spread_text(one)}" for before, now, one in pairs if one is not None]
@@ -128,7 +128,7 @@ def paired_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 
 def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """The comparisons that the spec names, by paired bootstrap, and what could be said of none."""
+    """Return the comparisons that the spec names, by paired bootstrap, and what could be said of none."""
     rows = {line.row.label: line for line in lines}
     said, reach, without, unequal = [], [], [], []
     tested: list[tuple[str, Comparison]] = []
@@ -161,20 +161,20 @@ def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 
 def verdict(one: Comparison) -> str:
-    """Which is higher; where neither is shown to be, whether they are equivalent."""
+    """Return which is higher; where neither is shown to be, whether they are equivalent."""
     if one.p < 1 - LEVEL:
         return ("higher" if one.value > 0 else "lower") + (", but equivalent" if one.equivalent else "")
     return "equivalent" if one.equivalent else "undecided"
 
 
 def span(values: Collection[float]) -> str:
-    """The smallest and the largest of some numbers; one where both are written alike."""
+    """Return the smallest and the largest of some numbers; one where both are written alike."""
     low, high = (f"{end(values):.1f}" for end in (min, max))
     return low if low == high else f"{low} to {high}"
 
 
 def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """Which trainings stand behind a mean and its spread, and which are missing."""
+    """Return which trainings stand behind a mean and its spread, and which are missing."""
     if not any(line.seeds for line in lines):
         return []
     text = (
@@ -206,7 +206,7 @@ def lacks(cell: Cell) -> tuple[Any, str | None]:
 
 
 def cost_text(lines: list[Line]) -> list[str]:
-    """What stands behind the GFLOPs column, and how far the three counts are apart."""
+    """Return what stands behind the GFLOPs column, and how far the three counts are apart."""
     records = records_of(lines, "cost")
     if not records:
         return []
@@ -225,7 +225,7 @@ def cost_text(lines: list[Line]) -> list[str]:
 
 
 def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Store) -> list[str]:
-    """What stands behind the speed columns; where nothing does, which devices have stored speeds."""
+    """Return what stands behind the speed columns; where nothing does, which devices have stored speeds."""
     if not any("throughput" in line.cells for line in lines):
         return []
     records = records_of(lines, "throughput")
@@ -252,14 +252,14 @@ def speed_text(loaded: LoadedSpec, lines: list[Line], device: Device, store: Sto
 
 
 def origin(records: list[Record]) -> str:
-    """Whether records were made on this machine or came with the repository, and when the last was made."""
+    """Return whether records were made on this machine or came with the repository, and when the last was made."""
     published = sum(record.published for record in records)
     whose = {0: "measured here", len(records): "published records"}.get(published, "published and local records")
     return f"{whose}, last on {max(str(record.provenance.get('utc', '?'))[:10] for record in records)}"
 
 
 def paper_speed_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """What the paper leaves open about its FPS."""
+    """Return what the paper leaves open about its FPS."""
     if "images_per_s" not in loaded.spec.columns or not any(line.row.paper.images_per_s for line in lines):
         return []
     relative = "; only the ratios between rows can be set beside ours" if "speed" in loaded.spec.columns else ""
@@ -270,13 +270,13 @@ def paper_speed_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 
 def models_text(records: list[Record]) -> str:
-    """The models behind a column: their names, or how many they are."""
+    """Return the models behind a column: their names, or how many they are."""
     different = list(dict.fromkeys(str(record.provenance.get("model")) for record in records))
     return ", ".join(different) if len(different) <= MOST_NAMES else f"{len(different)} models, one per row,"
 
 
 def missing_text(lines: list[Line]) -> list[str]:
-    """Why there are dashes."""
+    """Return why there are dashes."""
     lacking: dict[str, list[tuple[str, Cell]]] = {
         **{f"accuracy on {people}": [] for line in lines for people in line.test_sets},
         **{measure: [] for line in lines for measure in line.cells},
@@ -292,7 +292,7 @@ def missing_text(lines: list[Line]) -> list[str]:
 
 
 def not_asked_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
-    """Why there are dashes where nothing is missing: what rows do not ask for, and what the paper does not give."""
+    """Return why there are dashes where nothing is missing: what rows do not ask for, or the paper does not give."""
     needed = [one for one in loaded.spec.measure if any(one in line.cells for line in lines)]
     lacking = []
     for line in lines:
@@ -307,7 +307,7 @@ def not_asked_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
 
 
 def why_missing(what: str, lacking: Iterable[tuple[str, Cell]]) -> list[str]:
-    """Why `what` is missing of labelled cells: one text for all that lack the same, and for all untrained models."""
+    """Return why `what` is missing of labelled cells: one text for what lacks the same, and for untrained models."""
     reasons, models = [], []
     for label, cell in lacking:
         tier = "" if cell.tier in (EMBEDDED, PAPER_SIZE) else f" --tier {cell.tier}"

@@ -35,7 +35,7 @@ def points(tables: Iterable[Table]) -> pd.DataFrame:
 
 
 def points_of_all_devices(tier: str = "nano", store: Store | None = None) -> pd.DataFrame:
-    """`points` of every table, once for every device that a speed is stored of."""
+    """Return `points` of every table, once for every device that a speed is stored of."""
     store = store or Store()
     devices = [str(device) for device in stored_devices(store)] or ["cpu"]
     frames = [points(build_tables(tier=tier, device=device, store=store)) for device in devices]

@@ -17,7 +17,7 @@ from results.store import Store
 
 
 def held_out_text(loaded: LoadedSpec, lines: list[Line], tier: str, store: Store) -> list[str]:
-    """What thresholds chosen on the people of `chosen_on` give on these, a line per row that has both."""
+    """Return what thresholds chosen on the people of `chosen_on` give on these, a line per row that has both."""
     if loaded.spec.chosen_on is None:
         return []
     said = []
@@ -58,7 +58,7 @@ def held_out(loaded: LoadedSpec, line: Line, source: Line, store: Store) -> dict
 
 
 def reported(gate: Gate, threshold: float) -> dict[str, float | None]:
-    """What a threshold gives, in percent."""
+    """Return what a threshold gives, in percent."""
     point = gate.point(threshold)
     everybody, at_random = point.minus_all, minus_random(gate, point)
     facts = {**value_and_ends("minus_all", everybody), **value_and_ends("minus_random", at_random)}
@@ -66,7 +66,7 @@ def reported(gate: Gate, threshold: float) -> dict[str, float | None]:
 
 
 def row_text(label: str, facts: dict[str, Any]) -> str:
-    """One row's two choices in words."""
+    """Return one row's two choices in words."""
     said = []
     if facts["cheapest"] is not None:
         one = facts["cheapest"]

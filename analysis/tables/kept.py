@@ -12,7 +12,7 @@ from sharpose.models.registry import closed_form, resolve_config, restore
 
 
 def kept_people(line: Line) -> dict[int, int] | None:
-    """How many people were refined with how many patches, from a row's accuracy; None where it has none.
+    """Return how many people were refined with how many patches, from a row's accuracy; None where it has none.
 
     Where all take the same number, that follows from the configuration, as in records from before it was counted.
     """
@@ -36,7 +36,7 @@ def mean_kept(line: Line) -> float | None:
 
 
 def expected_macs(loaded: LoadedSpec, line: Line) -> float | None:
-    """Multiply-adds per person of the row's model, with as many refined patches as its accuracy was measured with.
+    """Return multiply-adds per person of the row's model, with as many refined patches as for its accuracy.
 
     None where nothing was measured, or the model has other numbers of patches than the one that stands for it.
     """
@@ -60,7 +60,7 @@ def expected_macs_of(config: Any, kept: Mapping[int, int], people: int) -> float
 
 
 def parts(config: Any, keep: int | None = None) -> Mapping[str, Cost]:
-    """The closed form's stages, where so many patches are refined."""
+    """Return the closed form's stages, where so many patches are refined."""
     cost = closed_form(config, keep=keep)
     assert cost is not None, "what was refined has two stages"
     return cost.parts

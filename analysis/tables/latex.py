@@ -26,7 +26,7 @@ MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 def latex(table: Table) -> str:
-    """A `table` environment: caption, tabular with booktabs rules, and what has to be known to read it."""
+    """Return a `table` environment: caption, tabular with booktabs rules, and what has to be known to read it."""
     columns = len(table.shown.columns)
     rows = [" & ".join(map(escape, row)) + r" \\" for row in table.shown.astype(str).to_numpy().tolist()]
     header = " & ".join(escape(str(name)) for name in table.shown.columns) + r" \\"
@@ -43,7 +43,7 @@ def latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Text as LaTeX in ASCII; a minus before a number is one. An unknown character is named by its code point."""
+    """Return text as LaTeX in ASCII; a minus before a number is one. Another character is named by its code point."""
     escaped = "".join(
         SYMBOLS.get(one) or (one if " " <= one <= "~" else f"[U+{ord(one):04X}]") for one in MINUS.sub("−", text)
     )

@@ -36,7 +36,7 @@ class Training:
     guided: float = 0.0
 
     def last_doubling(self, data: str) -> float | None:
-        """AP on `data` that the last doubling of crops gained, in percent; None where no curve reaches so far back."""
+        """Return AP on `data` gained by the last doubling of crops, in percent; None where no curve reaches back."""
         scored = [(row["crops"], row.get(f"{data}_ap")) for row in self.curve]
         points = [(crops, score) for crops, score in scored if crops is not None and score is not None]
         # steps are whole, so the point at half of the way may lie a step behind it
@@ -73,13 +73,13 @@ def own_crops(made: Mapping[str, Any]) -> int:
 
 
 def ancestors(made: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The manifests of what a training began with, and what that began with."""
+    """Return the manifests of what a training began with, and what that began with."""
     before = (made.get("init") or {}).get("manifest")
     return [] if before is None else [before, *ancestors(before)]
 
 
 def start_of(made: Mapping[str, Any]) -> tuple[str, str]:
-    """The kind of start, and what it was. An earlier phase of the same model is no start: its own is."""
+    """Return the kind of start, and what it was. An earlier phase of the same model is no start: its own is."""
     init = made.get("init")
     if init is None:
         return RANDOM, "random weights"
@@ -93,7 +93,7 @@ def start_of(made: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def curve_of(made: Mapping[str, Any]) -> Curve:
-    """The curve of all phases of a training, over the crops seen in all of them."""
+    """Return the curve of all phases of a training, over the crops seen in all of them."""
     before = (made.get("init") or {}).get("manifest")
     own, seen = made.get("curve") or [], 0
     earlier: Curve = ()

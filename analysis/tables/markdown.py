@@ -15,6 +15,6 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list
 
 
 def plain_text(text: object) -> str:
-    """Text that Markdown shows as it is: no emphasis, link, code, formula, HTML or end of a cell begins in it."""
+    """Return text that Markdown shows as is: no emphasis, link, code, formula, HTML or end of a cell begins in it."""
     escaped = str(text).replace("&", "&amp;")
     return MARKUP.sub(lambda found: "&lt;" if found[0] == "<" else f"\\{found[0]}", escaped)

@@ -29,14 +29,14 @@ class Origin:
     facts: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the fields for `--json`."""
         return {"place": self.place, "run_id": self.run_id, "values": self.values, **self.facts}
 
 
 def origin(
     cell: Cell, record: Record | None, loaded: LoadedSpec, column: str | None = None, others: Sequence[Cell] = ()
 ) -> Origin:
-    """The origin of a cell's number; of the metric that `column` names, or of all. others: further cells it fills."""
+    """Return the origin of a cell's number; of the metric `column`, or of all. others: further cells it fills."""
     (row,) = (row for row in loaded.spec.rows if row.label == cell.row)
     papers = row.paper.model_dump()
     values = {name: {"text": text, "paper": papers.get(name)} for name, text in texts(cell, record, column)}
@@ -51,7 +51,7 @@ def origin(
 
 
 def unplaced(record: Record) -> Origin:
-    """The origin of a record that no table asks for now: a benchmark, or what specs or weights have left behind."""
+    """Return the origin of a record that no table asks for: a benchmark, or what specs or weights left behind."""
     metrics = {name: value for name, value in record.metrics.items() if isinstance(value, int | float)}
     values = {name: {"text": f"{value:g}", "paper": None} for name, value in metrics.items()}
     facts = {"not in a table": "no cell of a table has this number now", **dict(made_by(record))}
@@ -59,7 +59,7 @@ def unplaced(record: Record) -> Origin:
 
 
 def texts(cell: Cell, record: Record | None, column: str | None) -> Iterator[tuple[str, str]]:
-    """The metrics that a column means, or all of a measure, as tables print them."""
+    """Yield the metrics that a column means, or all of a measure, as tables print them."""
     if record is None:
         yield column or cell.measure, DASH
         return
@@ -85,7 +85,7 @@ def texts(cell: Cell, record: Record | None, column: str | None) -> Iterator[tup
 
 
 def asked_for(cell: Cell, model: str) -> str:
-    """The measure and the model, and for which of the paper's it stands."""
+    """Return the measure and the model, and for which of the paper's it stands."""
     where = "at every tier" if cell.tier == PAPER_SIZE else f"tier {cell.tier}"
     stands = "" if model == cell.model else f", which stands for {model}"
     options = ", ".join(f"{name} {value}" for name, value in cell.options.items())
@@ -93,7 +93,7 @@ def asked_for(cell: Cell, model: str) -> str:
 
 
 def determined_by(cell: Cell, record: Record) -> Iterator[tuple[str, str]]:
-    """Weights and their start, people, boxes and digests of the files; or how a speed is measured."""
+    """Yield weights and their start, people, boxes and digests of the files; or how a speed is measured."""
     identity, metrics = record.identity, record.metrics
     if cell.weights is not None:
         yield "weights", f"{brief(cell.weights)}, sha256 {identity['weights_sha256']}"
@@ -113,7 +113,7 @@ def determined_by(cell: Cell, record: Record) -> Iterator[tuple[str, str]]:
 
 
 def made_by(record: Record) -> Iterator[tuple[str, str]]:
-    """Code, machine and time."""
+    """Yield code, machine and time."""
     made = record.provenance
     changed = made.get("git_dirty")
     dirty = ", changes unknown" if changed is None else ", with changes that are in no commit" if changed else ""
@@ -127,13 +127,13 @@ def made_by(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def run_command(cell: Cell) -> str:
-    """How the harness measures a cell."""
+    """Return how the harness measures a cell."""
     tier = [] if cell.tier in (EMBEDDED, PAPER_SIZE) else ["--tier", cell.tier]
     return shlex.join(["sharpose", "run", cell.spec, "--measure", cell.measure, *tier])
 
 
 def lines(origins: Sequence[Origin]) -> list[str]:
-    """For people: a paragraph for each cell."""
+    """Return a paragraph for each cell, for people."""
     text: list[str] = []
     for one in origins:
         text += [one.place]

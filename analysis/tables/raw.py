@@ -35,7 +35,7 @@ def for_files(
     device: str = "cpu",
     store: Store | None = None,
 ) -> list[Table]:
-    """The tables `built` with these choices, each row with the speed and name of one device, or of none.
+    """Return the tables `built` with these choices, each row with the speed and name of one device, or of none.
 
     Other devices are of the same kind, those with most stored speeds first; a device that was chosen by its name stands
     for itself alone.
@@ -71,19 +71,19 @@ def with_keys(table: str, frame: pd.DataFrame, models: Mapping[str, str]) -> pd.
 
 
 def untimed(frame: pd.DataFrame) -> pd.Series:
-    """Which rows lack a speed, or a ratio where the table compares speeds; none where it has no speeds."""
+    """Return which rows lack a speed, or a ratio where the table compares speeds; none where it has no speeds."""
     key = next((key for key in ("speed_relative", RUN) if key in frame), None)
     return pd.Series(False, index=frame.index) if key is None else frame[key].isna()
 
 
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame of one device with neither speed nor device in rows that it cannot compare."""
+    """Return the frame of one device with neither speed nor device in rows that it cannot compare."""
     rows = untimed(frame)
     return frame.assign(**{name: frame[name].mask(rows) for name in SPEED if name in frame})
 
 
 def completed(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """The frame with another device's speeds in the rows that have none."""
+    """Return the frame with another device's speeds in the rows that have none."""
     rows = untimed(frame)
     chosen = {name: frame[name].where(~rows, other[name]) for name in SPEED if name in frame and name in other}
     # a column that was empty becomes one of numbers, which are then rounded alike

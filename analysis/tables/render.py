@@ -36,7 +36,7 @@ LOCAL_CSV = ROOT / "local" / "csv"
 
 
 def render(table: Table, form: Format = "text", width: int | None = None) -> str:
-    """A table as text for a terminal, Markdown, CSV of the raw numbers, or LaTeX (booktabs).
+    """Return a table as text for a terminal, Markdown, CSV of the raw numbers, or LaTeX (booktabs).
 
     Raises SpecError for another format.
     """
@@ -52,12 +52,12 @@ def render(table: Table, form: Format = "text", width: int | None = None) -> str
 
 
 def no_formula(value: Any) -> Any:
-    """A cell of a CSV; a text that a spreadsheet would compute is marked as text, by an apostrophe before it."""
+    """Return a cell of a CSV; a text that a spreadsheet would compute is marked as text, by an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def markdown(table: Table) -> str:
-    """The table under its title in bold, with its footer as a list."""
+    """Return the table under its title in bold, with its footer as a list."""
     header, *rows = (
         [plain_text(cell) for cell in row] for row in (list(table.shown.columns), *table.shown.to_numpy().tolist())
     )
@@ -69,7 +69,7 @@ def markdown(table: Table) -> str:
 
 
 def text_of(table: Table, width: int) -> str:
-    """The table, in as many blocks of columns as `width` asks for, and its footer."""
+    """Return the table, in as many blocks of columns as `width` asks for, and its footer."""
     page = io.StringIO()
     console = Console(file=page, width=width, force_terminal=False, color_system=None, highlight=False)
     for number, columns in enumerate(blocks(table, width)):
@@ -95,7 +95,7 @@ def text_of(table: Table, width: int) -> str:
 
 
 def blocks(table: Table, width: int) -> list[list[str]]:
-    """The headers of each block: the labels, then as many columns as fit. What is compared stays together."""
+    """Return the headers of each block: the labels, then as many columns as fit. What is compared stays together."""
     labels, *others = map(str, table.shown.columns)
     groups: list[list[str]] = []
     for header in others:
@@ -112,7 +112,7 @@ def blocks(table: Table, width: int) -> list[list[str]]:
 
 
 def widths(table: Table, headers: list[str], width: int) -> list[int]:
-    """Column widths at which every cell is whole and headers take as few lines as fit into `width`."""
+    """Return column widths at which every cell is whole and headers take as few lines as fit into `width`."""
     narrow = [narrowest(table, header) - GAP for header in headers]
     for lines in range(1, max(len(header.split()) for header in headers)):
         found = [broken(header, least, lines) for header, least in zip(headers, narrow, strict=True)]
@@ -122,23 +122,23 @@ def widths(table: Table, headers: list[str], width: int) -> list[int]:
 
 
 def broken(header: str, least: int, lines: int) -> int:
-    """The smallest width, from `least` on, at which a header takes at most so many lines."""
+    """Return the smallest width, from `least` on, at which a header takes at most so many lines."""
     return next(width for width in range(least, len(header) + least + 1) if len(wrap(header, width)) <= lines)
 
 
 def narrowest(table: Table, header: str) -> int:
-    """The width of a column whose header is broken between all words, with the space around it."""
+    """Return the width of a column whose header is broken between all words, with the space around it."""
     return max(len(text) for text in [*header.split(), *map(str, table.shown[header])]) + GAP
 
 
 def as_dict(table: Table) -> dict[str, Any]:
-    """For `--json`: raw numbers, and the text under the table."""
+    """Return raw numbers, and the text under the table, for `--json`."""
     rows = table.frame.astype(object).where(table.frame.notna(), None).to_dict("records")
     return {"id": table.id, "title": table.title, "rows": rows, "footer": table.footer}
 
 
 def csv_folder(spec: Path, tier: str = EMBEDDED) -> Path:
-    """Where the raw numbers of a spec's table go: of ours to results/local, of a user's own beside it.
+    """Return where the raw numbers of a spec's table go: of ours to results/local, of a user's own beside it.
 
     The published ones in results/csv are written by `sharpose export` alone. Those of other tiers than the embedded one
     lie in folders of their own.
@@ -158,7 +158,7 @@ def write_csv(table: Table, folder: Path) -> Path:
 
 
 def starts_alike(path: Path, text: str) -> bool:
-    """Whether a file begins with the same column as a table. Raises StoreError where it cannot be read."""
+    """Return whether a file begins with the same column as a table. Raises StoreError where it cannot be read."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return file.readline(1000).strip().split(",")[0] == text.split("\n")[0].split(",")[0]

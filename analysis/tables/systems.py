@@ -37,13 +37,13 @@ class SystemRow:
     weights: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the fields for `--json`."""
         own = {key: value for key, value in vars(self).items() if key != "model"}
         return {**self.model.config, **own, "tokens_per_block": self.model.tokens}
 
     @property
     def cells(self) -> dict[str, str]:
-        """As it is printed, by column."""
+        """Return it as it is printed, by column."""
         own, params = self.model.cells, DASH if self.params is None else f"{self.params / 1e6:.2f}"
         return {
             "model": own["model"],
@@ -63,7 +63,7 @@ NUMBERS = ("input", "params M", "closed form G", "fvcore G", "torch G", "paper G
 
 
 def system_rows(models: Iterable[Model], store: Store | None = None, catalog: Catalog | None = None) -> list[SystemRow]:
-    """What is known of `models`, from closed forms, specs and the store; nothing is measured.
+    """Return what is known of `models`, from closed forms, specs and the store; nothing is measured.
 
     None where a closed form or the store has no number.
     """
@@ -90,7 +90,7 @@ def system_rows(models: Iterable[Model], store: Store | None = None, catalog: Ca
 
 
 def cost_identity(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Under which a model's cost is stored. A cost is that of refining everyone, so a threshold does not matter."""
+    """Return the identity under which a model's cost is stored. Everyone is refined, so a threshold does not matter."""
     described = model_identity(name, dict(options))
     if "quality_threshold" in described:
         described["quality_threshold"] = None
@@ -98,7 +98,7 @@ def cost_identity(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def paper_values(specs: Iterable[LoadedSpec]) -> dict[str, tuple[float, ...]]:
-    """The GFLOPs that the paper gives for a configuration, each different one once; by cost identity."""
+    """Return the GFLOPs that the paper gives for a configuration, each different one once; by cost identity."""
     # a dictionary keeps its keys in order, each once
     found: dict[str, dict[float, None]] = {}
     for loaded in specs:
@@ -111,13 +111,13 @@ def paper_values(specs: Iterable[LoadedSpec]) -> dict[str, tuple[float, ...]]:
 
 
 def latest_conformance(store: Store) -> Record | None:
-    """The last stored run of `sharpose conformance` of the present version."""
+    """Return the last stored run of `sharpose conformance` of the present version."""
     current = [r for r in store.records("conformance") if r.identity["version"] == VERSIONS["conformance"]]
     return max(current, key=lambda record: str(record.provenance.get("utc")), default=None)
 
 
 def conformance_by_system(record: Record | None) -> dict[str, str]:
-    """`2 of 2` for every system with cases in a stored run."""
+    """Return `2 of 2` for every system with cases in a stored run."""
     verdicts: dict[str, list[bool]] = {}
     # TokenPose-T and TokenPose-L are one system
     owners = {case: system.name for system in systems().values() for case in system.cases}
@@ -128,7 +128,7 @@ def conformance_by_system(record: Record | None) -> dict[str, str]:
 
 
 def trained_at(name: str, catalog: Catalog) -> tuple[str, ...]:
-    """The tiers at which there are trained weights of a model, or of what stands for it."""
+    """Return the tiers at which there are trained weights of a model, or of what stands for it."""
     return tuple(
         tier
         for tier, facts in catalog.tiers.tiers.items()
@@ -140,19 +140,19 @@ def trained_at(name: str, catalog: Catalog) -> tuple[str, ...]:
 
 
 def in_tables(rows: Iterable[SystemRow]) -> list[SystemRow]:
-    """Those that a spec names."""
+    """Return those that a spec names."""
     named = {loaded.settings(row).model for loaded in load_specs() for row in loaded.spec.rows}
     return [row for row in rows if row.model.name in named]
 
 
 def as_markdown(rows: Sequence[SystemRow]) -> str:
-    """A Markdown table with names as code."""
+    """Return a Markdown table with names as code."""
     cells = [[f"`{name}`", *others] for name, *others in (row.cells.values() for row in rows)]
     return "\n".join(markdown_table(list(rows[0].cells), cells))
 
 
 def notes(record: Record | None) -> list[str]:
-    """What has to be known to read the table."""
+    """Return what has to be known to read the table."""
     said = (
         "G: 1e9 multiply-adds, everyone refined. The closed form is computed now, in fvcore's convention; fvcore's and "
         "torch's counts (torch: matmuls alone) are stored ones, from `sharpose run`. Weights: the tiers at which it, "
@@ -165,7 +165,7 @@ def notes(record: Record | None) -> list[str]:
 
 
 def replaced_between_markers(text: str, table: str) -> str:
-    """`text` with `table` between the two marker comments. Raises ValueError where they are not there, in order."""
+    """Return `text` with `table` between the two marker comments. Raises ValueError unless both are there, in order."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -55,7 +55,7 @@ class Table:
 def build_tables(
     names: Iterable[str | Path] = (), *, tier: str = "nano", device: str = "cpu", store: Store | None = None
 ) -> list[Table]:
-    """The tables that `names` mean, from the store alone. `device`: cpu or cuda (this machine's), or a stored name.
+    """Return the tables of `names`, from the store alone. `device`: cpu or cuda (this machine's), or a stored name.
 
     Raises SpecError or StoreError with one line for anything that is wrong with specs, records or the choice.
     """
@@ -66,14 +66,14 @@ def build_tables(
 
 
 def build(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) -> Table:
-    """One table at a tier, with the speeds of one device."""
+    """Return one table at a tier, with the speeds of one device."""
     lines = read_lines(loaded, cells(loaded, catalog, device), store)
     refuse_mixtures(loaded, lines)
     return BUILDERS[loaded.spec.kind](loaded, lines, catalog, device, store)
 
 
 def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
-    """A line per row of the spec."""
+    """Return a line per row of the spec."""
     lines, below = compared_first(lines, catalog.tier.starts)
     table = Context(loaded, lines, catalog, device)
     noted = [line for line in lines if line.row.note]
@@ -94,7 +94,7 @@ def build_rows(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
 
 
 def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
-    """A line per row and quality threshold."""
+    """Return a line per row and quality threshold."""
     # scipy and pycocotools take a second to load, which the other tables need not wait for
     from analysis.gate import gate_table
     from analysis.tables import held_out
@@ -110,14 +110,14 @@ def build_gate(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: 
 
 
 def build_tokens(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
-    """A line per row, of its tokens; the raw numbers have one per block."""
+    """Return a line per row, of its tokens; the raw numbers have one per block."""
     frame, notes = token_frame(loaded), list(loaded.spec.notes)
     shown, origin = token_shown(loaded, frame), token_origin(loaded)
     return Table(loaded.id, loaded.spec.title, frame, shown, notes, computed=origin)
 
 
 def build_counters(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, device: Device, store: Store) -> Table:
-    """A line per row and stage."""
+    """Return a line per row and stage."""
     frame = counter_frame(lines)
     footer = [*counter_text(frame), *cost_text(lines), *missing_text(lines), *loaded.spec.notes]
     sources = {header: Source(key, "cost") for key, header in {**COUNTS, **DIFFERENCES}.items()}
@@ -128,5 +128,5 @@ BUILDERS = {"rows": build_rows, "gate": build_gate, "tokens": build_tokens, "cou
 
 
 def superscript(number: int) -> str:
-    """The mark of a row's note."""
+    """Return the mark of a row's note."""
     return str(number).translate(SUPERSCRIPTS)

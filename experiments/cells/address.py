@@ -33,12 +33,12 @@ class Address:
 
 
 def is_run_id(text: str) -> bool:
-    """Whether a word is a run id or the beginning of one, not the name of a table."""
+    """Return whether a word is a run id or the beginning of one, not the name of a table."""
     return RUN_ID.fullmatch(text) is not None
 
 
 def find_record(prefix: str, store: Store) -> Record:
-    """The stored record whose run id begins so. Raises InputError where none does, or more than one."""
+    """Return the stored record whose run id begins so. Raises InputError where none does, or more than one."""
     found = [record for record in store.records() if record.run_id.startswith(prefix)]
     if len(found) == 1:
         return found[0]
@@ -49,12 +49,12 @@ def find_record(prefix: str, store: Store) -> Record:
 
 
 def tier_of(record: Record) -> str:
-    """The tier at whose cells a record is found; costs and speeds are the same at all."""
+    """Return the tier at whose cells a record is found; costs and speeds are the same at all."""
     return EMBEDDED if record.tier == PAPER_SIZE else record.tier
 
 
 def device_of(record: Record, here: Device) -> Device:
-    """The device that a speed was measured on; of other records any will do."""
+    """Return the device that a speed was measured on; of other records any will do."""
     if record.measure != "throughput":
         return here
     name, threads = record.identity["device"], record.identity["threads"]
@@ -62,7 +62,7 @@ def device_of(record: Record, here: Device) -> Device:
 
 
 def places_of(record: Record, catalog: Catalog, here: Device, specs: Iterable[LoadedSpec] | None = None) -> list[Cell]:
-    """Every cell of the specs (by default of all) that a record fills, that which asked for it first coming first."""
+    """Return every cell of the specs (by default of all) that a record fills, the one that asked first coming first."""
     device = device_of(record, here)
     found = [
         cell
@@ -75,7 +75,7 @@ def places_of(record: Record, catalog: Catalog, here: Device, specs: Iterable[Lo
 
 
 def find_cells(text: str, catalog: Catalog, device: Device) -> Address:
-    """The cells that `TABLE:ROW` or `TABLE:ROW:COLUMN` means; a row by its label or the beginning of one.
+    """Return the cells that `TABLE:ROW` or `TABLE:ROW:COLUMN` means; a row by its label or the beginning of one.
 
     Raises SpecError, naming what is nearest, where there is no such table, row or column, or more than one row.
     """
@@ -113,7 +113,7 @@ def find_cells(text: str, catalog: Catalog, device: Device) -> Address:
 
 
 def rows_called(name: str, loaded: LoadedSpec) -> Sequence[str]:
-    """Labels equal to `name`, else those that begin with it, in any case."""
+    """Return labels equal to `name`, else those that begin with it, in any case."""
     labels = [row.label for row in loaded.spec.rows]
     if name in labels:
         return [name]

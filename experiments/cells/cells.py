@@ -84,7 +84,7 @@ class Cell:
 
 
 def cells(loaded: LoadedSpec, catalog: Catalog, device: Device) -> list[Cell]:
-    """Every cell of a spec at the catalog's tier; throughput on `device`."""
+    """Return every cell of a spec at the catalog's tier; throughput on `device`."""
     catalog.learn(loaded)
     return [
         cell
@@ -95,7 +95,7 @@ def cells(loaded: LoadedSpec, catalog: Catalog, device: Device) -> list[Cell]:
 
 
 def accuracy_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """The row's accuracy, on the tier's further people too, and that of its trainings with other seeds."""
+    """Yield the row's accuracy, on the tier's further people too, and that of its trainings with other seeds."""
     settings = loaded.settings(row)
     yield accuracy_cell(loaded, row, settings, catalog)
     for test_set in catalog.further_sets(settings.dataset):
@@ -107,7 +107,7 @@ def accuracy_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog,
 
 
 def predictions_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """Both stages of every person at the catalog's tier, with ground-truth boxes and without flip test.
+    """Yield both stages of every person at the catalog's tier, with ground-truth boxes and without flip test.
 
     Raises SpecError for a row that asks for other boxes, a flip test or a threshold.
     """
@@ -130,7 +130,7 @@ def predictions_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catal
 
 
 def throughput_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """How fast it is on the device."""
+    """Yield how fast it is on the device."""
     settings, speed = loaded.settings(row), loaded.spec.throughput
     batch = row.load.batch_size or speed.batch_size
     how: dict[str, Any] = {"batch_size": batch, "precision": speed.precision, "mode": speed.mode, "scope": speed.scope}
@@ -142,7 +142,7 @@ def throughput_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalo
 
 
 def plain_cells(measure: str, loaded: LoadedSpec, row: Row, catalog: Catalog, device: Device) -> Iterator[Cell]:
-    """What the row's model of the paper's size costs, or what a plug-in measures of it."""
+    """Yield what the row's model of the paper's size costs, or what a plug-in measures of it."""
     settings, kind = loaded.settings(row), MEASURES[measure]
     model = model_identity(settings.model, settings.options)
     identity: dict[str, Any] = {"measure": measure, "version": VERSIONS.get(measure, kind.version), "model": model}
@@ -161,7 +161,7 @@ def throughput_identity(
     mode: str,
     scope: str = "model",
 ) -> dict[str, Any]:
-    """What determines how fast a model is, everyone refined."""
+    """Return what determines how fast a model is, everyone refined."""
     identity = {"measure": "throughput", "version": VERSIONS["throughput"], "model": model_identity(model, options)}
     identity |= {"batch_size": batch_size, "precision": precision, "scope": scope}
     # eager is what every record of before this field was measured with
@@ -222,7 +222,7 @@ def accuracy_cell(
 
 
 def at_tier(settings: Settings, catalog: Catalog) -> Settings:
-    """What a row measures with what a tier changes for all: boxes, and the options that its models learnt with."""
+    """Return what a row measures with what a tier changes for all: boxes, and the options its models learnt with."""
     options = settings.options if settings.model == MEAN_POSE else {**settings.options, **catalog.tier.options}
     return replace(settings, options=options, boxes=catalog.tier.boxes or settings.boxes)
 
@@ -255,12 +255,12 @@ def row_weights_name(model: str, settings: Settings, catalog: Catalog, seed: int
 
 
 def learnt_with(options: dict[str, Any]) -> dict[str, str]:
-    """The options that cannot be changed after training, where they are not what a system's own weights learnt with."""
+    """Return the options that cannot be changed after training, where a system's own weights learnt with others."""
     return {name: options[name] for name, values in LEARNT.items() if options.get(name) in values}
 
 
 def alpha_apart(model: str, options: dict[str, Any]) -> float | None:
-    """The α of a row where it is not the model's own; None where it is, and for what has no fine stage or no α."""
+    """Return a row's α where it is not the model's own; None where it is, and for what has no fine stage or no α."""
     if "alpha" not in options or options.get("stages") == "coarse":
         return None
     return None if options["alpha"] == resolve_config(model).alpha else float(options["alpha"])
@@ -269,7 +269,7 @@ def alpha_apart(model: str, options: dict[str, Any]) -> float | None:
 def trained_identity(
     model: str, settings: Settings, catalog: Catalog, seed: int | None = None
 ) -> tuple[Path, dict[str, Any]]:
-    """The weights of a row's model, and what determines the two. Raises Blocked where it has none."""
+    """Return the weights of a row's model, and what determines the two. Raises Blocked where it has none."""
     weights = catalog.weights(row_weights_name(model, settings, catalog, seed), settings.weights)
     return weights, {"model": model_identity(model, settings.options), "weights_sha256": catalog.sha256(weights)}
 
@@ -281,7 +281,7 @@ def model_identity(model: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_of(dataset: str, catalog: Catalog) -> str:
-    """The name of the people that a control learns from. Raises Blocked where a data set names none."""
+    """Return the name of the people that a control learns from. Raises Blocked where a data set names none."""
     training = catalog.dataset(dataset).training
     if training is None:
         raise Blocked(f"data set {dataset} names no training data (add `training` to {catalog.places.tiers.name})")

@@ -40,14 +40,14 @@ class Recheck:
 
     @property
     def holds(self) -> bool:
-        """Whether the new value is as expected."""
+        """Return whether the new value is as expected."""
         if isinstance(self.stored, str) or self.stored is None or self.now is None:
             return bool(self.now == self.stored)
         return bool(self.low <= self.now <= self.high)
 
 
 def compare(record: Record, metrics: Mapping[str, Any]) -> list[Recheck]:
-    """Every metric of a record that can be judged, beside what was measured now."""
+    """Return every metric of a record that can be judged, beside what was measured now."""
     judges = {"cost": cost, "accuracy": accuracy, "predictions": predictions, "throughput": speed}
     if record.measure in judges:
         return list(judges[record.measure](record.metrics, metrics))
@@ -56,7 +56,7 @@ def compare(record: Record, metrics: Mapping[str, Any]) -> list[Recheck]:
 
 
 def exactly(names: Iterable[str], stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
-    """Metrics that must not differ at all, where the record has them."""
+    """Yield metrics that must not differ at all, where the record has them."""
     for name in names:
         if name in stored:
             yield Recheck(name, stored[name], now.get(name), stored[name], stored[name])
@@ -82,7 +82,7 @@ def accuracy(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Rech
 
 
 def predictions(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
-    """People and files exactly; the means over people of what both stages are judged by, to a thousandth."""
+    """Compare people and files exactly; the means over people of what both stages are judged by, to a thousandth."""
     yield from exactly((*COUNTS, *FILES), stored, now)
     before, after = unpack(stored["arrays"]), unpack(now["arrays"])
     for name in STAGES:
@@ -91,7 +91,7 @@ def predictions(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[R
 
 
 def speed(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
-    """Images a second, from the slowest to the fastest stored round."""
+    """Yield images a second, from the slowest to the fastest stored round."""
     rounds, batch = stored["samples_ms"], stored.get("batch_size", 1)
     slowest, fastest = (1000 * batch / end(rounds) for end in (max, min))
     yield Recheck("images_per_s", stored["images_per_s"], now.get("images_per_s"), slowest, fastest)

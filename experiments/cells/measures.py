@@ -38,7 +38,7 @@ Measured = Iterator[tuple[Cell, dict[str, Any]]]
 def measure(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
-    """Metrics of cells of one measure, each as soon as it is known. `reference` is what speeds are compared with.
+    """Yield metrics of cells of one measure, each as soon as it is known. `reference` is what speeds are compared with.
 
     Raises InputError for a measure that nothing here can make.
     """
@@ -87,7 +87,7 @@ KEPT = ("annotations_sha256", "pictures_sha256", "boxes_sha256", "boxes_ap", "su
 
 
 def run_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
-    """COCO's figures or MPII's as fractions, coverage, and bootstrap replicates of the score with what pairs them."""
+    """Return COCO's or MPII's figures as fractions, coverage, the score's replicates and what pairs them."""
     from sharpose.evaluation.evaluate import evaluate, judged
     from sharpose.evaluation.request import EvaluationRequest
     from sharpose.inference.blazepose import predict_blazepose
@@ -111,7 +111,7 @@ def run_accuracy(cell: Cell, catalog: Catalog, device: Device, progress: Progres
 
 
 def judged_people(cell: Cell, catalog: Catalog, progress: Progress) -> People:
-    """The people that a cell is measured on."""
+    """Return the people that a cell is measured on."""
     from sharpose.evaluation.request import People
 
     files, data = data_files(catalog, cell.dataset or "", progress), catalog.dataset(cell.dataset or "")
@@ -125,7 +125,7 @@ def judged_people(cell: Cell, catalog: Catalog, progress: Progress) -> People:
 
 
 def own_network(cell: Cell, catalog: Catalog, progress: Progress) -> dict[str, Any]:
-    """The part of a request that names a model of ours, and who is not judged where a control needs them."""
+    """Return the part of a request that names a model of ours, and who is not judged where a control needs them."""
     from sharpose.evaluation.request import People
 
     network: dict[str, Any] = {"model": cell.model, "options": cell.options, "weights": str(cell.weights)}
@@ -137,7 +137,7 @@ def own_network(cell: Cell, catalog: Catalog, progress: Progress) -> dict[str, A
 
 
 def peer_network(cell: Cell, catalog: Catalog) -> dict[str, Any]:
-    """The part of a request that names another project's network, and how it is read."""
+    """Return the part of a request that names another project's network, and how it is read."""
     from sharpose.inference.heatmap_file import Reading, parse_size
 
     peer = catalog.peer(cell.model)
@@ -148,7 +148,7 @@ def peer_network(cell: Cell, catalog: Catalog) -> dict[str, Any]:
 def measure_control(
     cell: Cell, people: People, catalog: Catalog, progress: Progress
 ) -> tuple[Evaluation, dict[str, Any]]:
-    """The mean pose of those that models learn from, in every box."""
+    """Judge the mean pose of those that models learn from, in every box."""
     from sharpose.evaluation.coco import box_facts, score_results
     from sharpose.evaluation.mean_pose import mean_pose_control
 
@@ -172,7 +172,7 @@ def cropped(people: People) -> CocoTopDown:
 
 
 def run_predictions(cell: Cell, catalog: Catalog, device: Device, progress: Progress) -> dict[str, Any]:
-    """Both stages of every person with what they are judged by, packed: every threshold can be evaluated from it."""
+    """Return both stages of every person and what judges them, packed: every threshold can be evaluated from it."""
     from sharpose.codecs.choice import codec_of
     from sharpose.data.coco import CocoTopDown
     from sharpose.inference.stages import predict_stages
@@ -203,7 +203,7 @@ def check_unchanged(cell: Cell, digest: str | None) -> None:
 
 
 def accuracy_metrics(evaluation: Evaluation | PckhEvaluation) -> dict[str, Any]:
-    """A record's metrics from an evaluation: its figures, the score's replicates and what pairs them with others."""
+    """Return a record's metrics from an evaluation: its figures, the score's replicates and what pairs them."""
     bootstrap = evaluation.bootstrap
     if bootstrap is None:
         return evaluation.summary()
@@ -224,7 +224,7 @@ class DataFiles:
 
 
 def first_source(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
-    """The files of a data set; of one of several sources those of its first, which has the most people."""
+    """Return the files of a data set; of one of several sources those of its first, which has the most people."""
     data = catalog.dataset(name)
     if not data.sources:
         return data_files(catalog, name, progress)
@@ -233,7 +233,7 @@ def first_source(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
 
 
 def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
-    """The files of a data set; generated now where they are not in the cache."""
+    """Return the files of a data set; generated now where they are not in the cache."""
     data = catalog.dataset(name)
     if data.people is None:
         found = {part: catalog.data_path(name, path) for part, path in data.paths.items()}
@@ -248,7 +248,7 @@ def data_files(catalog: Catalog, name: str, progress: Progress) -> DataFiles:
 def run_throughput(
     cells: Sequence[Cell], reference: Cell | None, catalog: Catalog, device: Device, progress: Progress
 ) -> Measured:
-    """All cells interleaved in one session with the reference, whose speed in it every record keeps."""
+    """Time all cells interleaved in one session with the reference, whose speed in it every record keeps."""
     from sharpose.efficiency import throughput
     from sharpose.efficiency.variants import Variant
 

@@ -16,7 +16,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def packed_arrays(coarse: Predictions, fine: Predictions, dataset: CocoTopDown) -> Arrays:
-    """Both stages of every person, and what they are judged by.
+    """Return both stages of every person, and what they are judged by.
 
     Coarse keypoints are kept as their distance from the annotated ones and fine keypoints as theirs from the coarse
     ones, as small numbers pack well. `per_pixel` and `per_score` are the units, so that readers need not know them.
@@ -47,7 +47,7 @@ def packed_arrays(coarse: Predictions, fine: Predictions, dataset: CocoTopDown) 
 
 
 def annotated_arrays(dataset: CocoTopDown) -> Arrays:
-    """All that COCO's protocol reads of the annotations, crowds and people without keypoints included."""
+    """Return all that COCO's protocol reads of the annotations, crowds and people without keypoints included."""
     rows = dataset.pose_file.annotations
     nothing = [0.0] * (3 * dataset.skeleton.num_keypoints)
     points = np.array([row.get("keypoints") or nothing for row in rows], dtype=np.float64).reshape(len(rows), -1, 3)
@@ -65,18 +65,18 @@ def annotated_arrays(dataset: CocoTopDown) -> Arrays:
 
 
 def category(dataset: CocoTopDown) -> dict[str, Any]:
-    """The keypoints' names, and the spread that OKS takes for each."""
+    """Return the keypoints' names, and the spread that OKS takes for each."""
     skeleton = dataset.skeleton
     names = list(skeleton.keypoint_names)
     return {"id": dataset.category_id, "name": "person", "keypoints": names, "sigmas": list(skeleton.sigmas)}
 
 
 def fixed(values: np.ndarray, per_unit: int) -> np.ndarray:
-    """Numbers in fixed point. Arrays of any shape, which stays."""
+    """Return numbers in fixed point. Arrays of any shape, which stays."""
     return np.rint(values * per_unit).astype(np.int64)
 
 
 def smallest(values: np.ndarray) -> np.ndarray:
-    """Whole numbers in the fewest bits. Arrays of any shape, which stays."""
+    """Return whole numbers in the fewest bits. Arrays of any shape, which stays."""
     low, high = (values.min(), values.max()) if values.size else (0, 0)
     return values.astype(np.result_type(np.min_scalar_type(low), np.min_scalar_type(high)))

@@ -38,7 +38,7 @@ class Device:
 
 
 def local_device(kind: str) -> Device:
-    """This machine's device of a kind, `cpu` or `cuda`. Raises InputError when there is none."""
+    """Return this machine's device of a kind, `cpu` or `cuda`. Raises InputError when there is none."""
     if kind == "cpu":
         return Device("cpu", cpu_name(), usable_cores())
     if kind == "cuda":
@@ -47,7 +47,7 @@ def local_device(kind: str) -> Device:
 
 
 def choose_device(kind: str) -> tuple[Device, str | None]:
-    """The device of a kind, and why it cannot be used where it is not there."""
+    """Return the device of a kind, and why it cannot be used where it is not there."""
     try:
         return local_device(kind), None
     except InputError as error:
@@ -58,7 +58,7 @@ def choose_device(kind: str) -> tuple[Device, str | None]:
 
 @cache
 def cpu_name() -> str:
-    """The processor's model name; where a virtual machine hides it, with family and model numbers."""
+    """Return the processor's model name; where a virtual machine hides it, with family and model numbers."""
     facts = cpu_facts()
     name = facts.get("model name") or output(["sysctl", "-n", "machdep.cpu.brand_string"])
     name = " ".join((name or platform.processor() or platform.machine()).split())
@@ -68,7 +68,7 @@ def cpu_name() -> str:
 
 
 def cpu_facts() -> dict[str, str]:
-    """What Linux says about the first processor; empty elsewhere."""
+    """Return what Linux says about the first processor; empty elsewhere."""
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
@@ -78,7 +78,7 @@ def cpu_facts() -> dict[str, str]:
 
 @cache
 def usable_cores() -> int:
-    """Cores this process may use, by its affinity and by the container's limit."""
+    """Return cores this process may use, by its affinity and by the container's limit."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
@@ -97,7 +97,7 @@ def gpu_name() -> str:
 
 
 def provenance(device: Device) -> dict[str, Any]:
-    """What a record says about its making."""
+    """Return what a record says about its making."""
     changed = output(["git", "status", "--porcelain", "--", *CODE])
     return {
         "git_commit": output(["git", "rev-parse", "HEAD"]),
@@ -114,7 +114,7 @@ def provenance(device: Device) -> dict[str, Any]:
 
 
 def command(words: list[str]) -> str:
-    """What was called, without the folder that it lies in: a program, or `python -m` and a module."""
+    """Return what was called, without the folder that it lies in: a program, or `python -m` and a module."""
     program = Path(words[0])
     # python -m sharpose.cli runs …/sharpose/cli/__main__.py
     module = ["python", "-m", ".".join(program.parent.parts[-2:])] if program.name == "__main__.py" else [program.name]
@@ -129,7 +129,7 @@ def versions() -> tuple[tuple[str, str], ...]:
 
 
 def version_of(package: str) -> str | None:
-    """The version of a package that is installed; None where there is none."""
+    """Return the version of a package that is installed; None where there is none."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -137,7 +137,7 @@ def version_of(package: str) -> str | None:
 
 
 def output(command: list[str]) -> str | None:
-    """What a command prints, stripped; None when it is not there or fails."""
+    """Return what a command prints, stripped; None when it is not there or fails."""
     try:
         done = subprocess.run(
             command, cwd=REPOSITORY, capture_output=True, timeout=20, encoding="utf-8", errors="replace"

@@ -61,7 +61,7 @@ class Case:
     def compare(
         self, name: str, ours: Tensor | np.ndarray, *, relative: bool = True, bound: float | None = None
     ) -> Comparison:
-        """`ours` against `out.<name>`: relative to the largest expected value, or absolute; whole numbers exactly.
+        """Compare `ours` with `out.<name>`: relative to the largest expected value, or absolute; whole numbers exactly.
 
         Both have the same shape, whatever it is; another is an infinite error.
         """
@@ -85,7 +85,7 @@ class Case:
         return [self.compare(name, value, relative=relative, bound=bound) for name, value in ours.items()]
 
     def compare_sets(self, name: str, ours: Tensor) -> Comparison:
-        """Rows of indices as sets: how many rows differ from `out.<name>`. `ours`: indices (B, n)."""
+        """Compare rows of indices as sets: how many rows differ from `out.<name>`. `ours`: indices (B, n)."""
         expected = self.tensor(f"out.{name}")
         if ours.shape != expected.shape:
             return Comparison(f"{name} (shape {tuple(ours.shape)} for {tuple(expected.shape)})", float("inf"), 0.0)

@@ -29,7 +29,7 @@ Codec = UdpCodec | UdpOffsetCodec | DarkCodec | MsraCodec
 
 
 def check_codec_geometry(case: Case) -> list[Comparison]:
-    """Boxes, warp matrices, moved, mirrored and back-projected joints, crops and half-body boxes."""
+    """Compare boxes, warp matrices, moved, mirrored and back-projected joints, crops and half-body boxes."""
     image_size, heatmap_size = tuple(case.config["image_size"]), tuple(case.config["heatmap_size"])
     center, scale = geometry.box_to_center_scale(case.array("box"), image_size, case.config["padding"])
     points, pixels = case.inputs("heatmap_points"), case.tensor("out.scale") * UNIT
@@ -44,7 +44,7 @@ def check_codec_geometry(case: Case) -> list[Comparison]:
 
 
 def check_codec_targets(case: Case) -> list[Comparison]:
-    """Target maps and weights of every codec."""
+    """Compare target maps and weights of every codec."""
     ours: dict[str, torch.Tensor] = {}
     for index, variant in enumerate(case.config["variants"]):
         codec = _codec(variant, tuple(case.config["image_size"]), tuple(variant["heatmap_size"]))
@@ -54,7 +54,7 @@ def check_codec_targets(case: Case) -> list[Comparison]:
 
 
 def check_codec_decoding(case: Case) -> list[Comparison]:
-    """Decoded points in image pixels and scores; joints without a positive value are left out for the UDP decoder."""
+    """Compare decoded points in image pixels and scores; joints without positive values are left out of UDP."""
     heatmap_size = tuple(case.config["heatmap_size"])
     center, scale, comparisons = case.inputs("center"), case.inputs("scale") * UNIT, []
     for index, variant in enumerate(case.config["variants"]):
@@ -72,7 +72,7 @@ def check_codec_decoding(case: Case) -> list[Comparison]:
 
 
 def check_codec_flip_loss(case: Case) -> list[Comparison]:
-    """Mirrored maps put back, their averages, and the joint losses."""
+    """Compare mirrored maps put back, their averages, and the joint losses."""
     pairs = [tuple(pair) for pair in case.config["flip_pairs"]]
     maps, mirrored, offsets = case.inputs("heatmaps"), case.inputs("flipped_heatmaps"), case.inputs("offset_maps")
     back, shifted = flip_back(mirrored, pairs), flip_back(mirrored, pairs, shift=True)

@@ -14,7 +14,7 @@ from sharpose.training.release_quality import release_instance_oks
 
 
 def check_coco_postprocessing(case: Case) -> list[Comparison]:
-    """Duplicate boxes, rescoring, hard and soft OKS suppression, and the OKS matrix of one image."""
+    """Compare duplicate boxes, rescoring, hard and soft OKS suppression, and the OKS matrix of one image."""
     keypoints, areas = case.array("keypoints"), (case.array("scale") * UNIT).prod(axis=1)
     points, keypoint_scores = keypoints[..., :2], keypoints[..., 2]
     image_ids, comparisons = case.inputs("image_id").numpy(), []
@@ -40,7 +40,7 @@ def check_coco_postprocessing(case: Case) -> list[Comparison]:
 
 
 def check_instance_oks(case: Case) -> list[Comparison]:
-    """The release's quality targets and its heatmap PCK."""
+    """Compare the release's quality targets and its heatmap PCK."""
     maps, targets, visible = case.inputs("heatmaps"), case.inputs("targets"), case.inputs("visible")
     oks, counted = release_instance_oks(maps, targets, visible, case.inputs("scale") * UNIT, COCO.sigmas)
     per_keypoint, mean = heatmap_pck(maps, targets, visible)
@@ -56,7 +56,7 @@ def check_instance_oks(case: Case) -> list[Comparison]:
 
 
 def check_mpii_pckh(case: Case) -> list[Comparison]:
-    """PCKh at .5 and .1 per joint, groups and means; .11 as the mean one public code base prints for .1."""
+    """Compare PCKh at .5 and .1 per joint, groups and means; .11 as the mean one public code base prints for .1."""
     boxes, points = case.inputs("head_boxes").numpy(), case.inputs("truth").numpy()
     truth = mpii_truth(points, case.inputs("missing").numpy(), boxes)
     predicted = case.inputs("predictions").double().numpy() + 1

@@ -29,14 +29,14 @@ LAYOUTS = {
 
 
 def network(case: Case, system: str, config: Any) -> Any:
-    """The model of a system with the case's weights, for evaluation."""
+    """Return the model of a system with the case's weights, for evaluation."""
     model = load(systems()[system].model)(config)
     model.load_state_dict(from_layout(case.weights, system, LAYOUTS[system]))
     return model.eval()
 
 
 def sharpose_config(case: Case, variant: dict[str, Any]) -> SHaRPoseConfig:
-    """The release's semantics with the sizes of the case and the alpha and threshold of one of its variants."""
+    """Return the release's semantics with the sizes of the case and the alpha and threshold of one of its variants."""
     facts = case.config
     first, late = facts["relevance_first_block"], facts["depth"] // 4
     check(first in (0, late), "relevance_first_block", first, f"0 or a quarter of the depth: {late}")
@@ -53,7 +53,7 @@ def sharpose_config(case: Case, variant: dict[str, Any]) -> SHaRPoseConfig:
 
 @torch.inference_mode()
 def check_sharpose(case: Case) -> list[Comparison]:
-    """Coarse and final heatmaps, tokens, quality, relevance, selected patches and refinement of every variant."""
+    """Compare coarse and final heatmaps, tokens, quality, relevance, selected patches and refinement, by variant."""
     images, comparisons = case.inputs("image"), []
     for index, variant in enumerate(case.config["variants"]):
         model = network(case, "SHaRPose", sharpose_config(case, variant))
@@ -86,7 +86,7 @@ def compare_variant(case: Case, prefix: str, output: SHaRPoseOutput) -> list[Com
 
 
 def vitpose_config(case: Case) -> ViTPoseConfig:
-    """The sizes of the case."""
+    """Return the sizes of the case."""
     facts = case.config
     upsample = facts["heatmap_size"][0] // facts["grid"][0]
     return case.configuration(ViTPoseConfig, upsample=upsample, norm_eps=facts["layernorm_eps"], drop_path=0.0)
@@ -94,7 +94,7 @@ def vitpose_config(case: Case) -> ViTPoseConfig:
 
 @torch.inference_mode()
 def check_vitpose(case: Case) -> list[Comparison]:
-    """Tokens after position, features and heatmaps."""
+    """Compare tokens after position, features and heatmaps."""
     model, images = network(case, "ViTPose", vitpose_config(case)), case.inputs("image")
     output = model(images)
     return [
@@ -119,7 +119,7 @@ def tokenpose_config(case: Case) -> TokenPoseConfig:
 
 @torch.inference_mode()
 def check_tokenpose(case: Case) -> list[Comparison]:
-    """Stem features where there is a stem (L), keypoint tokens after every stack, and heatmaps."""
+    """Compare stem features where there is a stem (L), keypoint tokens after every stack, and heatmaps."""
     model, images = network(case, "TokenPose", tokenpose_config(case)), case.inputs("image")
     output = model(images)
     stem = [case.compare("stem_features", model.stem(images))] if model.config.stem_widths else []
@@ -129,7 +129,7 @@ def check_tokenpose(case: Case) -> list[Comparison]:
 
 @torch.inference_mode()
 def check_backbone(case: Case) -> list[Comparison]:
-    """Features of SimpleBaseline, or of the finest branch of HRNet and HRFormer, and heatmaps.
+    """Compare features of SimpleBaseline, or of the finest branch of HRNet and HRFormer, and heatmaps.
 
     Notes of HRFormer's cases speak of a position bias, but their numbers are those of the code, which leaves it out.
     """

@@ -29,7 +29,7 @@ def heatmap_pck(
 def release_instance_pck(
     heatmaps: Float[Tensor, "B K h w"], targets: Float[Tensor, "B K h w"], visible: Float[Tensor, "B K"]
 ) -> Float[Tensor, " B"]:
-    """The release's other quality target: mean over visible keypoints of exp(-distance); 0 for people without one."""
+    """Return the release's other quality target: the mean of exp(-distance) over visible keypoints; 0 without any."""
     seen = (visible > 0).to(heatmaps)
     return ((-_distances(heatmaps, targets)).exp() * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
 

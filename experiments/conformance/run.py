@@ -38,7 +38,7 @@ CHECKERS: dict[str, Check] = {
 
 
 def checker(name: str) -> Check | None:
-    """What checks the cases of a system or of something else; None for what nobody knows."""
+    """Return what checks the cases of a system or of something else; None for what nobody knows."""
     references = {case: check for system in systems().values() for case, check in system.cases.items()}
     return load(references[name]) if name in references else CHECKERS.get(name)
 
@@ -75,7 +75,7 @@ def run_cases(folder: Path) -> list[Verdict]:
 
 
 def run_case(folder: Path) -> Verdict:
-    """A case whose check cannot even run has failed, with the reason; one of an unknown system is skipped."""
+    """Check a case; one that cannot even run has failed, with the reason; one of an unknown system is skipped."""
     try:
         case = load_case(folder)
         check = checker(case.system)
@@ -96,7 +96,7 @@ def run_case(folder: Path) -> Verdict:
 
 
 def severity(comparison: Comparison) -> float:
-    """Error in units of its bound; not-a-number is worst."""
+    """Return the error in units of its bound; not-a-number is worst."""
     if math.isnan(comparison.error):
         return math.inf
     if comparison.bound:
@@ -105,7 +105,7 @@ def severity(comparison: Comparison) -> float:
 
 
 def closing_line(verdicts: list[Verdict]) -> str:
-    """`N passed, M failed, K skipped (no such system yet)`."""
+    """Return `N passed, M failed, K skipped (no such system yet)`."""
     counts = {status: sum(v.status == status for v in verdicts) for status in ("passed", "FAILED", "skipped")}
     return f"{counts['passed']} passed, {counts['FAILED']} failed, {counts['skipped']} skipped (no such system yet)"
 
@@ -132,6 +132,6 @@ def save_verdicts(folder: Path, verdicts: Sequence[Verdict], store: Store | None
 
 
 def digest(folder: Path) -> str:
-    """One hash over the names and contents of all files below `folder`."""
+    """Return one hash over the names and contents of all files below `folder`."""
     lines = [f"{path.relative_to(folder)} {sha256_of(path)}" for path in sorted(folder.rglob("*")) if path.is_file()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

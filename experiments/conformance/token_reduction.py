@@ -35,7 +35,7 @@ STRIDE = 7
 
 
 def sizes(case: Case) -> dict[str, Any]:
-    """What all three have in common; our own head is not used."""
+    """Return what all three have in common; our own head is not used."""
     facts = case.config
     same = {name: facts[name] for name in ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")}
     maps = {"image_size": tuple(facts["image_size"]), "heatmap_size": (1, facts["num_classes"]), "num_keypoints": 1}
@@ -43,7 +43,7 @@ def sizes(case: Case) -> dict[str, Any]:
 
 
 def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
-    """`model` with the case's weights, and the linear layer from its tokens to logits.
+    """Return `model` with the case's weights, and the linear layer from its tokens to logits.
 
     Raises InputError where the weights do not fit.
     """
@@ -58,7 +58,7 @@ def classifier(model: Model, case: Case) -> tuple[Model, Classify]:
 
 @torch.inference_mode()
 def check_dynamicvit(case: Case) -> list[Comparison]:
-    """Evaluation with dropped patches, training with given decisions, and the policy softmax alone."""
+    """Compare evaluation with dropped patches, training with given decisions, and the policy softmax alone."""
     facts = case.config
     where, ratios = tuple(facts["pruning_layers"]), tuple(facts["token_ratio"])
     config = DynamicViTConfig(**sizes(case), reduction_blocks=where, token_ratios=ratios)
@@ -87,7 +87,7 @@ def check_dynamicvit(case: Case) -> list[Comparison]:
 
 
 def compare_by_patch(case: Case, stage: int, ours: Sequence[Tensor], log_probs: Tensor) -> Comparison:
-    """Predictions of a stage, patch by patch: both sides list the patches in their own order of the stage before.
+    """Compare predictions of a stage, patch by patch: both sides order patches as in the stage before.
 
     `ours`: the patches kept after each stage (B, n); `log_probs` are (B, n, 2).
     """
@@ -104,7 +104,7 @@ def compare_by_patch(case: Case, stage: int, ours: Sequence[Tensor], log_probs: 
 
 @torch.inference_mode()
 def check_evit(case: Case) -> list[Comparison]:
-    """Kept patches, class attention, fused and class tokens of every block, token counts and logits."""
+    """Compare kept patches, class attention, fused and class tokens of every block, token counts and logits."""
     rates = {index: rate for index, rate in enumerate(case.config["keep_rate"]) if rate < 1}
     reducing: dict[str, Any] = {"reduction_blocks": tuple(rates), "keep_rates": tuple(rates.values())}
     config = EViTConfig(**sizes(case), **reducing, fuse_token=case.config["fuse_token"])
@@ -133,7 +133,7 @@ def check_evit(case: Case) -> list[Comparison]:
 
 
 def merges_of(variant: dict[str, Any], depth: int) -> tuple[int, ...]:
-    """A variant's `r`: one number, (mean, inflection), or one per block with none where the list ends."""
+    """Return a variant's `r`: one number, (mean, inflection), or one per block with none where the list ends."""
     wanted = variant["r"]
     if isinstance(wanted, int):
         return merge_schedule(wanted, 0.0, depth)
@@ -144,7 +144,7 @@ def merges_of(variant: dict[str, Any], depth: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 def check_tome(case: Case) -> list[Comparison]:
-    """Merging alone on given tensors; then schedules, sizes, groups and logits of every variant."""
+    """Compare merging alone on given tensors; then schedules, sizes, groups and logits of every variant."""
     facts, images, comparisons = case.config, case.inputs("image"), []
     for index, matching in enumerate(facts.get("matching", [])):
         comparisons += compare_matching(case, f"m{index}", matching["r"], int(matching["class_token"]))

@@ -13,7 +13,7 @@ from sharpose.weights.importing import from_layout
 
 
 def check_parameter_groups(case: Case) -> list[Comparison]:
-    """Learning-rate multiplier and weight decay of every parameter, under our names where ours differ."""
+    """Compare learning-rate multiplier and weight decay of every parameter, under our names where ours differ."""
     facts, bound = case.config, case.tolerance["relative"]
     comparisons = []
     for name, expected in case.expected.items():
@@ -29,7 +29,7 @@ def check_parameter_groups(case: Case) -> list[Comparison]:
 
 
 def check_hrformer_decay(case: Case) -> list[Comparison]:
-    """How many parameters there are, and the learning rate and weight decay of each."""
+    """Compare how many parameters there are, and the learning rate and weight decay of each."""
     facts, expected = case.config, case.expected
     with torch.device("meta"):
         model = HRFormer(case.configuration(HRFormerConfig))
@@ -53,7 +53,7 @@ def check_hrformer_decay(case: Case) -> list[Comparison]:
 
 
 def check_learning_rates(case: Case) -> list[Comparison]:
-    """The learning rate of every listed iteration, for each parameter group's base value."""
+    """Compare the learning rate of every listed iteration, for each parameter group's base value."""
     facts = case.config
     comparisons = []
     for group, base in enumerate(facts["base_learning_rates"]):

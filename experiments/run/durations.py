@@ -33,7 +33,7 @@ class Durations:
     device: Device
 
     def expected(self, job: Sequence[Cell], reference: Cell | None = None) -> float:
-        """Seconds that measuring `job` in one go should take, with a margin."""
+        """Return seconds that measuring `job` in one go should take, with a margin."""
         if job[0].measure != "throughput":
             return MARGIN * sum(self.one(cell) for cell in job)
         timed = [*job, *([reference] if reference is not None and reference not in job else [])]
@@ -52,7 +52,7 @@ class Durations:
         return ACCURACY_S.get((cell.tier, self.device.kind), ACCURACY_S["paper", self.device.kind])
 
     def like(self, cell: Cell) -> list[Record]:
-        """Records of the cell's measure that were made on this device, and of accuracies those on the same people."""
+        """Return this device's records of the cell's measure, and of accuracies those on the same people."""
         same: dict[str, Any] = {} if cell.measure == "cost" else {"dataset": (cell.identity or {}).get("dataset")}
         return [
             record
@@ -74,7 +74,7 @@ class Durations:
 
     @cached_property
     def macs_per_s(self) -> float:
-        """The slowest rate at which this device ran a model so far."""
+        """Return the slowest rate at which this device ran a model so far."""
         rates = [
             record.metrics["images_per_s"] * macs
             for record in self.records

@@ -37,7 +37,7 @@ class Watch:
     deadline: float
 
     def tick(self, done: int, total: int) -> None:
-        """Raises OutOfTime."""
+        """Raise OutOfTime where the deadline is over, or the pace so slow that it will be."""
         now = self.clock()
         left = (now - self.began) / max(done, 1) * (total - done)
         # the first part is slower: modules load, caches fill
@@ -88,7 +88,7 @@ class Job:
         return title(self.cells)
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the fields for `--json`."""
         rows = [{"spec": cell.spec, "row": cell.row, "measure": cell.measure} for cell in self.cells]
         return {"cells": rows, "expected_s": round(self.expected_s, 1), "shows": self.shows, "reason": self.reason}
 
@@ -158,7 +158,7 @@ class Queue:
     jobs: list[list[Cell]]
 
     def __iter__(self) -> Iterator[Job]:
-        """What is left, with the durations that the store teaches by now; what fills most cells per second first."""
+        """Return what is left, with durations as the store has them by now; what fills most cells per second first."""
         known = Durations(self.plan.store, self.plan.device)
         shown = Counter(cell.run_id for cell in self.plan.every)
         jobs = [
@@ -168,7 +168,7 @@ class Queue:
         return iter(sorted(jobs, key=lambda job: -job.shows / job.expected_s))
 
     def take(self, remaining: float) -> Job | None:
-        """The job that fills most cells per second, among those expected to end within `remaining` seconds."""
+        """Take the job that fills most cells per second, among those expected to end within `remaining` seconds."""
         best = next((job for job in self if job.expected_s <= remaining), None)
         if best is not None:
             self.jobs.remove(best.cells)

@@ -35,7 +35,7 @@ class JobNote:
 
     @property
     def line(self) -> str:
-        """For `sharpose status`."""
+        """Return the line of `sharpose status`."""
         gone = self.state == "running" and self.host == socket.gethostname() and not alive(self.pid or 0)
         state = "died" if gone else self.state
         why = f" ({self.message})" if self.message else ""
@@ -43,7 +43,7 @@ class JobNote:
 
 
 def jobs_folder(store: Store) -> Path:
-    """Where a store's jobs have their notes, pickles and logs."""
+    """Return where a store's jobs have their notes, pickles and logs."""
     return store.local / "jobs"
 
 
@@ -66,12 +66,12 @@ def write_note(store: Store, note: JobNote) -> None:
 
 
 def here(note: JobNote, state: JobState, message: str | None = None) -> JobNote:
-    """The note on a job in a new state, from the process that runs it."""
+    """Return the note on a job in a new state, from the process that runs it."""
     return replace(note, state=state, message=message, host=socket.gethostname(), pid=os.getpid())
 
 
 def read_note(path: Path) -> JobNote | None:
-    """A note, or None where there is none that can be read: it is for people, and nothing is measured by it."""
+    """Return a note, or None where there is none that can be read: it is for people, and nothing is measured by it."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         content = json.loads(path.read_text(encoding="utf-8"))
         return JobNote(**{**content, "cells": tuple(content["cells"])})
@@ -79,6 +79,6 @@ def read_note(path: Path) -> JobNote | None:
 
 
 def latest_notes(store: Store) -> dict[str, JobNote]:
-    """The newest note on every cell that a launched job measures or measured."""
+    """Return the newest note on every cell that a launched job measures or measured."""
     found = [note for path in jobs_folder(store).glob("*.json") if (note := read_note(path)) is not None]
     return {cell: note for note in sorted(found, key=lambda note: note.changed_utc) for cell in note.cells}

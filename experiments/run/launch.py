@@ -63,14 +63,14 @@ class Job:
         return summary.measured
 
     def checkpoint(self) -> Any:
-        """What to queue when this job is preempted: the same, since the store knows what is done."""
+        """Return what to queue when this job is preempted: the same, since the store knows what is done."""
         import submitit
 
         write_note(Store(self.results), here(self.note(), "requeued"))
         return submitit.helpers.DelayedSubmission(self)
 
     def note(self) -> JobNote:
-        """The note on this job, in the process that runs it."""
+        """Return the note on this job, in the process that runs it."""
         import submitit
 
         environment = submitit.JobEnvironment()

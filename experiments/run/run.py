@@ -30,7 +30,7 @@ POLL_S = 0.5
 
 
 def wanted_measures(measures: Collection[str] | None) -> Collection[str]:
-    """All of them where none is named. Raises InputError for an unknown one; plug-ins' are known once specs are."""
+    """Return the named measures, or all. Raises InputError for an unknown one; plug-ins' are known once specs are."""
     for name in measures or ():
         if name not in MEASURES:
             raise InputError(f"--measure {name!r} does not work: it must be one of {', '.join(MEASURES)}")
@@ -47,7 +47,7 @@ class CellStatus:
     reason: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the fields for `--json`."""
         named = {name: getattr(self.cell, name) for name in ("spec", "row", "measure", "tier", "run_id")}
         published = self.record.published if self.record else None
         return {**named, "state": self.state, "published": published, "reason": self.reason}
@@ -65,7 +65,7 @@ class Standing:
 
 
 def standings(statuses: Iterable[CellStatus]) -> list[Standing]:
-    """How far every table is, measure by measure."""
+    """Return how far every table is, measure by measure."""
     counts: dict[tuple[str, str], Counter[State]] = {}
     for status in statuses:
         counts.setdefault((status.cell.spec, status.cell.measure), Counter())[status.state] += 1
@@ -75,7 +75,7 @@ def standings(statuses: Iterable[CellStatus]) -> list[Standing]:
 
 
 def reasons(statuses: Iterable[CellStatus]) -> list[tuple[str, list[CellStatus]]]:
-    """Why cells cannot be measured here, the reason of most cells first; models without weights are counted."""
+    """Return why cells cannot be measured here, the reason of most cells first; models without weights are counted."""
     found: dict[str, list[CellStatus]] = {}
     for status in statuses:
         if status.state == "blocked":
@@ -85,7 +85,7 @@ def reasons(statuses: Iterable[CellStatus]) -> list[tuple[str, list[CellStatus]]
 
 
 def common(reasons: set[str]) -> str:
-    """One reason as it is; of reasons that differ in the model, how many models they are of."""
+    """Return one reason as it is; of reasons that differ in the model, how many models they are of."""
     first = next(iter(reasons))
     return first if len(reasons) == 1 else NO_WEIGHTS.sub(f"{len(reasons)} models", first)
 
@@ -105,7 +105,7 @@ class Summary:
 
 
 def status(names: Iterable[str | Path] = (), **asked: Unpack[Asked]) -> list[CellStatus]:
-    """Every cell of the specs: stored, missing, or blocked and why. Measures nothing."""
+    """Return every cell of the specs: stored, missing, or blocked and why. Measures nothing."""
     here, no_device = choose_device(asked.get("device", "cpu"))
     plan = make_plan(names, here=here, **asked)
     notes = latest_notes(plan.store)
@@ -118,7 +118,7 @@ def status(names: Iterable[str | Path] = (), **asked: Unpack[Asked]) -> list[Cel
 
 
 def cell_status(cell: Cell, store: Store, no_device: str | None = None) -> CellStatus:
-    """Where one cell stands."""
+    """Return where one cell stands."""
     record = None if cell.identity is None else store.find(cell.identity)
     if record is not None:
         return CellStatus(cell, "stored", record)
@@ -184,7 +184,7 @@ class Plan:
     every: Sequence[Cell]
 
     def lacks(self, cell: Cell) -> bool:
-        """Whether nobody has measured a cell that can be measured."""
+        """Return whether nobody has measured a cell that can be measured."""
         return self.store.find(cell.identity or {}) is None
 
     def statuses(self, no_device: str | None = None) -> list[CellStatus]:
@@ -213,7 +213,7 @@ class Plan:
         return jobs
 
     def reference(self, job: Sequence[Cell]) -> Cell | None:
-        """The row that a table compares speeds with: it is timed in the same session, stored already or not."""
+        """Return the row that a table compares speeds with: it is timed in the same session, stored already or not."""
         if job[0].measure != "throughput":
             return None
         label = next(loaded.spec.compare_with for loaded in self.specs if loaded.id == job[0].spec)
@@ -230,7 +230,7 @@ def make_plan(
     measures: Collection[str] | None = None,
     store: Store | None = None,
 ) -> Plan:
-    """The cells of specs, on a device that is `here`. Raises InputError for bad specs, data or devices."""
+    """Return the cells of specs, on a device that is `here`. Raises InputError for bad specs, data or devices."""
     catalog, chosen, specs = open_catalog(tier, coco), here or local_device(device), load_specs(names, tier)
     meant = wanted_measures(measures)
     every = [cell for loaded in specs for cell in cells(loaded, catalog, chosen) if cell.measure in meant]
@@ -243,7 +243,7 @@ def title(job: Sequence[Cell]) -> str:
 
 
 def go_on(done: int, total: int) -> None:
-    """Nothing stops a measurement."""
+    """Let nothing stop a measurement."""
 
 
 @dataclass(frozen=True)
@@ -305,7 +305,7 @@ class Runner:
             raise RunFailed("; ".join(unusable))
 
     def origin(self, cell: Cell) -> dict[str, Any]:
-        """The record's provenance, with the names behind the hashes."""
+        """Return the record's provenance, with the names behind the hashes."""
         options = cell.options if is_ours(cell.model) else None
         names = {"model": cell.model, "options": options, "dataset": cell.dataset}
         if cell.model.startswith(PEER):
@@ -314,5 +314,5 @@ class Runner:
 
 
 def print_line(text: str) -> None:
-    """To stderr, so that stdout stays the result's."""
+    """Print to stderr, so that stdout stays the result's."""
     say(text)

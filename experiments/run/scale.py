@@ -32,7 +32,7 @@ class Work:
 
 
 def works(specs: Sequence[LoadedSpec]) -> list[Work]:
-    """The work of every table that needs trained weights; a training is counted for the first that asks for it."""
+    """Return the work of every table that needs trained weights; each training counts for the first to ask."""
     catalog, store, done = open_catalog(TIER), Store(), set[str]()
     found: list[Work] = []
     for loaded in sorted(specs, key=lambda one: not one.id.startswith("table")):
@@ -46,7 +46,7 @@ def works(specs: Sequence[LoadedSpec]) -> list[Work]:
 
 
 def table() -> str:
-    """GPU hours per table, and in all."""
+    """Return GPU hours per table, and in all."""
     each = works(load_specs(tier=TIER))
     whole = Work("all", sum(one.trainings for one in each), sum(one.macs for one in each))
     rows = (

@@ -60,7 +60,7 @@ class Training:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `90s`, `60m` or `1.5h`. Raises InputError for anything else."""
+    """Return seconds of `90s`, `60m` or `1.5h`. Raises InputError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
     if found is None or float(found[1]) == 0:
         raise InputError(f"--budget {text!r} does not work: it must be a time such as 90s, 60m or 1.5h")
@@ -82,7 +82,7 @@ def train_missing(
 
 
 def shared_budget(catalog: Catalog, only: Sequence[str] = ()) -> SharedBudget:
-    """What the tier shares. Raises InputError where it shares nothing, and for a name that it does not have."""
+    """Return what the tier shares. Raises InputError where it shares nothing, and for a name that it does not have."""
     shared = catalog.tier.shared
     if shared is None:
         raise InputError(f"tier {catalog.name} has no shared budget (add `shared` to {catalog.places.tiers.name})")
@@ -169,7 +169,7 @@ class Race:
         )
 
     def chosen_rate(self, name: str, trials: RateTrials) -> dict[str, Any]:
-        """The system's best learning rate of the list, and how each did. Raises RunFailed where all of them failed.
+        """Return the system's best learning rate of the list, and how each did. Raises RunFailed where all failed.
 
         A training with another seed takes the rate of the first.
         """
@@ -188,7 +188,7 @@ class Race:
         return {"chosen": best["rate"], **how_chosen, "tried": tried}
 
     def tried_rate(self, name: str, rate: float, trials: RateTrials) -> dict[str, Any]:
-        """AP and PCK after the training in small, which is kept from call to call; or why it failed.
+        """Return AP and PCK after the training in small, which is kept from call to call; or why it failed.
 
         Raises InputError where the one kept is another than would be made now.
         """

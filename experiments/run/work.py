@@ -37,12 +37,12 @@ OPERATIONS = 2
 
 
 def gpu_hours(macs: float) -> dict[str, float]:
-    """Hours that so many multiply-adds take, by kind of GPU, on one."""
+    """Return hours that so many multiply-adds take, by kind of GPU, on one."""
     return {name: OPERATIONS * macs / (peak * UTILISATION) / 3600 for name, peak in PEAK.items()}
 
 
 def macs_of(model: str, options: Mapping[str, Any], store: Store) -> float | None:
-    """Multiply-adds of one crop, everyone refined: by the closed form, else as stored; None where neither knows."""
+    """Return multiply-adds of one crop, all refined: by the closed form, else as stored; None where neither knows."""
     identity = model_identity(model, dict(options))
     cost = recorded_cost(identity)
     if cost is not None:
@@ -61,14 +61,14 @@ class TrainingWork:
 
     @property
     def macs(self) -> float | None:
-        """Of all steps, backward passes included."""
+        """Return the multiply-adds of all steps, backward passes included."""
         return None if self.macs_per_crop is None else STEP_FORWARDS * self.crops * self.macs_per_crop
 
 
 def training_work(
     model: str, options: Mapping[str, Any], recipe: Recipe, people: int, more_crops: float, store: Store
 ) -> TrainingWork:
-    """The work of one training of `model` with the options that it learns with."""
+    """Return the work of one training of `model` with the options that it learns with."""
     # a recipe for all systems of a tier draws α for those that have one
     alphas = recipe.alphas if hasattr(resolve_config(model), "alpha") else ()
     drawn = [macs_of(model, {**options, "alpha": alpha}, store) for alpha in alphas]
@@ -78,11 +78,11 @@ def training_work(
 
 
 def evaluated_crops(settings: Settings) -> int:
-    """Crops that go through the model to judge a row; 0 where their number is not known here."""
+    """Return crops that go through the model to judge a row; 0 where their number is not known here."""
     return EVALUATED.get(settings.dataset, {}).get(settings.boxes, 0) * (2 if settings.flip_test else 1)
 
 
 def evaluation_macs(rows: Sequence[Settings], store: Store) -> float | None:
-    """Multiply-adds of judging rows once, each at its own α; None where one is of unknown cost."""
+    """Return multiply-adds of judging rows once, each at its own α; None where one is of unknown cost."""
     passes = [(evaluated_crops(row), macs_of(row.model, row.options, store)) for row in rows]
     return None if any(macs is None for _, macs in passes) else sum(crops * (macs or 0) for crops, macs in passes)

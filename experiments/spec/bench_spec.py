@@ -140,7 +140,7 @@ def chain(row: BenchRow, rows: Sequence[BenchRow]) -> list[str]:
 
 
 def check_row(row: BenchRow) -> None:
-    """The model and its options, by asking its own configuration, and whether the back-end has the precision.
+    """Check the model and its options, by asking its own configuration, and that the back-end has the precision.
 
     Raises InputError where they do not go together.
     """
@@ -154,7 +154,7 @@ def check_row(row: BenchRow) -> None:
 
 
 def timings(bench: Bench, catalog: Catalog, device: Device) -> list[Timing]:
-    """Every row with its identity on `device`."""
+    """Return every row with its identity on `device`."""
     found = []
     for row in bench.rows:
         identity = {
@@ -178,7 +178,7 @@ def timings(bench: Bench, catalog: Catalog, device: Device) -> list[Timing]:
 
 
 def sessions(timed: Sequence[Timing]) -> list[list[Timing]]:
-    """What is timed together: rows that are set against each other, directly or through others, as the spec has them.
+    """Return what is timed together: rows set against each other, directly or through others, in the spec's order.
 
     The models of one session are in memory at once.
     """
@@ -191,7 +191,7 @@ def sessions(timed: Sequence[Timing]) -> list[list[Timing]]:
 
 
 def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:
-    """The trained model on every back-end; without its weights each lacks them."""
+    """Return the trained model on every back-end; without its weights each lacks them."""
     chosen, lacking = bench.deployed, None
     weights = catalog.weights_path(chosen.model)
     try:
@@ -217,7 +217,7 @@ def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:
 
 
 def missing_extra(backend: str, precision: str) -> str | None:
-    """Why a back-end is not to be had here; None where it is."""
+    """Return why a back-end is not to be had here; None where it is."""
     extra, modules = PACKAGES.get(backend, ("", ()))
     if precision == "int8" and backend != "onnxruntime":
         # ONNX Runtime quantises the graphs of others as well

@@ -71,7 +71,7 @@ class Catalog:
         self.check_references()
 
     def check_references(self) -> None:
-        """Every data set that something names must be there. Raises SpecError where one is not."""
+        """Check that every data set that something names is there. Raises SpecError where one is not."""
         named: list[tuple[tuple[str, ...], str]] = []
         for name, tier in self.tiers.tiers.items():
             named += [(("tiers", name, "datasets", key), to) for key, to in (tier.datasets or {}).items()]
@@ -93,7 +93,7 @@ class Catalog:
             self.own[name] = data, loaded.path
 
     def stand_in(self, kind: str, name: str) -> str:
-        """The model or data set that stands for `name` at this tier. Raises Blocked when the tier has none."""
+        """Return the model or data set that stands for `name` at this tier. Raises Blocked when the tier has none."""
         table = self.tier.models if kind == "model" else self.tier.datasets
         if table is None or (kind == "dataset" and name in self.own):
             return name
@@ -106,11 +106,11 @@ class Catalog:
         return table[name]
 
     def people(self, name: str) -> str | None:
-        """The data set that stands for `name`; None where none does."""
+        """Return the data set that stands for `name`; None where none does."""
         return name if self.tier.datasets is None or name in self.own else self.tier.datasets.get(name)
 
     def further_sets(self, name: str) -> list[str]:
-        """The data sets on which rows about `name` are measured too, beside the one that stands for it."""
+        """Return the data sets on which rows about `name` are measured too, beside the one that stands for it."""
         return [one for one in self.tier.also.get(name, {}) if one != self.people(name)]
 
     def dataset(self, name: str) -> DataSet:
@@ -122,14 +122,14 @@ class Catalog:
         return self.tiers.datasets[name]
 
     def peer(self, model: str) -> Peer:
-        """The peer that a row's `peer:NAME` means. Raises SpecError for an unknown name."""
+        """Return the peer that a row's `peer:NAME` means. Raises SpecError for an unknown name."""
         name = model.removeprefix(PEER)
         if name not in self.tiers.peers:
             raise SpecError(f"{self.places.tiers}: no peer is called {name!r}{nearest(name, self.tiers.peers)}")
         return self.tiers.peers[name]
 
     def peer_identity(self, model: str) -> dict[str, Any]:
-        """What determines a peer's predictions: its weights and how they are read, or a package and its version."""
+        """Return what determines a peer's predictions: weights and how they are read, or a package and its version."""
         peer = self.peer(model)
         if peer.file is not None:
             return {"system": "peer", "weights_sha256": peer.weights_sha256, **peer.reading}
@@ -153,7 +153,7 @@ class Catalog:
         return path
 
     def peer_absence(self, model: str) -> str | None:
-        """Why a peer cannot be run here; None where it can."""
+        """Return why a peer cannot be run here; None where it can."""
         if self.peer(model).mediapipe is not None:
             return None if version_of("mediapipe") else f"no {model} here (pip install 'sharpose[mediapipe]')"
         try:
@@ -163,7 +163,7 @@ class Catalog:
         return None
 
     def folder(self, name: str) -> Path | None:
-        """The folder that a data set on disk lies in; None where it is not given."""
+        """Return the folder that a data set on disk lies in; None where it is not given."""
         data = self.dataset(name)
         if data.sources:
             return self.places.photos
@@ -173,7 +173,7 @@ class Catalog:
         return self.places.coco if kind == "coco" else self.places.others.get(kind)
 
     def wanted(self, name: str) -> str:
-        """How the folder of a data set is given."""
+        """Return how the folder of a data set is given."""
         data = self.dataset(name)
         alone = VARIABLE + data.folder.upper()
         if data.sources:
@@ -185,7 +185,7 @@ class Catalog:
         )
 
     def data_path(self, name: str, relative: str) -> Path:
-        """A path inside a data set's folder. Raises Blocked where that is not given, InputError where it lacks it."""
+        """Return a path in a data set's folder. Raises Blocked where none is given, InputError where it lacks it."""
         root = self.folder(name)
         if root is None:
             raise Blocked(self.absence(name))
@@ -200,7 +200,7 @@ class Catalog:
         return path
 
     def data_identity(self, name: str) -> dict[str, Any]:
-        """What determines the people of a data set.
+        """Return what determines the people of a data set.
 
         Raises Blocked where they are not to be had, InputError where a file is another than the one meant.
         """
@@ -224,12 +224,12 @@ class Catalog:
         return digests | by_name
 
     def absence(self, name: str) -> str | None:
-        """Why a data set on disk is not here; None where its folder is given, or where it is generated."""
+        """Return why a data set on disk is not here; None where its folder is given, or where it is generated."""
         given = self.dataset(name).people is not None or self.folder(name) is not None
         return None if given else f"no {name} here (give {self.wanted(name)})"
 
     def boxes_identity(self, name: str, boxes: str) -> Any:
-        """What determines the boxes: generated detections follow from the generated data set.
+        """Return what determines the boxes: generated detections follow from the generated data set.
 
         Raises Blocked where a set has none.
         """
@@ -241,7 +241,7 @@ class Catalog:
         return {"detections_sha256": self.sha256(self.data_path(name, data.detections))}
 
     def weights(self, name: str, path: Path | None = None) -> Path:
-        """Trained weights by name, or those in another place, checked against their manifest.
+        """Return trained weights by name, or those in another place, checked against their manifest.
 
         Raises Blocked when there are none, InputError when they are not intact.
         """
@@ -264,20 +264,20 @@ class Catalog:
         return path
 
     def weights_path(self, name: str) -> Path:
-        """Where trained weights of this tier are, or would be."""
+        """Return where trained weights of this tier are, or would be."""
         return self.places.weights / self.name / f"{name}.safetensors"
 
     def start_path(self) -> Path:
-        """Where the weights are that the tier's trainings start from, or would be."""
+        """Return where the weights are that the tier's trainings start from, or would be."""
         return self.places.weights / f"{self.tier.shared and self.tier.shared.start}.safetensors"
 
     def start(self) -> Path:
-        """The same, checked. Raises Blocked and InputError as `weights` does."""
+        """Return the same, checked. Raises Blocked and InputError as `weights` does."""
         path = self.start_path()
         return self.weights(f"{path.parent.name}/{path.stem}", path)
 
     def sha256(self, path: Path) -> str:
-        """A file's hash, computed once."""
+        """Return a file's hash, computed once."""
         if path not in self.hashes:
             self.hashes[path] = sha256_of(path)
         return self.hashes[path]
@@ -310,21 +310,21 @@ def open_catalog(tier: str = "nano", coco: Path | None = None) -> Catalog:
 
 
 def folder_of(kind: str) -> Path | None:
-    """The folder that SHARPOSE_<KIND> names; None where it is not set."""
+    """Return the folder that SHARPOSE_<KIND> names; None where it is not set."""
     folder = os.environ.get(VARIABLE + kind.upper())
     return Path(folder) if folder else None
 
 
 def tier_folder(folder: Path, tier: str) -> Path:
-    """Where the files of a tier lie: of the embedded one in a folder itself, of others in one of its own inside."""
+    """Return where a tier's files lie: the embedded one's in a folder itself, others' in one of their own inside."""
     return folder if tier == EMBEDDED else folder / tier
 
 
 def examples_folder(tier: str) -> Path:
-    """Where the people that figures show are kept. Crops of photographs do not ship: git ignores their folder."""
+    """Return where the people that figures show are kept. Crops of photographs do not ship: git ignores them."""
     return RESULTS / "examples" if tier == EMBEDDED else RESULTS / "local" / "examples" / tier
 
 
 def brief(path: Path) -> str:
-    """A path as it is said: inside the repository, relative to it."""
+    """Return a path as it is said: inside the repository, relative to it."""
     return str(path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path)

@@ -47,7 +47,7 @@ class DataSet(Strict):
     @model_validator(mode="before")
     @classmethod
     def files_of_photos(cls, values: Any) -> Any:
-        """A set of one source is files inside the folder that its paths begin with.
+        """Turn a set of one source into files inside the folder that its paths begin with.
 
         Raises ValueError for an unknown name.
         """
@@ -80,25 +80,25 @@ class DataSet(Strict):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The annotations of a set of several sources, as paths inside the folder of all photographs."""
+        """Return the annotations of a set of several sources, as paths inside the folder of all photographs."""
         found = PHOTO_SETS.get(self.photos or "", ())
         return tuple(source.annotations for source in found) if len(found) > 1 else ()
 
     @property
     def paths(self) -> dict[str, str]:
-        """The files of a set on disk, inside its folder."""
+        """Return the files of a set on disk, inside its folder."""
         parts = {"annotations": self.annotations, "images": self.images, "detections": self.detections}
         parts |= {"ground_truth": self.ground_truth}
         return {part: path for part, path in parts.items() if path is not None}
 
     @property
     def is_mpii(self) -> bool:
-        """Whether people are scored by PCKh."""
+        """Return whether people are scored by PCKh."""
         return self.layout == "mpii" or self.ground_truth is not None
 
     @property
     def people(self) -> MannequinSet | None:
-        """The generated set; image i is the same however many there are."""
+        """Return the generated set; image i is the same however many there are."""
         if self.mannequin is None:
             return None
         whole = named_set(self.mannequin)

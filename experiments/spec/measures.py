@@ -76,10 +76,10 @@ def register_measure(
 
 
 def origin(function: Function) -> tuple[str, str]:
-    """Where a function is defined: a module that is imported again may register it again."""
+    """Return where a function is defined: a module that is imported again may register it again."""
     return getattr(function, "__module__", ""), getattr(function, "__qualname__", repr(function))
 
 
 def own_columns() -> dict[str, MeasureKind]:
-    """The measures of plug-ins by the columns they bring."""
+    """Return the measures of plug-ins by the columns they bring."""
     return {column: kind for kind in MEASURES.values() for column in kind.columns}

@@ -54,7 +54,7 @@ def load_spec(path: Path | str) -> LoadedSpec:
 
 
 def check_names(loaded: LoadedSpec) -> None:
-    """Measures and columns are known, here or by a plug-in. Raises SpecError for one that is not."""
+    """Check that measures and columns are known, here or by a plug-in. Raises SpecError for one that is not."""
     columns = [*COLUMNS, *own_columns()]
     named: list[tuple[tuple[str | int, ...], str, list[str]]] = [
         (("columns", place), name, columns) for place, name in enumerate(loaded.spec.columns)
@@ -77,7 +77,7 @@ NEEDS: dict[Kind, tuple[Measure, ...]] = {
 
 
 def check_kind(loaded: LoadedSpec) -> None:
-    """What a kind of spec must have and cannot use. Raises SpecError where it lacks that, or has it."""
+    """Check what a kind of spec must have and cannot use. Raises SpecError where it lacks that, or has it."""
     spec, kind = loaded.spec, loaded.spec.kind
     for key, wanted in (("columns", kind == "rows"), ("thresholds", kind == "gate")):
         if bool(getattr(spec, key)) != wanted:
@@ -109,7 +109,7 @@ def check_labels(loaded: LoadedSpec) -> None:
 
 
 def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[str | int, ...]) -> None:
-    """The keys of `base` or a `set`, and the types of those that are no model option.
+    """Check the keys of `base` or a `set`, and the types of those that are no model option.
 
     Raises SpecError for one that does not work.
     """
@@ -129,7 +129,7 @@ def check_changes(loaded: LoadedSpec, changes: dict[str, Any], location: tuple[s
 
 
 def check_model(loaded: LoadedSpec, row: Row, index: int) -> None:
-    """The row's model and its options, by asking the model's own configuration.
+    """Check the row's model and its options, by asking the model's own configuration.
 
     Raises SpecError, blaming the key that sets it.
     """
@@ -155,7 +155,7 @@ def check_model(loaded: LoadedSpec, row: Row, index: int) -> None:
 
 
 def blamed(message: str, spec: Spec, row: Row, index: int) -> tuple[str | int, ...]:
-    """Where the option stands that a configuration's error message names first."""
+    """Return where the option stands that a configuration's error message names first."""
     words = re.findall(r"\w+", message)
     for word in words:
         if OPTION + word in row.set:
@@ -195,7 +195,7 @@ def load_one_spec(name: str, tier: str | None = None) -> LoadedSpec:
 
 
 def load_specs(names: Iterable[str | Path] = (), tier: str | None = None) -> list[LoadedSpec]:
-    """The specs that `names` mean (`6`, `6a`, `table6a`, a path), each once; without names, all of them.
+    """Return the specs that `names` mean (`6`, `6a`, `table6a`, a path), each once; without names, all of them.
 
     Of a `tier`, those that mean something there. Raises SpecError where none of those that were named does.
     """

@@ -48,7 +48,7 @@ PEER = "peer:"
 
 
 def is_ours(model: str) -> bool:
-    """Whether a row's model is one of `sharpose.models`, not a control or a peer: then it has cost, speed, weights."""
+    """Return whether a row's model is one of `sharpose.models`, no control or peer: it has cost, speed, weights."""
     return model != MEAN_POSE and not model.startswith(PEER)
 
 
@@ -199,7 +199,7 @@ class LoadedSpec:
     file: YamlFile
 
     def settings(self, row: Row) -> Settings:
-        """What `row` measures."""
+        """Return what `row` measures."""
         merged = {**self.spec.base, **row.set}
         return Settings(
             model=merged["model"],
@@ -220,12 +220,12 @@ class LoadedSpec:
         return self.spec.seeds if row.seeds is None else row.seeds
 
     def row_error(self, row: Row, message: str) -> SpecError:
-        """An exception that points at a row."""
+        """Return an exception that points at a row."""
         return self.file.error(("rows", self.spec.rows.index(row)), f"row {row.label!r}: {message}")
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a spec, for editors that check YAML while it is typed."""
+    """Return the JSON Schema of a spec, for editors that check YAML while it is typed."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}
 
 

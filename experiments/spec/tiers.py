@@ -39,7 +39,7 @@ class Peer(Strict):
 
     @property
     def reading(self) -> dict[str, Any]:
-        """How crops and heatmaps are meant, which determines its numbers beside the weights."""
+        """Return how crops and heatmaps are meant, which determines its numbers beside the weights."""
         names = ("input", "normalise", "channels", "codec", "padding")
         return {name: getattr(self, name) for name in names}
 
@@ -103,13 +103,13 @@ class SharedBudget(Strict):
 
     @property
     def repeats(self) -> dict[str, tuple[str, int]]:
-        """System and seed of what is trained again, by the name of its weights."""
+        """Return system and seed of what is trained again, by the name of its weights."""
         again = self.repeated
         return {f"{one}-seed{seed}": (one, seed) for one in again.systems for seed in again.seeds} if again else {}
 
     @property
     def trainings(self) -> dict[str, SharedSystem]:
-        """Every system by the name of its weights, the most valuable first, then those with other seeds."""
+        """Return every system by the name of its weights, the most valuable first, then those with other seeds."""
         again = {
             name: self.systems[one].model_copy(update={"model": self.systems[one].model or one, "seed": seed})
             for name, (one, seed) in self.repeats.items()
@@ -117,7 +117,7 @@ class SharedBudget(Strict):
         return {**self.systems, **again, **self.afterwards}
 
     def first_of(self, name: str) -> str:
-        """The system that a training repeats, whose learning rate it takes; itself where it repeats none."""
+        """Return the system that a training repeats, whose learning rate it takes; itself where it repeats none."""
         return self.repeats.get(name, (name, 0))[0]
 
     @model_validator(mode="after")

@@ -82,7 +82,7 @@ class YamlFile:
                 self.note_lines(value, here)
 
     def error(self, location: Location, message: str) -> SpecError:
-        """The exception that points at `location`, or at the nearest thing around it."""
+        """Return the exception that points at `location`, or at the nearest thing around it."""
         around = location
         while around and around not in self.lines:
             around = around[:-1]
@@ -99,7 +99,7 @@ class YamlFile:
 
 
 def explain(error: Any, model: type[BaseModel]) -> str:
-    """A pydantic error in words."""
+    """Explain a pydantic error in words."""
     location: Location = error["loc"]
     if not location:
         return "this must be a mapping of keys to values"
@@ -113,7 +113,7 @@ def explain(error: Any, model: type[BaseModel]) -> str:
 
 
 def model_at(annotation: Any, location: Location) -> type[BaseModel]:
-    """The model that validates the mapping at `location`."""
+    """Return the model that validates the mapping at `location`."""
     for part in location:
         annotation = bare(annotation)
         annotation = annotation.model_fields[part].annotation if isinstance(part, str) else get_args(annotation)[0]
@@ -121,7 +121,7 @@ def model_at(annotation: Any, location: Location) -> type[BaseModel]:
 
 
 def bare(annotation: Any) -> Any:
-    """`X` of `X | None`."""
+    """Return `X` of `X | None`."""
     if get_origin(annotation) in (Union, UnionType):
         return next(choice for choice in get_args(annotation) if choice is not type(None))
     return annotation
@@ -133,7 +133,7 @@ def inside(location: Location) -> str:
 
 
 def dotted(location: Location) -> str:
-    """`rows[1].paper.ap` for ("rows", 1, "paper", "ap")."""
+    """Return `rows[1].paper.ap` for ("rows", 1, "paper", "ap")."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.removeprefix(".")
 

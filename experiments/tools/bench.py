@@ -60,7 +60,7 @@ def run_bench(
 def record(
     bench: Bench, identity: dict[str, Any], metrics: dict[str, Any], row: str, made_of: Any, on: Device
 ) -> Record:
-    """With the names behind the identity."""
+    """Return the record with the names behind the identity."""
     tier, data = ("nano", bench.deployed.data) if identity["measure"] == DEPLOYED else ("paper-size", bench.data)
     names = {"model": made_of.model, "options": made_of.options, "dataset": data}
     return Record(identity, metrics, "bench", row, tier, {**provenance(on), **names})
@@ -84,7 +84,7 @@ def measure_speeds(bench: Bench, timed: Sequence[Timing], device: Device) -> dic
 
 
 def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
-    """AP with flip test on ground-truth boxes, with its bootstrap; and how far the heatmaps are from torch in fp32."""
+    """Measure AP with flip test on ground-truth boxes, its bootstrap, and the heatmaps' distance to torch's in fp32."""
     from sharpose.evaluation.evaluate import evaluate
     from sharpose.evaluation.request import EvaluationRequest, People
 
@@ -104,7 +104,7 @@ def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
 
 
 def heatmap_error(bench: Bench, deployment: Deployment, annotations: Path, images: Path) -> float:
-    """‖a - b‖ / ‖b‖ of the heatmaps of the first people, b by torch in fp32."""
+    """Return ‖a - b‖ / ‖b‖ of the heatmaps of the first people, b by torch in fp32."""
     import torch
 
     from sharpose.backends.deploy import deploy

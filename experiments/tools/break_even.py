@@ -87,7 +87,7 @@ def yolo(name: str) -> Any:
 
 
 def table(line: Line) -> str:
-    """Milliseconds of a line of the log, and up to how many people ours is as fast with the default / fast detector."""
+    """Return a log line's milliseconds, and up to how many people ours is as fast with the default / fast detector."""
     ms: Mapping[str, float] = line["ms"]
     ours = [name for name in OURS if name in ms]
     heads = (f"{name}, AP {OURS[name]}: {ms[name]:.0f} ms a person" for name in ours)
@@ -101,7 +101,7 @@ def table(line: Line) -> str:
 
 
 def report(lines: Sequence[Line]) -> str:
-    """The table of every device."""
+    """Return the table of every device."""
     return "\n".join(f"{line['device']}, {line['threads']} threads\n\n{table(line)}\n" for line in lines)
 
 

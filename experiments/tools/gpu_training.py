@@ -41,7 +41,7 @@ def train_system(system: System, work: Work, deadline: float) -> tuple[bool, str
 
 
 def recipe_changes(system: System, work: Work) -> dict[str, Any]:
-    """What differs from the recipe's fields, model options merged."""
+    """Return what differs from the recipe's fields, model options merged."""
     from sharpose.training.recipe import load_recipe
 
     options = {**load_recipe(RECIPE).model_options, **work.scale.changes.get("model_options", {})}
@@ -55,14 +55,14 @@ def recipe_changes(system: System, work: Work) -> dict[str, Any]:
 
 
 def weights_of(work: Work, name: str) -> Path | None:
-    """The finished weights of a system; None where there are none."""
+    """Return the finished weights of a system; None where there are none."""
     folder = work.folder / "small" / name
     done = [path for path in folder.glob("*.safetensors") if "unfinished" not in path.stem]
     return done[0] if done else None
 
 
 def choose_length(system: System, work: Work, deadline: float, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """How many crops fit before the deadline, by the speed of the first steps; and whether blocks are compiled.
+    """Return how many crops fit before the deadline, by the speed of the first steps; and whether blocks are compiled.
 
     Raises OutOfTime where they are too few to learn from.
     """
@@ -96,7 +96,7 @@ def choose_length(system: System, work: Work, deadline: float, changes: Mapping[
 def train(
     system: System, work: Work, folder: Path, changes: Mapping[str, Any], deadline: float, **more: Any
 ) -> dict[str, Any]:
-    """One training, or a part of it, with `more` fields of its request; the facts of its manifest."""
+    """Run one training, or a part of it, with `more` fields of its request; return the facts of its manifest."""
     from sharpose.training.request import TrainingRequest
     from sharpose.training.session import train_and_export
 
@@ -120,7 +120,7 @@ def train(
 
 
 def save_unfinished(system: System, work: Work, folder: Path, changes: Mapping[str, Any]) -> None:
-    """The weights of the latest checkpoint in half precision: what there is to look at, should nobody go on."""
+    """Save the weights of the latest checkpoint in half precision: what there is to look at, should nobody go on."""
     from sharpose.training.checkpoints import WEIGHTS, latest_checkpoint, read_state
     from sharpose.weights.files import read_weights, save_tensors
 

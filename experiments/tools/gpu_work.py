@@ -86,5 +86,5 @@ class Work:
 
     @property
     def store(self) -> Store:
-        """Records of this folder alone, to be put among the others where they are wanted."""
+        """Return the store of this folder's records alone, to be put among the others where they are wanted."""
         return Store(self.folder / "records")

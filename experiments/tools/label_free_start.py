@@ -50,7 +50,7 @@ Size = tuple[int, int]
 
 
 def open_people(image_size: Size, seed: int) -> Mixture:
-    """The people of `photos-train`, whose labels nobody reads here."""
+    """Return the people of `photos-train`, whose labels nobody reads here."""
     found = find_all([DATA], [])
     sources = [
         CocoTopDown(one.annotations, one.images, image_size=image_size, augmentation=AUGMENTATION, seed=seed + number)
@@ -60,7 +60,7 @@ def open_people(image_size: Size, seed: int) -> Mixture:
 
 
 def load_teacher(path: Path, grid: Size) -> VisionTransformer:
-    """The teacher, for pictures of `grid` patches."""
+    """Load the teacher, for pictures of `grid` patches."""
     size = (grid[0] * TEACHER_PATCH, grid[1] * TEACHER_PATCH)
     model = timm.create_model(TEACHER, img_size=size, num_classes=0)
     assert isinstance(model, VisionTransformer)
@@ -71,7 +71,7 @@ def load_teacher(path: Path, grid: Size) -> VisionTransformer:
 
 
 def make_student(config: Any) -> VisionTransformer:
-    """A plain ViT of a nano system's width, for any resolution that its patches divide."""
+    """Make a plain ViT of a nano system's width, for any resolution that its patches divide."""
     return VisionTransformer(
         img_size=config.image_size,
         patch_size=config.patch_size,
@@ -108,7 +108,7 @@ def look(teacher: VisionTransformer, people: Mixture, crops: int, size: Size) ->
 
 
 def pooled(features: Float[Tensor, "B N D"], grid: Size, to: Size) -> Float[Tensor, "B n D"]:
-    """Class token and the means of patches on a coarser grid."""
+    """Return class token and the means of patches on a coarser grid."""
     patches = features[:, 1:].transpose(1, 2).unflatten(2, grid)
     return torch.cat([features[:, :1], F.adaptive_avg_pool2d(patches, to).flatten(2).transpose(1, 2)], dim=1)
 

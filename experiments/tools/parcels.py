@@ -75,7 +75,7 @@ def pack(out: Path, start: Path | None = None, packing: Packing = Packing()) -> 
 
 
 def small(folder: Path, source: PhotoSource, packing: Packing) -> Iterator[tuple[str, bytes]]:
-    """The pictures of a source, cut to their people and made small, then the annotations that fit them; by path.
+    """Yield the pictures of a source, cut to their people and made small, then the annotations that fit them; by path.
 
     Raises InputError where one cannot be written as JPEG.
     """
@@ -107,7 +107,7 @@ def small(folder: Path, source: PhotoSource, packing: Packing) -> Iterator[tuple
 
 
 def around(boxes: np.ndarray, width: int, height: int, margin: float) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom (whole pixels, inside the picture) of what holds every box enlarged `margin` times."""
+    """Return left, top, right, bottom (whole pixels, in the picture) around every box enlarged `margin` times."""
     center, scale = box_to_center_scale(boxes, (4, 3), margin)
     left, top = np.floor((center - scale / 2).min(axis=0))
     right, bottom = np.ceil((center + scale / 2).max(axis=0))
@@ -132,7 +132,7 @@ def move(person: dict[str, Any], corner: np.ndarray, factors: np.ndarray) -> Non
 
 
 def unpack(parts: Path, to: Path) -> Path:
-    """The content of the parts in a folder, put into `to`; nothing is done where that has been done.
+    """Put the content of the parts in a folder into `to`; do nothing where that has been done.
 
     Raises InputError naming the parts that are missing or damaged.
     """
@@ -162,7 +162,7 @@ def unpack(parts: Path, to: Path) -> Path:
 
 
 def read_list(parts: Path) -> dict[str, Any]:
-    """The list of a parcel's parts with their sha256. Raises InputError where it is none."""
+    """Return the list of a parcel's parts with their sha256. Raises InputError where it is none."""
     listed = read_json(parts / LIST)
     if not isinstance(listed, dict) or not isinstance(listed.get("parts"), dict):
         raise InputError(f"{parts / LIST}: is not the list of a parcel's parts; pack again")
@@ -215,7 +215,7 @@ def worth_sending(made: Path) -> list[Path]:
 
 @contextmanager
 def parcel(out: Path, part_mb: float) -> Iterator[tarfile.TarFile]:
-    """A tar file that is cut into numbered parts and listed when it is complete; nothing is left of one that fails."""
+    """Open a tar file to be cut into numbered parts and listed once complete; nothing is left of one that fails."""
     with tempfile.TemporaryFile() as whole:
         with tarfile.open(fileobj=whole, mode="w:gz", compresslevel=6) as tar:
             yield tar
@@ -229,7 +229,7 @@ def parcel(out: Path, part_mb: float) -> Iterator[tarfile.TarFile]:
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """A file of a tar from memory."""
+    """Add a file to a tar from memory."""
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     tar.addfile(entry, io.BytesIO(content))

@@ -25,7 +25,7 @@ LEFT, RIGHT, BETWEEN, JOINT, HIDDEN = (60, 200, 80), (230, 70, 60), (240, 210, 6
 
 
 def with_labels(scene: Scene) -> np.ndarray:
-    """The picture (H, W, 3) RGB with everybody's labelled limbs and joints drawn."""
+    """Return the picture (H, W, 3) RGB with everybody's labelled limbs and joints drawn."""
     canvas = scene.image.copy()
     names = COCO.keypoint_names
     for entry in scene.annotations:
@@ -44,7 +44,7 @@ def with_labels(scene: Scene) -> np.ndarray:
 
 
 def sheet(shown: tuple[tuple[int, tuple[int, ...]], ...] = SHOWN) -> np.ndarray:
-    """Rows of COLUMNS pictures, each shrunk into a square of CELL pixels: (H, W, 3) RGB."""
+    """Return rows of COLUMNS pictures, each shrunk into a square of CELL pixels: (H, W, 3) RGB."""
     cells = []
     for version, numbers in shown:
         parameters = PARAMETERS[version]()

@@ -77,7 +77,7 @@ def measure(size: str, picture: str, batch: int, attention: str, timing: Timing)
     predicted = {system: predicted_seconds(work[system], rate, bandwidth) for system in calls}
 
     def paired(system: str, clock: str) -> float:
-        """The median over rounds of how many times as fast a system is."""
+        """Return the median over rounds of how many times as fast a system is."""
         pairs = zip(samples[WHOLE], samples[system], strict=True)
         return statistics.median(getattr(whole, clock) / getattr(own, clock) for whole, own in pairs)
 
@@ -114,7 +114,7 @@ def measure(size: str, picture: str, batch: int, attention: str, timing: Timing)
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The log as a Markdown table: speed-ups by multiply-adds / by the roofline / **measured**."""
+    """Return the log as a Markdown table: speed-ups by multiply-adds / by the roofline / **measured**."""
     heads = ("size", "picture", "batch", "attention")
     cell = "{macs:.2f} / {roofline:.2f} / **{measured:.2f}**"
     return markdown(
@@ -129,7 +129,7 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def sentence(lines: Sequence[Line]) -> str:
-    """When it pays, in one sentence: how often, and what share of each prediction is reached, batch by batch."""
+    """Say when it pays, in one sentence: how often, and what share of each prediction is reached, batch by batch."""
     said = []
     for batch in sorted({line["batch"] for line in lines}):
         cells = [
@@ -147,7 +147,7 @@ def sentence(lines: Sequence[Line]) -> str:
 
 
 def report(lines: Sequence[Line]) -> str:
-    """Table and sentence of every device."""
+    """Return table and sentence of every device."""
     found = {
         device: [line for line in lines if line["device"] == device] for device in {one["device"] for one in lines}
     }

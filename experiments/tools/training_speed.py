@@ -150,7 +150,7 @@ def crops_of_loader(people: str, model: str) -> dict[str, Any]:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The log as a Markdown table."""
+    """Return the log as a Markdown table."""
     heads = ("model", "precision", "crops/s", "share of the matmul rate", "loader, crops/s on one core (decoded once)")
     supply = "{crops_per_s_per_core:.0f} ({crops_per_s_per_core_preloaded:.0f})"
     rows = [

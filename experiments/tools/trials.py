@@ -29,7 +29,7 @@ COARSE_CROPS, BOTH_CROPS = 190.0, 60.0
 
 
 def recipe_changes(cpu_s: float, coarse: float = 4 / 5.5, decay: float = 1 / 5.5, **changes: Any) -> dict[str, Any]:
-    """What to set in nano's recipe for a budget of so much CPU time, in seconds.
+    """Return what to set in nano's recipe for a budget of so much CPU time, in seconds.
 
     `coarse` and `decay` are shares of all crops: those of the coarse stage alone at first, and those at the end over
     which the learning rate falls to zero.
@@ -58,7 +58,7 @@ class Recipes:
     log: ClassVar[Path] = REPOSITORY / "docs" / "recipe-trials.jsonl"
 
     def request(self, name: str, chosen: argparse.Namespace) -> dict[str, Any]:
-        """How a trial is trained."""
+        """Return how a trial is trained."""
         return {
             "changes": recipe_changes(60 * chosen.cpu_minutes, **self.trials[name]),
             "data": ["mannequin-train"],
@@ -67,7 +67,7 @@ class Recipes:
         }
 
     def line(self, name: str, facts: Line, chosen: argparse.Namespace) -> dict[str, Any]:
-        """What is logged of a training."""
+        """Return what is logged of a training."""
         base, made = load_recipe(self.recipe).model_dump(mode="json"), facts["recipe"]
         return {
             "trial": name,
@@ -82,7 +82,7 @@ class Recipes:
         }
 
     def judge(self, weights: str, people: str) -> dict[str, float | None]:
-        """AP of the coarse answer and of the fine one at α = 0.4, in annotated boxes, without flip test."""
+        """Return AP of the coarse answer and of the fine one at α = 0.4, in annotated boxes, without flip test."""
         from sharpose.evaluation.coco import Evaluation
         from sharpose.evaluation.evaluate import evaluate
         from sharpose.evaluation.request import EvaluationRequest, People
@@ -97,7 +97,7 @@ class Recipes:
         return found
 
     def table(self, lines: Sequence[Line]) -> str:
-        """The log as a Markdown table, the best first."""
+        """Return the log as a Markdown table, the best first."""
         val, test = JUDGED_ON
         rows = []
         for line in sorted(lines, key=lambda line: (line["cpu_minutes_wanted"], -line[val]["fine"])):
@@ -122,7 +122,7 @@ class Starts:
     log: ClassVar[Path] = REPOSITORY / "docs" / "start-trials.jsonl"
 
     def request(self, name: str, chosen: argparse.Namespace) -> dict[str, Any]:
-        """How a trial is trained: rate and cross-entropy fall to zero over its crops."""
+        """Return how a trial is trained: rate and cross-entropy fall to zero over its crops."""
         from sharpose.evaluation.validation import validate_on
 
         epochs = self.crops / self.people
@@ -139,7 +139,7 @@ class Starts:
         }
 
     def line(self, name: str, facts: Line, chosen: argparse.Namespace) -> dict[str, Any]:
-        """What is logged of a training."""
+        """Return what is logged of a training."""
         return {
             "study": self.study,
             "trial": name,
@@ -152,7 +152,7 @@ class Starts:
         }
 
     def table(self, lines: Sequence[Line]) -> str:
-        """The log as a Markdown table."""
+        """Return the log as a Markdown table."""
         rows = []
         for line in lines:
             half, end = (f"{100 * row[f'{self.judged_on}_pck']:.1f}" for row in line["curve"][-2:])

@@ -48,7 +48,7 @@ with torch.inference_mode():
 
 @contextmanager
 def version(checkout: Path, request: Sequence[Any]) -> Iterator[Callable[[], None]]:
-    """A version's process, as a call that returns after one forward pass there; it ends with the block.
+    """Start a version's process, and give a call that returns after one forward pass there; it ends with the block.
 
     Raises RunFailed where another checkout's package is imported, and so does the call where the process ended.
     """

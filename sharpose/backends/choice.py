@@ -16,7 +16,7 @@ PRECISIONS = {
 
 
 def split_backend(named: str, precision: str) -> tuple[str, str]:
-    """`openvino:bf16` is a back-end with its precision; one without takes `precision`."""
+    """Split `openvino:bf16` into back-end and precision; one without takes `precision`."""
     backend, _, own = named.partition(":")
     return backend, own or precision
 

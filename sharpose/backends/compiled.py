@@ -45,7 +45,7 @@ class Bucketed:
         return tuple(torch.cat(pieces) for pieces in zip(*parts, strict=True))
 
     def run(self, inputs: Tensors) -> Tensors:
-        """Fill inputs of at most the largest batch size up to the next one, and return the rows that were asked for."""
+        """Fill inputs (B, ...) of at most the largest batch size up to the next one, and return the rows asked for."""
         count = len(inputs[0])
         bucket = next(size for size in self.buckets if size >= count)
         outputs = self.compiled(*(pad_rows(value, bucket) for value in inputs))
@@ -53,7 +53,7 @@ class Bucketed:
 
 
 def pad_rows(value: Tensor, size: int) -> Tensor:
-    """`size` rows: those there are, then the last one again and again. (B, ...) to (size, ...)."""
+    """Return `size` rows: those there are, then the last one again and again. (B, ...) to (size, ...)."""
     missing = size - len(value)
     if missing:
         return torch.cat([value, value[-1:].expand(missing, *value.shape[1:])])
@@ -77,6 +77,7 @@ def compile_model(model: PoseModel, buckets: Sequence[int], device: str = "cpu")
     forward = model.forward
 
     def heatmaps(images: Tensor) -> Tensors:
+        """Return the heatmaps (B, K, h, w) of images (B, 3, H, W)."""
         return (forward(images).heatmaps,)
 
     bucketed = Bucketed(heatmaps, buckets, cuda)
@@ -86,23 +87,27 @@ def compile_model(model: PoseModel, buckets: Sequence[int], device: str = "cpu")
 def compile_stages(model: SHaRPose, buckets: Sequence[int], cuda: bool) -> None:
     """Compile `coarse` and `refine` in place, so that `forward` and streaming call the compiled ones.
 
-    With `alpha_mass` there is a fine graph for every number of kept patches that occurs.
+    With `alpha_mass` there is a fine graph for every number of kept patches that occurs. The compiled `refine` raises
+    InputError for a number of patches that the configuration does not allow.
     """
     run_coarse, run_fine, config = model.coarse, model.refine, model.config
     allowed = [config.num_keep()] if config.alpha_mass is None else config.keep_sizes
 
     def coarse_tensors(images: Tensor) -> Tensors:
+        """Return the tensors of the coarse stage, (B, ...) each, of images (B, 3, H, W)."""
         return tuple(run_coarse(images).tensors().values())
 
     @cache
     def second(num_keep: int) -> Bucketed:
         def fine_tensors(images: Tensor, *stage: Tensor) -> Tensors:
+            """Return the tensors of the fine stage, of images (B, 3, H, W) and a coarse `stage`; (B, ...) each."""
             found = run_fine(images, model.as_stage(stage) if stage else None, num_keep)
             return tuple(found.tensors().values())
 
         return Bucketed(fine_tensors, buckets, cuda)
 
     def refine(images: Tensor, coarse: CoarseStage | None, num_keep: int) -> FineStage:
+        """Run the fine stage on images (B, 3, H, W). Raises InputError for a number of patches not compiled for."""
         if num_keep not in allowed:
             raise InputError(f"{num_keep} patches: this model is compiled for α = {config.alpha}; make another one")
         found = second(num_keep)(images, *([] if coarse is None else coarse.tensors().values()))
@@ -127,5 +132,5 @@ def compile_blocks(model: PoseModel) -> None:
 
 
 def graphs_compiled() -> int:
-    """How many graphs this process has compiled so far: a timing in which it grows has timed the compiler."""
+    """Return how many graphs this process has compiled so far: a timing in which it grows has timed the compiler."""
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])

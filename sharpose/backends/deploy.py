@@ -106,5 +106,5 @@ def deploy(
 
 
 def usual_backend(device: str) -> str:
-    """The fastest of those whose results differ from torch's by rounding alone and that need nothing installed."""
+    """Return the fastest of those that differ from torch by rounding alone and need nothing installed."""
     return PACKED if device == "cpu" and can_pack() else EAGER

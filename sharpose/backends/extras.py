@@ -13,7 +13,7 @@ from sharpose.runtime.errors import InputError
 
 
 def need(extra: str, module: str) -> Any:
-    """The module, imported. Raises InputError naming it and the extra that brings it where it is missing."""
+    """Return the module, imported. Raises InputError naming it and the extra that brings it where it is missing."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -22,7 +22,7 @@ def need(extra: str, module: str) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The exporter and the quantiser talk about their own steps and deprecations, which concern no user."""
+    """Silence exporter and quantiser, whose steps and deprecations concern no user."""
     loggers = [logging.getLogger(name) for name in ("", "torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

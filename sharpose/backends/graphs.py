@@ -82,7 +82,7 @@ class Fine(Part):
 
 @torch.no_grad()
 def graphs_of(model: PoseModel) -> list[Graph]:
-    """The static graphs of a model, in the order in which they run. α is the configured one.
+    """Return the static graphs of a model, in the order in which they run. α is the configured one.
 
     Raises InputError where an option leaves none, as a configuration's `not_static` says.
     """
@@ -104,7 +104,7 @@ def graphs_of(model: PoseModel) -> list[Graph]:
 
 
 def largest_difference(graph: Graph, run: Run) -> float:
-    """How far a compiled graph is from torch: the largest relative error, ‖a - b‖ / ‖b‖, of its outputs.
+    """Return how far a compiled graph is from torch: the largest relative error, ‖a - b‖ / ‖b‖, of its outputs.
 
     On a batch of another size than the traced one. Indices must agree exactly, or the difference is infinite.
     """

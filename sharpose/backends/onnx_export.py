@@ -88,7 +88,7 @@ def described(graph: Graph, path: Path) -> dict[str, Any]:
 
 
 def write_graph(graph: Graph, folder: Path) -> Path:
-    """`folder`/NAME.onnx; weights beyond what one file may hold (2 GiB) go beside it.
+    """Write `folder`/NAME.onnx; weights beyond what one file may hold (2 GiB) go beside it.
 
     Raises RunFailed where ONNX cannot express it.
     """
@@ -127,7 +127,7 @@ def name_batch(graph: Any) -> None:
 
 
 def traced(graph: Graph, values: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
-    """The graph as one program for every batch. Strict, so that `len(images)` is followed and not taken for 2.
+    """Return the graph as one program for every batch. Strict, so that `len(images)` is followed and not taken for 2.
 
     Of the example `values` (B, ...) the first dimension is free.
     """
@@ -139,7 +139,7 @@ def traced(graph: Graph, values: tuple[Tensor, ...]) -> torch.export.ExportedPro
 
 
 def sort_stable(self: Any, stable: bool | None = None, dim: int = -1, descending: bool = False) -> Any:
-    """ONNX has no sort but TopK, which puts the lower index first among equals, as a stable sort does."""
+    """Sort by TopK, ONNX's only sort, which puts the lower index first among equals, as a stable sort does."""
     from onnxscript import opset18 as op
 
     count = op.Shape(self, start=dim) if dim == -1 else op.Shape(self, start=dim, end=dim + 1)

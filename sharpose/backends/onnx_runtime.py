@@ -13,7 +13,7 @@ from sharpose.backends.graphs import Run
 
 
 def compile_graph(path: Path, precision: str, threads: int) -> Run:
-    """The graph of an ONNX file, ready to run. Raises InputError without the extra `onnx`."""
+    """Return the graph of an ONNX file, ready to run. Raises InputError without the extra `onnx`."""
     runtime = need("onnx", "onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -34,7 +34,7 @@ def compile_graph(path: Path, precision: str, threads: int) -> Run:
 
 
 def quantise(path: Path) -> Path:
-    """Linear layers in int8: weights per output channel, activations by their range in every call."""
+    """Quantise linear layers to int8: weights per output channel, activations by their range in every call."""
     need("onnx", "onnx")
     need("onnx", "onnxruntime")
     from onnxruntime.quantization import QuantType, quantize_dynamic

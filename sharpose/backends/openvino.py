@@ -18,7 +18,7 @@ PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def compile_graph(path: Path, precision: str, threads: int) -> Run:
-    """The graph of an ONNX file, ready to run.
+    """Return the graph of an ONNX file, ready to run.
 
     Raises InputError without the extra `openvino` (int8: and `onnx`), or for bf16 on a processor without it.
     """

@@ -46,7 +46,10 @@ class PackedAttention(Attention):
     """
 
     def answer(self, q: Tensor, k: Tensor, v: Tensor, rows: slice | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return what `Attention.answer` does: (B, M, D), and (B, heads, rows, N) where there are `rows`."""
+        """Return what `Attention.answer` does: (B, M, D), and (B, heads, rows, N) where there are `rows`.
+
+        `q` is (B, heads, M, d), `k` and `v` are (B, heads, N, d).
+        """
         batch, heads, queries, _ = q.shape
         if self.explicit or batch == 0 or q.dtype != torch.float32 or 4 * heads * queries * k.shape[2] > MATRIX_BYTES:
             return super().answer(q, k, v, rows)
@@ -110,7 +113,7 @@ def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
 
 
 def can_pack(kind: torch.dtype = torch.float32) -> bool:
-    """Whether this torch has the kernels on this processor; no version promises them: they are its own compiler's."""
+    """Return whether this torch has the kernels here; no version promises them: they are its own compiler's."""
     try:
         probe = PackedLinear(nn.Linear(8, 8), kind)
         with torch.inference_mode():

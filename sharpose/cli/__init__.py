@@ -53,7 +53,7 @@ def run_command() -> None:
 
 
 def verdict(error: BaseException, stop: StopOnSignal) -> tuple[str, int]:
-    """What to say of an error, and the exit code; raises it again where it is a fault of ours, or an ordinary end."""
+    """Return what to say of an error, and the exit code; raise it again where it is our fault, or an ordinary end."""
     if isinstance(error, (InputError, *store_errors())):
         return str(error), 2
     if isinstance(error, RunFailed):
@@ -69,7 +69,7 @@ def verdict(error: BaseException, stop: StopOnSignal) -> tuple[str, int]:
 
 
 def stopped(stop: StopOnSignal) -> tuple[str, int]:
-    """What a command ends with that was told to stop."""
+    """Return what a command ends with that was told to stop."""
     if stop.asked is None or stop.aborted:
         return "interrupted; what was complete is kept", BY_CTRL_C
     if sys.argv[1:2] and sys.argv[1] in GO_ON:
@@ -79,7 +79,7 @@ def stopped(stop: StopOnSignal) -> tuple[str, int]:
 
 
 def store_errors() -> tuple[type[Exception], ...]:
-    """The store's own error class, where the store was used; it cannot be ours, as `results` imports nothing."""
+    """Return the store's own error class, where the store was used; it cannot be ours, as `results` imports nothing."""
     records = sys.modules.get("results.records")
     return (records.StoreError,) if records else ()
 

@@ -72,7 +72,7 @@ def evaluate(
     deterministic: Deterministic = False,
     as_json: Json = False,
 ) -> None:
-    """Average precision and PCK of a model on people of a COCO-format data set, or PCKh on MPII's, with intervals.
+    """Measure AP and PCK of a model on people of a COCO-format data set, or PCKh on MPII's, with intervals.
 
     With --onnx another project's network is measured in the same way, on the CPU.
 
@@ -122,7 +122,7 @@ def kept_text(result: dict[str, Any]) -> str:
 
 
 def score_lines(result: dict[str, Any]) -> list[str]:
-    """AP and its kin, PCK where it was measured; or PCKh by groups of joints."""
+    """Return AP and its kin, PCK where it was measured; or PCKh by groups of joints."""
     if "pckh" in result:
         groups = [key.removeprefix("pckh_") for key in result if key.startswith("pckh_")]
         groups = [group for group in groups if group not in ("low", "high", "per_joint")]
@@ -153,7 +153,7 @@ def pckh(
     zero_based: Annotated[bool, typer.Option("--zero-based", help="Predictions count pixels from 0.")] = False,
     as_json: Json = False,
 ) -> None:
-    """PCKh at .5 and at .1 on MPII, per joint and mean.
+    """Measure PCKh at .5 and at .1 on MPII, per joint and mean.
 
     Example: sharpose pckh --ground-truth mpii_gt_val.mat --predictions predictions.json
     """
@@ -175,7 +175,7 @@ def pckh(
 
 
 def number(value: float) -> float | None:
-    """None for what nobody has, as JSON knows no NaN."""
+    """Return a number, or None for what nobody has, as JSON knows no NaN."""
     return None if math.isnan(value) else float(value)
 
 

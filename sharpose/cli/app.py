@@ -79,7 +79,7 @@ def main(
 
 
 def show(content: Any, as_json: bool, text: str) -> None:
-    """The result of a command on standard output; of several processes the first one prints."""
+    """Print the result of a command on standard output; of several processes the first one prints."""
     if not is_main_process():
         return
     print(json.dumps(content, indent=1, default=str) if as_json else printable(text))
@@ -91,7 +91,7 @@ def percent(value: float | None) -> str:
 
 
 def parse_settings(settings: list[str] | None, option: str = "--set") -> dict[str, Any]:
-    """NAME=VALUE options as typed values, read as a spec's or recipe's are. Raises InputError for one that fails.
+    """Return NAME=VALUE options as typed values, read as a spec's or recipe's. Raises InputError for one that fails.
 
     `model.NAME` is NAME; 3e-1 is a number; `none` is nothing; anchors and names that are given twice are refused.
     """
@@ -116,7 +116,7 @@ def parse_settings(settings: list[str] | None, option: str = "--set") -> dict[st
 
 
 def evaluation_of(options: Mapping[str, Any], **others: Any) -> EvaluationRequest:
-    """The evaluation that a command's options ask for, by the names of the request's fields and its people's."""
+    """Return the evaluation that a command's options ask for, by the names of the request's fields and its people's."""
     from sharpose.evaluation.request import EvaluationRequest, People
 
     own = {"people": People(**named(People, options)), "options": parse_settings(options["settings"])}
@@ -124,7 +124,7 @@ def evaluation_of(options: Mapping[str, Any], **others: Any) -> EvaluationReques
 
 
 def named(kind: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a dataclass has fields of the same names for."""
+    """Return the options that a dataclass has fields of the same names for."""
     return {field.name: options[field.name] for field in fields(kind) if field.name in options}
 
 
@@ -132,12 +132,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def in_checkout() -> bool:
-    """Whether the folders beside `sharpose` are there, which an installed wheel has not."""
+    """Return whether the folders beside `sharpose` are there, which an installed wheel has not."""
     return (ROOT / "experiments" / "specs").is_dir()
 
 
 def harness(module: str) -> Any:
-    """A module of the folders beside `sharpose`. Raises InputError where they, or what they need, are not there."""
+    """Return a module beside `sharpose`. Raises InputError where it, or what it needs, is not there."""
     if not in_checkout():
         raise InputError(
             "this command needs the repository (experiments/, results/, analysis/); run it from a checkout"

@@ -81,7 +81,7 @@ def protocol(
     evaluator: ByEvaluator = "pycocotools",
     as_json: Json = False,
 ) -> None:
-    """How far one set of predictions moves by choices that papers seldom name: score rule, OKS-NMS, area rule.
+    """Say how far one set of predictions moves by choices that papers seldom name: score rule, OKS-NMS, area rule.
 
     With --model in place of a results file also by flip test, decoder and, where --boxes names a file, boxes; the
     first row is then what `sharpose evaluate` gives with the same options. Intervals are of the paired difference.
@@ -120,7 +120,7 @@ def protocol(
 
 
 def moves(choices: Mapping[str, Mapping[str, float | None]]) -> tuple[list[str], list[list[str]]]:
-    """COCO's figures of every choice, and what it moves AP by, in points."""
+    """Return COCO's figures of every choice, and what it moves AP by, in points."""
     rows = []
     for name, one in choices.items():
         moved, low, high = ("–" if (x := one[key]) is None else f"{round(100 * x, 1) + 0:+.1f}" for key in MOVED)
@@ -130,13 +130,13 @@ def moves(choices: Mapping[str, Mapping[str, float | None]]) -> tuple[list[str],
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """What files are called in tables: their names, with the folder before it where several have the same one."""
+    """Return what files are called in tables: their names, with the folder in front where several share one."""
     shared = Counter(Path(path).name for path in paths)
     return {path: "/".join(Path(path).parts[-2 if shared[Path(path).name] > 1 else -1 :]) for path in paths}
 
 
 def figures(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """COCO's figures of every file."""
+    """Return COCO's figures of every file."""
     names = ("ap50", "ap75", "ap_m", "ap_l", "ar")
     rows = [
         [
@@ -151,7 +151,7 @@ def figures(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]
 
 
 def differences(comparisons: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Each later file against the first, in points of AP."""
+    """Return each later file against the first, in points of AP."""
     rows = [
         [
             f"{one['second']} − {one['first']}",
@@ -178,7 +178,7 @@ def errors(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]
 
 
 def keypoints(files: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """AP of each keypoint alone."""
+    """Return AP of each keypoint alone."""
     header = ["AP of one keypoint", *(one["name"] for one in files)]
     names = files[0]["keypoint_ap"]
     return header, [[name, *(percent(one["keypoint_ap"][name]) for one in files)] for name in names]
@@ -219,7 +219,7 @@ FILLINGS = (("#0072B2", ""), ("#D55E00", "//"), ("#009E73", ""), ("#CC79A7", "xx
 
 
 def draw_errors(files: Sequence[dict[str, Any]], path: Path) -> None:
-    """One bar per file, the shares of the kinds of errors in it. Raises InputError without matplotlib."""
+    """Draw one bar per file, the shares of the kinds of errors in it. Raises InputError without matplotlib."""
     try:
         import matplotlib
 

@@ -25,7 +25,7 @@ def export(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Tables from the store as files for elsewhere (nothing is measured); or a model as ONNX graphs, checked.
+    """Export tables from the store as files for elsewhere (nothing is measured); or a model as ONNX graphs, checked.
 
     SHaRPose becomes two graphs, coarse and fine, with the early exit between them left to the caller; other systems
     one. All take any batch. α and the other options are those given with --set.

@@ -149,7 +149,7 @@ def steps(points: list[dict[str, float]], ap: float = 0.005) -> list[dict[str, f
 
 
 def multiply_adds(text: str) -> float:
-    """`12G` or a plain number. Raises InputError for anything else."""
+    """Parse `12G` or a plain number. Raises InputError for anything else."""
     number, factor = (text[:-1], 1e9) if text[-1:].upper() == "G" else (text, 1.0)
     try:
         value = float(number) * factor

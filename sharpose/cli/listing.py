@@ -26,18 +26,18 @@ class GroupedCommands(TyperGroup):
 
 
 def heading_of(command: Any) -> str:
-    """The heading that a command stands under; tools are what has none."""
+    """Return the heading that a command stands under; tools are what has none."""
     heading = getattr(command, "rich_help_panel", None)
     return heading if heading in (USE, TRAIN, TABLES) else TOOLS
 
 
 def summary(command: Any) -> str:
-    """The first sentence of a command's help."""
+    """Return the first sentence of a command's help."""
     text = " ".join((command.help or "").partition("\n\n")[0].split())
     return text.partition(". ")[0].rstrip(".")
 
 
 def example(command: Any) -> str:
-    """The first example of a command's help."""
+    """Return the first example of a command's help."""
     found = EXAMPLE.search(command.help or "")
     return found[1] if found else str(command.name)

@@ -26,7 +26,7 @@ def models(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Every model: parameters, multiply-adds by three counts, the paper's value, tokens, conformance, weights.
+    """List every model: parameters, multiply-adds by three counts, the paper's value, tokens, conformance, weights.
 
     Example: sharpose models --markdown
     """
@@ -63,7 +63,7 @@ def cost(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Parameters and multiply-adds of one fully refined image, by two counters and the closed form, stage by stage.
+    """Count parameters and multiply-adds of one fully refined image, by two counters and closed form, stage by stage.
 
     Example: sharpose cost sharpose-base-256x192 sharpose-base-384x288 --set alpha=.3
     """
@@ -88,12 +88,12 @@ def cost(
 
 
 def facts(cost: Cost | None) -> dict[str, int | None]:
-    """Parameters and multiply-adds in fvcore's convention by the closed form; None where a system has none."""
+    """Return parameters and multiply-adds in fvcore's convention by the closed form; None where a system has none."""
     return {"params": None, "macs": None} if cost is None else {"params": cost.params, "macs": cost.fvcore}
 
 
 def cost_lines(name: str, row: Mapping[str, Any]) -> list[str]:
-    """One model's costs, as published and as executed side by side."""
+    """Return one model's costs, as published and as executed side by side."""
     from sharpose.models.overview import DASH, billions
 
     lines = [
@@ -149,7 +149,7 @@ def import_(
     max_gigabytes: Annotated[float, typer.Option(min=0, help="Refuse larger files.")] = 8.0,
     as_json: Json = False,
 ) -> None:
-    """Public weights into ours, strictly: SHaRPose's release, ViTPose, the CNN systems, or a ViT as a start.
+    """Import public weights, strictly: SHaRPose's release, ViTPose, the CNN systems, or a ViT as a start.
 
     A timm name is read from timm's caches; nothing is downloaded. Pickled files are read without running their code.
 

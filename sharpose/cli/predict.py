@@ -61,7 +61,7 @@ def predict(
     backend: Backend = "",
     as_json: Json = False,
 ) -> None:
-    """Keypoints of the people in pictures and videos: JSON in COCO's results format, and drawings.
+    """Find keypoints of the people in pictures and videos: JSON in COCO's results format, and drawings.
 
     Without --model it is that of --weights, or the default of this version. People are found by torchvision's detector,
     which is fetched once; without a network give --boxes, --detector-weights, or --whole-picture. Weights are found by
@@ -142,13 +142,13 @@ def predict(
 
 
 def kept(summaries: list[Summary]) -> str:
-    """What is on disk after an early end."""
+    """Return what is on disk after an early end."""
     files = [f"{one.path} ({one.pictures} pictures, {len(one.rows)} people)" for one in summaries if one.pictures]
     return f"kept: {', '.join(files)}" if files else "nothing was done yet"
 
 
 def result_lines(summaries: list[Summary], style: Style, drawn: bool) -> Iterator[str]:
-    """Who was found where, and what of it is not in the drawings."""
+    """Yield who was found where, and what of it is not in the drawings."""
     for one in summaries:
         yield f"{one.path}: {len(one.rows)} people, {len(one.drawings)} drawn"
         yield from one.notes
@@ -165,7 +165,7 @@ def result_lines(summaries: list[Summary], style: Style, drawn: bool) -> Iterato
 
 
 def person_line(row: dict[str, Any]) -> str:
-    """One person of a picture, in a line."""
+    """Return one person of a picture, in a line."""
     x, y, width, height = (round(value) for value in row["bbox"])
     looks = {True: ", refined", False: ", early exit", None: ""}[row["refined"]]
     quality = "" if row["quality"] is None else f", quality {row['quality']:.2f}"
@@ -173,7 +173,7 @@ def person_line(row: dict[str, Any]) -> str:
 
 
 def machine_lines(pose: Pose, source: str) -> Iterator[str]:
-    """Where boxes and weights came from, and how long it took."""
+    """Yield where boxes and weights came from, and how long it took."""
     yield f"boxes: {source}"
     yield f"weights: {pose.weights.name if pose.weights else 'random'}, {pose.device}, {pose.backend}"
     yield pose.spent.line
@@ -192,7 +192,7 @@ def push(
     dry_run: Annotated[Path | None, typer.Option(help="Write what would be uploaded into this new folder.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Your own weights to a hub repository, with a model card; others load them as hub:OWNER/NAME.
+    """Push your own weights to a hub repository, with a model card; others load them as hub:OWNER/NAME.
 
     Example: sharpose push runs/mine/vitpose-small-256x192.safetensors me/vitpose-small --dry-run card
     """

@@ -48,7 +48,7 @@ def bench(
     again: Annotated[bool, typer.Option("--again", help="With --record: measure also what is stored.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Images per second, everything interleaved in one run, random weights, every person refined or a given share.
+    """Measure images per second, all interleaved in one run, random weights, every person refined or a given share.
 
     With --accuracy the weights are those that ship, or --weights: one row then holds AP, time, size and multiply-adds
     of one file on one back-end.
@@ -105,7 +105,7 @@ def bench(
 
 
 def with_weights(variant: Variant, weights: str | None) -> Variant:
-    """A variant with the given weights, or those that ship, and their options; other libraries' stay as they are."""
+    """Return a variant with the given weights, or those that ship, and their options; other libraries' stay."""
     from sharpose.efficiency.peers import PEERS
     from sharpose.evaluation.evaluate import chosen_weights
 
@@ -116,7 +116,10 @@ def with_weights(variant: Variant, weights: str | None) -> Variant:
 
 
 def accuracies(wanted: dict[str, Variant], data: str, images: Path | None, device: str) -> dict[str, dict[str, Any]]:
-    """AP of every variant with weights, once for all batches and scopes of one back-end, and the size of its file."""
+    """Return AP of every variant with weights, once per back-end for all batches and scopes, and its file's size.
+
+    Raises InputError for people in MPII's layout.
+    """
     from sharpose.evaluation.coco import Evaluation
     from sharpose.evaluation.evaluate import evaluate
     from sharpose.evaluation.request import EvaluationRequest, People
@@ -137,7 +140,7 @@ def accuracies(wanted: dict[str, Variant], data: str, images: Path | None, devic
 
 
 def accuracy_key(variant: Variant) -> tuple[Any, ...]:
-    """What an accuracy depends on."""
+    """Return what an accuracy depends on."""
     return variant.model, variant.weights, repr(sorted(variant.options.items())), variant.backend, variant.precision
 
 
@@ -155,7 +158,7 @@ def record_bench(device: str, again: bool, as_json: bool) -> None:
 
 
 def supported(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """`options` for a model; only SHaRPose has a threshold that could let someone exit early."""
+    """Return `options` for a model; only SHaRPose has a threshold that could let someone exit early."""
     from sharpose.models.registry import find
 
     known = [field.name for field in fields(find(name).config)]
@@ -199,7 +202,7 @@ def variants(
 
 
 def label(variant: Variant) -> str:
-    """What tells a variant from the others."""
+    """Return what tells a variant from the others."""
     return f"{variant.model} {variant.backend} {variant.precision} batch {variant.batch_size} {variant.scope}"
 
 
@@ -234,7 +237,7 @@ def bench_data(
     utilisation: Annotated[float, typer.Option(min=0.01, max=1, help="The share of it that training reaches.")] = 0.4,
     as_json: Json = False,
 ) -> None:
-    """CPU time per augmented crop, measured, against what training would use up on an accelerator, calculated.
+    """Measure CPU time per augmented crop, against what training would use up on an accelerator, calculated.
 
     Example: sharpose bench-data mannequin2-val --model sharpose-base-256x192 --cores 16
     """

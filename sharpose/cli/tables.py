@@ -121,7 +121,7 @@ def status(
     every: Annotated[bool, typer.Option("--all", help="Also a line for every cell.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How much of every table is stored, and why the rest cannot be measured here; with --all, cell by cell.
+    """Say how much of every table is stored, and why the rest cannot be measured here; with --all, cell by cell.
 
     Example: sharpose status table6a --all
     """
@@ -143,7 +143,7 @@ def status(
 
 
 def standing_lines(standings: list[Any], measures: Sequence[str]) -> list[str]:
-    """A line for every table: of each measure, how many of its cells are stored."""
+    """Return a line for every table: of each measure, how many of its cells are stored."""
     stored: dict[str, dict[str, str]] = {}
     for one in standings:
         stored.setdefault(one.spec, {})[one.measure] = f"{one.stored} of {one.stored + one.missing + one.blocked}"
@@ -156,7 +156,7 @@ def standing_lines(standings: list[Any], measures: Sequence[str]) -> list[str]:
 
 
 def where(status: Any) -> str:
-    """Whose record a cell has, or why it can have none here."""
+    """Return whose record a cell has, or why it can have none here."""
     return status.reason or ("" if status.record is None else "published" if status.record.published else "local")
 
 
@@ -178,7 +178,7 @@ def table(
 
 
 def print_and_write(names: list[str], format: str, tier: str, device: str, as_json: bool) -> None:
-    """Tables from the store: printed, and their raw numbers to files, where that is possible."""
+    """Print tables from the store, and write their raw numbers to files, where that is possible."""
     tables, rendering = harness("analysis.tables.tables"), harness("analysis.tables.render")
     built = tables.build_tables(names, tier=tier, device=device)
     texts = [rendering.render(one, format) for one in built]
@@ -219,7 +219,7 @@ def report(
     tier: Tier = "nano",
     as_json: Json = False,
 ) -> None:
-    """One HTML file that works offline: every table beside the paper's, the frontier, a gallery, and how it was made.
+    """Write one HTML file that works offline: every table beside the paper's, the frontier, a gallery, how it was made.
 
     Example: sharpose report --out results/report.html
     """

@@ -22,25 +22,25 @@ KERNEL, LARGE_KERNEL, LARGE_HEIGHT = 11, 17, 96
 
 
 def codec_of(config: Any, sigma: float = 2.0, name: str | None = None) -> HeatmapCodec:
-    """The codec of a model's configuration: its `codec` field, UDP for systems that have none; or the one of a name."""
+    """Return the codec of a model's configuration: by its `codec` field, UDP where it has none; or that of a name."""
     name = name or codec_name(config)
     blur = {"kernel": blur_kernel(config)} if name in ("udp", "dark") else {}
     return CODECS[name](config.image_size, config.heatmap_size, sigma, **blur)
 
 
 def codec_name(config: Any) -> str:
-    """The name in CODECS of a model's codec."""
+    """Return the name in CODECS of a model's codec."""
     return getattr(config, "codec", "udp")
 
 
 def decoders_of(config: Any) -> dict[str, HeatmapCodec]:
-    """Every codec that can find the peaks of a model's heatmaps, by name, its own first; `argmax` takes no step."""
+    """Return every codec that can decode a model's heatmaps, by name, its own first; `argmax` takes no step."""
     known = {name: codec_of(config, name=name) for name in (codec_name(config), *CODECS)}
     return known | {"argmax": MsraCodec(config.image_size, config.heatmap_size, quarter_step=False)}
 
 
 def blur_kernel(config: Any) -> int:
-    """The published kernel of UDP and DARK: 11, but 17 where they replace the plain codec of a network at 384x288.
+    """Return the published kernel of UDP and DARK: 11, but 17 where they replace a network's plain codec at 384x288.
 
     That is mmpose's and UDP's own choice for HRNet. Systems that come with one of them keep 11 at every size: SHaRPose
     and TokenPose by their public configurations, ViTPose, which has none for 384x288, by the one for 256x192.

@@ -22,13 +22,13 @@ class DarkCodec(AffineGrid):
     def encode(
         self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
     ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
-        """Heatmaps and weights (0: invisible, or 3 sigma around lies wholly outside) for keypoints in crop pixels."""
+        """Return heatmaps and weights (0: invisible, or 3 sigma around all outside) for keypoints in crop pixels."""
         points = self.to_heatmap(keypoints)
         weights = visible * window_inside(points, 3 * self.sigma, self.heatmap_size)
         return gaussians(points, weights, self.sigma, self.heatmap_size), weights
 
     def find(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
-        """Points in heatmap pixels and the raw maxima; no step within two pixels of the border or without curvature."""
+        """Return heatmap points and the raw maxima; no step within two pixels of the border or without curvature."""
         points, scores = peaks(heatmaps)
         smooth = blur(heatmaps, self.kernel, "zero")
         smooth = smooth * (scores / smooth.amax(dim=(2, 3)))[..., None, None]
@@ -39,6 +39,7 @@ class DarkCodec(AffineGrid):
 
 def _taylor_step(smooth: Float[Tensor, "B K h w"], points: Int[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
     def at(dx: int, dy: int) -> Tensor:
+        """Return the log of the value (dx, dy) pixels beside each point, (B, K)."""
         return neighbour(smooth, points, dx, dy).clamp(min=1e-10).log()
 
     centre = at(0, 0)

@@ -21,7 +21,7 @@ class DrawnCodec(UdpCodec):
     """
 
     def find(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
-        """Points in heatmap pixels, and the maxima of the maps; (-1, -1) for a map without a positive value."""
+        """Return points in heatmap pixels, and the maxima of the maps; (-1, -1) for a map without a positive value."""
         points, scores = peaks(heatmaps)
         height, width = heatmaps.shape[2:]
         # the step is taken from a pixel that has neighbours on all sides

@@ -54,7 +54,7 @@ class HeatmapCodec(ABC):
     def to_image(
         self, points: Float[Tensor, "B K 2"], center: Float[Tensor, "B 2"], scale: Float[Tensor, "B 2"]
     ) -> Float[Tensor, "B K 2"]:
-        """Heatmap pixels to pixels of the photograph, from crops around `center` of `scale` pixels."""
+        """Turn heatmap pixels into pixels of the photograph, from crops around `center` of `scale` pixels."""
         return heatmap_to_image(points, center, scale, self.heatmap_size, self.warp)
 
 

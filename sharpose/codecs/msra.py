@@ -25,13 +25,13 @@ class MsraCodec(AffineGrid):
     def encode(
         self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
     ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
-        """Heatmaps and weights (0: invisible, or the window lies wholly outside) for keypoints in crop pixels."""
+        """Return heatmaps and weights (0: invisible, or the window is wholly outside) for keypoints in crop pixels."""
         points = round_like_reference(self.to_heatmap(keypoints))
         weights = visible * window_inside(points, 3 * self.sigma, self.heatmap_size)
         return gaussians(points, weights, self.sigma, self.heatmap_size, window=points), weights
 
     def find(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
-        """Points in heatmap pixels and the maxima; no step next to the border, (-1, -1) without a positive value."""
+        """Return points in heatmap pixels and the maxima; no step at the border, (-1, -1) without a positive value."""
         points, scores = peaks(heatmaps)
         if not self.quarter_step:
             return points.to(heatmaps), scores

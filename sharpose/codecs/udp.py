@@ -38,14 +38,14 @@ class UdpCodec(UdpGrid):
     def encode(
         self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
     ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B K"]]:
-        """Heatmaps and weights (0: invisible, or the window lies wholly outside) for keypoints in crop pixels."""
+        """Return heatmaps and weights (0: invisible, or the window is wholly outside) for keypoints in crop pixels."""
         points = self.to_heatmap(keypoints)
         middle = round_like_reference(points)
         weights = visible * window_inside(middle, 3 * self.sigma, self.heatmap_size)
         return gaussians(points, weights, self.sigma, self.heatmap_size, window=middle), weights
 
     def find(self, heatmaps: Float[Tensor, "B K h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
-        """Points in heatmap pixels after one Newton step on the log of the blurred map, and the maxima of the raw maps.
+        """Return points in heatmap pixels after one Newton step on the blurred map's log, and the raw maps' maxima.
 
         A map without a positive value gives (-1, -1). The step has no limit, as in the reference.
         """
@@ -64,13 +64,13 @@ class UdpOffsetCodec(UdpGrid):
 
     @property
     def radius(self) -> float:
-        """Radius of the discs in heatmap pixels."""
+        """Return the radius of the discs in heatmap pixels."""
         return self.radius_factor * self.heatmap_size[0]
 
     def encode(
         self, keypoints: Float[Tensor, "B K 2"], visible: Float[Tensor, "B K"]
     ) -> tuple[Float[Tensor, "B K3 h w"], Float[Tensor, "B K"]]:
-        """Maps (3 per keypoint, interleaved) and weights (the visibility) for keypoints in crop pixels."""
+        """Return maps (3 per keypoint, interleaved) and weights (the visibility) for keypoints in crop pixels."""
         points = self.to_heatmap(keypoints)
         height, width = self.heatmap_size
         columns, rows = torch.arange(width).to(points), torch.arange(height).to(points)
@@ -81,7 +81,7 @@ class UdpOffsetCodec(UdpGrid):
         return maps.flatten(1, 2), visible
 
     def find(self, heatmaps: Float[Tensor, "B K3 h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
-        """Points in heatmap pixels (peak of the blurred disc plus the blurred offset there) and the peaks' values."""
+        """Return heatmap points (the blurred disc's peak plus the blurred offset there) and the peaks' values."""
         points, scores = peaks(blur(heatmaps[:, 0::3], 2 * self.kernel + 1, "reflect"))
         index = (points[..., 1] * heatmaps.shape[3] + points[..., 0]).clamp(min=0)[..., None]
         offsets = [blur(heatmaps[:, i::3], self.kernel, "reflect").flatten(2).gather(2, index) for i in (1, 2)]
@@ -89,7 +89,7 @@ class UdpOffsetCodec(UdpGrid):
 
 
 def newton_step(values: Float[Tensor, "B K 3 3"]) -> Float[Tensor, "B K 2"]:
-    """One Newton step (x, y) toward the maximum from the middle of 3x3 log values, [dy, dx]."""
+    """Return one Newton step (x, y) toward the maximum from the middle of 3x3 log values, [dy, dx]."""
     centre, left, right = values[..., 1, 1], values[..., 1, 0], values[..., 1, 2]
     up, down = values[..., 0, 1], values[..., 2, 1]
     up_left, down_right = values[..., 0, 0], values[..., 2, 2]

@@ -64,12 +64,12 @@ class Findings:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One line for each rule that was applied."""
+        """Return one line for each rule that was applied."""
         return tuple(counted(kind, places) for kind, places in {**self.losses, **self.remarks}.items())
 
 
 def counted(kind: str, places: list[str]) -> str:
-    """How often, what, and the first places; what concerns the whole file has none."""
+    """Return how often, what, and the first places; what concerns the whole file has none."""
     if not places:
         return kind
     more = "; …" if len(places) > EXAMPLES else ""
@@ -97,7 +97,7 @@ class RowReader:
     seen: set[int] = field(default_factory=set)
 
     def read(self, row: dict[str, Any]) -> dict[str, Any] | None:
-        """The row by the rules; None for one that is left out, or whose fault was collected."""
+        """Return the row by the rules; None for one that is left out, or whose fault was collected."""
         place = f"annotation {row.get('id')!r}"
         try:
             return self._read(row, place, f"{self.path}: {place}")
@@ -218,7 +218,7 @@ def check_unit(path: Path, boxes: list[list[float]], whose: str) -> None:
 
 
 def clip_box(bbox_xywh: list[float], image: ImageEntry) -> tuple[float, float, float, float]:
-    """The box cut at the image's borders, as last pixel minus first pixel; unchanged where the size is not known.
+    """Return the box cut at the image's borders, as last pixel minus first; unchanged where the size is not known.
 
     Width or height is not above 0 where nothing of it lies inside.
     """
@@ -232,7 +232,7 @@ def clip_box(bbox_xywh: list[float], image: ImageEntry) -> tuple[float, float, f
 
 
 def is_inside(name: str) -> bool:
-    """Whether a picture's name stays inside the folder that it is looked for in."""
+    """Return whether a picture's name stays inside the folder that it is looked for in."""
     if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
         return False
     try:
@@ -242,7 +242,7 @@ def is_inside(name: str) -> bool:
 
 
 def is_whole(value: object) -> TypeGuard[int | float]:
-    """Whether this is a whole number, also written 1.0, that fits into 64 bits, as ids and sizes must."""
+    """Return whether this is a whole number, also written 1.0, that fits into 64 bits, as ids and sizes must."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**63:
         return False
     return isinstance(value, int) or value.is_integer()

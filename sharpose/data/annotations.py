@@ -102,7 +102,7 @@ def read_rows(path: Path, what: str) -> list[dict[str, Any]]:
 
 
 def are_objects(content: Any) -> TypeGuard[list[dict[str, Any]]]:
-    """Whether this is a list of JSON objects."""
+    """Return whether this is a list of JSON objects."""
     return isinstance(content, list) and all(isinstance(row, dict) for row in content)
 
 
@@ -215,7 +215,7 @@ def _moved(row: dict[str, Any], places: list[int | None]) -> dict[str, Any]:
 def load_detections(
     path: Path, pose_file: PoseFile, findings: Findings | None = None
 ) -> list[tuple[int, dict[str, Any]]]:
-    """The rows of a COCO detections file for the keypoint category, each with its number in the file.
+    """Return the rows of a COCO detections file for the keypoint category, each with its number in the file.
 
     Rows of other categories are left out. Raises InputError for a row whose category, image, box or score is missing or
     no number, for an image that the annotations do not have, a negative side, where no row is left, and for boxes in
@@ -259,7 +259,7 @@ def _detection(row: dict[str, Any], where: str, pose_file: PoseFile) -> dict[str
 
 
 def _names_people(categories: object) -> bool:
-    """Whether these are COCO's categories, as a file without annotations lists them."""
+    """Return whether these are COCO's categories, as a file without annotations lists them."""
     own = {"id": COCO_CATEGORY["id"], "name": COCO_CATEGORY["name"]}
     return isinstance(categories, list) and any(
         isinstance(row, dict) and own.items() <= row.items() for row in categories

@@ -60,7 +60,7 @@ class Augmentation:
     occluder_side: float = 0.4
 
     def draw(self, rng: np.random.Generator) -> Draw:
-        """One outcome; the same number of random values is consumed whatever happens."""
+        """Return one outcome; the same number of random values is consumed whatever happens."""
         shift, flip, half_body, rotate = rng.random(4)
         shift_x, shift_y = rng.uniform(-self.shift, self.shift, 2)
         scale, rotation, half = rng.standard_normal(3)
@@ -93,7 +93,7 @@ class Augmentation:
 
 
 def change_pixels(pixels: UInt8[np.ndarray, "H W 3"], draw: Draw) -> UInt8[np.ndarray, "H W 3"]:
-    """The crop tinted and partly covered as drawn; keypoints under the cover stay labelled, as COCO labels them."""
+    """Return the crop tinted and partly covered as drawn; keypoints under the cover stay labelled, as in COCO."""
     if draw.occluder is not None:
         height, width = pixels.shape[:2]
         x, y, across, down = draw.occluder.box

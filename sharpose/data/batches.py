@@ -56,7 +56,7 @@ def sample_batches(loader: DataLoader[Any]) -> Iterator[dict[str, torch.Tensor]]
 
 
 def started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[Any]]:
-    """The loader's iterator and its worker processes, which hear no signal that asks to stop."""
+    """Return the loader's iterator and its worker processes, which hear no signal that asks to stop."""
     handler = signal.getsignal(signal.SIGCHLD)
     with blocked_in_children():
         iterator = iter(loader)
@@ -78,7 +78,7 @@ def end(workers: Iterable[Any], parent: int) -> None:
 
 
 def why_died(worker: Any) -> str:
-    """What ended a worker, and what usually stands behind it."""
+    """Return what ended a worker, and what usually stands behind it."""
     if worker.exitcode > 0:
         return f"loader worker {worker.pid} ended with exit code {worker.exitcode}"
     number = signal.Signals(-worker.exitcode)

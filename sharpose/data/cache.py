@@ -39,39 +39,39 @@ class MannequinSet:
 
     @property
     def request(self) -> dict[str, Any]:
-        """What determines the files, by the names that `generate` has for it."""
+        """Return what determines the files, by the names that `generate` has for it."""
         return dict(vars(self))
 
     @property
     def folder(self) -> Path:
-        """The folder in the cache; its name holds the generator's version and a hash of the request."""
+        """Return the folder in the cache; its name holds the generator's version and a hash of the request."""
         request = {"version": self.parameters.version, **self.request, "parameters": asdict(self.parameters)}
         key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
         return cache_dir() / "mannequin" / f"{self.parameters.version}-{key[:16]}"
 
     @property
     def annotations_file(self) -> Path:
-        """COCO person-keypoints file."""
+        """Return the COCO person-keypoints file."""
         return annotations_path(self.folder, self.split)
 
     @property
     def detections_file(self) -> Path:
-        """Simulated person detections."""
+        """Return the file of simulated person detections."""
         return detections_path(self.folder, self.split)
 
     @property
     def mpii_file(self) -> Path:
-        """The same people in MPII's layout; made by `ensure_mpii`."""
+        """Return the file of the same people in MPII's layout; made by `ensure_mpii`."""
         return mpii_path(self.folder, self.split)
 
     @property
     def mpii_truth_file(self) -> Path:
-        """Ground truth for PCKh, head boxes included; made by `ensure_mpii`."""
+        """Return the file of ground truth for PCKh, head boxes included; made by `ensure_mpii`."""
         return mpii_truth_path(self.folder, self.split)
 
     @property
     def images_folder(self) -> Path:
-        """Folder of the JPEG files."""
+        """Return the folder of the JPEG files."""
         return images_path(self.folder, self.split)
 
 
@@ -88,7 +88,7 @@ MPII_SETS = {f"{name}-mpii": name for name in NAMED_SETS}
 
 
 def cache_dir() -> Path:
-    """Where generated data is kept: $SHARPOSE_CACHE, else ~/.cache/sharpose. Raises InputError without a home."""
+    """Return where generated data is kept: $SHARPOSE_CACHE, else ~/.cache/sharpose. Raises InputError without home."""
     try:
         return Path(os.environ.get("SHARPOSE_CACHE") or "~/.cache/sharpose").expanduser()
     except RuntimeError:
@@ -103,12 +103,12 @@ def named_set(name: str) -> MannequinSet:
 
 
 def ensure_named(name: str, *, progress: Heard = unheard) -> MannequinSet:
-    """The named set, made now unless a sound copy is in the cache."""
+    """Return the named set, made now unless a sound copy is in the cache."""
     return ensure(named_set(name), progress=progress)
 
 
 def ensure(wanted: MannequinSet, *, workers: int | None = None, progress: Heard = unheard) -> MannequinSet:
-    """The set, made now where it is not in the cache or does not agree with its manifest.
+    """Return the set, made now where it is not in the cache or does not agree with its manifest.
 
     Of several processes that ask at once, one generates and the others wait.
     """
@@ -139,7 +139,7 @@ def ensure_mpii(wanted: MannequinSet, *, workers: int | None = None, progress: H
 
 
 def mpii_manifest(wanted: MannequinSet) -> dict[str, Any] | None:
-    """The manifest of a set's files in MPII's layout, if they are what it says and belong to the COCO annotations."""
+    """Return the manifest of a set's files in MPII's layout, if they fit it and belong to the COCO annotations."""
     files = (wanted.annotations_file, wanted.mpii_file, wanted.mpii_truth_file)
     try:
         manifest: dict[str, Any] = json.loads(mpii_manifest_path(wanted.folder).read_text(encoding="utf-8"))
@@ -150,7 +150,7 @@ def mpii_manifest(wanted: MannequinSet) -> dict[str, Any] | None:
 
 
 def find_fault(wanted: MannequinSet) -> str | None:
-    """What is wrong with a set's copy in the cache, in a few words; None if nothing is.
+    """Return what is wrong with a set's copy in the cache, in a few words; None if nothing is.
 
     The annotation files and the images are compared with the manifest's sha256.
     """

@@ -117,20 +117,20 @@ class CocoTopDown(Dataset[Sample]):
 
     @property
     def image_ids(self) -> list[int]:
-        """Ids of the images that hold at least one of the crops, ascending."""
+        """Return ids of the images that hold at least one of the crops, ascending."""
         return self.instances.image_ids
 
     @property
     def pictures(self) -> list[Path]:
-        """The files of these images."""
+        """Return the files of these images."""
         return [self.folder / self.images[image_id].file_name for image_id in self.image_ids]
 
     def __getitem__(self, index: int) -> Sample:
-        """`sample` with the draws of the first epoch."""
+        """Return `sample` with the draws of the first epoch."""
         return self.sample(index, epoch=0)
 
     def sample(self, index: int, epoch: int) -> Sample:
-        """One crop, with the random draws of an epoch.
+        """Return one crop, with the random draws of an epoch.
 
         image uint8 (3, H, W) RGB; keypoints float32 (K, 2) in crop pixels, visible float32 (K,), 0 or 1, and
         label_weight float32 (K,); center and
@@ -168,6 +168,7 @@ class CocoTopDown(Dataset[Sample]):
         return self.augmentation.draw(np.random.Generator(np.random.Philox(entropy)))
 
     def _crop_box(self, instance: Instance, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+        """Return the crop's middle (2,), x before y, and its sides (2,), width first, in photograph pixels."""
         center, scale = box_to_center_scale(instance.bbox_xywh, self.image_size, self.padding)
         if self.augmentation is None:
             return center, scale
@@ -196,6 +197,7 @@ class CocoTopDown(Dataset[Sample]):
         return self._latest[1]
 
     def _read(self, image_id: int) -> np.ndarray:
+        """Return an image as RGB (H, W, 3), uint8. Raises InputError for one that cannot be used."""
         entry = self.images[image_id]
         size = (entry.height, entry.width) if entry.height and entry.width else None
         return read_image(self.folder / entry.file_name, size, on_turned=lambda turn: self._tell_turned(entry))
@@ -207,7 +209,7 @@ class CocoTopDown(Dataset[Sample]):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the numbers must know: rules that were needed, and turned pictures among those read."""
+        """Return what a reader of the numbers must know: rules that were needed, and turned pictures read."""
         return [*self.pose_file.notes, *([TURNED] if self._told_turned.item() else [])]
 
     def _preload(self) -> None:
@@ -232,7 +234,7 @@ class CocoTopDown(Dataset[Sample]):
 
 
 def ground_truth_instances(pose_file: PoseFile, labels: LabelRule = LabelRule()) -> Instances:
-    """The people to train and evaluate on: no crowd, a labelled keypoint, a box with positive area inside the image."""
+    """Return people to train and evaluate on: no crowd, a labelled keypoint, a box with area inside the image."""
     people = Columns(len(pose_file.annotations), pose_file.skeleton.num_keypoints)
     for row in pose_file.annotations:
         if row["iscrowd"] or any(row.get(flag) for flag in labels.without):

@@ -76,7 +76,7 @@ DETECTIONS = (
 
 
 def state(part: Part, folder: Path) -> State:
-    """Whether a part is unpacked in `folder`, downloaded, begun, or not there; contents are not looked at."""
+    """Return whether a part is unpacked in `folder`, downloaded, begun, or not there; contents are not looked at."""
     archive = folder / Path(part.path).name
     if all((folder / path).exists() for path in part.holds) and not _unfinished(archive).exists():
         return "there"
@@ -128,7 +128,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def explain(folder: Path, names: Iterable[str] = ()) -> list[str]:
-    """What the parts are, how big, and where they stand in `folder`, for people."""
+    """Return what the parts are, how big, and where they stand in `folder`, for people."""
     lines = [
         f"{name:12} {known_part(name).size / 1e6:9,.1f} MB  {state(PARTS[name], folder):10}  {PARTS[name].purpose}"
         for name in names or PARTS

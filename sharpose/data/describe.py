@@ -47,7 +47,7 @@ class Description:
     cut: float = _figure(".1%", "box touches the picture's border")
 
     def facts(self) -> dict[str, Any]:
-        """All figures by name; None for those that the file cannot give, as JSON has no NaN."""
+        """Return all figures by name; None for those that the file cannot give, as JSON has no NaN."""
         return {
             name: None if isinstance(value, float) and np.isnan(value) else value for name, value in vars(self).items()
         }
@@ -96,7 +96,7 @@ def _mean(values: Array) -> float:
 
 
 def _pair(points: Array, names: tuple[str, ...], part: str) -> tuple[Array, Array, Array]:
-    """Left (N, 2), right (N, 2) and whether both are labelled (N,); nobody has them in a layout without such a pair."""
+    """Return left and right (N, 2), and whether both are labelled (N,); nobody's are without such a pair."""
     if not {f"left_{part}", f"right_{part}"} <= set(names):
         nothing = np.zeros((len(points), 2))
         return nothing, nothing, np.zeros(len(points), dtype=bool)
@@ -119,7 +119,7 @@ def _tilt_p90(points: Array, names: tuple[str, ...]) -> float:
 
 
 def _covered(image_ids: list[Any], boxes: Array) -> Array:
-    """The largest share of each box (N, 4: x, y, w, h) that one other box of the same image covers (N,)."""
+    """Return the largest share of each box (N, 4: x, y, w, h) that one other box of the same image covers (N,)."""
     together: dict[Any, list[int]] = defaultdict(list)
     for index, image_id in enumerate(image_ids):
         together[image_id].append(index)
@@ -141,7 +141,7 @@ def _spread(points: Array, boxes: Array) -> float:
 
 
 def _touching(rows: list[dict[str, Any]], pose_file: PoseFile) -> Array:
-    """Whether each box comes within a pixel of the border; people in images of unknown size are left out."""
+    """Return whether each box comes within a pixel of the border, (N,); without people in images of unknown size."""
     found = []
     for row in rows:
         image, (x, y, width, height) = pose_file.images[row["image_id"]], row["bbox"]
@@ -151,7 +151,7 @@ def _touching(rows: list[dict[str, Any]], pose_file: PoseFile) -> Array:
 
 
 def table(found: list[Description]) -> str:
-    """A line of a table in Markdown for every figure, a column for every file."""
+    """Return a line of a table in Markdown for every figure, a column for every file."""
     lines = [["", *(one.name for one in found)], ["---", *("---:" for _ in found)]]
     for figure in fields(Description)[1:]:
         kind, values = figure.metadata["kind"], [getattr(one, figure.name) for one in found]

@@ -76,7 +76,7 @@ def examine(
 
 
 def count_people(pose_file: PoseFile, found: Examination) -> None:
-    """What there is to train on, as training counts it."""
+    """Count what there is to train on, as training counts it."""
     rows = pose_file.annotations
     people = [row for row in rows if not row["iscrowd"]]
     taken = ground_truth_instances(pose_file)
@@ -120,7 +120,7 @@ def examine_image(path: Path, entry: ImageEntry, found: Examination) -> None:
 
 
 def examine_detections(path: Path, pose_file: PoseFile, found: Examination) -> None:
-    """Whether evaluation takes the boxes: of these images, of people, with numbers."""
+    """Check whether evaluation takes the boxes: of these images, of people, with numbers."""
     kept = load_detections(path, pose_file, found)
     content = read_json(path)
     other = sum(

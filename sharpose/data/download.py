@@ -42,7 +42,7 @@ class WrongFile(RunFailed):
 
 
 def fetch(file: RemoteFile, folder: Path, progress: Heard = unheard, *, pause_s: float = 2.0) -> Path:
-    """The file in `folder`, downloaded or gone on with where it is not there yet.
+    """Return the file in `folder`, downloaded or gone on with where it is not there yet.
 
     Connections that break are opened again, up to ATTEMPTS times without a byte more. progress: bytes so far, and in
     all. Raises RunFailed where the server stays away (what arrived is kept) or sends another file (that is removed),
@@ -131,7 +131,7 @@ def _check_room(folder: Path, needed: int, name: str) -> None:
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether asking again is of no use: the server answered that it has no such file."""
+    """Return whether asking again is of no use: the server answered that it has no such file."""
     return isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500 and error.code not in (408, 416, 429)
 
 

@@ -24,7 +24,7 @@ BARE = "labels without keypoints, left out"
 
 
 def labels_as_coco(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The COCO-style export, and how often a rule was needed. Raises InputError naming file and field."""
+    """Return the COCO-style export, and how often a rule was needed. Raises InputError naming file and field."""
     path = folder / LABELS
     content, notes = read_json(path), dict.fromkeys((AROUND, BARE), 0)
     rows = content.get("annotations") if isinstance(content, dict) else None
@@ -48,7 +48,7 @@ def labels_as_coco(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def samples_as_coco(folder: Path, field: str | None) -> tuple[dict[str, Any], dict[str, int]]:
-    """FiftyOne's own export; `field` names the keypoints, where there are several. InputError names the field."""
+    """Return FiftyOne's own export; `field` names the keypoints where there are several. InputError names the field."""
     path = folder / SAMPLES
     content = read_json(path)
     samples = content.get("samples") if isinstance(content, dict) else None
@@ -82,7 +82,7 @@ def samples_as_coco(folder: Path, field: str | None) -> tuple[dict[str, Any], di
 
 
 def keypoint_field(path: Path, samples: list[dict[str, Any]], wanted: str | None) -> str:
-    """The field that holds keypoints. Raises InputError where there is none, or several and none was named."""
+    """Return the field that holds keypoints. Raises InputError where there is none, or several and none was named."""
     found = dict.fromkeys(
         name
         for sample in samples
@@ -98,7 +98,7 @@ def keypoint_field(path: Path, samples: list[dict[str, Any]], wanted: str | None
 
 
 def boxes_of(sample: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
-    """The boxes of a picture by what they share with their keypoints: the instance, or the index."""
+    """Yield the boxes of a picture by what they share with their keypoints: the instance, or the index."""
     for value in sample.values():
         if isinstance(value, dict) and value.get("_cls") == "Detections":
             for label in value.get("detections") or ():
@@ -108,7 +108,7 @@ def boxes_of(sample: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
 
 
 def identity(label: Mapping[str, Any]) -> str:
-    """Whom a label is of, where it says that; "" elsewhere."""
+    """Return whom a label is of, where it says that; "" elsewhere."""
     instance = label.get("instance")
     if isinstance(instance, dict):
         return f"instance {instance.get('_id')}"
@@ -116,7 +116,7 @@ def identity(label: Mapping[str, Any]) -> str:
 
 
 def triple(point: Any, width: int, height: int, where: str) -> list[float]:
-    """x, y in pixels and v of a point in shares of the picture; one that is no number is unlabelled.
+    """Return x, y in pixels and v of a point in shares of the picture; one that is no number is unlabelled.
 
     Raises InputError for what is no pair of numbers, or lies far outside.
     """
@@ -131,7 +131,7 @@ def triple(point: Any, width: int, height: int, where: str) -> list[float]:
 
 
 def skeleton_of(folder: Path, field: str) -> dict[str, Any] | None:
-    """The layout that the export's metadata names for a field, or for all."""
+    """Return the layout that the export's metadata names for a field, or for all."""
     path = folder / METADATA
     content = read_json(path) if path.is_file() else {}
     found = (content.get("skeletons") or {}).get(field) or content.get("default_skeleton") or {}
@@ -143,7 +143,7 @@ def skeleton_of(folder: Path, field: str) -> dict[str, Any] | None:
 
 
 def layout(path: Path, counts: set[int]) -> dict[str, Any]:
-    """COCO's names for 17 keypoints. Raises InputError for another number, which nothing names."""
+    """Return COCO's names for 17 keypoints. Raises InputError for another number, which nothing names."""
     if counts <= {COCO.num_keypoints}:
         return {key: COCO_CATEGORY[key] for key in ("keypoints", "skeleton")}
     raise InputError(
@@ -153,7 +153,7 @@ def layout(path: Path, counts: set[int]) -> dict[str, Any]:
 
 
 def around(triples: list[list[float]]) -> list[float]:
-    """The box around labelled keypoints, at least a pixel wide and high; without area where there are none."""
+    """Return the box around labelled keypoints, at least a pixel wide and high; without area where there are none."""
     labelled = [one for one in triples if one[2] > 0]
     if not labelled:
         return [0.0, 0.0, 0.0, 0.0]

@@ -21,7 +21,7 @@ VERSION = 1
 
 
 def split_name(data: str) -> tuple[Path, str | None]:
-    """`FOLDER:PART` as the folder and its part; a folder whose own name has a colon is itself."""
+    """Return `FOLDER:PART` as the folder and its part; a folder whose own name has a colon is itself."""
     folder, colon, part = data.rpartition(":")
     if colon and folder and part and not Path(data).exists():
         return Path(folder), part
@@ -29,12 +29,12 @@ def split_name(data: str) -> tuple[Path, str | None]:
 
 
 def is_folder(data: str) -> bool:
-    """Whether a folder, or a part of one, is meant."""
+    """Return whether a folder, or a part of one, is meant."""
     return split_name(data)[0].is_dir()
 
 
 def converted(data: str) -> tuple[Path, Path]:
-    """Annotations in the cache, and the folder of pictures, of `FOLDER` or `FOLDER:PART`.
+    """Return annotations in the cache, and the folder of pictures, of `FOLDER` or `FOLDER:PART`.
 
     A part is a split of YOLO-pose (train, val, test), or a field of FiftyOne's own export. Raises InputError, naming
     file and line or field, for what is neither, or cannot be read.
@@ -67,7 +67,7 @@ def converted(data: str) -> tuple[Path, Path]:
 
 
 def chosen_split(yolo: Yolo, folder: Path, part: str | None) -> str:
-    """The split that is meant. Raises InputError where several are there and none was named."""
+    """Return the split that is meant. Raises InputError where several are there and none was named."""
     if part in yolo.splits or (part is None and len(yolo.splits) == 1):
         return part or next(iter(yolo.splits))
     known = ", ".join(yolo.splits)
@@ -76,21 +76,21 @@ def chosen_split(yolo: Yolo, folder: Path, part: str | None) -> str:
 
 
 def root_of(yolo: Yolo, folder: Path) -> Path:
-    """The folder that holds every picture: the data set's own, or the one that its description names."""
+    """Return the folder that holds every picture: the data set's own, or the one that its description names."""
     places = [place.resolve() for split in yolo.splits.values() for place in split]
     inside = all(place.is_relative_to(folder.resolve()) for place in places)
     return folder if inside else Path(os.path.commonpath(places))
 
 
 def yolo_files(yolo: Yolo, split: str) -> Iterator[Path]:
-    """Every picture and file of labels of a split."""
+    """Yield every picture and file of labels of a split."""
     for place in yolo.splits[split]:
         for picture in pictures(place):
             yield from (picture, labels_of(picture))
 
 
 def fingerprint(files: list[Path], data: str) -> str:
-    """A name for a state of these files: their paths, sizes and times."""
+    """Return a name for a state of these files: their paths, sizes and times."""
     state: list[Any] = [VERSION, str(Path(data).resolve())]
     for path in files:
         stat = path.stat() if path.is_file() else None

@@ -76,7 +76,7 @@ def read_image(
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height by the file's header, of a picture that is stored upright. InputError names the file.
+    """Return width and height by the file's header, of a picture that is stored upright. InputError names the file.
 
     Shares of a picture mean the upright one, so one that EXIF data turn has to be stored so.
     """
@@ -108,7 +108,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _without_texts(png: bytes) -> bytes:
-    """A PNG file without its texts and colour profile."""
+    """Return a PNG file without its texts and colour profile."""
     kept, at = [PNG_SIGNATURE], len(PNG_SIGNATURE)
     while at + 12 <= len(png):
         # length of the data, kind, data, checksum
@@ -120,7 +120,7 @@ def _without_texts(png: bytes) -> bytes:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the EXIF data ask to turn a picture: 1 (not at all) to 8; 1 where they cannot be read."""
+    """Return how the EXIF data ask to turn a picture: 1 (not at all) to 8; 1 where they cannot be read."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
     # whatever damaged EXIF data make the reader trip over; the pixels are whole
@@ -144,6 +144,7 @@ def _check_size(path: Path, image: Image.Image, expected: tuple[int, int] | None
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
+    """Return a picture as RGB (H, W, 3), uint8."""
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.float64) / 257 + 0.5).clip(0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)

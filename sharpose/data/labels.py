@@ -25,7 +25,7 @@ class LabelRule:
     without: tuple[str, ...] = ()
 
     def judge(self, visible: np.ndarray, scores: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Visibility and weight (K,) of one person's keypoints. Raises InputError where scores do not fit them.
+        """Return visibility and weight (K,) of one person's keypoints. Raises InputError where scores do not fit them.
 
         `visible`: (K,).
         """

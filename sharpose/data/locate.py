@@ -32,12 +32,12 @@ class Source:
 
 
 def is_file(data: str) -> bool:
-    """Whether an annotations file is meant, whose pictures lie elsewhere; also one that is not there."""
+    """Return whether an annotations file is meant, whose pictures lie elsewhere; also one that is not there."""
     return data not in {*NAMED_SETS, *MPII_SETS, *PHOTO_SETS} and not is_folder(data)
 
 
 def find_data(data: str, images: Path | None) -> Source:
-    """The one source behind a name or the user's own annotations. Raises InputError where there is none, or several."""
+    """Return the one source behind a name or own annotations. Raises InputError where there is none, or several."""
     sources = find_sources(data, images)
     if len(sources) > 1:
         raise InputError(f"{data}: is made of {len(sources)} sets, to learn from; name one of them by its files")
@@ -45,7 +45,7 @@ def find_data(data: str, images: Path | None) -> Source:
 
 
 def find_sources(data: str, images: Path | None) -> list[Source]:
-    """The sources behind a named set or the user's own annotations. Raises InputError where there are none."""
+    """Return the sources behind a named set or the user's own annotations. Raises InputError where there are none."""
     if data in MPII_SETS:
         made, _ = generated(MPII_SETS[data])
         with Reporter(f"Placing people of {data}", made.images) as report:
@@ -68,12 +68,12 @@ def find_sources(data: str, images: Path | None) -> list[Source]:
 
 
 def annotations_of(data: str) -> Path:
-    """The annotations file behind a name, a folder or a path, where no image is wanted."""
+    """Return the annotations file behind a name, a folder or a path, where no image is wanted."""
     return Path(data) if is_file(data) else find_data(data, None).annotations
 
 
 def find_all(data: Sequence[str], images: Sequence[Path]) -> list[Source]:
-    """The sources of several sets; every annotations file takes the next images folder.
+    """Return the sources of several sets; every annotations file takes the next images folder.
 
     Raises InputError where folders and files do not go together.
     """
@@ -85,7 +85,7 @@ def find_all(data: Sequence[str], images: Sequence[Path]) -> list[Source]:
 
 
 def photographs(name: str) -> list[Source]:
-    """The sources of a named set of photographs. Raises InputError where one is missing."""
+    """Return the sources of a named set of photographs. Raises InputError where one is missing."""
     folder, found = photos_folder(), []
     for source in PHOTO_SETS[name]:
         annotations = folder / source.annotations
@@ -98,7 +98,7 @@ def photographs(name: str) -> list[Source]:
 
 
 def generated(name: str) -> tuple[MannequinSet, dict[str, str]]:
-    """A named generated set, made now where it is not in the cache, and its digests."""
+    """Return a named generated set, made now where it is not in the cache, and its digests."""
     with Reporter(f"Generating {name}", NAMED_SETS[name].images) as report:
         made = ensure_named(name, progress=report.progress)
     return made, named(json.loads((made.folder / "manifest.json").read_text(encoding="utf-8"))["sha256"])

@@ -27,12 +27,12 @@ CATEGORY: dict[str, Any] = {
 
 
 def is_mpii(content: Any) -> bool:
-    """Whether parsed JSON is a list of rows in MPII's layout."""
+    """Return whether parsed JSON is a list of rows in MPII's layout."""
     return isinstance(content, list) and bool(content) and isinstance(content[0], dict) and "joints" in content[0]
 
 
 def mpii_as_coco(rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
-    """The same people in COCO's layout, pixels counted from 0; row i becomes annotation i.
+    """Return the same people in COCO's layout, pixels counted from 0; row i becomes annotation i.
 
     The box is the square that is cropped, without its padding; an area is not given, so the square's stands for it.
     Sizes of images are not given either, so that boxes are not cut at borders. Raises InputError naming `path`.
@@ -67,7 +67,7 @@ def mpii_as_coco(rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
 
 
 def keypoints(row: dict[str, Any], where: str) -> list[float]:
-    """x, y and v of the 16 joints; those that are not labelled (`joints_vis` above 0 is) are zeros.
+    """Return x, y and v of the 16 joints; those that are not labelled (`joints_vis` above 0 is) are zeros.
 
     Raises InputError where there are not 16.
     """
@@ -81,7 +81,7 @@ def keypoints(row: dict[str, Any], where: str) -> list[float]:
 
 
 def find_truth(annotations: Path) -> Path:
-    """The ground truth that belongs to an annotations file: `mpii_gt_val.mat` or `gt_val.mat` beside `…val.json`.
+    """Return the ground truth of an annotations file: `mpii_gt_val.mat` or `gt_val.mat` beside `…val.json`.
 
     Raises InputError where there is none.
     """

@@ -21,7 +21,7 @@ WHOLE = 2**15
 class Instance:
     """One person to crop. bbox in pixels (x, y, w, h); keypoints (K, 2) and visible (K,) are zero for detections.
 
-    weights (K,): how much each label counts in training.
+    bbox_xywh is (4,); weights (K,): how much each label counts in training.
     """
 
     instance_id: int
@@ -37,7 +37,8 @@ class Instance:
 class Instances(Sequence[Instance]):
     """N people as columns, by the names of the fields of `Instance`; each is put together when it is asked for.
 
-    Keypoints are float32 where that loses nothing, visible bool, and without weights every label counts 1.
+    `rows` are (N,), of a type with these names. Keypoints are float32 where that loses nothing, visible bool, and
+    without weights every label counts 1.
     """
 
     def __init__(self, rows: np.ndarray) -> None:
@@ -54,7 +55,7 @@ class Instances(Sequence[Instance]):
 
     @property
     def image_ids(self) -> list[int]:
-        """Ids of the images with at least one of the people, ascending."""
+        """Return ids of the images with at least one of the people, ascending."""
         return sorted(set(self.columns["image_id"].tolist()))
 
     def __len__(self) -> int:
@@ -86,18 +87,18 @@ class Columns:
         self.count = 0
 
     def add(self, **fields: Any) -> None:
-        """A person, by the fields of `Instance`; detections have no keypoints, and labels count 1 by default."""
+        """Add a person, by the fields of `Instance`; detections have no keypoints, and labels count 1 by default."""
         for name, value in fields.items():
             self.rows[name][self.count] = value
         self.count += 1
 
     def people(self) -> Instances:
-        """Those that were added."""
+        """Return those that were added."""
         return Instances(self.rows[: self.count])
 
 
 def compacted(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a COCO file, while it is parsed: without polygons and addresses, with whole keypoints in two bytes each.
+    """Return a COCO file's row, while it is parsed: no polygons and addresses, whole keypoints in two bytes each.
 
     Keypoints that are no small whole numbers stay as they are.
     """

@@ -47,7 +47,7 @@ PHOTO_SETS: dict[str, tuple[PhotoSource, ...]] = {
 
 
 def photos_folder() -> Path:
-    """Where the photographs lie. Raises InputError where the variable is not set or names no folder."""
+    """Return where the photographs lie. Raises InputError where the variable is not set or names no folder."""
     value = os.environ.get(VARIABLE)
     if not value:
         raise InputError(f"photographs do not ship: set {VARIABLE} to the folder that holds people, lspet, coco_mini")

@@ -18,7 +18,7 @@ _known: dict[Path, tuple[Stamp, str]] = {}
 
 
 def pictures_sha256(paths: Iterable[Path]) -> str:
-    """One digest of many files: the sha256 of their hex digests, one after the other, in the order given.
+    """Return one digest of many files: the sha256 of their hex digests, one after the other, in the order given.
 
     A file is read once per process, and again where it has changed. Raises InputError for one that cannot be read.
     """
@@ -28,7 +28,7 @@ def pictures_sha256(paths: Iterable[Path]) -> str:
 
 @contextmanager
 def unchanged(paths: Sequence[Path]) -> Iterator[str]:
-    """The digest of files that the block reads. Raises RunFailed at its end where they are not the same any more."""
+    """Give the digest of files that the block reads. Raises RunFailed at its end where they have changed."""
     before = pictures_sha256(paths)
     yield before
     if pictures_sha256(paths) != before:
@@ -36,7 +36,7 @@ def unchanged(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def picture_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes. Raises InputError where it cannot be read."""
+    """Return the hex digest of a file's bytes. Raises InputError where it cannot be read."""
     try:
         found = path.stat()
         stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -39,7 +39,7 @@ class Yolo:
 
     @property
     def categories(self) -> list[dict[str, Any]]:
-        """A category per class, as keypoints are the same for all."""
+        """Return a category per class, as keypoints are the same for all."""
         layout: dict[str, Any] = {"keypoints": self.names}
         if self.names == COCO_CATEGORY["keypoints"]:
             layout["skeleton"] = COCO_CATEGORY["skeleton"]
@@ -50,7 +50,7 @@ class Yolo:
 
 
 def find_yaml(folder: Path) -> Path | None:
-    """The file that describes a folder of YOLO-pose; None where there is none."""
+    """Return the file that describes a folder of YOLO-pose; None where there is none."""
     files = [folder / "data.yaml", *sorted(folder.glob("*.yaml"))]
     return next((path for path in files if path.is_file() and "kpt_shape" in read_text(path, MAX_BYTES)), None)
 
@@ -82,7 +82,7 @@ def read_yaml(path: Path) -> Yolo:
 
 
 def keypoint_names(path: Path, content: Mapping[str, Any], points: int, flip: list[int] | None) -> list[str]:
-    """`kpt_names`, COCO's for its 17 with its pairs, or numbers. Raises InputError for names that are not as many."""
+    """Return `kpt_names`, COCO's for its 17 with pairs, or numbers. Raises InputError for another number of names."""
     given = content.get("kpt_names")
     given = next(iter(given.values()), None) if isinstance(given, dict) else given
     if given is not None:
@@ -95,7 +95,7 @@ def keypoint_names(path: Path, content: Mapping[str, Any], points: int, flip: li
 
 
 def places(path: Path, content: Mapping[str, Any], split: str) -> list[Path]:
-    """The folders, or lists of files, of a split. Raises InputError for one that is not there."""
+    """Return the folders, or lists of files, of a split. Raises InputError for one that is not there."""
     given = content[split] if isinstance(content[split], list) else [content[split]]
     bases = [path.parent / str(content.get("path") or "."), path.parent]
     found = []
@@ -111,7 +111,7 @@ def places(path: Path, content: Mapping[str, Any], split: str) -> list[Path]:
 
 
 def pictures(place: Path) -> Iterator[Path]:
-    """The pictures of a folder, or of a text file that lists them. Raises InputError for one that is not there."""
+    """Yield the pictures of a folder, or of a text file that lists them. Raises InputError for one not there."""
     if place.is_dir():
         yield from sorted(one for one in place.rglob("*") if one.suffix.lower() in SUFFIXES)
         return
@@ -124,7 +124,7 @@ def pictures(place: Path) -> Iterator[Path]:
 
 
 def labels_of(picture: Path) -> Path:
-    """The file of a picture's labels: `labels` in the place of the last `images` of its path."""
+    """Return the file of a picture's labels: `labels` in the place of the last `images` of its path."""
     parts = list(picture.parts)
     for place in range(len(parts) - 2, -1, -1):
         if parts[place] == "images":
@@ -134,7 +134,7 @@ def labels_of(picture: Path) -> Path:
 
 
 def yolo_as_coco(yolo: Yolo, split: str, root: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The people of a split in COCO's layout, names of pictures relative to `root`; no rule is ever needed.
+    """Return the people of a split in COCO's layout, names of pictures relative to `root`; no rule is ever needed.
 
     InputError names file and line.
     """
@@ -158,7 +158,7 @@ def yolo_as_coco(yolo: Yolo, split: str, root: Path) -> tuple[dict[str, Any], di
 
 
 def read_line(yolo: Yolo, line: str, where: str, size: tuple[int, int]) -> dict[str, Any]:
-    """One person in pixels. Raises InputError naming file and line."""
+    """Return one person in pixels. Raises InputError naming file and line."""
     words, wanted = line.split(), 5 + yolo.points * yolo.values
     if len(words) != wanted:
         shape = f"kpt_shape [{yolo.points}, {yolo.values}]"
@@ -183,7 +183,7 @@ def read_line(yolo: Yolo, line: str, where: str, size: tuple[int, int]) -> dict[
 
 
 def number_of(word: str, where: str) -> float:
-    """A word as a number. Raises InputError, naming `where`, for another."""
+    """Return a word as a number. Raises InputError, naming `where`, for another."""
     try:
         return float(word)
     except ValueError:

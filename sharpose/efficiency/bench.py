@@ -77,7 +77,7 @@ def measure_bench(
 
 
 def count_work(variants: Mapping[str, Variant]) -> dict[str, Metrics]:
-    """Parameters, multiply-adds and least bytes of one image, by label; every model is counted once."""
+    """Count parameters, multiply-adds and least bytes of one image, by label; every model is counted once."""
     counted: dict[tuple[str, ...], tuple[int, int, int]] = {}
     work = {}
     for label, variant in variants.items():

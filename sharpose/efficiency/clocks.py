@@ -55,13 +55,13 @@ def read(path: Path) -> str | None:
 
 
 def numbers(folder: Path, pattern: str) -> list[float]:
-    """The numbers in files of one line each; those that cannot be read are left out."""
+    """Return the numbers in files of one line each; those that cannot be read are left out."""
     texts = [read(path) for path in sorted(folder.glob(pattern))]
     return [float(text) for text in texts if text and text.lstrip("-").isdigit()]
 
 
 def cpu_times() -> dict[str, float]:
-    """Ticks since the machine started: in all, and those that other guests of the host were given."""
+    """Return ticks since the machine started: in all, and those that other guests of the host were given."""
     fields = (read(PROC_STAT) or "").partition("\n")[0].split()[1:9]
     if len(fields) < 8:
         return {}
@@ -69,7 +69,7 @@ def cpu_times() -> dict[str, float]:
 
 
 def gpu_clocks() -> dict[str, Any]:
-    """Clocks and temperature of the first GPU, and NVML's reasons for clocks below the highest, as a number of bits."""
+    """Return clocks and temperature of the first GPU, and NVML's reasons for lower clocks, as a number of bits."""
     command = ["nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS.values())}", "--format=csv,noheader,nounits"]
     try:
         out = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
@@ -86,7 +86,7 @@ def gpu_clocks() -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says of the clocks: the state before and after, and whether the machine was slowed meanwhile.
+    """Return what a record says of the clocks: the state before and after, and whether it was slowed meanwhile.
 
     `throttled`: a counter of throttling moved, the driver gave a reason for lower clocks, or other guests took more
     than STOLEN of the time; None where nothing of it can be read.

@@ -33,7 +33,7 @@ with warnings.catch_warnings():
 
 
 def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """Parameters and multiply-adds of one image that goes through every stage.
+    """Count parameters and multiply-adds of one image that goes through every stage.
 
     `macs_torch`, `macs_products` and `macs_fvcore` are totals as published; `macs_torch_executed` and so on are what is
     computed. Of SHaRPose they have `_coarse` and `_fine` parts; a `_head` part is inside each stage. The first two
@@ -59,7 +59,7 @@ def measure_cost(name: str, options: Mapping[str, Any] | None = None) -> dict[st
 
 
 def counters_apart(metrics: Mapping[str, Any]) -> float:
-    """The largest relative difference between the two counters of matmuls, published and executed, as a fraction."""
+    """Return the largest relative difference of the two counters of matmuls, published and executed, a fraction."""
     suffixes = ("", "_executed")
     return max(abs(metrics[f"macs_products{end}"] / metrics[f"macs_torch{end}"] - 1) for end in suffixes)
 
@@ -68,7 +68,7 @@ TOTALS = ("macs_torch", "macs_fvcore", "macs_products")
 
 
 def count(model: PoseModel, suffix: str) -> dict[str, int]:
-    """Multiply-adds of the model as it is set, stage by stage and in total; its weights are replaced."""
+    """Count multiply-adds of the model as it is set, stage by stage and in total; its weights are replaced."""
     metrics: dict[str, int] = {}
     model.to("meta")
     parts = stages(model, torch.empty(1, 3, *model.config.image_size, device="meta"))
@@ -92,7 +92,7 @@ Parts = dict[str, tuple[nn.Module, tuple[Tensor, ...]]]
 
 
 def stages(model: PoseModel, images: Tensor) -> Parts:
-    """The parts of a model that run one after the other, with example inputs; `head` is also inside the others.
+    """Return the parts of a model that run one after the other, with example inputs; `head` is also inside the others.
 
     `images` are normalised, (B, 3, H, W).
     """
@@ -125,7 +125,7 @@ def head_inputs(head: nn.Module, module: nn.Module, inputs: tuple[Tensor, ...]) 
 
 
 def count_torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, int]:
-    """Matmuls and convolutions by torch's dispatcher-level counter, which counts two operations for each."""
+    """Count matmuls and convolutions by torch's dispatcher-level counter, which counts two operations for each."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(*inputs)
     return {"torch": counter.get_total_flops() // 2}

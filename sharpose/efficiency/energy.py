@@ -14,7 +14,7 @@ AT_LEAST_S = 1.0
 
 
 def joules_per_call(call: Callable[[], object], synchronise: Callable[[], None], device: str) -> float | None:
-    """Energy of one call, idle power included, as a mean over at least a second; None without a counter."""
+    """Measure the energy of one call, idle power included, as a mean over at least a second; None without a counter."""
     counter = open_nvml(device) if device.startswith("cuda") else open_rapl()
     if counter is None:
         return None
@@ -28,7 +28,7 @@ def joules_per_call(call: Callable[[], object], synchronise: Callable[[], None],
 
 
 def open_rapl(folder: Path = Path("/sys/class/powercap")) -> Callable[[], float] | None:
-    """Joules since some moment, of all CPU packages, whose counters begin again at their range's end.
+    """Return a reader of all CPU packages' joules since some moment; their counters begin again at their range's end.
 
     None where they cannot be read.
     """
@@ -51,7 +51,7 @@ def open_rapl(folder: Path = Path("/sys/class/powercap")) -> Callable[[], float]
 
 
 def open_nvml(device: str) -> Callable[[], float] | None:
-    """Joules since the driver was loaded, of a CUDA device; None where there is none, or no nvidia-ml-py."""
+    """Return a reader of a CUDA device's joules since the driver was loaded; None without one or nvidia-ml-py."""
     try:
         import pynvml
     except ModuleNotFoundError:

@@ -15,7 +15,7 @@ TRAINING_PASSES = 3
 
 
 def measure_loading(people: CocoTopDown, crops: int) -> dict[str, float]:
-    """CPU milliseconds per crop of one process, in a random order as in training, on the median of crops.
+    """Measure CPU milliseconds per crop of one process, in a random order as in training, on the median of crops.
 
     `crop_ms` is the whole; `decode_ms` its reading and decoding of the photograph, which `--preload` does once;
     `warp_ms` the rest: random draws, warping, keypoints. Raises InputError for fewer crops than 1.
@@ -48,7 +48,7 @@ def cpu_ms(call: Callable[[], object]) -> float:
 
 
 def crops_needed(macs: float, tflops: float, utilisation: float) -> float:
-    """Crops per second that training uses up on a device: a calculation, from multiply-adds of one crop's forward pass.
+    """Return crops per second that training uses up on a device, calculated from one crop's forward multiply-adds.
 
     tflops: the device's rate at the precision, two operations per multiply-add; utilisation: the share that is reached.
     """

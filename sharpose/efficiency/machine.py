@@ -32,7 +32,7 @@ def copy_call(device: str) -> tuple[Callable[[], object], int]:
 
 
 def roofline(macs: int, moved_bytes: int, seconds: float, peak: float, bandwidth: float) -> dict[str, float]:
-    """Where `macs` in `seconds` stand under the roof given by `peak` (multiply-adds/s) and `bandwidth` (bytes/s)."""
+    """Return where `macs` in `seconds` stand under the roof of `peak` (multiply-adds/s) and `bandwidth` (bytes/s)."""
     rate, intensity = macs / seconds, macs / moved_bytes
     return {
         "macs_per_s": rate,

@@ -19,7 +19,7 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_memory_mib(variant: Variant, device: str, threads: int | None) -> float | None:
-    """While it runs: on a CPU the process's resident memory (torch itself included), on a GPU what torch allocated.
+    """Measure memory as it runs: on a CPU the process's resident memory (torch included), on a GPU torch's.
 
     None where the system does not say.
     """
@@ -29,7 +29,7 @@ def peak_memory_mib(variant: Variant, device: str, threads: int | None) -> float
 
 
 def measure_peak(variant: Variant, device: str, threads: int | None) -> float | None:
-    """The peak in this process, from when the network is ready; what building it took is given back first."""
+    """Measure the peak in this process, from when the network is ready; what building it took is given back first."""
     if threads:
         torch.set_num_threads(threads)
     call = make_call(variant, build_network(variant, device, threads), device)

@@ -56,27 +56,27 @@ def find_peer(name: str) -> Peer:
 
 
 def peers_of(model: str) -> list[str]:
-    """Names of the peers of a model's size and input, by its name; empty where there are none."""
+    """Return names of the peers of a model's size and input, by its name; empty where there are none."""
     wanted = re.search(r"(small|base)-\d+x\d+$", model)
     return [name for name in PEERS if wanted and name.endswith(wanted[0])]
 
 
 def missing_package(name: str) -> str | None:
-    """Why a peer cannot be built here; None where it can."""
+    """Return why a peer cannot be built here; None where it can."""
     if find_spec(find_peer(name).library) is None:
         return f"{name} needs transformers: pip install 'sharpose[peers]'"
     return None
 
 
 def describe_peer(name: str) -> dict[str, Any]:
-    """What determines a peer's work, as plain data."""
+    """Return what determines a peer's work, as plain data."""
     peer = find_peer(name)
     sizes = {"embed_dim": WIDTHS[peer.size], "num_heads": 12, "depth": 12}
     return {"peer": peer.library, "image_size": peer.image_size, **sizes}
 
 
 def build_peer(name: str, *, explicit_attention: bool = False) -> nn.Module:
-    """A model from normalised images to an object with `.heatmaps`, or for a backbone alone to features.
+    """Build a model from normalised images to an object with `.heatmaps`, or for a backbone alone to features.
 
     explicit_attention: with attention matrices, as counters need it, and not the fused kernel the library defaults to.
     Raises InputError where its package is missing.
@@ -91,7 +91,7 @@ def build_peer(name: str, *, explicit_attention: bool = False) -> nn.Module:
 
 
 def build_huggingface(peer: Peer, explicit_attention: bool) -> nn.Module:
-    """ViTPose with the classic decoder (two transposed convolutions of 256), as in its paper."""
+    """Build ViTPose with the classic decoder (two transposed convolutions of 256), as in its paper."""
     from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
     from sharpose.efficiency.wrapped import Wrapped
@@ -114,7 +114,7 @@ def build_huggingface(peer: Peer, explicit_attention: bool) -> nn.Module:
 
 
 def build_timm(peer: Peer, explicit_attention: bool) -> nn.Module:
-    """The plain backbone, up to its last norm: what every ViT pose model runs at least."""
+    """Build the plain backbone, up to its last norm: what every ViT pose model runs at least."""
     import timm
 
     from sharpose.efficiency.wrapped import Wrapped

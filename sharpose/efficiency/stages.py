@@ -34,7 +34,7 @@ def measure_stages(
     packed: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> StageTimes:
-    """Random weights, everything interleaved; packed: with `pack_linears`.
+    """Time both stages with random weights, everything interleaved; packed: with `pack_linears`.
 
     Raises InputError for a model without two stages, or one that cannot be packed on this machine.
     """

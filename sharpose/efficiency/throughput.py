@@ -25,7 +25,7 @@ def measure_throughput(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Metrics of every variant by label, measured round by round in random order.
+    """Return metrics of every variant by label, measured round by round in random order.
 
     Weights are random: speed does not depend on them where no instance exits early, which the options have to say.
     What is to be compiled is compiled before the first round; `graphs_compiled_while_timed` says whether more was.
@@ -51,7 +51,7 @@ def time_calls(
 
 
 def speed(variant: Variant, samples: list[Sample], graphs: int) -> dict[str, Any]:
-    """Figures of one variant; latencies and samples are of a call, which is several batches where they are streamed.
+    """Return figures of one variant; latencies and samples are of a call: several batches where streamed.
 
     graphs: those compiled while all variants were timed.
     """

@@ -118,7 +118,7 @@ def check_rate(variant: Variant) -> None:
 
 
 def build_network(variant: Variant, device: str, threads: int | None) -> nn.Module:
-    """The model of a variant with its weights, ready on its back-end."""
+    """Build the model of a variant with its weights, ready on its back-end."""
     torch.manual_seed(0)
     if variant.model in PEERS:
         return build_peer(variant.model).eval().to(device, TORCH_TYPES[variant.precision])

@@ -29,7 +29,7 @@ class Blind:
 
 
 def split_name(data: str, version: int) -> str:
-    """A split's name by COCO's rule, a name and four digits: `mannequin2-test0002`."""
+    """Return a split's name by COCO's rule, a name and four digits: `mannequin2-test0002`."""
     return f"{data}{version:04d}"
 
 

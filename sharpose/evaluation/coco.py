@@ -31,11 +31,11 @@ class Evaluation:
 
     @property
     def bootstrap(self) -> Bootstrap | None:
-        """Replicates of AP."""
+        """Return replicates of AP."""
         return self.metrics.bootstrap
 
     def summary(self) -> dict[str, Any]:
-        """Figures for a record: the ten COCO figures with intervals, coverage, refine rate and patches refined."""
+        """Return figures for a record: COCO's ten with intervals, coverage, refine rate and patches refined."""
         bootstrap = self.metrics.bootstrap
         interval = bootstrap.interval() if bootstrap else (None, None)
         others = {} if bootstrap is None else bootstrap.intervals
@@ -61,13 +61,13 @@ def score(
     post_processing: PostProcessing = PROTOCOL,
     **how: Unpack[Scoring],
 ) -> Evaluation:
-    """Average precision of predictions for every person of a data set, as `coco_ap` has it, against its annotations."""
+    """Return the AP of predictions for every person of a data set, as `coco_ap` has it, against its annotations."""
     found = score_results(predictions.results(dataset, post_processing), dataset, **how)
     return replace(found, refine_rate=predictions.refine_rate, kept_patches=predictions.kept_patches)
 
 
 def score_results(results: list[dict[str, Any]], dataset: CocoTopDown, **how: Unpack[Scoring]) -> Evaluation:
-    """Average precision of rows in COCO's results format, from wherever they are, as `coco_ap` has it."""
+    """Return the AP of rows in COCO's results format, from wherever they are, as `coco_ap` has it."""
     metrics = coco_ap(dataset.pose_file, results, every_interval=True, **how)
     return Evaluation(
         metrics=metrics,
@@ -79,7 +79,7 @@ def score_results(results: list[dict[str, Any]], dataset: CocoTopDown, **how: Un
 
 
 def box_facts(dataset: CocoTopDown) -> dict[str, str | float | None]:
-    """The detections file behind the boxes, by its sha256 and by COCO's AP of its boxes; None for ground truth."""
+    """Return the boxes' detections file, by its sha256 and by COCO's AP of its boxes; None for ground truth."""
     if dataset.boxes == "ground-truth":
         return {"boxes_sha256": None, "boxes_ap": None}
     path = Path(dataset.boxes)

@@ -33,7 +33,7 @@ class Scored:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """As plain data, without replicates."""
+        """Return it as plain data, without replicates."""
         low, high = self.metrics.bootstrap.interval() if self.metrics.bootstrap else (None, None)
         figures = {**self.metrics.values(), "ap_low": low, "ap_high": high, "results": self.metrics.num_results}
         kinds = {"errors": self.errors, "errors_by_keypoint": self.errors_by_keypoint}
@@ -49,7 +49,7 @@ class Compared:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """As plain data; differences in AP as fractions."""
+        """Return it as plain data; differences in AP as fractions."""
         against = [
             {"first": self.scored[0].name, "second": second.name, **asdict(one), "verdict": one.verdict}
             for second, one in zip(self.scored[1:], self.comparisons, strict=True)
@@ -84,7 +84,7 @@ def compare(
 
 
 def images_of(files: Iterable[Rows]) -> set[int]:
-    """The images that any of several files has a result on: resamples of all of them are drawn from these."""
+    """Return the images that any of several files has a result on: resamples of all of them are drawn from these."""
     return {found for rows in files for row in rows if isinstance(found := row.get("image_id"), int)}
 
 
@@ -98,7 +98,7 @@ def difference(first: CocoMetrics, other: CocoMetrics, margin: float = MARGIN) -
 
 
 def score_file(path: Path, pose_file: PoseFile, results: Rows, evaluator: Evaluator, **how: Unpack[Drawing]) -> Scored:
-    """All figures of one results file, as `coco_ap` has them. Raises InputError naming it."""
+    """Return all figures of one results file, as `coco_ap` has them. Raises InputError naming it."""
     try:
         metrics = coco_ap(pose_file, results, evaluator=evaluator, **how)
     except InputError as error:
@@ -108,7 +108,7 @@ def score_file(path: Path, pose_file: PoseFile, results: Rows, evaluator: Evalua
 
 
 def ap_per_keypoint(pose_file: PoseFile, results: Rows, evaluator: Evaluator) -> dict[str, float | None]:
-    """COCO's AP where one keypoint alone is labelled, by its name; None where nobody has it."""
+    """Return COCO's AP where one keypoint alone is labelled, by its name; None where nobody has it."""
     found = {}
     for place, name in enumerate(pose_file.skeleton.keypoint_names):
         rows = [only(row, place) for row in pose_file.annotations]
@@ -117,7 +117,7 @@ def ap_per_keypoint(pose_file: PoseFile, results: Rows, evaluator: Evaluator) ->
 
 
 def only(row: Mapping[str, Any], place: int) -> dict[str, Any]:
-    """An annotation with one labelled keypoint."""
+    """Return an annotation with one labelled keypoint."""
     if "keypoints" not in row:
         return dict(row)
     points = np.asarray(row["keypoints"]).reshape(-1, 3).copy()

@@ -27,7 +27,7 @@ def similarities(
     area: Float[np.ndarray, " P"],
     skeleton: Skeleton,
 ) -> Float[np.ndarray, "P K K"]:
-    """Similarity of predicted keypoint j to labelled keypoint k of every person: [person, j, k]."""
+    """Return similarity of predicted keypoint j to labelled keypoint k of every person: [person, j, k]."""
     squared = ((points[None, :, None] - truth[:, None]) ** 2).sum(axis=-1)
     variance = (2 * np.asarray(skeleton.sigmas)) ** 2
     return np.exp(-squared / (2 * variance * (area[:, None, None] + np.spacing(1))))
@@ -36,7 +36,7 @@ def similarities(
 def count_errors(
     pose_file: PoseFile, results: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """How many labelled keypoints of matched people are of each kind: in all, and by the keypoint's name.
+    """Return how many labelled keypoints of matched people are of each kind: in all, and by the keypoint's name.
 
     In each image predictions, best score first, take the person not yet taken with the highest OKS. Inversion: near
     the keypoint of the other side of the own body; swap: near the same or the other side's keypoint of somebody else.
@@ -68,7 +68,7 @@ def count_errors(
 def kind_of(
     similar: Float[np.ndarray, "P K"], seen: Float[np.ndarray, "P K"], person: int, keypoint: int, partner: int
 ) -> str:
-    """The kind of one predicted keypoint from its similarity to every labelled one."""
+    """Return the kind of one predicted keypoint from its similarity to every labelled one."""
     own = similar[person, keypoint]
     if own >= NEAR:
         return "good" if own >= GOOD else "jitter"
@@ -80,7 +80,7 @@ def kind_of(
 
 
 def people_by_image(pose_file: PoseFile) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Keypoints (P, K, 2), whether they are labelled (P, K), and areas (P,) of the people in each image."""
+    """Return keypoints (P, K, 2), whether they are labelled (P, K), and areas (P,) of the people in each image."""
     found: dict[int, list[tuple[np.ndarray, float]]] = {}
     for row in pose_file.annotations:
         points = np.asarray(row.get("keypoints", ()), dtype=float).reshape(-1, 3)

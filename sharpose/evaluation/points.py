@@ -32,7 +32,7 @@ class PckhEvaluation:
     score_name = "pckh"
 
     def summary(self) -> dict[str, Any]:
-        """Flat figures for a record, as fractions: means, the interval of the first, groups of joints, coverage."""
+        """Return flat figures for a record, as fractions: means, the first's interval, groups of joints, coverage."""
         low, high = self.bootstrap.interval()
         means: dict[str, Any] = {"pckh": fraction(self.at_half.mean), "pckh_low": low, "pckh_high": high}
         means |= {"pckh01": fraction(self.at_tenth.mean)}
@@ -75,7 +75,7 @@ def score_pckh(predictions: Predictions, dataset: CocoTopDown, truth: MpiiTruth)
 
 
 def score_pck(predictions: Predictions, dataset: CocoTopDown, resamples: int = RESAMPLES) -> tuple[Pck, Bootstrap]:
-    """PCK of people predicted in their annotated boxes, and its replicates. Raises InputError for other boxes."""
+    """Return PCK of people predicted in annotated boxes, and its replicates. Raises InputError for other boxes."""
     if dataset.boxes != "ground-truth":
         raise InputError(f"{dataset.boxes}: PCK needs to know who is in a box; evaluate with ground-truth boxes")
     truth, visible, boxes = (dataset.instances.column(name) for name in ("keypoints", "visible", "bbox_xywh"))
@@ -84,7 +84,7 @@ def score_pck(predictions: Predictions, dataset: CocoTopDown, resamples: int = R
 
 
 def pck_summary(result: Pck, bootstrap: Bootstrap) -> dict[str, Any]:
-    """Flat figures of PCK, as fractions; None where nobody could be measured."""
+    """Return flat figures of PCK, as fractions; None where nobody could be measured."""
     value, low, high = (result.value, *bootstrap.interval()) if result.people else (None, None, None)
     measured = {"pck_measure": result.measure, "pck_threshold": result.threshold, "pck_people": result.people}
     return {"pck": value, "pck_low": low, "pck_high": high, **measured}

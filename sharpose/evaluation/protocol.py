@@ -32,13 +32,13 @@ class Effect:
 
     @property
     def facts(self) -> dict[str, float | None]:
-        """As plain data, fractions: COCO's ten figures, and the difference in AP with its paired interval."""
+        """Return it as plain data, fractions: COCO's ten figures, and the difference in AP with its paired interval."""
         value, low, high = (getattr(self.moved, name, None) for name in ("value", "low", "high"))
         return {**self.metrics.values(), "moved": value, "moved_low": low, "moved_high": high}
 
 
 def file_effects(path: Path, annotations: Path, **how: Unpack[Scoring]) -> dict[str, Effect]:
-    """What the score of a row, OKS-NMS and the area rule do to a results file; what it is as given comes first.
+    """Return what the score of a row, OKS-NMS and the area rule do to a results file; what it is as given comes first.
 
     Raises InputError for a file without a result, or with one that cannot be scored.
     """
@@ -57,7 +57,7 @@ def file_effects(path: Path, annotations: Path, **how: Unpack[Scoring]) -> dict[
 
 
 def effects(pose_file: PoseFile, choices: Mapping[str, Rows], **how: Unpack[Scoring]) -> dict[str, Effect]:
-    """Every choice's results against those of the first, and the first's again where an area is a share of the box.
+    """Return every choice's results against the first's, and these again where an area is a share of the box.
 
     `how` is as in `coco_ap`.
     """
@@ -71,7 +71,7 @@ def effects(pose_file: PoseFile, choices: Mapping[str, Rows], **how: Unpack[Scor
 
 
 def scored_otherwise(results: Rows) -> dict[str, Rows]:
-    """The same results by rules of a row's score that need nothing but its keypoints'."""
+    """Return the same results by rules of a row's score that need nothing but its keypoints'."""
     scores, same = keypoint_scores(results), np.ones(len(results))
     rules = {
         "score: the same for all": same,
@@ -82,7 +82,7 @@ def scored_otherwise(results: Rows) -> dict[str, Rows]:
 
 
 def keypoint_scores(results: Rows) -> Float[np.ndarray, "N K"]:
-    """The score of every keypoint of every result."""
+    """Return the score of every keypoint of every result."""
     return np.asarray([row["keypoints"] for row in results], dtype=float).reshape(len(results), -1, 3)[:, :, 2]
 
 

@@ -79,7 +79,7 @@ def withhold(annotations: Path, split: str, folder: Path) -> Path:
 
 
 def read_submission(path: Path) -> list[dict[str, Any]]:
-    """The results in a submission, as a server reads them. Raises InputError where it is not one JSON file in a zip."""
+    """Return a submission's results, as a server reads them. Raises InputError unless it is one JSON file in a zip."""
     try:
         with zipfile.ZipFile(path) as archive:
             (name,) = archive.namelist()
@@ -90,7 +90,7 @@ def read_submission(path: Path) -> list[dict[str, Any]]:
 
 
 def split_of(image_info: Path) -> str:
-    """`test-dev2017` of `image_info_test-dev2017.json`; also of a keypoint annotations file. Raises InputError."""
+    """Return `test-dev2017` of `image_info_test-dev2017.json`; also of keypoint annotations. Raises InputError."""
     named = re.fullmatch(r"(?:image_info|person_keypoints)_([a-z][a-z0-9-]*\d{4})", image_info.stem)
     if named is None:
         raise InputError(

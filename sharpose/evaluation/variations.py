@@ -24,7 +24,7 @@ from sharpose.runtime.progress import Heard
 def network_effects(
     asked: EvaluationRequest, progress: Heard | None = None, *, resamples: int = RESAMPLES
 ) -> tuple[dict[str, Effect], dict[str, Any]]:
-    """What every choice does to the evaluation that is asked for, which comes first; and the facts that determine it.
+    """Return what every choice does to the evaluation asked for, which comes first; and the facts that determine it.
 
     One pass serves flip test and decoders; only other boxes take a second one. The crops, and how heatmaps lie on them,
     are always those that the network was trained on. Raises InputError as `evaluate` does, and for MPII's people.

@@ -30,7 +30,7 @@ COMPLEXITY = 1
 
 
 def version() -> str | None:
-    """The installed version; None where there is none."""
+    """Return the installed version; None where there is none."""
     try:
         return metadata.version("mediapipe")
     except metadata.PackageNotFoundError:
@@ -63,7 +63,7 @@ def landmarker() -> Iterator[Callable[[UInt8[np.ndarray, "H W 3"]], Float[np.nda
 
 
 def predict_blazepose(dataset: CocoTopDown, flip_test: bool = True, progress: Heard = unheard) -> Predictions:
-    """Keypoints of every person of a data set with COCO's 17 keypoints, in its order.
+    """Predict keypoints of every person of a data set with COCO's 17 keypoints, in its order.
 
     Where it sees nobody in a crop, every point lies in the crop's middle, with score 0. Raises InputError for other
     keypoints.

@@ -58,7 +58,7 @@ class Predictions:
         return {str(number): count for number, count in zip(numbers.tolist(), people.tolist(), strict=True)}
 
     def results(self, dataset: CocoTopDown, post_processing: PostProcessing = PROTOCOL) -> list[dict[str, Any]]:
-        """COCO's results format: near-duplicates removed, score = box score x mean keypoint score above .2."""
+        """Return results in COCO's format: near-duplicates removed, score = box score x mean keypoint score > .2."""
         people = self.image_ids, self.instance_ids, self.keypoints, self.keypoint_scores, self.box_scores, self.areas
         return coco_results(*people, dataset.pose_file, post_processing)[0]
 
@@ -108,7 +108,7 @@ def predict_ways(
     num_workers: int = 0,
     progress: Heard = unheard,
 ) -> list[Predictions]:
-    """Keypoints of every person of the data set, in its order, by each of several ways, from the same forward passes.
+    """Predict everybody's keypoints in a data set, in its order, by each of several ways, from the same forward passes.
 
     codec: how heatmaps lie on the crops and are mirrored. Of several processes each predicts a part of the people; all
     of them return the whole. Raises RunFailed where a person is missing, a worker was killed, or a prediction is not
@@ -162,7 +162,7 @@ def shard(people: int, rank: int, world: int) -> range:
 
 
 def joined(parts: list[Rows]) -> Rows:
-    """The rows of several parts in a row; a part without people has none."""
+    """Return the rows of several parts in a row; a part without people has none."""
     some = [part for part in parts if part]
     return {name: np.concatenate([part[name] for part in some]) for name in some[0]} if some else {}
 

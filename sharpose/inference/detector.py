@@ -59,7 +59,7 @@ class PersonDetector:
 
     @torch.inference_mode()
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-        """(x, y, width, height) in pixels and score of everybody found in an RGB picture."""
+        """Return (x, y, width, height) in pixels and score of everybody found in an RGB picture."""
         image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).to(self.device).float() / 255
         found: dict[str, Any] = self.model([image])[0]
         kept = (found["labels"] == PERSON) & (found["scores"] >= self.min_score)

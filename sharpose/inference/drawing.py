@@ -41,7 +41,7 @@ class Style:
                 raise InputError(f"--show {name!r} does not work: it must be of {', '.join(SHOW)}")
 
     def seen(self, person: Person) -> np.ndarray:
-        """Which keypoints are drawn."""
+        """Return which keypoints are drawn, bool (K,)."""
         return person.scores > self.threshold
 
 
@@ -73,7 +73,7 @@ class Canvas:
         cv2.polylines(self.pixels, lines, True, colour, self.unit)
 
     def label(self, text: str, box: Sequence[float]) -> None:
-        """Text above the box, or at the nearest place inside the picture that no other label has."""
+        """Write text above the box, or at the nearest place inside the picture that no other label has."""
         size, (height, width) = 0.4 * self.unit, self.pixels.shape[:2]
         (wide, high), below = cv2.getTextSize(text, FONT, size, self.unit)
         wide, high = wide + 4 * self.unit, high + below + 2 * self.unit

@@ -96,7 +96,7 @@ class FineQueue:
 def stream(
     model: SHaRPose, batches: Iterable[Float[Tensor, "B 3 H W"]], *, batch_size: int, max_wait: int = 4
 ) -> Iterator[StreamOutput]:
-    """Results of every batch, in order; the fine stage runs for `batch_size` instances at a time.
+    """Yield results of every batch, in order; the fine stage runs for `batch_size` instances at a time.
 
     On a GPU the choice of one batch is read while the next one's coarse stage runs, so that neither waits.
     Equal to calling the model, up to rounding. Raises InputError for a model without early exit, or sizes below 1.

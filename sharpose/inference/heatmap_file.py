@@ -60,7 +60,7 @@ class Reading:
         self.mean_and_std()
 
     def mean_and_std(self) -> Values:
-        """Three means and three standard deviations of pixels divided by 255. Raises InputError."""
+        """Return three means and three standard deviations of pixels divided by 255. Raises InputError."""
         if self.normalise in NORMALISATIONS:
             return NORMALISATIONS[self.normalise]
         try:
@@ -106,7 +106,7 @@ class HeatmapFile(nn.Module):
         self.index = self.find_heatmaps(np.zeros((self.batch or 1, 3, *size), dtype=np.float32))
 
     def find_heatmaps(self, images: np.ndarray) -> int:
-        """Which output holds the heatmaps, by trying; sets `config`. Raises InputError where that is not clear.
+        """Find which output holds the heatmaps, by trying; set `config`. Raises InputError where that is not clear.
 
         `images` are (B, 3, H, W).
         """
@@ -124,13 +124,13 @@ class HeatmapFile(nn.Module):
         return found[0]
 
     def normalise(self, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-        """8-bit RGB to what the network was trained on."""
+        """Turn 8-bit RGB into what the network was trained on."""
         pixels = images.flip(1) if self.reading.channels == "bgr" else images
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in self.reading.mean_and_std())
         return (pixels.float() / 255 - mean) / std
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> PoseOutput:
-        """Heatmaps; a graph of a fixed batch size is run as often as it takes."""
+        """Return heatmaps; a graph of a fixed batch size is run as often as it takes."""
         parts = images.split(self.batch or len(images))
         found = [self.graph.run(pad_rows(part, self.batch or len(part)).numpy())[self.index] for part in parts]
         return PoseOutput(torch.from_numpy(np.concatenate(found)[: len(images)]).float())
@@ -147,7 +147,7 @@ class Graph:
 
 
 def open_graph(path: Path) -> Graph:
-    """The graph of a file by the runtime of its kind. Raises InputError where there is none, or it does not read."""
+    """Return a file's graph by the runtime of its kind. Raises InputError where there is none, or it does not read."""
     openers = {".onnx": open_onnx, ".xml": open_ir}
     opener = openers.get(path.suffix.lower())
     if opener is None:
@@ -189,6 +189,7 @@ def open_ir(path: Path) -> Graph:
     outputs = [next(iter(value.names), str(number)) for number, value in enumerate(network.outputs)]
 
     def run(images: np.ndarray) -> list[np.ndarray]:
+        """Return the outputs, of any shape, for images (B, 3, H, W)."""
         found = network([images])
         return [found[number] for number in range(len(outputs))]
 
@@ -196,14 +197,14 @@ def open_ir(path: Path) -> Graph:
 
 
 def only_input(path: Path, inputs: Any) -> Any:
-    """The one input of a graph. Raises InputError where it has several."""
+    """Return the one input of a graph. Raises InputError where it has several."""
     if len(inputs) != 1:
         raise InputError(f"{path}: has {len(inputs)} inputs; a network that takes images alone is needed")
     return inputs[0]
 
 
 def input_size(path: Path, shape: tuple[int | None, ...], given: tuple[int, int] | None) -> tuple[int, int]:
-    """Height and width of the input, as the graph or the user says. Raises InputError where they differ or are silent.
+    """Return the input's height and width, by the graph or the user. Raises InputError where they differ or are silent.
 
     A fixed side of the graph must be the given one.
     """
@@ -218,7 +219,7 @@ def input_size(path: Path, shape: tuple[int | None, ...], given: tuple[int, int]
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
-    """(height, width) of `256x192`; None of nothing. Raises InputError."""
+    """Return (height, width) of `256x192`; None of nothing. Raises InputError."""
     sides = text.lower().split("x") if text else []
     if not text:
         return None
@@ -228,7 +229,7 @@ def parse_size(text: str) -> tuple[int, int] | None:
 
 
 def digests_of(path: Path) -> dict[str, str]:
-    """The sha256 of the file that holds the weights, and of an IR's graph."""
+    """Return the sha256 of the file that holds the weights, and of an IR's graph."""
     if path.suffix.lower() != ".xml":
         return {"weights_sha256": sha256_of(path)}
     weights = path.with_suffix(".bin")

@@ -60,7 +60,7 @@ class Summary:
 
     @contextlib.contextmanager
     def results(self) -> Iterator[JsonList]:
-        """The file of rows; what an earlier run left there is kept under a number, unless it is the same."""
+        """Open the file of rows; what an earlier run left there is kept under a number, unless it is the same."""
         with JsonList(self.path) as results:
             yield results
         if results.earlier is not None:
@@ -123,7 +123,7 @@ def image_ids(pictures: Sequence[Path]) -> list[int]:
 
 
 def own_ids(pictures: Sequence[Path]) -> list[int]:
-    """The numbers in the files' names; none unless all have their own."""
+    """Return the numbers in the files' names; none unless all have their own."""
     stems = [picture.stem for picture in pictures]
     if all(stem.isascii() and stem.isdigit() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
         return [int(stem) for stem in stems]
@@ -131,7 +131,7 @@ def own_ids(pictures: Sequence[Path]) -> list[int]:
 
 
 def load_boxes(path: Path, pictures: Sequence[Path]) -> tuple[dict[Path, Boxes], str | None]:
-    """Boxes and scores by picture, and what was left out.
+    """Return boxes and scores by picture, and what was left out.
 
     Raises InputError for a row that is malformed, or that is not of exactly one given picture, and for boxes in shares
     of the picture.
@@ -167,7 +167,7 @@ def load_boxes(path: Path, pictures: Sequence[Path]) -> tuple[dict[Path, Boxes],
 
 
 def named_picture(where: str, name: str, pictures: Iterable[Path]) -> Path:
-    """The one picture whose path ends with a name. Raises InputError where there is none, or several."""
+    """Return the one picture whose path ends with a name. Raises InputError where there is none, or several."""
     parts = Path(name).parts
     found = [picture for picture in pictures if parts and picture.parts[-len(parts) :] == parts]
     # a whole path names its picture, even where it is also the end of another's
@@ -226,7 +226,7 @@ def predict_pictures(
 
 
 def keep_usable(boxes: Boxes, pixels: np.ndarray, picture: Path | str, skipped: list[str]) -> Boxes:
-    """Boxes with area that touch the picture; the others are noted. `pixels` is the picture (H, W, 3)."""
+    """Return boxes with area that touch the picture; the others are noted. `pixels` is the picture (H, W, 3)."""
     usable, (height, width) = [], pixels.shape[:2]
     for box, score in boxes:
         x, y, w, h = box
@@ -240,7 +240,7 @@ def keep_usable(boxes: Boxes, pixels: np.ndarray, picture: Path | str, skipped: 
 
 
 def result_row(person: Person, name: str, image_id: int) -> dict[str, Any]:
-    """COCO's results format, with the picture, its box, the predicted quality and whether it was refined."""
+    """Return a row in COCO's results format, with picture, box, predicted quality and whether it was refined."""
     row = {
         "image_id": image_id,
         "category_id": PERSON,

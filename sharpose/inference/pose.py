@@ -76,7 +76,7 @@ class Spent:
 
     @property
     def line(self) -> str:
-        """Milliseconds per picture and per person."""
+        """Return milliseconds per picture and per person."""
         pictures, people = max(self.pictures, 1), max(self.people, 1)
         total, finding = (1000 * seconds / pictures for seconds in (self.finding_s + self.posing_s, self.finding_s))
         each = f", {1000 * self.posing_s / people:.0f} ms per person" if self.people else ""
@@ -124,14 +124,14 @@ class Pose:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the keypoints; numbers where neither COCO nor MPII has as many."""
+        """Return names of the keypoints; numbers where neither COCO nor MPII has as many."""
         number: int = self.model.config.num_keypoints
         skeleton = known_skeleton(number)
         return skeleton.keypoint_names if skeleton else tuple(map(str, range(number)))
 
     @property
     def warning(self) -> str | None:
-        """Why these weights will be wrong on photographs; None where nothing speaks against it."""
+        """Return why these weights will be wrong on photographs; None where nothing speaks against it."""
         return self.weights.warning if self.weights else None
 
     def __call__(self, pictures: Any, boxes: Any = None) -> Any:
@@ -229,17 +229,17 @@ def as_boxes(boxes: Any) -> Boxes:
 
 
 def whole(pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-    """The picture as the one box."""
+    """Return the picture as the one box."""
     return [([0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])], 1.0)]
 
 
 def predict_people(model: PoseModel, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes, device: str) -> list[Person]:
-    """One person per box of a picture, without flip test."""
+    """Return one person per box of a picture, without flip test."""
     return predict_several(model, [(pixels, boxes)], device)[0]
 
 
 def predict_several(model: PoseModel, pictures: Sequence[tuple[np.ndarray, Boxes]], device: str) -> list[list[Person]]:
-    """One person per box of every picture, without flip test; batches are filled across pictures.
+    """Return one person per box of every picture, without flip test; batches are filled across pictures.
 
     Pictures are RGB (H, W, 3).
     """
@@ -280,7 +280,7 @@ def batch(model: PoseModel, tasks: Sequence[tuple[np.ndarray, list[float], float
 
 
 def selected_patches(output: Any, config: Any, matrices: Sequence[np.ndarray]) -> Mapping[int, np.ndarray]:
-    """Corners, in picture pixels, of the coarse patches that were refined, by row of the batch.
+    """Return corners, in picture pixels, of the coarse patches that were refined, by row of the batch.
 
     `matrices`: from picture to crop, (2, 3); corners are (n, 4, 2).
     """

@@ -19,7 +19,7 @@ from sharpose.runtime.errors import InputError
 def predict_stages(
     model: nn.Module, dataset: CocoTopDown, codec: HeatmapCodec, **how: Unpack[Reading]
 ) -> tuple[Predictions, Predictions]:
-    """Coarse and fine stage of every person, without flip test, so that quality and decision are one each (Figure 6).
+    """Predict both stages of every person, without flip test, so that quality and decision are one each (Figure 6).
 
     `how` is as in `predict_ways`. Raises InputError for a model that does not refine everybody, or boxes that belong to
     no annotation.

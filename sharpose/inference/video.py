@@ -86,7 +86,7 @@ class Video:
         self.length = 0 if self.live else self.stream.frames
 
     def frames(self) -> Iterator[Frame]:
-        """Every frame that can be decoded, in the order in which they are shown."""
+        """Yield every frame that can be decoded, in the order in which they are shown."""
         start, now = None, 0.0
         with complaints() as said, self.container:
             for frame in self.decoded():
@@ -101,7 +101,7 @@ class Video:
             self.note_complaints(said)
 
     def decoded(self) -> Iterator[av.VideoFrame]:
-        """Frames; one that cannot be decoded is noted, and the next ones follow."""
+        """Yield frames; one that cannot be decoded is noted, and the next ones follow."""
         packets = self.container.demux(self.stream)
         while True:
             try:
@@ -121,7 +121,7 @@ class Video:
 
     @property
     def step(self) -> float:
-        """Seconds from frame to frame, by the nominal rate."""
+        """Return seconds from frame to frame, by the nominal rate."""
         rate = self.stream.average_rate or self.stream.guessed_rate
         return float(1 / rate) if rate else LAST_FRAME_S
 
@@ -130,7 +130,7 @@ class Video:
         self.damage = self.damage or what
 
     def note_complaints(self, said: list[tuple[int, str, str]]) -> None:
-        """What the container's reader called an error."""
+        """Note what the container's reader called an error."""
         for level, who, what in said:
             if level <= av.logging.ERROR and who == self.container.format.name:
                 self.note(what.strip())
@@ -139,7 +139,7 @@ class Video:
 
 @contextlib.contextmanager
 def complaints() -> Iterator[list[tuple[int, str, str]]]:
-    """Level, speaker and text of what FFmpeg says meanwhile, which else says nothing."""
+    """Collect level, speaker and text of what FFmpeg says meanwhile, which else says nothing."""
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     try:
@@ -169,7 +169,7 @@ class Camera:
             )
 
     def frames(self) -> Iterator[Frame]:
-        """Frames as they come, with the seconds since the first."""
+        """Yield frames as they come, with the seconds since the first."""
         began = None
         try:
             while True:
@@ -202,7 +202,8 @@ def predict_video(
     give people identities; smooth: filter their keypoints, too.
 
     `summary` is filled as the work goes. What cannot be decoded is noted there. A signal ends a camera or a stream
-    well, and a file without its drawn video. Raises InputError where no frame can be read.
+    well, and a file without its drawn video. Raises InputError where no frame can be read, RunFailed where the video
+    cannot be written.
     """
     video: Camera | Video = Camera(source) if isinstance(source, int) else Video(source)
     name = name or Path(video.name).stem
@@ -250,7 +251,7 @@ def predict_video(
 
 @contextlib.contextmanager
 def writer(path: Path) -> Iterator[Show]:
-    """Takes RGB pictures and their times, and has made a playable MPEG-4 file of them when it is left."""
+    """Make a playable MPEG-4 file of RGB pictures and their times; it is whole when the block is left."""
     stream: Any = None
     last = -1
     with av.open(str(path), "w", format="mp4") as container:

@@ -17,7 +17,7 @@ __all__ = ["create_model", "list_models", "register", "resolve_config"]
 
 
 def create_model(name: str, **options: Any) -> PoseModel:
-    """A freshly initialised model that maps normalised images (B, 3, H, W) to a result with `.heatmaps` (B, K, h, w).
+    """Create a freshly initialised model from normalised images (B, 3, H, W) to a result with `.heatmaps` (B, K, h, w).
 
     Raises InputError for an unknown name or option, listing the valid ones.
     """

@@ -15,7 +15,7 @@ from sharpose.runtime.errors import InputError
 
 @torch.inference_mode()
 def block_heatmaps(model: PoseModel, images: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B K h w"]]:
-    """One map per block, in their order; the blocks of two stages work twice, and everybody is refined.
+    """Return one map per block, in their order; the blocks of two stages work twice, and everybody is refined.
 
     The names say stage and block, counted from 1. Raises InputError for a system that does not say what its tokens are
     between blocks (`decode_block`).

@@ -28,16 +28,16 @@ class Layout:
     untrained: tuple[str, ...] = ()
 
     def convert(self, state: State) -> dict[str, Any]:
-        """`state` under our names; a `module.` in front is left out."""
+        """Return `state` under our names; a `module.` in front is left out."""
         return {ours: value for name, value in self.prepare(state).items() if (ours := rename(name, self.table))}
 
     def left_out(self, state: State) -> list[str]:
-        """The names that have no counterpart here."""
+        """Return the names that have no counterpart here."""
         return [name for name in self.prepare(state) if rename(name, self.table) is None]
 
 
 def rename(key: str, table: Table) -> str | None:
-    """`key` under our names, None for a tensor that is left out."""
+    """Return `key` under our names, None for a tensor that is left out."""
     key = key.removeprefix("module.")
     for pattern, replacement in table:
         if re.search(pattern, key):

@@ -32,12 +32,12 @@ class PoseModel(nn.Module):
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages that can be called apart, `coarse` and `fine`; none where the model is one piece."""
+        """Return the stages that can be called apart, `coarse` and `fine`; none where the model is one piece."""
         return ()
 
     @property
     def heatmap_layers(self) -> Sequence[nn.Linear | nn.Conv2d]:
-        """The layers whose outputs are the heatmaps; none where a system gives coordinates."""
+        """Return the layers whose outputs are the heatmaps; none where a system gives coordinates."""
         if getattr(self.config, "codec", None) == "drawn":
             return []
         layers = [module for module in self.head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]

@@ -28,7 +28,7 @@ class Model:
 
     @property
     def cells(self) -> dict[str, str]:
-        """As it is printed, by column."""
+        """Return it as it is printed, by column."""
         runs = [(count, len(list(same))) for count, same in groupby(self.tokens or [])]
         return {
             "model": self.name,
@@ -41,17 +41,17 @@ class Model:
 
 
 def all_models() -> list[Model]:
-    """Every registered model in the registry's order."""
+    """Return every registered model in the registry's order."""
     configs = {name: resolve_config(name) for name in list_models()}
     return [Model(name, describe(one), closed_form(one), tokens_per_block(one)) for name, one in configs.items()]
 
 
 def billions(macs: int | None) -> str:
-    """Multiply-adds in 1e9, or a dash."""
+    """Return multiply-adds in 1e9, or a dash."""
     return DASH if macs is None else f"{macs / 1e9:.3f}"
 
 
 def as_text(rows: Sequence[Mapping[str, str]], numbers: Sequence[str] = ("input", "params M", "closed form G")) -> str:
-    """Aligned columns under their names, `numbers` to the right."""
+    """Return aligned columns under their names, `numbers` to the right."""
     right = [place for place, name in enumerate(rows[0]) if name in numbers]
     return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)], right))

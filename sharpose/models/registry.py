@@ -51,7 +51,7 @@ def register(system: System) -> System:
 
 
 def origin(system: System) -> tuple[str, str]:
-    """Where a system's configuration is defined: a module that is imported again may register it again."""
+    """Return where a system's configuration is defined: a module that is imported again may register it again."""
     return system.config.__module__, system.config.__qualname__
 
 
@@ -117,23 +117,23 @@ def load_installed() -> None:
 
 
 def systems() -> Mapping[str, System]:
-    """Every system by name, those of installed packages and plug-ins included."""
+    """Return every system by name, those of installed packages and plug-ins included."""
     load_installed()
     return SYSTEMS
 
 
 def is_built_in(name: str) -> bool:
-    """Whether a model is of this library, and of no plug-in. Raises InputError for an unknown name."""
+    """Return whether a model is of this library, and of no plug-in. Raises InputError for an unknown name."""
     return find(name).name in BUILT_IN
 
 
 def list_models() -> list[str]:
-    """Every name that `create_model` and `resolve_config` accept."""
+    """Return every name that `create_model` and `resolve_config` accept."""
     return [name for system in systems().values() for name in system.sizes]
 
 
 def find(name: str) -> System:
-    """The system of a named model. Raises InputError for an unknown name, with the nearest one or all."""
+    """Return the system of a named model. Raises InputError for an unknown name, with the nearest one or all."""
     for system in systems().values():
         if name in system.sizes:
             return system
@@ -141,7 +141,7 @@ def find(name: str) -> System:
 
 
 def system_of(config: Any) -> System:
-    """The system of a configuration. Raises InputError where none is registered for its class."""
+    """Return the system of a configuration. Raises InputError where none is registered for its class."""
     for system in systems().values():
         if type(config) is system.config:
             return system
@@ -149,7 +149,7 @@ def system_of(config: Any) -> System:
 
 
 def resolve_config(name: str, *, semantics: str | None = None, **options: Any) -> Any:
-    """The full configuration of `name`: `options` on top of a preset (SHaRPose: `release`, the default, or `paper`).
+    """Return `name`'s full configuration: `options` on top of a preset (SHaRPose: `release`, the default, or `paper`).
 
     Raises InputError for an unknown name, preset or option, or a value out of range, listing what is valid.
     """
@@ -164,7 +164,7 @@ def resolve_config(name: str, *, semantics: str | None = None, **options: Any) -
 
 
 def build(system: System, values: Mapping[str, Any]) -> Any:
-    """A configuration from plain values; sizes arrive as lists from YAML and JSON."""
+    """Return a configuration from plain values; sizes arrive as lists from YAML and JSON."""
     return system.config(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
@@ -178,7 +178,7 @@ def check_option_names(name: str, options: Iterable[str], others: Iterable[str] 
 
 
 def describe(config: Any) -> dict[str, Any]:
-    """A configuration as plain data: its `system` and every field, except extensions that are off.
+    """Return a configuration as plain data: its `system` and every field, except extensions that are off.
 
     So what was measured before an extension was there keeps its identity.
     """
@@ -190,24 +190,24 @@ def describe(config: Any) -> dict[str, Any]:
 
 
 def restore(described: Mapping[str, Any]) -> Any | None:
-    """The configuration that `describe` described; None for a system that is not registered here."""
+    """Return the configuration that `describe` described; None for a system that is not registered here."""
     system = systems().get(described["system"])
     return None if system is None else build(system, {k: v for k, v in described.items() if k != "system"})
 
 
 def closed_form(config: Any, **choices: Any) -> Cost | None:
-    """Parameters and multiply-adds of one image from its configuration alone; None where its system has no formula."""
+    """Return parameters and multiply-adds of one image by a configuration alone; None where a system has no formula."""
     formula = system_of(config).cost
     return None if formula is None else load(formula)(config, **choices)
 
 
 def recorded_cost(described: Mapping[str, Any]) -> Cost | None:
-    """The same for what a record describes; None also for a system that is not registered here."""
+    """Return the same for what a record describes; None also for a system that is not registered here."""
     config = restore(described)
     return None if config is None else closed_form(config)
 
 
 def tokens_per_block(config: Any) -> list[int] | None:
-    """Tokens that enter each block, in order; None for systems whose blocks do not work on tokens."""
+    """Return tokens that enter each block, in order; None for systems whose blocks do not work on tokens."""
     plan = system_of(config).tokens_per_block
     return None if plan is None else plan(config)

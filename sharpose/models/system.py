@@ -55,7 +55,7 @@ class System:
 
 
 def load(reference: Any) -> Any:
-    """What a `Reference` means. Raises ImportError or AttributeError for one that leads nowhere."""
+    """Load what a `Reference` means. Raises ImportError or AttributeError for one that leads nowhere."""
     if not isinstance(reference, str):
         return reference
     module, name = reference.split(":")

@@ -33,7 +33,7 @@ def fix_aspect(scale: Float[np.ndarray, "... 2"], image_size: tuple[int, int]) -
 def box_to_center_scale(
     bbox_xywh: Float[np.ndarray, "... 4"], image_size: tuple[int, int], padding: float = BOX_PADDING
 ) -> tuple[Float[np.ndarray, "... 2"], Float[np.ndarray, "... 2"]]:
-    """Centre and padded, aspect-corrected sides (pixels) of the crop for a box."""
+    """Return centre and padded, aspect-corrected sides (pixels) of the crop for a box."""
     corner, sides = bbox_xywh[..., :2], bbox_xywh[..., 2:]
     return corner + 0.5 * sides, fix_aspect(sides, image_size) * padding
 
@@ -41,7 +41,7 @@ def box_to_center_scale(
 def udp_warp_matrix(
     center: Float[np.ndarray, " 2"], scale: Float[np.ndarray, " 2"], rotation: float, image_size: tuple[int, int]
 ) -> Float[np.ndarray, "2 3"]:
-    """Unbiased map from photograph to crop, `rotation` in degrees (UDP: Huang et al., CVPR 2020)."""
+    """Return the unbiased map from photograph to crop, `rotation` in degrees (UDP: Huang et al., CVPR 2020)."""
     angle = np.deg2rad(rotation)
     cos, sin = np.cos(angle), np.sin(angle)
     sx, sy = (image_size[1] - 1) / scale[0], (image_size[0] - 1) / scale[1]
@@ -57,7 +57,7 @@ def udp_warp_matrix(
 def affine_warp_matrix(
     center: Float[np.ndarray, " 2"], scale: Float[np.ndarray, " 2"], rotation: float, image_size: tuple[int, int]
 ) -> Float[np.ndarray, "2 3"]:
-    """Plain similarity from photograph to crop; only the crop's width counts. Turns the other way than the UDP map."""
+    """Return a plain similarity from photograph to crop; only the crop's width counts. Turns against the UDP map."""
     angle = np.deg2rad(rotation)
     height, width = image_size
     cos, sin = np.cos(angle) * width / scale[0], np.sin(angle) * width / scale[0]
@@ -69,13 +69,13 @@ WARPS = {"udp": udp_warp_matrix, "affine": affine_warp_matrix}
 
 
 def invert(matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
-    """The map back from crop to photograph."""
+    """Return the map back from crop to photograph."""
     linear = np.linalg.inv(matrix[:, :2])
     return np.concatenate([linear, -linear @ matrix[:, 2:]], axis=1)
 
 
 def mirror_first(matrix: Float[np.ndarray, "2 3"], image_width: int) -> Float[np.ndarray, "2 3"]:
-    """`matrix` applied to the mirrored photograph, as one map of the photograph that was not mirrored."""
+    """Return `matrix` applied to the mirrored photograph, as one map of the photograph that was not mirrored."""
     mirrored = matrix * np.array([-1.0, 1.0, 1.0])
     mirrored[:, 2] += matrix[:, 0] * (image_width - 1)
     return mirrored
@@ -89,7 +89,7 @@ def transform_points(points: Float[np.ndarray, "*n 2"], matrix: Float[np.ndarray
 def crop(
     image: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"], image_size: tuple[int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The bilinear crop of `image_size` that `matrix` describes; outside of the photograph is black."""
+    """Return the bilinear crop of `image_size` that `matrix` describes; outside of the photograph is black."""
     if max(image.shape[:2]) > LONGEST_SIDE:
         image, matrix = _around_crop(image, matrix, image_size)
     return cv2.warpAffine(image, matrix, (image_size[1], image_size[0]), flags=cv2.INTER_LINEAR)
@@ -98,7 +98,7 @@ def crop(
 def _around_crop(
     image: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"], image_size: tuple[int, int]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
-    """The part of a picture that a crop looks at, and the map from there; every n-th pixel where that is too long."""
+    """Return the part of a picture that a crop sees, and the map from there; every n-th pixel where it is too big."""
     height, width = image_size
     corners = transform_points(np.array([[0, 0], [width, 0], [0, height], [width, height]], float), invert(matrix))
     sides = np.array([image.shape[1], image.shape[0]])
@@ -113,7 +113,7 @@ def _around_crop(
 def mirror_keypoints(
     keypoints: Float[np.ndarray, "K 2"], visible: Float[np.ndarray, " K"], image_width: int, flip_order: tuple[int, ...]
 ) -> tuple[Float[np.ndarray, "K 2"], Float[np.ndarray, " K"]]:
-    """Keypoints of the mirrored photograph: x -> width - 1 - x, left and right change names."""
+    """Return keypoints of the mirrored photograph: x -> width - 1 - x, left and right change names."""
     order = list(flip_order)
     mirrored = keypoints[order]
     mirrored[:, 0] = image_width - 1 - mirrored[:, 0]
@@ -127,7 +127,7 @@ def half_body_center_scale(
     prefer_upper: bool,
     image_size: tuple[int, int],
 ) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]] | None:
-    """Centre and sides of a crop around the visible upper or lower keypoints; None where fewer than two are left.
+    """Return centre and sides of a crop around visible upper or lower keypoints; None where fewer than two are left.
 
     The preferred half needs more than two visible keypoints; the fall-back is the lower half if that has more than two,
     else the upper.
@@ -142,7 +142,7 @@ def half_body_center_scale(
 
 
 def steps_across(size: tuple[int, int], warp: Warp) -> tuple[int, int]:
-    """Steps (x, y) across a picture of `size` (height, width): between pixel centres for UDP, else whole pixels."""
+    """Return steps (x, y) across a picture of `size` (height, width): between pixel centres for UDP, else pixels."""
     between = int(warp == "udp")
     return size[1] - between, size[0] - between
 
@@ -154,6 +154,6 @@ def heatmap_to_image(
     heatmap_size: tuple[int, int],
     warp: Warp,
 ) -> Float[Tensor, "B K 2"]:
-    """Heatmap pixels to photograph pixels for crops that were made by `warp` without rotation."""
+    """Turn heatmap pixels into photograph pixels for crops that were made by `warp` without rotation."""
     center, scale = center.to(points)[:, None], scale.to(points)[:, None]
     return points * (scale / torch.tensor(steps_across(heatmap_size, warp)).to(points)) + center - 0.5 * scale

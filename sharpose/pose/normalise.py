@@ -11,7 +11,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalise(images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """8-bit RGB to floats with ImageNet's mean 0 and standard deviation 1 per channel."""
+    """Turn 8-bit RGB into floats with ImageNet's mean 0 and standard deviation 1 per channel."""
     mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1)
     std = torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1)
     return torch.addcmul(-mean / std, images.float(), 1 / (255 * std))

@@ -16,9 +16,9 @@ def instance_oks(
     area: Float[Tensor, " B"],
     sigmas: Sequence[float],
 ) -> Float[Tensor, " B"]:
-    """COCO's OKS of each prediction, mean over visible keypoints; 0 for people without one. This is the paper's target.
+    """Return COCO's OKS of each prediction, mean over visible keypoints; 0 for people without one.
 
-    Points and area in the same unit, e.g. photograph pixels and squared photograph pixels.
+    This is the paper's target. Points and area in the same unit, e.g. photograph pixels and squared photograph pixels.
     """
     variance = (2 * torch.tensor(sigmas).to(predicted)) ** 2
     squared_distance = ((predicted - truth) ** 2).sum(dim=-1)

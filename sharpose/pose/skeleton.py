@@ -39,7 +39,7 @@ _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")
 
 
 def flip_order(flip_pairs: Sequence[tuple[int, int]], num_keypoints: int) -> tuple[int, ...]:
-    """The permutation that swaps left and right keypoints."""
+    """Return the permutation that swaps left and right keypoints."""
     order = list(range(num_keypoints))
     for left, right in flip_pairs:
         order[left], order[right] = right, left
@@ -69,7 +69,7 @@ class Skeleton:
 
     @property
     def flip_order(self) -> tuple[int, ...]:
-        """The permutation that swaps left and right."""
+        """Return the permutation that swaps left and right."""
         return flip_order(self.flip_pairs, self.num_keypoints)
 
     @classmethod
@@ -126,7 +126,7 @@ def one_spelling(name: str) -> str:
 
 
 def _take_side_off(word: str) -> list[str] | None:
-    """Side and rest of "lefteye", "eyeleft" and, for parts of COCO's people, "leye"."""
+    """Return side and rest of "lefteye", "eyeleft" and, for parts of COCO's people, "leye"."""
     for side in ("left", "right"):
         for rest in (word.removeprefix(side), word.removesuffix(side)):
             if rest and rest != word:
@@ -135,17 +135,17 @@ def _take_side_off(word: str) -> list[str] | None:
 
 
 def _side(name: str) -> str | None:
-    """The side that a name in our spelling begins with."""
+    """Return the side that a name in our spelling begins with."""
     return next((side for side in ("left", "right") if name.startswith(f"{side}_")), None)
 
 
 def known_skeleton(num_keypoints: int) -> Skeleton | None:
-    """The layout that a number of keypoints stands for, COCO's or MPII's; None where neither has it."""
+    """Return the layout that a number of keypoints stands for, COCO's or MPII's; None where neither has it."""
     return next((one for one in LAYOUTS.values() if one.num_keypoints == num_keypoints), None)
 
 
 def wanted_layout(num_keypoints: int) -> Skeleton:
-    """The layout onto which keypoints are matched by name. Raises InputError where a model has neither known one."""
+    """Return the layout onto which keypoints are matched by name. Raises InputError where a model has neither."""
     layout = known_skeleton(num_keypoints)
     if layout is None:
         raise InputError(
@@ -166,7 +166,7 @@ def _sigmas(names: Sequence[str], notes: list[str]) -> list[float]:
 
 
 def _pairs(names: Sequence[str], spelled: Sequence[str], notes: list[str]) -> tuple[tuple[tuple[int, int], ...], str]:
-    """Left and right of each pair, and why there may be more."""
+    """Return left and right of each pair, and why there may be more."""
     found, alone = [], []
     for i, name in enumerate(spelled):
         side = _side(name)
@@ -203,7 +203,7 @@ def _given_pairs(names: Sequence[str], given: Any) -> tuple[tuple[int, int], ...
 
 
 def _limbs(skeleton: Any, num_keypoints: int, notes: list[str]) -> tuple[tuple[int, int], ...]:
-    """Lines to draw, counted from 0."""
+    """Return lines to draw, counted from 0."""
     every = skeleton if isinstance(skeleton, list | tuple) else [skeleton]
     pairs = [
         limb

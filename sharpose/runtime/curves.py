@@ -10,7 +10,7 @@ POINT, BETWEEN = "●", "·"
 
 
 def sparkline(values: Sequence[float], width: int = 16) -> str:
-    """Values from the lowest to the highest block, at most `width` of them; a flat line where all are alike."""
+    """Return values from the lowest to the highest block, at most `width` of them; a flat line where all are alike."""
     chosen = [values[index] for index in spaced(len(values), width)]
     low, high = min(chosen, default=0.0), max(chosen, default=0.0)
     steps = len(BLOCKS) - 1
@@ -18,14 +18,14 @@ def sparkline(values: Sequence[float], width: int = 16) -> str:
 
 
 def spaced(count: int, most: int) -> list[int]:
-    """At most `most` places of `count`, evenly spaced, the first and the last among them."""
+    """Return at most `most` places of `count`, evenly spaced, the first and the last among them."""
     if count <= most:
         return list(range(count))
     return [round(place * (count - 1) / (most - 1)) for place in range(most)]
 
 
 def plot(points: Sequence[tuple[float, float]], title: str, width: int = 64, height: int = 10) -> list[str]:
-    """Lines of text that draw points (x, y), in the order of x, and what lies straight between them."""
+    """Return lines of text that draw points (x, y), in the order of x, and what lies straight between them."""
     lowest, highest = min(y for _, y in points), max(y for _, y in points)
     first, last = points[0][0], points[-1][0]
 

@@ -8,7 +8,7 @@ import torch
 
 
 def make_deterministic() -> None:
-    """From now on this process computes with deterministic algorithms alone; torch raises RuntimeError at any other.
+    """Let this process from now on compute with deterministic algorithms alone; torch raises RuntimeError at any other.
 
     On a CPU with a fixed number of threads nothing changes: it is deterministic already.
     """

@@ -22,14 +22,14 @@ def join(device: str) -> None:
 
 
 def rank_and_world() -> tuple[int, int]:
-    """This process's number and how many there are."""
+    """Return this process's number and how many there are."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
 def any_of(flags: Mapping[str, bool], device: torch.device | str = "cpu") -> dict[str, bool]:
-    """Each flag that is set in at least one process, so that all of them take the same turn."""
+    """Return each flag that is set in at least one process, so that all of them take the same turn."""
     if rank_and_world()[1] == 1:
         return dict(flags)
     raised = torch.tensor([float(flag) for flag in flags.values()], device=device)
@@ -38,7 +38,7 @@ def any_of(flags: Mapping[str, bool], device: torch.device | str = "cpu") -> dic
 
 
 def mean_of(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Each value, a scalar, averaged over the processes."""
+    """Return each value, a scalar, averaged over the processes."""
     world = rank_and_world()[1]
     stacked = torch.stack([value.detach().float() for value in values.values()])
     if world > 1:
@@ -47,7 +47,7 @@ def mean_of(values: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def gathered(part: Any) -> list[Any]:
-    """The parts of every process, in the order of their numbers; plain objects and arrays."""
+    """Return the parts of every process, in the order of their numbers; plain objects and arrays."""
     world = rank_and_world()[1]
     if world == 1:
         return [part]

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """What to suggest for an unknown `word`: the closest known one, or all of them."""
+    """Return what to suggest for an unknown `word`: the closest known one, or all of them."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says, for a message of one line."""
+    """Return what an error of a library says, for a message of one line."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 

@@ -41,12 +41,12 @@ def check_fields(checked: Any) -> None:
 
 @cache
 def adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
-    """What validates each field of a dataclass."""
+    """Return what validates each field of a dataclass."""
     hints, config = get_type_hints(kind, include_extras=True), ConfigDict(arbitrary_types_allowed=True)
     return {field.name: TypeAdapter(hints[field.name], config=config) for field in fields(kind)}
 
 
 def reason(error: Mapping[str, Any]) -> str:
-    """What one of pydantic's errors demands, to stand behind `NAME = VALUE does not work: `."""
+    """Return what one of pydantic's errors demands, to stand behind `NAME = VALUE does not work: `."""
     text = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "it must", 1)
     return "it has too few values" if error["type"] == "missing" else text[0].lower() + text[1:]

@@ -55,7 +55,7 @@ def read_text(path: Path, max_bytes: int, what: str = "the file") -> str:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, keep_earlier: bool = False) -> None:
-    """`write` fills a temporary file beside `path`; it is synced and renamed only when that succeeded.
+    """Let `write` fill a temporary file beside `path`; it is synced and renamed only when that succeeded.
 
     keep_earlier: what was at `path` and is not the same gets another name.
     """
@@ -112,7 +112,7 @@ def set_aside(path: Path) -> Path:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """`content` as indented JSON, atomically."""
+    """Write `content` as indented JSON, atomically."""
     text = json.dumps(content, indent=1) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -139,7 +139,7 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def why_not_written(error: BaseException) -> str:
-    """Why a write failed, in the system's words where it gave any; libraries hide them in errors of theirs."""
+    """Return why a write failed, in the system's words where it gave any; libraries hide them in errors of theirs."""
     for each in (error, error.__cause__, error.__context__):
         if isinstance(each, OSError) and each.strerror:
             return each.strerror
@@ -152,7 +152,7 @@ def is_full(error: OSError) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes. Raises InputError for a folder, a pipe or a device."""
+    """Return the hex digest of a file's bytes. Raises InputError for a folder, a pipe or a device."""
     if path.exists():
         check_regular(path)
     with path.open("rb") as file:
@@ -244,7 +244,7 @@ class JsonList:
             self.earlier = None
 
     def holds(self, other: Path) -> bool:
-        """Whether this list is another one, or goes on where that ended early."""
+        """Return whether this list is another one, or goes on where that ended early."""
         return self.path.read_bytes().startswith(other.read_bytes().removesuffix(self.END))
 
 

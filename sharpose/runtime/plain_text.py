@@ -31,19 +31,19 @@ def printable(text: str) -> str:
 
 
 def seen(character: str) -> str:
-    """A character, or the escape that stands for one that cannot be seen."""
+    """Return a character, or the escape that stands for one that cannot be seen."""
     if character in "\n\t" or unicodedata.category(character) not in UNSEEN:
         return character
     return character.encode("unicode_escape").decode()
 
 
 def one_line(text: str) -> str:
-    """The same in one line: line ends and tabs become single spaces."""
+    """Put a text into one line: line ends and tabs become single spaces."""
     return printable(re.sub(r"\s*[\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]+\s*", " ", text).strip())
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Rows of cells as lines whose columns lie under each other; those of the numbers in `right` end alike."""
+    """Return rows of cells as lines whose columns lie under each other; those of the numbers in `right` end alike."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     formats = [f"{'>' if number in right else '<'}{width}" for number, width in enumerate(widths)]
     return ["  ".join(map(format, row, formats)).rstrip() for row in rows]
@@ -58,7 +58,7 @@ def prepare_streams() -> None:
 
 
 def spelled(error: UnicodeError) -> tuple[str, int]:
-    """What to write instead of characters that an encoding lacks: a spelling, the bare letter, or an escape.
+    """Return what to write instead of characters that an encoding lacks: a spelling, the bare letter, or an escape.
 
     Raises `error` again where it is not of encoding.
     """
@@ -69,7 +69,7 @@ def spelled(error: UnicodeError) -> tuple[str, int]:
 
 
 def spelling(character: str) -> str:
-    """A character in ASCII."""
+    """Return a character in ASCII."""
     for text in (character.translate(SPELLED), unicodedata.normalize("NFKD", character)):
         # accents that stand alone are dropped
         bare = "".join(each for each in text if not unicodedata.combining(each))

@@ -22,12 +22,12 @@ def unheard(done: int, total: int) -> None:
 
 
 def is_main_process() -> bool:
-    """Whether this process prints: of those that torchrun started, the first alone."""
+    """Return whether this process prints: of those that torchrun started, the first alone."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def launched() -> bool:
-    """Whether this process is one of several that torchrun started."""
+    """Return whether this process is one of several that torchrun started."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -71,14 +71,14 @@ class Reporter:
                 self.bar.stop()
 
     def progress(self, done: int, total: int) -> None:
-        """The same for callers that also know the total."""
+        """Show `done` of `total`, for callers that know both."""
         self.total = max(total, 1)
         if self.bar is not None:
             self.bar.update(self.task, total=self.total)
         self.at(done)
 
     def at(self, done: int, note: str = "") -> None:
-        """`done` of `total` so far."""
+        """Show `done` of `total` so far."""
         if self.bar is not None:
             with contextlib.suppress(OSError):
                 self.bar.update(self.task, completed=done, note=note)

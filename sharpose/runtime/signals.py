@@ -46,7 +46,7 @@ class StopOnSignal:
         return self
 
     def hear(self, number: int, frame: FrameType | None) -> None:
-        """Note a signal, and raise what it asks for."""
+        """Note a signal, and raise what it asks for. Raises Stopped, or KeyboardInterrupt where SIGINT comes again."""
         first = self.asked is None
         self.asked = self.asked or signal.Signals(number)
         self.interrupts += number == signal.SIGINT
@@ -57,7 +57,7 @@ class StopOnSignal:
 
     @property
     def aborted(self) -> bool:
-        """Whether SIGINT came again; torchrun passes on once more what the terminal has sent already."""
+        """Return whether SIGINT came again; torchrun passes on once more what the terminal has sent already."""
         return self.interrupts > (2 if launched() else 1)
 
     def __exit__(self, *_: object) -> None:
@@ -78,7 +78,7 @@ def stop_where_asked() -> None:
 
 
 def ignore_stop_signals() -> None:
-    """For the end of a process, which a signal that comes once more must not turn into another end."""
+    """Ignore signals at the end of a process, which another one must not turn into another end."""
     for number in STOP:
         signal.signal(number, signal.SIG_IGN)
 

@@ -57,7 +57,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def write_parts(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """The files of a checkpoint, synced; their digests last."""
+    """Write the files of a checkpoint, synced; their digests last."""
     # convolutions have their channels last while they learn
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     with (folder / OPTIMIZER).open("wb") as file:
@@ -72,12 +72,12 @@ def write_parts(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
 
 
 def name_of(step: int) -> str:
-    """The name of a checkpoint's folder."""
+    """Return the name of a checkpoint's folder."""
     return f"step-{step:09d}"
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoints of a run folder in the order of their steps; what only looks like one is the user's own."""
+    """Return the checkpoints of a run folder in the order of their steps; what only looks so is the user's own."""
     own = (path for path in folder.glob("step-*") if OWN.fullmatch(path.name) and path.is_dir())
     return sorted(own, key=lambda path: int(path.name.removeprefix("step-")))
 
@@ -91,7 +91,7 @@ def prune(folder: Path, newest: Path) -> None:
 
 
 def damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """Return what is wrong with a checkpoint, or None."""
     try:
         digests = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         missing = set(PARTS) - set(digests)
@@ -104,7 +104,7 @@ def damage(checkpoint: Path) -> str | None:
 
 
 def latest_checkpoint(folder: Path, warn: Callable[[str], object] = say) -> Path | None:
-    """The newest checkpoint that verifies; each damaged one is named through `warn`, and if none is left that too."""
+    """Return the newest checkpoint that verifies; `warn` names each damaged one, and says if none is left."""
     every = checkpoints_in(folder)
     for checkpoint in reversed(every):
         problem = damage(checkpoint)
@@ -117,7 +117,7 @@ def latest_checkpoint(folder: Path, warn: Callable[[str], object] = say) -> Path
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The state of a checkpoint, without its tensors. Raises InputError when it is none."""
+    """Return the state of a checkpoint, without its tensors. Raises InputError when it is none."""
     try:
         state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

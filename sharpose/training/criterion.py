@@ -52,7 +52,7 @@ class SHaRPoseCriterion(nn.Module):
         model.guided = recipe.attention > 0
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
-        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        """Return each loss by name; their sum is what is minimised. Images are uint8 crops."""
         images = normalise(batch["image"])
         targets, weights = encode_targets(self.codec, batch)
         if plan.coarse_only and self.model.config.has_coarse:
@@ -74,14 +74,20 @@ class SHaRPoseCriterion(nn.Module):
         return losses | self.fine_guidance(output, targets, weights)
 
     def coarse_guidance(self, looks: Tensor | None, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        """Return the loss that guides the coarse stage's attention, by its name; none where it is not guided."""
+        """Return the loss that guides the coarse stage's attention, by its name; none where it is not guided.
+
+        `looks` are (B, blocks, K, Nc), targets (B, K, h, w), weights (B, K); the loss is a scalar.
+        """
         if looks is None:
             return {}
         wanted = F.adaptive_avg_pool2d(targets, self.model.config.coarse_grid)
         return {"coarse_attention": self.attention * attention_cross_entropy(looks, wanted, weights)}
 
     def fine_guidance(self, output: SHaRPoseOutput, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        """Return the loss that guides the fine stage's attention, by its name; none where it is not guided."""
+        """Return the loss that guides the fine stage's attention, by its name; none where it is not guided.
+
+        Targets are (B, K, h, w), weights (B, K); the loss is a scalar.
+        """
         if output.fine_looks is None:
             return {}
         config = self.model.config
@@ -96,7 +102,7 @@ class SHaRPoseCriterion(nn.Module):
     def true_quality(
         self, heatmaps: Tensor, targets: Tensor, weights: Tensor, batch: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The OKS of a decoded prediction (eq. 11), and which instances have a labelled keypoint.
+        """Return the OKS of a decoded prediction (eq. 11), and which instances have a labelled keypoint.
 
         Maps are (B, K, h, w), `weights` (B, K); both results are (B,).
         """
@@ -116,7 +122,7 @@ class DVTCriterion(SHaRPoseCriterion):
     """SHaRPose's losses without a recipe's α, as DVT refines the whole picture."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
-        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        """Return each loss by name; their sum is what is minimised. Images are uint8 crops."""
         return super().forward(batch, replace(plan, alpha=None))
 
 
@@ -129,7 +135,7 @@ class HeatmapCriterion(nn.Module):
         self.codec = codec
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
-        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        """Return each loss by name; their sum is what is minimised. Images are uint8 crops."""
         images = normalise(batch["image"])
         targets, weights = encode_targets(self.codec, batch)
         output = self.predict(images, plan)
@@ -141,7 +147,7 @@ class HeatmapCriterion(nn.Module):
         return self.model(images)
 
     def extra_losses(self, images: Tensor, output: Any) -> dict[str, Tensor]:
-        """What the system learns beside its heatmaps. `images` are normalised, (B, 3, H, W)."""
+        """Return what the system learns beside its heatmaps. `images` are normalised, (B, 3, H, W)."""
         return {}
 
 
@@ -157,7 +163,7 @@ class RegressionCriterion(HeatmapCriterion):
     """L1 distance of the coordinates, in fractions of the crop; keypoints outside of it do not count."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
-        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        """Return each loss by name; their sum is what is minimised. Images are uint8 crops."""
         wanted, weights = coordinate_targets(self.codec, batch)
         output = self.predict(normalise(batch["image"]), plan)
         error = (output.coordinates - wanted).abs().sum(dim=-1)
@@ -235,7 +241,7 @@ def criterion_for(model: PoseModel, codec: HeatmapCodec, sigmas: Sequence[float]
 
 
 def load_teacher(model: KeypointViT, weights: Path) -> KeypointViT:
-    """The unpruned model of the same sizes, frozen, with its trained weights."""
+    """Load the unpruned model of the same sizes, frozen, with its trained weights."""
     sizes = {field.name: getattr(model.config, field.name) for field in fields(KeypointViTConfig)}
     teacher = KeypointViT(KeypointViTConfig(**sizes))
     load_weights(teacher, weights)

@@ -31,7 +31,7 @@ class Watch:
 
     @property
     def suspicious(self) -> bool:
-        """Whether the last loss was too high: the weights of now should not replace the last good ones."""
+        """Return whether the last loss was too high: the weights of now should not replace the last good ones."""
         return self.above > 0
 
     @property

@@ -53,12 +53,12 @@ class TrainingState:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> TrainingState:
-        """The state in a checkpoint; what an older version did not store is as at the start."""
+        """Return the state in a checkpoint; what an older version did not store is as at the start."""
         return cls(**{each.name: stored[each.name] for each in fields(cls) if each.name in stored})
 
 
 def step_plan(recipe: Recipe, step: int, steps_per_epoch: int, seed: int) -> StepPlan:
-    """Alpha, stages and lambda of a step, from (seed, step) alone."""
+    """Return alpha, stages and lambda of a step, from (seed, step) alone."""
     epoch = step / steps_per_epoch
     alpha = float(np.random.default_rng([seed, 1, step]).choice(recipe.alphas)) if recipe.alphas else None
     return StepPlan(
@@ -150,7 +150,7 @@ class Loop:
         self.watch = Watch(self.recipe.divergence_factor, self.recipe.divergence_steps, state.recent, state.above)
 
     def step(self, batch: Mapping[str, Tensor], report: Reporter) -> None:
-        """One step of the optimiser, where the loss is a number in every process."""
+        """Take one step of the optimiser, where the loss is a number in every process."""
         state, accelerator = self.state, self.accelerator
         plan = step_plan(self.recipe, state.step, self.steps_per_epoch, self.seed)
         rate = learning_rate(self.recipe, state.step, self.steps_per_epoch)
@@ -177,9 +177,10 @@ class Loop:
         report.at(state.step, self.so_far(means, rate))
 
     def validate(self, report: Reporter) -> None:
-        """At the steps for that, add a row to the curve: what was seen so far, and how good the model is now.
+        """Add a row to the curve at the steps for that: what was seen so far, and how good the model is now.
 
-        A signal breaks it off, and the next part of the run does it again; not where several processes do it together.
+        A signal breaks it off, which raises Interrupted, and the next part of the run does it again; not where several
+        processes do it together.
         """
         state = self.state
         if self.validation is None or state.step not in self.validate_at or state.step in self.judged:
@@ -197,7 +198,7 @@ class Loop:
 
     @property
     def judged(self) -> set[float | None]:
-        """The steps that the curve has."""
+        """Return the steps that the curve has."""
         return {row["step"] for row in self.state.curve}
 
     def judge(self, loss: float) -> None:
@@ -232,7 +233,7 @@ class Loop:
         self.state.log.append({"step": self.state.step, "lr": rate, "images_per_s": speed, **means})
 
     def take_turn(self, asked: bool) -> None:
-        """Between two steps: save where it is time to, and stop where a signal asked for it.
+        """Save between two steps where it is time to, and stop where a signal asked for it.
 
         Raises OutOfTime at the deadline, Interrupted after the signal.
         """
@@ -250,7 +251,7 @@ class Loop:
             self.save()
 
     def stopped(self) -> Interrupted:
-        """What a run that a signal stopped ends with."""
+        """Return what a run that a signal stopped ends with."""
         return Interrupted(f"stopped by a signal at step {self.state.step}; run the same command again to go on")
 
     def save_alone(self) -> None:
@@ -277,7 +278,7 @@ class Loop:
 
 
 def figures_text(figures: Mapping[str, float | None]) -> str:
-    """AP and PCK by the names of their people, in percent."""
+    """Return AP and PCK by the names of their people, in percent."""
     named = {key.rpartition("_"): value for key, value in figures.items() if value is not None}
     return " ".join(
         f"{people} {kind.upper()} {100 * value:.1f}"
@@ -287,6 +288,6 @@ def figures_text(figures: Mapping[str, float | None]) -> str:
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process and its finished workers."""
+    """Return CPU time of this process and its finished workers."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

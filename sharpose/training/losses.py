@@ -15,7 +15,7 @@ from sharpose.training.step_plan import StepPlan
 def joint_mse(
     predicted: Float[Tensor, "B K h w"], target: Float[Tensor, "B K h w"], weight: Float[Tensor, "B K"]
 ) -> Float[Tensor, ""]:
-    """Squared error, averaged over batch, keypoints and pixels; keypoints of weight 0 count as without error.
+    """Return the squared error, averaged over batch, keypoints and pixels; keypoints of weight 0 count as no error.
 
     Equal to averaging the per-keypoint losses of the ViTPose and SHaRPose code bases.
     """
@@ -29,10 +29,10 @@ LOGIT_SCALE = 10.0
 def heatmap_cross_entropy(
     predicted: Float[Tensor, "B K h w"], target: Float[Tensor, "B K h w"], weight: Float[Tensor, "B K"]
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of heatmaps and targets as distributions over pixels, averaged as `joint_mse`; not in the paper.
+    """Return the cross-entropy of heatmaps and targets as distributions over pixels, averaged as `joint_mse`.
 
-    Keypoints whose target is zero everywhere do not count. It has no plateau at "zero everywhere", where squared errors
-    of keypoint tokens stay for long.
+    Not in the paper. Keypoints whose target is zero everywhere do not count. It has no plateau at "zero everywhere",
+    where squared errors of keypoint tokens stay for long.
     """
     with torch.autocast(predicted.device.type, enabled=False):
         logs = (LOGIT_SCALE * predicted.float()).flatten(2).log_softmax(dim=2)
@@ -50,7 +50,7 @@ def as_distribution(target: Float[Tensor, "B K ..."]) -> tuple[Float[Tensor, "B 
 def attention_cross_entropy(
     looks: Float[Tensor, "B blocks K N"], target: Float[Tensor, "B K ..."], weight: Float[Tensor, "B K"]
 ) -> Float[Tensor, ""]:
-    """Cross-entropy between where keypoint tokens look and where their keypoints are, averaged as `joint_mse`.
+    """Return the cross-entropy of where keypoint tokens look and where keypoints are, averaged as `joint_mse`.
 
     Not in the paper. `looks` are distributions over N patches, and targets are how much of each heatmap these cover;
     keypoints whose target is zero everywhere do not count. Tokens must find their keypoint before they can describe it,
@@ -62,7 +62,7 @@ def attention_cross_entropy(
 
 
 def encode_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Target heatmaps (B, K, h, w) of a batch, and what each keypoint counts (B, K)."""
+    """Return target heatmaps (B, K, h, w) of a batch, and what each keypoint counts (B, K)."""
     targets, weights = codec.encode(batch["keypoints"], batch["visible"])
     return targets, weights * batch.get("label_weight", 1.0)
 
@@ -70,7 +70,7 @@ def encode_targets(codec: HeatmapCodec, batch: Mapping[str, Tensor]) -> tuple[Te
 def heatmap_loss(
     heatmaps: Float[Tensor, "B K h w"], targets: Float[Tensor, "B K h w"], weights: Float[Tensor, "B K"], plan: StepPlan
 ) -> Float[Tensor, ""]:
-    """Squared error and, while its weight has not faded, the cross-entropy beside it."""
+    """Return the squared error and, while its weight has not faded, the cross-entropy beside it."""
     loss = joint_mse(heatmaps, targets, weights)
     if plan.cross_entropy:
         loss = loss + plan.cross_entropy * heatmap_cross_entropy(heatmaps, targets, weights)
@@ -80,7 +80,7 @@ def heatmap_loss(
 def offset_mse(
     predicted: Float[Tensor, "B K3 h w"], target: Float[Tensor, "B K3 h w"], weight: Float[Tensor, "B K"]
 ) -> Float[Tensor, ""]:
-    """Loss of the UDP codec with offset maps: half of disc, x and y errors, offsets counted inside the discs alone."""
+    """Return the loss of UDP's offset maps: half of disc, x and y errors, offsets counted inside the discs alone."""
     discs = target[:, 0::3] * weight[..., None, None]
     loss = joint_mse(predicted[:, 0::3], target[:, 0::3], weight)
     for axis in (1, 2):
@@ -89,14 +89,14 @@ def offset_mse(
 
 
 def keep_ratio_loss(masks: Sequence[Float[Tensor, "B P"]], ratios: Sequence[float]) -> Float[Tensor, ""]:
-    """DynamicViT's ratio loss: squared error of each image's keep ratio from the target's, mean over reductions."""
+    """Return DynamicViT's ratio loss: squared error of each image's keep ratio to the target, mean over reductions."""
     return torch.stack([(m.mean(dim=1) - ratio).square().mean() for m, ratio in zip(masks, ratios, strict=True)]).mean()
 
 
 def token_distillation(
     student: Float[Tensor, "B P D"], teacher: Float[Tensor, "B P D"], kept: Float[Tensor, "B P"]
 ) -> Float[Tensor, ""]:
-    """DynamicViT: squared error to the unpruned model's patch tokens, averaged over the patches kept to the end."""
+    """Return DynamicViT's squared error to the unpruned model's patch tokens, averaged over patches kept to the end."""
     error = (student - teacher).square().mean(dim=2)
     kept = kept.detach()
     return (error * kept).sum() / kept.sum().clamp(min=1)

@@ -32,7 +32,7 @@ def parameter_rule(
     without_decay: tuple[str, ...] | None = None,
     decay_embeddings: bool = True,
 ) -> ParameterRule:
-    """Layer-wise decay of the ViTPose family: embeddings are layer 0, block i is layer i + 1, all else is last.
+    """Return the ViTPose family's layer-wise decay: embeddings are layer 0, block i is layer i + 1, all else is last.
 
     Without `decay_embeddings` learned tokens and position tables count as last too: a start without labels has none of
     the first, and in a short training they would stay where they began.
@@ -60,7 +60,7 @@ def make_optimizer(
     recipe: Recipe,
     without_decay: tuple[str, ...] | None = None,
 ) -> torch.optim.Adam:
-    """Adam or AdamW with one group per distinct rule (see `parameter_rule`); every group carries its `lr_scale`."""
+    """Make Adam or AdamW with a group per distinct rule (see `parameter_rule`); every group carries its `lr_scale`."""
     groups: dict[ParameterRule, list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
         decays = recipe.layer_decay, recipe.weight_decay, without_decay, recipe.decay_embeddings
@@ -76,7 +76,7 @@ def make_optimizer(
 
 
 def learning_rate(recipe: Recipe, iteration: int, iterations_per_epoch: int) -> float:
-    """The base learning rate of a 0-based iteration: steps by epoch, linear decay to zero, warm-up on top of both."""
+    """Return a 0-based iteration's base learning rate: steps by epoch, linear decay to zero, warm-up on top of both."""
     epoch = iteration // iterations_per_epoch
     rate = recipe.learning_rate * recipe.gamma ** sum(epoch >= milestone for milestone in recipe.milestones)
     if recipe.linear_decay_epochs:

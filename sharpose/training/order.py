@@ -36,7 +36,7 @@ class TrainingOrder(Sampler[list[tuple[int, int]]]):
 
     @property
     def steps_per_epoch(self) -> int:
-        """The last incomplete batch of an epoch is dropped."""
+        """Return the steps of an epoch, whose last incomplete batch is dropped."""
         return self.people // self.batch_size
 
     def __len__(self) -> int:

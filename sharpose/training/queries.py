@@ -27,7 +27,7 @@ class SetCriterion(HeatmapCriterion):
     """
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
-        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        """Return each loss by name; their sum is what is minimised. Images are uint8 crops."""
         wanted, weights = coordinate_targets(self.codec, batch)
         output = self.predict(normalise(batch["image"]), plan)
         pairs = zip(output.query_logits, output.query_points, strict=True)
@@ -36,7 +36,7 @@ class SetCriterion(HeatmapCriterion):
 
 
 def set_losses(logits: Tensor, points: Tensor, wanted: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy over all queries, and weighted L1 distance of the assigned ones, per image.
+    """Return the cross-entropy over all queries, and weighted L1 distance of the assigned ones, per image.
 
     logits (B, Q, K + 1), points (B, Q, 2), wanted (B, K, 2), weights (B, K); points as fractions of the crop.
     """
@@ -61,7 +61,7 @@ class RefinedCriterion(HeatmapCriterion):
     """TFPose's: the L1 distance of every layer's coordinates, in a fixed order of keypoints."""
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
-        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        """Return each loss by name; their sum is what is minimised. Images are uint8 crops."""
         wanted, weights = coordinate_targets(self.codec, batch)
         output: Any = self.predict(normalise(batch["image"]), plan)
         errors = (output.layer_coordinates - wanted).abs().sum(dim=-1) * weights

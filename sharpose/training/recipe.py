@@ -108,7 +108,7 @@ class Recipe(BaseModel):
 
     @property
     def augmentation(self) -> Augmentation | None:
-        """The random crops while training."""
+        """Return the random crops while training."""
         if isinstance(self.augment, dict):
             return Augmentation(**self.augment)  # type: ignore[arg-type]
         return Augmentation() if self.augment else None
@@ -118,7 +118,7 @@ FOLDER = Path(str(files("sharpose.training") / "recipes"))
 
 
 def own_recipe(model_name: str, codec: str = "") -> str:
-    """The name of the recipe that a model is trained by, where none is named.
+    """Return the name of the recipe that a model is trained by, where none is named.
 
     `vitpose-base-384x288` asks for a recipe of its own, then for vitpose-base's, vitpose-384x288's and vitpose's;
     before all of them for that of its `codec` (hrnet-udp-384x288). Nano models, and those without any, share one that
@@ -139,7 +139,7 @@ def own_recipe(model_name: str, codec: str = "") -> str:
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """A recipe by name (a file of `sharpose/training/recipes`) or by path. Raises InputError naming file and field."""
+    """Return a recipe by name (a file of `training/recipes`) or by path. Raises InputError naming file and field."""
     path = Path(str(name))
     if path.suffix not in {".yaml", ".yml"}:
         path = FOLDER / f"{name}.yaml"

@@ -18,7 +18,7 @@ def release_instance_oks(
     scale: Float[Tensor, "B 2"],
     sigmas: Sequence[float],
 ) -> tuple[Float[Tensor, " B"], Bool[Tensor, " B"]]:
-    """The public release's quality target, and which instances have a visible keypoint (others get 0).
+    """Return the public release's quality target, and which instances have a visible keypoint (others get 0).
 
     Kept as released: peaks are whole pixels, x is divided by the map's height and y by its width, and the area is that
     of the padded crop, `scale` (pixels, x before y).

@@ -38,7 +38,7 @@ class How:
 
     @property
     def how(self) -> dict[str, Any]:
-        """These options by name, of whatever else has them."""
+        """Return these options by name, of whatever else has them."""
         return {option.name: getattr(self, option.name) for option in fields(How)}
 
 

@@ -35,12 +35,12 @@ class Training:
 
     @property
     def losses(self) -> list[tuple[float, float]]:
-        """Steps and the sum of the loss's parts."""
+        """Return steps and the sum of the loss's parts."""
         return [(row["step"], sum(value for name, value in row.items() if name not in NO_LOSS)) for row in self.log]
 
     @property
     def figures(self) -> dict[str, list[tuple[float, float]]]:
-        """AP and PCK in percent over the crops seen, by names like `photos-val AP`."""
+        """Return AP and PCK in percent over the crops seen, by names like `photos-val AP`."""
         found: dict[str, list[tuple[float, float]]] = {}
         for row in self.curve:
             for name, value in row.items():
@@ -50,7 +50,7 @@ class Training:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the fields for `--json`."""
         losses = self.losses
         facts: dict[str, Any] = {"folder": str(self.folder), "state": self.state, "model": self.model}
         facts |= {"step": self.step, "stop": self.stop, "loss": losses[-1][1] if losses else None}
@@ -59,21 +59,21 @@ class Training:
 
 
 def trainings(folder: Path) -> list[Training]:
-    """Every training in `folder` or below it, by their folders' names. Raises InputError where there is no folder."""
+    """Return every training in or below `folder`, by their folders' names. Raises InputError where there is none."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; `sharpose train --out FOLDER` makes it, so name that or one above")
     return [training_in(path) for path in sorted(run_folders(folder))]
 
 
 def run_folders(folder: Path) -> set[Path]:
-    """The folders that hold checkpoints, or weights with the log of a training."""
+    """Return the folders that hold checkpoints, or weights with the log of a training."""
     found = {folder} if checkpoints_in(folder) else set()
     found |= {path.parent for path in folder.rglob("step-*") if path in checkpoints_in(path.parent)}
     return found | {path.parent for path in folder.rglob("*.safetensors") if manifest_of(path) is not None}
 
 
 def training_in(folder: Path) -> Training:
-    """How far the training in a folder is."""
+    """Return how far the training in a folder is."""
     found = [made for path in folder.glob("*.safetensors") if (made := manifest_of(path)) is not None]
     done = max(found, key=lambda made: made["steps"], default=None)
     every = checkpoints_in(folder)
@@ -91,18 +91,18 @@ def training_in(folder: Path) -> Training:
 
 
 def rows_of(facts: Mapping[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The rows of log and curve."""
+    """Return the rows of log and curve."""
     return tuple(facts.get("log", ())), tuple(facts.get("curve", ()))
 
 
 def manifest_of(weights: Path) -> dict[str, Any] | None:
-    """What finished weights say of their training; None for others."""
+    """Return what finished weights say of their training; None for others."""
     made = read_manifest(weights) or {}
     return made if isinstance(made.get("log"), list) and isinstance(made.get("steps"), int) else None
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether another process trains into a folder just now."""
+    """Return whether another process trains into a folder just now."""
     try:
         with (folder / ".lock").open("r", encoding="utf-8") as lock:
             fcntl.lockf(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -114,7 +114,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def table_lines(found: list[Training]) -> list[str]:
-    """A line per training: folder, model, state, steps, loss, and its curves in small."""
+    """Return a line per training: folder, model, state, steps, loss, and its curves in small."""
     rows = [["folder", "model", "state", "step", "loss", "AP and PCK over crops"]]
     for one in found:
         losses, step = one.losses, f"{one.step:,}" + (f" of {one.stop:,}" if one.stop else "")
@@ -127,7 +127,7 @@ def table_lines(found: list[Training]) -> list[str]:
 
 
 def curve_lines(one: Training) -> Iterator[str]:
-    """The curves of one training as plots: AP and PCK over crops, the loss over steps."""
+    """Yield the curves of one training as plots: AP and PCK over crops, the loss over steps."""
     for name, points in one.figures.items():
         yield from ["", *plot(points, f"{name}, %, over crops")]
     if one.losses:

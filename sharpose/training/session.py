@@ -99,7 +99,7 @@ def train_and_export(asked: TrainingRequest) -> dict[str, Any]:
 
 
 def difference(facts: Mapping[str, Any], asked: TrainingRequest) -> str:
-    """How a finished training, by its manifest, is another than the one asked for; empty where it is not.
+    """Return how a finished training, by its manifest, is another than the one asked for; empty where it is not.
 
     Its length, precision and data are not looked at.
     """
@@ -115,7 +115,7 @@ def difference(facts: Mapping[str, Any], asked: TrainingRequest) -> str:
 
 
 def open_sources(found: Sequence[Source], config: Any, asked: TrainingRequest, recipe: Recipe) -> list[CocoTopDown]:
-    """The data sets to learn from. Raises InputError for anything wrong with their files."""
+    """Return the data sets to learn from. Raises InputError for anything wrong with their files."""
     fixed: dict[str, Any] = {"image_size": config.image_size, "warp": codec_of(config).warp}
     fixed |= {"by_name": wanted_layout(config.num_keypoints) if asked.by_name else None, "category": asked.category}
     fixed |= {"augmentation": recipe.augmentation, "preload": asked.preload}
@@ -148,7 +148,7 @@ def digests_of(facts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def origin(weights: Path) -> dict[str, Any]:
-    """Which weights a training started from, with their own manifest where there is one."""
+    """Return which weights a training started from, with their own manifest where there is one."""
     manifest = weights.with_suffix(".json")
     ours = manifest.is_file() and recorded_digest(manifest) is not None
     made = json.loads(manifest.read_text(encoding="utf-8")) if ours else None
@@ -156,12 +156,12 @@ def origin(weights: Path) -> dict[str, Any]:
 
 
 def identify(weights: Path) -> dict[str, str]:
-    """The name and content of a weights file; where it lay does not matter."""
+    """Return the name and content of a weights file; where it lay does not matter."""
     return {"file": weights.name, "sha256": sha256_of(weights)}
 
 
 def taken(model_name: str, recipe: Recipe, init: Path) -> dict[str, Any]:
-    """What a model starts with from `init`, parameter by parameter."""
+    """Return what a model starts with from `init`, parameter by parameter."""
     return start_from(create_model(model_name, **recipe.model_options), read_start(init)).facts
 
 

@@ -31,14 +31,14 @@ class StackedCriterion(nn.Module):
         self.epochs = recipe.epochs
 
     def forward(self, batch: Mapping[str, Tensor], plan: StepPlan) -> dict[str, Tensor]:
-        """Each loss by name; their sum is what is minimised. Images are uint8 crops."""
+        """Return each loss by name; their sum is what is minimised. Images are uint8 crops."""
         targets, weights = encode_targets(self.codec, batch)
         output = self.model(normalise(batch["image"]))
         errors = [joint_mse(heatmaps, targets, weights) for heatmaps in output.stack_heatmaps]
         return {"stacks": sum(errors[1:], start=errors[0]), **self.extra_losses(output, targets, weights, plan)}
 
     def extra_losses(self, output: Any, targets: Tensor, weights: Tensor, plan: StepPlan) -> dict[str, Tensor]:
-        """What the system learns beside its stacks, of targets (B, K, h, w) and weights (B, K)."""
+        """Return what the system learns beside its stacks, of targets (B, K, h, w) and weights (B, K)."""
         return {}
 
 
@@ -48,7 +48,7 @@ class OkdhpCriterion(StackedCriterion):
     model: Okdhp
 
     def extra_losses(self, output: Any, targets: Tensor, weights: Tensor, plan: StepPlan) -> dict[str, Tensor]:
-        """Return the losses of the branches and of their mean, where there are several."""
+        """Return the losses of several branches and of their mean; targets (B, K, h, w), weights (B, K)."""
         if self.model.config.branches == 1:
             return {}
         distances = [map_divergence(heatmaps, output.heatmaps) for heatmaps in output.branch_heatmaps]
@@ -60,12 +60,12 @@ class OkdhpCriterion(StackedCriterion):
 
 
 def ramp_up(progress: float) -> float:
-    """From nearly 0 at the start of training to 1 at its end."""
+    """Return a factor from nearly 0 at the start of training to 1 at its end."""
     return math.exp(-5 * (1 - min(1.0, progress)) ** 2)
 
 
 def map_divergence(heatmaps: Float[Tensor, "B K h w"], teacher: Float[Tensor, "B K h w"]) -> Float[Tensor, ""]:
-    """KL divergence of maps from the teacher's, each as a distribution over pixels; per image and pixel."""
+    """Return the KL divergence of maps from the teacher's, each as a distribution over pixels; per image and pixel."""
     student, wanted = (maps.flatten(2).log_softmax(dim=2) for maps in (heatmaps, teacher))
     divergence = F.kl_div(student, wanted, reduction="sum", log_target=True)
     return divergence / (len(heatmaps) * heatmaps.shape[2] * heatmaps.shape[3])

@@ -34,7 +34,7 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def tracking(names: Sequence[str], folder: Path) -> dict[str, Any]:
-    """What an Accelerator has to be told, so that it follows a training in `folder`."""
+    """Return what an Accelerator has to be told, so that it follows a training in `folder`."""
     if not names:
         return {}
     places = ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder))
@@ -81,5 +81,5 @@ def told(name: str, message: Callable[..., Any], *values: Any, **named: Any) -> 
 
 
 def plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts as trackers take them: numbers, words and truths; everything else as its text."""
+    """Return facts as trackers take them: numbers, words and truths; everything else as its text."""
     return {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in facts.items()}

@@ -26,19 +26,19 @@ UNTRAINED: tuple[str, ...] = (
 
 
 def is_encoder(state: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of a plain ViT, as timm has them."""
+    """Return whether the names are those of a plain ViT, as timm has them."""
     return {"pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"} <= set(state)
 
 
 def is_label_free(state: Mapping[str, Tensor]) -> bool:
-    """Whether this is an image encoder and no pose model: a plain ViT with a class token."""
+    """Return whether this is an image encoder and no pose model: a plain ViT with a class token."""
     return is_encoder(state) and "cls_token" in state
 
 
 def encoder_start(
     state: Mapping[str, Tensor], model: PoseModel
 ) -> tuple[dict[str, Tensor], list[str], tuple[str, ...]]:
-    """What `model` can take of an encoder; names left out; patterns of its own names that an encoder has not.
+    """Return what `model` can take of an encoder; names left out; patterns of its own names that an encoder has not.
 
     The system says where the encoder's tensors belong: every position table starts from the encoder's, with the row of
     its class token where the system keeps one. Learned tokens, of which the encoder has none, start from its class
@@ -69,7 +69,7 @@ def encoder_start(
 
 
 def learned_tokens(state: Mapping[str, Tensor], rows: Tensor, model: PoseModel) -> dict[str, Tensor]:
-    """The model's learned tokens around the encoder's class token, whose row of the table is the first of `rows`.
+    """Return the model's learned tokens around the encoder's class token, whose table row is the first of `rows`.
 
     `rows` are (1, rows, D).
     """
@@ -82,14 +82,14 @@ def learned_tokens(state: Mapping[str, Tensor], rows: Tensor, model: PoseModel) 
 
 
 def special_rows(state: Mapping[str, Tensor]) -> int:
-    """Rows of the position table in front of the patches': one per special token, unless the table has none."""
+    """Return rows of the position table in front of the patches': one per special token, unless the table has none."""
     special, rows = sum(name in state for name in SPECIAL), state["pos_embed"].shape[1]
     without = math.isqrt(rows) ** 2 == rows and math.isqrt(rows - special) ** 2 != rows - special
     return 0 if without else special
 
 
 def square_to_grid(taken: dict[str, Tensor], model: PoseModel) -> dict[str, Tensor]:
-    """Position tables at the model's grids, also where a square grid has as many patches as the model's."""
+    """Return position tables at the model's grids, also where a square grid has as many patches as the model's."""
     for name, own in model.state_dict().items():
         if name.endswith("pos_embed") and name in taken and taken[name].shape[2] == own.shape[2]:
             grid, prefix = position_grid(own.shape[1], model.config)
@@ -100,7 +100,7 @@ def square_to_grid(taken: dict[str, Tensor], model: PoseModel) -> dict[str, Tens
 
 
 def fold_layer_scale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Layer scale (`ls1.gamma`, `ls2.gamma`) as part of the layer before it, which computes the same."""
+    """Fold layer scale (`ls1.gamma`, `ls2.gamma`) into the layer before it, which computes the same."""
     folded = {name: value for name, value in state.items() if not name.endswith((".ls1.gamma", ".ls2.gamma"))}
     for name, gamma in state.items():
         for scale, layer in ((".ls1.gamma", ".attn.proj"), (".ls2.gamma", ".mlp.fc2")):
@@ -112,7 +112,7 @@ def fold_layer_scale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_classifier(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A ViT classifier (timm, DeiT, EViT, ToMe, DynamicViT) as a `KeypointViT` with one token; and its linear head.
+    """Return a ViT classifier (timm, DeiT, EViT, ToMe, DynamicViT) as a `KeypointViT` of one token; and its head.
 
     The class token takes its row of the position table along; patches keep theirs.
     """

@@ -59,7 +59,7 @@ def in_8_bits(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, facts: Mapping[str, Any]) -> None:
-    """`tensors` as they are into `path` (.safetensors), then its manifest: `facts` and the sha256 of the weights.
+    """Write `tensors` as they are into `path` (.safetensors), then its manifest: `facts` and the sha256 of the weights.
 
     Raises RunFailed when they cannot be written, InputError where a JSON file of another kind has the manifest's name.
     """
@@ -89,7 +89,7 @@ def load_weights(model: nn.Module, path: Path) -> str:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, floats in single precision; checked against the manifest where there is one.
+    """Read the tensors of a weights file, floats in single precision; checked against the manifest where there is one.
 
     A JSON file beside it that gives no sha256 is somebody else's. Raises InputError when the file is missing, damaged,
     not what its manifest says, or holds values that are not finite.

@@ -116,7 +116,7 @@ def import_weights(
 def load_source(
     source: str, allow: Sequence[str], max_bytes: int, key: str | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state dict of a file or timm name, and what identifies it: also which of several it is."""
+    """Return the state dict of a file or timm name, and what identifies it: also which of several it is."""
     if source.startswith(PREFIX):
         path, state = timm_checkpoint(source.removeprefix(PREFIX), allow, max_bytes)
         return state, {"name": source, "sha256": None if path is None else sha256_of(path)}
@@ -166,18 +166,18 @@ def in_known_layout(state: State, system: System, model: PoseModel) -> Converted
 
 
 def layouts_of(system: System) -> tuple[Layout, ...]:
-    """The public layouts of a system's weights."""
+    """Return the public layouts of a system's weights."""
     return load(system.layouts)
 
 
 def converted(state: State, system: System, layout: Layout) -> Converted:
-    """`state` read as one layout."""
+    """Return `state` read as one layout."""
     name, start = f"{system.name}, {layout.name}", bool(layout.untrained)
     return Converted(name, layout.convert(state), layout.left_out(state), start, layout.untrained)
 
 
 def from_layout(state: State, system: str, layout: str) -> dict[str, Tensor]:
-    """A public state dict under our names, by the names of system and layout.
+    """Return a public state dict under our names, by the names of system and layout.
 
     Raises InputError for an unknown system or layout, naming the known ones.
     """

@@ -77,12 +77,12 @@ class Weights:
 
     @property
     def model(self) -> str:
-        """The model that they are of."""
+        """Return the model that they are of."""
         return str(self.manifest.get("model") or self.path.stem)
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options that this model was made with."""
+        """Return the options that this model was made with."""
         return dict(self.manifest.get("options") or (self.manifest.get("recipe") or {}).get("model_options") or {})
 
     def options_of(self, model: str, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,14 +94,14 @@ class Weights:
 
     @property
     def trained_on(self) -> list[str]:
-        """Names of the sets of people; none where the manifest does not say."""
+        """Return names of the sets of people; none where the manifest does not say."""
         data = self.manifest.get("data") or {}
         names = [source.get("name") for source in data.get("sources") or []] or [data.get("name")]
         return [str(name) for name in names if name]
 
     @property
     def warning(self) -> str | None:
-        """Why keypoints on photographs will be wrong; None where nothing speaks against it."""
+        """Return why keypoints on photographs will be wrong; None where nothing speaks against it."""
         if self.trained_on and all(name.startswith("mannequin") for name in self.trained_on):
             sets = ", ".join(self.trained_on)
             return f"{self.name} learned from generated people ({sets}), never from photographs; expect wrong keypoints"

@@ -76,7 +76,7 @@ def check_size(path: Path, max_bytes: int) -> None:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors do, with the length of a JSON header; or is called so and is no archive."""
+    """Return whether a file begins as safetensors do, with a JSON header's length; or is named so, no archive."""
     with path.open("rb") as file:
         start = file.read(9)
     return start[8:] == b"{" or (path.suffix == ".safetensors" and start[:2] not in (b"PK", b"\x80\x02"))
@@ -92,7 +92,7 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_pickled(path: Path) -> Any:
-    """The content of a PyTorch file, by the reader that builds tensors and plain values alone.
+    """Return the content of a PyTorch file, by the reader that builds tensors and plain values alone.
 
     Raises InputError where it holds more, or is damaged.
     """
@@ -114,7 +114,7 @@ def load_pickled(path: Path) -> Any:
 
 
 def choose(path: Path, content: Any, key: str | None) -> Checkpoint:
-    """The state dict that is meant among all that a file holds. Raises InputError where that cannot be told."""
+    """Return the state dict that is meant among all that a file holds. Raises InputError where that cannot be told."""
     found, mixed = state_dicts(content)
     if key:
         if key not in found:
@@ -177,7 +177,7 @@ def beginning_with(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def what_is_odd(content: Mapping[Any, Any]) -> str:
-    """Why a mapping is no state dict."""
+    """Return why a mapping is no state dict."""
     if not content:
         return f"holds no state dict (looked under {', '.join(WRAPPERS)} and every other name)"
     odd = [str(name) for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
@@ -196,7 +196,7 @@ def check_tensors(path: Path, state: Mapping[str, Tensor], max_bytes: int) -> No
 
 
 def unusual(value: Tensor) -> str | None:
-    """What kind of tensor this is, where its values are not simply there."""
+    """Return what kind of tensor this is, where its values are not simply there."""
     kinds = {
         "nested": value.is_nested,
         "valueless (meta)": value.is_meta,
@@ -208,7 +208,7 @@ def unusual(value: Tensor) -> str | None:
 
 
 def unwrapped(state: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """`state`, then without the first part of all names (`_orig_mod.`, `model.`), for as long as they share one."""
+    """Yield `state`, then it without the first part of all names (`_orig_mod.`, `model.`), while they share one."""
     plain = dict(state)
     while plain:
         yield plain

@@ -43,7 +43,7 @@ def find_start(name: str) -> Path:
 
 
 def read_start(path: Path) -> dict[str, Tensor]:
-    """The tensors of weights of ours, or of a checkpoint that others made.
+    """Return the tensors of weights of ours, or of a checkpoint that others made.
 
     Raises InputError where there is no such file, or it cannot be read.
     """
@@ -62,7 +62,7 @@ class StartReport(TransferReport):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For a manifest: how many parameters were taken as they are, and the names of all others."""
+        """Return, for a manifest, how many parameters were taken as they are, and the names of all others."""
         return {**vars(self), "matched": len(self.matched)}
 
 
@@ -85,7 +85,7 @@ def start_from(model: PoseModel, source: Mapping[str, Tensor]) -> StartReport:
 
 
 def translate(model: PoseModel, source: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """`source` under the names that `model` has for the same things, and what was renamed ("theirs → ours")."""
+    """Return `source` under the names that `model` has for the same things, and what was renamed ("theirs → ours")."""
     # fixed tables, as TokenPose's, are not learned, so nothing is carried over into them
     learned = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     translated, renamed = dict(source), []

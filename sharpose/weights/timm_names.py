@@ -23,7 +23,7 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def timm_checkpoint(name: str, allow: Sequence[str], max_bytes: int) -> tuple[Path | None, dict[str, Tensor]]:
-    """The cached file of a timm model and its state dict; no file where random weights were allowed.
+    """Return the cached file of a timm model and its state dict; no file where random weights were allowed.
 
     Raises InputError for an unknown name, or weights that are not on this machine.
     """
@@ -46,7 +46,7 @@ def timm_checkpoint(name: str, allow: Sequence[str], max_bytes: int) -> tuple[Pa
 
 
 def fetched(name: str) -> Path:
-    """The file of a timm model's pretrained weights, downloaded by timm where its cache lacks it.
+    """Return the file of a timm model's pretrained weights, downloaded by timm where its cache lacks it.
 
     Raises InputError for a name without any, and where there is no way to them.
     """
@@ -67,7 +67,7 @@ def fetched(name: str) -> Path:
 
 
 def cached_file(name: str) -> Path | None:
-    """Where timm would find the pretrained weights without a download."""
+    """Return where timm would find the pretrained weights without a download."""
     import timm
 
     config = timm.get_pretrained_cfg(name)

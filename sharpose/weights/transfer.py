@@ -55,7 +55,7 @@ def transfer(model: PoseModel, source: Mapping[str, Tensor]) -> TransferReport:
 
 
 def resized(name: str, value: Tensor, own: Tensor, model: PoseModel) -> Tensor | None:
-    """`value` at the shape of `own` where that has a meaning.
+    """Return `value` at the shape of `own` where that has a meaning.
 
     That is so for keypoint tokens of known layouts, position tables, patch kernels and rows of heatmap heads.
     """
@@ -75,7 +75,7 @@ def resized(name: str, value: Tensor, own: Tensor, model: PoseModel) -> Tensor |
 
 
 def tokens_by_name(value: Float[Tensor, "1 K D"], own: Float[Tensor, "1 k D"]) -> Tensor | None:
-    """Tokens of the keypoints that both layouts (COCO's, MPII's) have; the others stay as they are."""
+    """Return tokens of the keypoints that both layouts (COCO's, MPII's) have; the others stay as they are."""
     old, new = known_skeleton(value.shape[1]), known_skeleton(own.shape[1])
     if old is None or new is None:
         return None
@@ -87,7 +87,7 @@ def tokens_by_name(value: Float[Tensor, "1 K D"], own: Float[Tensor, "1 k D"]) -
 
 
 def position_grid(rows: int, config: Any) -> tuple[tuple[int, int], int]:
-    """The patch grid that a table of `rows` rows is for, and how many rows before it belong to no patch.
+    """Return the patch grid that a table of `rows` rows is for, and how many rows before it belong to no patch.
 
     Raises InputError where it is for none of the model's.
     """
@@ -99,7 +99,7 @@ def position_grid(rows: int, config: Any) -> tuple[tuple[int, int], int]:
 
 
 def resample_positions(value: Float[Tensor, "1 _ D"], grid: tuple[int, int], prefix: int = 0) -> Float[Tensor, "1 _ D"]:
-    """A position table at another grid (bicubic); `prefix` rows in front stay as they are."""
+    """Return a position table at another grid (bicubic); `prefix` rows in front stay as they are."""
     from timm.layers import resample_abs_pos_embed
 
     sides = old_size(value.shape[1] - prefix, grid)
@@ -107,7 +107,7 @@ def resample_positions(value: Float[Tensor, "1 _ D"], grid: tuple[int, int], pre
 
 
 def old_size(count: int, grid: tuple[int, int]) -> list[int]:
-    """The grid of `count` patches with the aspect of `grid`, else square, else 4:3 as crops of people on COCO are.
+    """Return the grid of `count` patches with the aspect of `grid`, else square, else 4:3 as COCO's crops of people.
 
     Raises InputError when there is none.
     """
@@ -122,7 +122,7 @@ def old_size(count: int, grid: tuple[int, int]) -> list[int]:
 
 
 def resample_heatmap_rows(value: Float[Tensor, "_ ..."], size: tuple[int, int]) -> Float[Tensor, "_ ..."]:
-    """Rows of a linear layer that are the pixels of a heatmap, at another heatmap size of the same aspect."""
+    """Return rows of a linear layer that are the pixels of a heatmap, at another heatmap size of the same aspect."""
     sides = old_size(len(value), size)
     maps = value.reshape(*sides, -1).permute(2, 0, 1)[None]
     return (

@@ -26,7 +26,7 @@ def draw_backdrop(
     wall_colour: Colour,
     parameters: MannequinParameters,
 ) -> None:
-    """A textured floor, and a wall at `distance` metres; outdoors the wall ends and there is sky above it.
+    """Draw a textured floor, and a wall at `distance` metres; outdoors the wall ends and there is sky above it.
 
     `image` is uint8 (H, W, 3).
     """
@@ -52,7 +52,7 @@ def draw_backdrop(
 def _surface(
     rng: np.random.Generator, kinds: Mapping[str, float], colour: Array, parameters: MannequinParameters
 ) -> list[Array]:
-    """The tile of a wall or floor, with its halves. `colour` is RGB (3,)."""
+    """Return the tile of a wall or floor, with its halves. `colour` is RGB (3,)."""
     difficulty = parameters.difficulty
     other = np.clip(colour * np.exp(rng.normal(0, 0.15 + 0.5 * difficulty)) + rng.normal(0, 12, 3), 5, 250)
     return smaller(tile(rng, choose(rng, kinds), colour, other, rng.uniform(2, 6 + 20 * difficulty)))
@@ -72,7 +72,7 @@ def _lay(
 
 
 def _side(lens: Lens, image: Array, foot: Array, right: Array) -> Array:
-    """Mask (H, W) uint8 of the pixels below a level line in the room, the one through `foot` along `right`."""
+    """Return the mask (H, W) uint8 of the pixels below a level line in the room, through `foot` along `right`."""
     ends, _ = lens.project(np.stack([foot - right, foot + right]))
     slope = (ends[1, 1] - ends[0, 1]) / (ends[1, 0] - ends[0, 0])
     line = ends[0, 1] + slope * (np.arange(image.shape[1]) - ends[0, 0])
@@ -82,7 +82,7 @@ def _side(lens: Lens, image: Array, foot: Array, right: Array) -> Array:
 def _hang(
     rng: np.random.Generator, image: Array, lens: Lens, foot: Array, right: Array, distance: float, top: float
 ) -> None:
-    """A picture, window, door or sign on a wall that ends at `top`; the larger, the farther away the wall is.
+    """Hang a picture, window, door or sign on a wall that ends at `top`; the larger, the farther away the wall is.
 
     `image` is uint8 (H, W, 3); `foot` and `right` are (3,) in metres.
     """

@@ -11,7 +11,7 @@ Array = np.ndarray
 
 
 def draw_background(rng: np.random.Generator, height: int, width: int, parameters: MannequinParameters) -> Array:
-    """A wall and a floor with soft unevenness, and as many shapes as the difficulty asks for: (H, W, 3) RGB uint8."""
+    """Draw a wall and a floor with soft unevenness, and shapes as the difficulty asks for: (H, W, 3) RGB uint8."""
     wall = rng.uniform(60, 225) + rng.normal(0, 10 + 15 * parameters.difficulty, 3)
     floor = wall * rng.uniform(0.7, 1.05) + rng.normal(0, 10, 3)
     horizon = int(height * rng.uniform(0.45, 0.85))
@@ -60,7 +60,7 @@ def draw_occluder(rng: np.random.Generator, image: Array, labels: Array, box: Ar
 
 
 def draw_shadow(image: Array, box: Array) -> None:
-    """A soft dark patch on the floor under a person in `box`.
+    """Draw a soft dark patch on the floor under a person in `box`.
 
     `image` is (H, W, 3); `box` is left, top, right and bottom, (4,) in pixels.
     """
@@ -76,7 +76,7 @@ def draw_shadow(image: Array, box: Array) -> None:
 
 
 def photograph(rng: np.random.Generator, image: Array, parameters: MannequinParameters) -> Array:
-    """Exposure, blur and noise of a camera, growing with the difficulty. `image` is uint8 (H, W, 3)."""
+    """Apply exposure, blur and noise of a camera, growing with the difficulty. `image` is uint8 (H, W, 3)."""
     difficulty = parameters.difficulty
     gain, lift = 1.0 - 0.45 * difficulty * rng.random(), 30.0 * difficulty * rng.random()
     blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)) if rng.random() < 0.5 * difficulty else image

@@ -12,7 +12,7 @@ MISSED, DOUBLED, FALSE_PER_IMAGE = 0.05, 0.08, 0.2
 def simulate_detections(
     rng: np.random.Generator, annotations: list[dict[str, Any]], size: tuple[int, int]
 ) -> list[dict[str, Any]]:
-    """Detections {bbox, score} of an image of `size` (height, width); a box further off tends to score lower."""
+    """Return detections {bbox, score} of an image of `size` (height, width); a box further off tends to score lower."""
     found: list[dict[str, Any]] = []
     for annotation in annotations:
         if rng.random() < MISSED:

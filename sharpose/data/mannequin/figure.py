@@ -51,7 +51,7 @@ class Part:
 
     @property
     def centre(self) -> Array:
-        """The point (3,) whose depth decides when the part is drawn."""
+        """Return the point (3,) whose depth decides when the part is drawn."""
         return self.balls[:, :3].mean(axis=0) if self.anchor is None else self.anchor
 
 
@@ -100,7 +100,7 @@ def _vary(rng: np.random.Generator, colour: tuple[float, ...], spread: float) ->
 
 
 def _clothes_colour(rng: np.random.Generator, others: list[tuple[Colour, float]]) -> Colour:
-    """A colour at least the given distances from others; the best of twelve draws where none is."""
+    """Return a colour at least the given distances from others; the best of twelve draws where none is."""
     draws = rng.uniform(15, 240, (12, 3))
     margins = np.min([np.linalg.norm(draws - other, axis=1) - apart for other, apart in others], axis=0)
     fitting = np.flatnonzero(margins >= 0)
@@ -109,7 +109,7 @@ def _clothes_colour(rng: np.random.Generator, others: list[tuple[Colour, float]]
 
 
 def landmarks(build: Build, body: Body) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Keypoints on the head's surface: positions (3,), and outward normals that say from where each is seen."""
+    """Return keypoints on the head's surface: positions (3,), and outward normals that say from where each is seen."""
     height = build.head
     local = {
         "nose": ((0.0, -0.10, 0.43), (0.0, 0.0, 1.0)),
@@ -125,7 +125,7 @@ def landmarks(build: Build, body: Body) -> tuple[dict[str, Array], dict[str, Arr
 
 
 def dress(build: Build, body: Body, outfit: Outfit, mode: str) -> list[Part]:
-    """All parts of one person, in no particular order."""
+    """Return all parts of one person, in no particular order."""
     parts = _head(build, body, outfit) + _trunk(build, body, outfit)
     for index, side in enumerate(SIDES):
         parts += _arm(build, body, outfit, side, index) + _leg(build, body, outfit, side, index)
@@ -146,7 +146,7 @@ def _darker(colour: Colour, factor: float) -> Colour:
 
 
 def head_part(build: Build, body: Body) -> Part:
-    """Skull and face without hair: what a head box is drawn around."""
+    """Return skull and face without hair: what a head box is drawn around."""
     height, centre = build.head, body.joints["head"]
     balls = [(centre + body.head @ (height * np.array(where)), radius * height) for where, radius in (*FACE, SKULL)]
     return Part(balls_of(*balls), (0.0, 0.0, 0.0), HEAD)
@@ -156,6 +156,7 @@ def _head(build: Build, body: Body, outfit: Outfit) -> list[Part]:
     height, centre = build.head, body.joints["head"]
 
     def at(x: float, y: float, z: float) -> Array:
+        """Return the point (3,) of the body at a place on the head, in units of the head's size."""
         return centre + body.head @ (height * np.array([x, y, z]))
 
     def part(colour: Colour, label: int, *balls: tuple[Array, float], bias: float = 0.02, shaded: bool = False) -> Part:
@@ -228,7 +229,7 @@ def _limb(
     labels: tuple[int, int],
     bias: float,
 ) -> list[Part]:
-    """Both halves of a limb in skin, and cloth over the first `cover` of it (1: to the elbow or knee, 2: all).
+    """Return both halves of a limb in skin, and cloth over the first `cover` of it (1: to the elbow or knee, 2: all).
 
     `joints`: three points (3,), from shoulder or hip outwards.
     """
@@ -283,7 +284,7 @@ def _skirt(build: Build, body: Body, outfit: Outfit) -> Part:
 
 
 def _stool(body: Body) -> list[Part]:
-    """What a sitting person sits on; drawn, but no part of the person."""
+    """Return what a sitting person sits on; drawn, but no part of the person."""
     pelvis = body.joints["pelvis"]
     low = min(body.joints[f"{side}_ankle"][1] for side in SIDES)
     top = pelvis + np.array([0.0, -0.075, 0.0])

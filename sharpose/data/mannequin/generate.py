@@ -93,7 +93,7 @@ def generate(
 
 
 def image_generator(split: str, seed: int, parameters: MannequinParameters, number: int) -> np.random.Generator:
-    """The source of chance of image `number` (counted from 1): independent of all other images."""
+    """Return the source of chance of image `number` (counted from 1): independent of all other images."""
     key = json.dumps([parameters.version, split, asdict(parameters)], sort_keys=True)
     words = np.frombuffer(hashlib.sha256(key.encode()).digest(), "<u4").tolist()
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number, *words])))
@@ -114,7 +114,7 @@ Job = tuple[Path, str, int, MannequinParameters, int]
 
 
 def run_jobs(work: Callable[[J], R], jobs: list[J], workers: int | None) -> Iterator[R]:
-    """Results in the order of the jobs. Raises RunFailed where a process that works on them was killed."""
+    """Yield results in the order of the jobs. Raises RunFailed where a process that works on them was killed."""
     workers = workers or (os.cpu_count() or 1 if len(jobs) >= _IN_PROCESS else 1)
     if workers == 1:
         yield from map(work, jobs)
@@ -181,7 +181,7 @@ def _dump(content: Any, path: Path, indent: int | None = None) -> None:
 
 
 def labels_sha256(annotations: list[dict[str, Any]]) -> str:
-    """Hex sha256 of what an accuracy depends on: image, keypoints, area, box and crowd flag of every annotation.
+    """Return the sha256 of what accuracies depend on: every annotation's image, keypoints, area, box and crowd flag.
 
     Unlike the files' own hashes it is the same under OpenCV 4.10 and 5.0, whose images differ here and
     there by 1 of 255, and whose outlines have other corners.

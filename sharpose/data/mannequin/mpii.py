@@ -88,7 +88,7 @@ def write_mpii(
 
 
 def image_rows(job: Job) -> list[tuple[dict[str, Any], Array]]:
-    """The annotated people of one image in MPII's layout, each with its head box (corners (2, 2), from 1).
+    """Return the annotated people of one image in MPII's layout, each with its head box (corners (2, 2), from 1).
 
     Raises RunFailed where the image has other people than its annotations.
     """
@@ -108,7 +108,7 @@ def image_rows(job: Job) -> list[tuple[dict[str, Any], Array]]:
 
 
 def is_annotation_of(person: Person, entry: dict[str, Any]) -> bool:
-    """Whether the labelled keypoints are this person's, up to the rounding of the file."""
+    """Return whether the labelled keypoints are this person's, up to the rounding of the file."""
     labelled = np.array(entry["keypoints"], dtype=float).reshape(-1, 3)
     seen = labelled[:, 2] > 0
     apart = np.abs(keypoint_positions(person)[0] - labelled[:, :2])[seen]
@@ -121,7 +121,7 @@ def is_annotation_of(person: Person, entry: dict[str, Any]) -> bool:
 
 
 def mpii_row(person: Person, entry: dict[str, Any], image: str, size: tuple[int, ...]) -> tuple[dict[str, Any], Array]:
-    """One person; joints, centre and head box count pixels from 1, `scale` is the box's longer side over 200."""
+    """Return one person; joints, centre and head box count pixels from 1, `scale` is the box's longer side over 200."""
     labelled = dict(zip(KEYPOINT_NAMES, np.array(entry["keypoints"], dtype=float).reshape(-1, 3), strict=True))
     inner = {name: person.body.joints[joint] for name, joint in OWN.items()}
     # where the ball of the skull ends
@@ -153,7 +153,7 @@ def mpii_row(person: Person, entry: dict[str, Any], image: str, size: tuple[int,
 
 
 def truth_bytes(rows: list[dict[str, Any]], boxes: list[Array]) -> bytes:
-    """MPII's ground truth as a MATLAB file (people last), the same bytes whenever it is written.
+    """Return MPII's ground truth as a MATLAB file (people last), the same bytes whenever it is written.
 
     `boxes`: head boxes (2, 2), corners by (x, y).
     """

@@ -81,7 +81,7 @@ def _draw(canvas: Canvas, actor: Actor, part: Part, pixels: Array, radii: Array,
 
 
 def _surface(actor: Actor, part: Part, pixels: Array, scale: float, size: tuple[int, int]) -> Array:
-    """The unshaded colours (H, W, 3) of a part; a pattern lies along the line from its first ball to its last."""
+    """Return the unshaded colours (H, W, 3) of a part; a pattern lies along the line from first ball to last."""
     levels = actor.cloths.get(part.colour)
     if levels is None:
         return np.full((size[1], size[0], 3), part.colour, np.uint8)
@@ -125,7 +125,7 @@ def draw_shadows(image: Array, actors: Sequence[Actor], lens: Lens, light: float
 
 
 def photograph(rng: np.random.Generator, image: Array, parameters: MannequinParameters) -> Array:
-    """Light that falls off, a tint, exposure, blur of focus or motion, and a sensor's noise.
+    """Apply light that falls off, a tint, exposure, blur of focus or motion, and a sensor's noise.
 
     `image` is uint8 (H, W, 3).
     """

@@ -48,32 +48,32 @@ class MannequinParameters:
 
     @property
     def max_yaw(self) -> float:
-        """How far, in degrees, a person may be turned away from the camera."""
+        """Return how far, in degrees, a person may be turned away from the camera."""
         return min(180.0, 30.0 + 50.0 * self.difficulty + 115.0 * max(0.0, self.difficulty - 0.3) / 0.7)
 
     @property
     def max_overlap(self) -> float:
-        """Largest share of a person's box that another person's box may cover."""
+        """Return the largest share of a person's box that another person's box may cover."""
         return 0.05 + 0.6 * self.difficulty
 
     @property
     def occluder_probability(self) -> float:
-        """Chance that something stands in front of a person."""
+        """Return the chance that something stands in front of a person."""
         return 0.3 * self.difficulty**1.5
 
     @property
     def truncation_probability(self) -> float:
-        """Chance that a person is cut by the border of the image."""
+        """Return the chance that a person is cut by the border of the image."""
         return 0.02 + 0.2 * self.difficulty
 
     @property
     def clutter(self) -> float:
-        """Expected number of shapes in the background."""
+        """Return the expected number of shapes in the background."""
         return 12.0 * self.difficulty
 
     @property
     def colour_distance(self) -> float:
-        """Least distance between the background's colour and clothes, in units of 8-bit RGB."""
+        """Return the least distance between the background's colour and clothes, in units of 8-bit RGB."""
         return 90.0 * (1.0 - self.difficulty)
 
 
@@ -95,12 +95,12 @@ class SceneParameters(MannequinParameters):
 
     @property
     def occluder_probability(self) -> float:
-        """Chance that something stands in front of a person."""
+        """Return the chance that something stands in front of a person."""
         return 0.6 * self.difficulty
 
     @property
     def clutter(self) -> float:
-        """Expected number of things that stand about."""
+        """Return the expected number of things that stand about."""
         return 3.0 * self.difficulty
 
 

@@ -174,7 +174,7 @@ class Pose:
 
 
 def sample_pose(rng: np.random.Generator, max_yaw: float) -> Pose:
-    """A mode for the legs, one for each arm (mostly the same), seen from within `max_yaw` degrees of the front."""
+    """Return a mode for the legs, one per arm (mostly the same), seen within `max_yaw` degrees of the front."""
     mode = choose(rng, {name: posture.weight for name, posture in LEG_MODES.items()})
     arms = _choose_arms(rng, {name: weight for name, (weight, _) in ARM_MODES.items()}, alike=0.6)
     yaw = float(rng.uniform(-max_yaw, max_yaw))
@@ -182,7 +182,7 @@ def sample_pose(rng: np.random.Generator, max_yaw: float) -> Pose:
 
 
 def sample_posture(rng: np.random.Generator) -> Pose:
-    """A posture of version 2 with arms that go with it, seen from any side; `yaw` is how it is turned in the room."""
+    """Return a posture of version 2 with fitting arms, seen from any side; `yaw` is how it is turned in the room."""
     mode = choose(rng, {name: posture.weight for name, posture in POSTURES.items()})
     allowed = POSTURES[mode].arms
     weights = {
@@ -200,13 +200,13 @@ def sample_posture(rng: np.random.Generator) -> Pose:
 
 
 def choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
-    """One of the names, as often as their weights say."""
+    """Return one of the names, as often as their weights say."""
     values = np.array(list(weights.values()))
     return list(weights)[int(rng.choice(len(values), p=values / values.sum()))]
 
 
 def _choose_arms(rng: np.random.Generator, weights: Mapping[str, float], alike: float) -> dict[str, str]:
-    """The mode of each arm by its side, the leading side first; both have the same as often as `alike` says."""
+    """Return the mode of each arm by its side, the leading side first; both have the same as often as `alike` says."""
     first = choose(rng, weights)
     second = first if rng.random() < alike else choose(rng, weights)
     order = SIDES if rng.random() < 0.5 else SIDES[::-1]

@@ -26,15 +26,15 @@ class Camera:
     offset: tuple[float, float] = (0.0, 0.0)
 
     def view(self, points: Array) -> Array:
-        """Body coordinates (N, 3) to camera coordinates: x right, y up, z towards the viewer."""
+        """Turn body coordinates (N, 3) into camera coordinates: x right, y up, z towards the viewer."""
         return points @ rotation(0, self.elevation).T
 
     def faces(self, points: Array, normals: Array) -> Array:
-        """Whether a surface at each point (N, 3) with that outward normal (N, 3) is turned to the viewer (N,)."""
+        """Return whether surfaces at points (N, 3) with these outward normals (N, 3) are turned to the viewer (N,)."""
         return self.view(normals)[:, 2] > 0.0
 
     def project(self, points: Array) -> tuple[Array, Array]:
-        """Body coordinates (N, 3) to pixels (N, 2), and the pixels that one stature spans at each point (N,)."""
+        """Turn body coordinates (N, 3) into pixels (N, 2), and the pixels that one stature spans at each point (N,)."""
         seen = self.view(points)
         scale = self.scale * self.distance / (self.distance - seen[:, 2])
         pixels = np.stack([seen[:, 0] * scale, -seen[:, 1] * scale], axis=1)
@@ -55,17 +55,17 @@ class Lens:
     position: Array
 
     def look(self, points: Array) -> Array:
-        """Points of the room (N, 3), in metres, to camera coordinates: what is in front has a negative z."""
+        """Turn points of the room (N, 3), in metres, into camera coordinates: what is in front has a negative z."""
         return (points - self.position) @ self.turned.T
 
     def project(self, points: Array) -> tuple[Array, Array]:
-        """Points of the room (N, 3) to pixels (N, 2), and the pixels that one metre spans at each point (N,)."""
+        """Turn points of the room (N, 3) into pixels (N, 2), and the pixels that one metre spans at each point (N,)."""
         seen = self.look(points)
         scale = self.focal / -seen[:, 2]
         return np.stack([seen[:, 0] * scale, -seen[:, 1] * scale], axis=1) + np.array(self.centre), scale
 
     def plane(self, origin: Array, right: Array, up: Array) -> Array:
-        """The homography (3, 3) from metres along `right` and `up` from `origin` to pixels."""
+        """Return the homography (3, 3) from metres along `right` and `up` from `origin` to pixels."""
         intrinsic = np.array([[self.focal, 0, -self.centre[0]], [0, -self.focal, -self.centre[1]], [0, 0, -1.0]])
         return intrinsic @ self.turned @ np.stack([right, up, origin - self.position], axis=1)
 
@@ -80,20 +80,20 @@ class Viewpoint:
     stature: float
 
     def in_room(self, points: Array) -> Array:
-        """Body coordinates (N, 3) to the room's metres."""
+        """Turn body coordinates (N, 3) into the room's metres."""
         return points @ self.turned.T * self.stature + self.position
 
     def view(self, points: Array) -> Array:
-        """Body coordinates (N, 3) to camera coordinates in metres: x right, y up, z towards the viewer."""
+        """Turn body coordinates (N, 3) into camera coordinates in metres: x right, y up, z towards the viewer."""
         return self.lens.look(self.in_room(points))
 
     def faces(self, points: Array, normals: Array) -> Array:
-        """Whether a surface at each point (N, 3) with that outward normal (N, 3) is turned to the viewer (N,)."""
+        """Return whether surfaces at points (N, 3) with these outward normals (N, 3) are turned to the viewer (N,)."""
         to_viewer = self.lens.position - self.in_room(points)
         return np.einsum("ij,ij->i", normals @ self.turned.T, to_viewer) > 0.0
 
     def project(self, points: Array) -> tuple[Array, Array]:
-        """Body coordinates (N, 3) to pixels (N, 2), and the pixels that one stature spans at each point (N,)."""
+        """Turn body coordinates (N, 3) into pixels (N, 2), and the pixels that one stature spans at each point (N,)."""
         pixels, scale = self.lens.project(self.in_room(points))
         return pixels, scale * self.stature
 
@@ -107,7 +107,7 @@ class Canvas:
 
 
 def extent(parts: list[Part], camera: Camera | Viewpoint) -> Array:
-    """Left, top, right, bottom in pixels of everything that belongs to the person."""
+    """Return left, top, right, bottom, (4,), in pixels of everything that belongs to the person."""
     balls = np.concatenate([part.balls for part in parts if part.label != PROP])
     pixels, scale = camera.project(balls[:, :3])
     radius = (balls[:, 3] * scale)[:, None]
@@ -139,7 +139,7 @@ def _draw_part(canvas: Canvas, part: Part, camera: Camera | Viewpoint, person: i
 
 
 def hull_of_discs(centres: Array, radii: Array) -> Array:
-    """Convex hull (N, 1, 2) int32, in 1/16 pixels, of discs at `centres` (M, 2) with `radii` (M,)."""
+    """Return the convex hull (N, 1, 2) int32, in 1/16 pixels, of discs at `centres` (M, 2) with `radii` (M,)."""
     points = centres[:, None, :] + radii[:, None, None] * _CIRCLE
     fixed = np.rint(points.reshape(-1, 2) * (1 << _SHIFT)).astype(np.int32)
     return fixed if len(centres) == 1 else cv2.convexHull(fixed)

@@ -11,32 +11,32 @@ MPII_VERSION = 1
 
 
 def images_path(folder: Path, split: str) -> Path:
-    """Folder of a split's images."""
+    """Return the folder of a split's images."""
     return Path(folder) / split
 
 
 def annotations_path(folder: Path, split: str) -> Path:
-    """The split's COCO person-keypoints file."""
+    """Return the split's COCO person-keypoints file."""
     return Path(folder) / "annotations" / f"person_keypoints_{split}.json"
 
 
 def detections_path(folder: Path, split: str) -> Path:
-    """The split's person detections: a list of {image_id, category_id, bbox, score}."""
+    """Return the split's person detections: a list of {image_id, category_id, bbox, score}."""
     return Path(folder) / "annotations" / f"detections_{split}.json"
 
 
 def mpii_path(folder: Path, split: str) -> Path:
-    """The split's people in MPII's layout: a list of {image, center, scale, joints, joints_vis}."""
+    """Return the split's people in MPII's layout: a list of {image, center, scale, joints, joints_vis}."""
     return Path(folder) / "annotations" / f"mpii_{split}.json"
 
 
 def mpii_truth_path(folder: Path, split: str) -> Path:
-    """The split's ground truth for PCKh, in the layout of MPII's official file."""
+    """Return the split's ground truth for PCKh, in the layout of MPII's official file."""
     return Path(folder) / "annotations" / f"mpii_gt_{split}.mat"
 
 
 def mpii_manifest_path(folder: Path) -> Path:
-    """What the two files in MPII's layout are and hash to."""
+    """Return the file that says what the two files in MPII's layout are and hash to."""
     return Path(folder) / "manifest-mpii.json"
 
 

@@ -47,7 +47,7 @@ class Figure:
 
 
 def set_room(rng: np.random.Generator, parameters: MannequinParameters) -> Stage:
-    """Who stands where, before what, seen from where; everything in it follows from `rng` and `parameters`."""
+    """Return who stands where, before what, seen from where; everything in it follows from `rng` and `parameters`."""
     index = int(rng.choice(len(CANVASES), p=[share for _, share in CANVASES]))
     width, height = (int(side + rng.integers(-24, 25)) for side in CANVASES[index][0])
     canvas = Canvas(np.empty((height, width, 3), np.uint8), np.zeros((height, width), np.int32))
@@ -101,7 +101,7 @@ def _sample_figure(rng: np.random.Generator, wall: Colour, parameters: Mannequin
 
 
 def _muted(rng: np.random.Generator, outfit: Outfit) -> Outfit:
-    """The same outfit in less loud colours."""
+    """Return the same outfit in less loud colours."""
     shirt, bottoms, shoes = (
         tuple((mix * np.mean(colour) + (1 - mix) * np.array(colour)).tolist())
         for colour, mix in zip((outfit.shirt, outfit.bottoms, outfit.shoes), rng.uniform(0, 1, 3), strict=True)
@@ -112,7 +112,7 @@ def _muted(rng: np.random.Generator, outfit: Outfit) -> Outfit:
 def _set_camera(
     rng: np.random.Generator, size: tuple[int, int], first: Figure, parameters: MannequinParameters
 ) -> tuple[Lens, Array]:
-    """The lens, and where the first person is on the floor (x, z), such that they are in the picture."""
+    """Return the lens, and where the first person is on the floor (x, z), such that they are in the picture."""
     width, height = size
     focal = max(size) * float(rng.uniform(0.85, 1.9))
     tall = np.exp(rng.uniform(np.log(parameters.min_height), np.log(parameters.max_height)))
@@ -154,11 +154,11 @@ class Room:
 
     @property
     def camera(self) -> Viewpoint:
-        """The lens for things whose parts are in the room's metres."""
+        """Return the lens for things whose parts are in the room's metres."""
         return Viewpoint(self.lens, np.eye(3), np.zeros(3), 1.0)
 
     def place_people(self, first: Figure, start: Array) -> list[Placed]:
-        """People from far to near. `start`: where the first one stands, (x, z) in metres."""
+        """Place people from far to near. `start`: where the first one stands, (x, z) in metres."""
         rng, parameters = self.rng, self.parameters
         spare = parameters.max_people - parameters.min_people + 1
         shares = np.array([PEOPLE[min(at, len(PEOPLE) - 1)] for at in range(spare)])
@@ -179,7 +179,7 @@ class Room:
         )
 
     def sample_place(self, placed: list[Placed]) -> Array:
-        """Beside or behind somebody who is there, or anywhere in the picture, near or far. Return (x, z) in metres."""
+        """Return a place, (x, z) in metres: beside or behind somebody there, or anywhere in sight, near or far."""
         rng, parameters = self.rng, self.parameters
         if placed and rng.random() < 0.72:
             beside = placed[int(rng.integers(len(placed)))].taken[0]
@@ -190,7 +190,7 @@ class Room:
         return np.array([rng.uniform(-0.44, 0.44) * self.size[0] * distance / self.lens.focal, -distance])
 
     def put(self, figure: Figure, at: Array) -> Placed | None:
-        """Somebody on the floor at (x, z), or on a bed there; None if too near the camera."""
+        """Put somebody on the floor at (x, z), or on a bed there; None if too near the camera."""
         rng = self.rng
         lift, actors, outline = 0.0, [], np.zeros((0, 2))
         if figure.pose.mode in ("jumping", "running"):
@@ -212,7 +212,7 @@ class Room:
         return Placed(person, actors, taken)
 
     def fits(self, found: Placed, placed: list[Placed]) -> bool:
-        """Whether enough of a person is in the picture, nobody stands in anybody, and nobody is covered altogether."""
+        """Return whether enough of a person is in the picture, nobody stands in anybody, and nobody is all covered."""
         whole, box = found.person.box, self.clipped(found.person.box)
         shown = (box[2:] - box[:2]).clip(0).prod() / (whole[2:] - whole[:2]).prod()
         if shown < 0.55 and ((box[2:] - box[:2]) < 0.45 * np.array(self.size)).any():
@@ -229,7 +229,7 @@ class Room:
         return np.concatenate([box[:2].clip(0, self.size), box[2:].clip(0, self.size)])
 
     def place_things(self, placed: list[Placed]) -> list[Actor]:
-        """Things in front of some of the people, and others that stand about."""
+        """Place things in front of some of the people, and others that stand about."""
         rng, places = self.rng, []
         for one in placed:
             if rng.random() < self.parameters.occluder_probability:
@@ -258,7 +258,7 @@ class Room:
         return actors
 
     def draw_crowd(self, canvas: Canvas, distance: float, light: float) -> list[dict[str, Any]]:
-        """A row of small people far away, annotated as one crowd without keypoints, as COCO does."""
+        """Draw a row of small people far away, annotated as one crowd without keypoints, as COCO does."""
         rng = self.rng
         centre = rng.uniform(-0.3, 0.3) * self.size[0] * distance / self.lens.focal
         actors = []
@@ -278,6 +278,6 @@ def _share(box: Array, other: Array) -> float:
 
 
 def _distance(first: Array, second: Array) -> float:
-    """Least distance of two sets of points (N, 3) seen from above."""
+    """Return the least distance of two sets of points (N, 3) seen from above."""
     apart = first[:, None, [0, 2]] - second[None, :, [0, 2]]
     return float(np.sqrt((apart**2).sum(axis=-1).min()))

@@ -41,7 +41,7 @@ class Scene:
 
 
 def set_stage(rng: np.random.Generator, parameters: MannequinParameters) -> Stage:
-    """Who stands where, before what; everything in it follows from `rng` and `parameters`."""
+    """Return who stands where, before what; everything in it follows from `rng` and `parameters`."""
     if parameters.version == 2:
         return set_room(rng, parameters)
     index = int(rng.choice(len(CANVASES), p=[share for _, share in CANVASES]))
@@ -62,7 +62,7 @@ def make_scene(rng: np.random.Generator, parameters: MannequinParameters) -> Sce
 
 
 def draw_people(rng: np.random.Generator, parameters: MannequinParameters) -> tuple[Stage, list[dict[str, Any] | None]]:
-    """A stage with everybody drawn on its canvas, and annotations, None for whoever is hardly seen."""
+    """Return a stage with everybody drawn on its canvas, and annotations, None for whoever is hardly seen."""
     stage = set_stage(rng, parameters)
     draw, _ = _LOOKS[parameters.version]
     draw(rng, stage, parameters)
@@ -87,7 +87,7 @@ _LOOKS = {1: (_draw_flat, background.photograph), 2: (draw_room, paint.photograp
 def _place_people(
     rng: np.random.Generator, size: tuple[int, int], wall: Colour, parameters: MannequinParameters
 ) -> list[Person]:
-    """People from far to near; who finds no place without covering others too much is left out (never the first)."""
+    """Place people from far to near; who finds no place without covering others too much stays out, never the first."""
     wanted = int(rng.integers(parameters.min_people, parameters.max_people + 1))
     placed: list[Person] = []
     for _ in range(wanted):
@@ -112,7 +112,7 @@ def _sample_person(rng: np.random.Generator, wall: Colour, parameters: Mannequin
 def _sample_shift(
     rng: np.random.Generator, box: Array, size: tuple[int, int], parameters: MannequinParameters
 ) -> tuple[float, float]:
-    """Where to move a box: wholly inside if it fits, else centred; or cut by a side or the bottom by up to a third.
+    """Return where to move a box: inside if it fits, else centred; or cut by a side or the bottom by up to a third.
 
     `box` is (4,), left, top, right and bottom; the shift is (x, y), all in pixels.
     """
@@ -135,13 +135,13 @@ def _sample_shift(
 
 
 def _covered(first: Array, second: Array) -> float:
-    """The common area of two boxes (left, top, right, bottom) as a share of the smaller."""
+    """Return the common area of two boxes (left, top, right, bottom) as a share of the smaller."""
     common = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None).prod()
     return float(common / min((first[2:] - first[:2]).prod(), (second[2:] - second[:2]).prod()))
 
 
 def _annotate(rng: np.random.Generator, labels: Array, person: Person, number: int) -> dict[str, Any] | None:
-    """The annotation of one drawn person, from what of them is seen; None if nothing much is. `labels` is (H, W)."""
+    """Return one drawn person's annotation, from what of them is seen; None if nothing much is. `labels` is (H, W)."""
     mask = (labels // LABELS_PER_PERSON == number).astype(np.uint8)
     area = int(mask.sum())
     if area < 100:
@@ -158,7 +158,7 @@ def _annotate(rng: np.random.Generator, labels: Array, person: Person, number: i
 
 
 def keypoint_positions(person: Person) -> tuple[Array, Array]:
-    """All 17 keypoints in pixels (17, 2), and whether each faces the camera (17,); joints inside the body always do."""
+    """Return keypoints in pixels (17, 2), and whether each faces the camera (17,); joints inside the body always do."""
     surface, normals = landmarks(person.build, person.body)
     points = np.array([surface[name] if name in surface else person.body.joints[name] for name in KEYPOINT_NAMES])
     facing = np.ones(len(KEYPOINT_NAMES), bool)
@@ -169,7 +169,7 @@ def keypoint_positions(person: Person) -> tuple[Array, Array]:
 
 
 def _keypoints(rng: np.random.Generator, labels: Array, person: Person, number: int) -> Array:
-    """Rows (x, y, v), (17, 3); v: 2 if the picture shows the keypoint's own part, 1 hidden, 0 outside or unlabelled."""
+    """Return rows (x, y, v), (17, 3); v: 2 if the keypoint's own part is seen, 1 hidden, 0 outside or unlabelled."""
     height, width = labels.shape
     points, facing = keypoint_positions(person)
     unlabelled = rng.random(len(points))
@@ -203,7 +203,7 @@ def _polygons(mask: Array) -> list[list[float]]:
 def _draw_crowd(
     rng: np.random.Generator, canvas: Canvas, wall: Colour, light: float, parameters: MannequinParameters
 ) -> list[dict[str, Any]]:
-    """A row of small people in the back, annotated as one crowd without keypoints, as COCO does."""
+    """Draw a row of small people in the back, annotated as one crowd without keypoints, as COCO does."""
     height, width = canvas.labels.shape
     small = replace(parameters, min_height=40.0, max_height=55.0)
     centre, base = rng.uniform(0.25, 0.75) * width, rng.uniform(0.3, 0.6) * height

@@ -66,7 +66,7 @@ def sample_build(rng: np.random.Generator) -> Build:
 
 
 def rotation(axis: int, degrees: float) -> Array:
-    """Right-handed rotation matrix (3, 3) about axis 0 (x), 1 (y) or 2 (z)."""
+    """Return the right-handed rotation matrix (3, 3) about axis 0 (x), 1 (y) or 2 (z)."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     matrix = np.eye(3)
     i, j = (axis + 1) % 3, (axis + 2) % 3
@@ -75,7 +75,7 @@ def rotation(axis: int, degrees: float) -> Array:
 
 
 def pose_body(build: Build, pose: Pose) -> Body:
-    """Forward kinematics: joint positions around the middle of the hips, which is the origin."""
+    """Return joint positions by forward kinematics, around the middle of the hips, which is the origin."""
     trunk = pose.trunk
     root = rotation(1, pose.yaw) @ rotation(2, trunk["roll"])
     # The pelvis takes a third of the lean; the legs hang from the root, so leaning does not lift the feet.

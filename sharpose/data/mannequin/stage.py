@@ -35,12 +35,12 @@ class Person:
     cloths: Cloths = field(default_factory=dict)
 
     def actor(self, number: int) -> Actor:
-        """What is drawn of somebody in a room, labelled as person `number`."""
+        """Return what is drawn of somebody in a room, labelled as person `number`."""
         assert isinstance(self.camera, Viewpoint)
         return Actor(number, self.parts, self.camera, self.cloths)
 
     def moved(self, dx: float, dy: float) -> Person:
-        """The same person drawn elsewhere."""
+        """Return the same person drawn elsewhere."""
         assert isinstance(self.camera, Camera)  # before a room's lens nobody is moved in the picture
         x, y = self.camera.offset
         camera = replace(self.camera, offset=(x + dx, y + dy))
@@ -63,7 +63,7 @@ class Stage:
 
 
 def crowd_annotation(labels: Array) -> dict[str, Any]:
-    """The annotation, without ids, of everybody in a label image who is part of the crowd. `labels` is (H, W)."""
+    """Return the annotation, without ids, of everybody in a label image who is in the crowd. `labels` is (H, W)."""
     mask = (labels // LABELS_PER_PERSON == CROWD).astype(np.uint8)
     return {
         "segmentation": {"counts": _run_lengths(mask), "size": list(labels.shape)},
@@ -76,7 +76,7 @@ def crowd_annotation(labels: Array) -> dict[str, Any]:
 
 
 def _run_lengths(mask: Array) -> list[int]:
-    """COCO's uncompressed run lengths: column by column, starting with zeros. `mask` is (H, W), 0 or 1."""
+    """Return COCO's uncompressed run lengths: column by column, starting with zeros. `mask` is (H, W), 0 or 1."""
     flat = mask.T.reshape(-1)
     edges = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()

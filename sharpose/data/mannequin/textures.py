@@ -14,7 +14,7 @@ FLOORS = {"blotches": 40, "planks": 22, "squares": 22, "plain": 10, "plaid": 6}
 
 
 def tile(rng: np.random.Generator, kind: str, colour: Array, other: Array, grain: float) -> Array:
-    """A tile (SIDE, SIDE, 3) uint8 of a kind in two colours (RGB); `grain` is the deviation of its fine unevenness."""
+    """Return a tile (SIDE, SIDE, 3) uint8 of a kind in two RGB colours; `grain` is the deviation of fine unevenness."""
     mix = _shares(rng, kind)[:, :, None]
     rough = _smooth(rng, 5)
     fine = rng.standard_normal((SIDE // 2, SIDE // 2), dtype=np.float32)
@@ -24,7 +24,7 @@ def tile(rng: np.random.Generator, kind: str, colour: Array, other: Array, grain
 
 
 def _shares(rng: np.random.Generator, kind: str) -> Array:
-    """How much of the second colour each pixel of a tile has (SIDE, SIDE), 0 to 1."""
+    """Return how much of the second colour each pixel of a tile has (SIDE, SIDE), 0 to 1."""
     rows, columns = _ROWS, _COLUMNS
     share = np.zeros((SIDE, SIDE), np.float32)
     period = SIDE // int(rng.choice([2, 4, 4, 8, 8, 16]))
@@ -57,14 +57,14 @@ def _shares(rng: np.random.Generator, kind: str) -> Array:
 
 
 def _smooth(rng: np.random.Generator, cells: int) -> Array:
-    """Soft unevenness (SIDE, SIDE) of deviation about 1, mirrored so that it repeats without a seam."""
+    """Return soft unevenness (SIDE, SIDE) of deviation about 1, mirrored so that it repeats without a seam."""
     coarse = rng.standard_normal((cells, cells), dtype=np.float32)
     quarter = cv2.resize(coarse, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_LINEAR)
     return cv2.copyMakeBorder(quarter, 0, SIDE // 2, 0, SIDE // 2, cv2.BORDER_REFLECT)
 
 
 def smaller(texture: Array) -> list[Array]:
-    """A tile and its halves, for surfaces that are far away. `texture` is (H, W, 3)."""
+    """Return a tile and its halves, for surfaces that are far away. `texture` is (H, W, 3)."""
     levels = [texture]
     for _ in range(3):
         levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))

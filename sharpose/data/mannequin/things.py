@@ -14,7 +14,7 @@ KINDS = {"crate": 20, "table": 20, "counter": 20, "post": 18, "plant": 16, "pane
 
 
 def colour_of(rng: np.random.Generator) -> Colour:
-    """Any colour, wood and grey more often than loud ones."""
+    """Return any colour, wood and grey more often than loud ones."""
     grey = rng.uniform(30, 225)
     return _colour(grey + rng.normal(0, rng.choice([8, 25, 60]), 3))
 
@@ -26,14 +26,14 @@ def _colour(rgb: Array) -> Colour:
 
 
 def shaded(colour: Colour, factor: float) -> Colour:
-    """The colour in more or less light."""
+    """Return the colour in more or less light."""
     return _colour(np.array(colour) * factor)
 
 
 def slab(
     centre: Array, size: Array, turned: Array, colour: Colour, bias: float = 0.0, cell: float = 0.45
 ) -> list[Part]:
-    """A box of `size` (3,) around `centre` (3,): its faces in cells no longer than `cell`, each at its own depth.
+    """Return a box of `size` (3,) around `centre` (3,): faces in cells no longer than `cell`, each at its own depth.
 
     `turned` is (3, 3).
     """
@@ -56,7 +56,7 @@ def slab(
 
 
 def standing_thing(rng: np.random.Generator, kind: str, at: Array, yaw: float) -> tuple[list[Part], float]:
-    """Parts, in metres, of a thing on the floor at `at` (x, z), and the radius of the floor that it takes."""
+    """Return parts, in metres, of a thing on the floor at `at` (x, z), and the radius of the floor that it takes."""
     colour, turned, ground = colour_of(rng), rotation(1, yaw), np.array([at[0], 0.0, at[1]])
 
     def box(size: tuple[float, float, float], above: float = 0.0, dx: float = 0.0, dz: float = 0.0) -> list[Part]:
@@ -95,7 +95,7 @@ def standing_thing(rng: np.random.Generator, kind: str, at: Array, yaw: float) -
 
 
 def seat(rng: np.random.Generator, build: Build, body: Body) -> list[Part]:
-    """What a sitting person sits on, in statures: a stool, a chair with a back, or a bench."""
+    """Return what a sitting person sits on, in statures: a stool, a chair with a back, or a bench."""
     pelvis, colour, kind = body.joints["pelvis"], colour_of(rng), rng.random()
     low = min(body.joints[f"{side}_ankle"][1] for side in SIDES) - 0.04
     top = pelvis[1] - 0.052 * build.bulk - 0.02
@@ -119,7 +119,7 @@ def seat(rng: np.random.Generator, build: Build, body: Body) -> list[Part]:
 
 
 def bed(rng: np.random.Generator, at: Array, yaw: float, top: float) -> tuple[list[Part], Array]:
-    """A bed, bench or mat under somebody who lies along z (turned by `yaw`), and its outline on the floor (N, 2)."""
+    """Return a bed, bench or mat under somebody who lies along z (turned by `yaw`), and its floor outline (N, 2)."""
     turned, size = rotation(1, yaw), np.array([rng.uniform(0.8, 1.5), top, rng.uniform(1.95, 2.3)])
     centre = np.array([at[0], top / 2 - 0.01, at[1]])
     steps = np.linspace(-0.5, 0.5, 9)
@@ -129,7 +129,7 @@ def bed(rng: np.random.Generator, at: Array, yaw: float, top: float) -> tuple[li
 
 
 def carried(rng: np.random.Generator, build: Build, body: Body) -> list[Part]:
-    """A rucksack, or a ball, stick or bag in a hand, in statures."""
+    """Return a rucksack, or a ball, stick or bag in a hand, in statures."""
     joints, colour, kind = body.joints, colour_of(rng), rng.random()
     side = SIDES[int(rng.integers(2))]
     hand, wrist = joints[f"{side}_fingers"], joints[f"{side}_wrist"]

@@ -127,7 +127,7 @@ class DVT(SHaRPose):
         return FineStage(heatmaps=self.head(keypoints), keypoint_tokens=keypoints, keep_indices=everything)
 
     def reused_relations(self, coarse: CoarseStage) -> Iterator[Tensor | None]:
-        """Yield what is added to the logits of each block of the fine stage: for a patch, that of its coarse one."""
+        """Yield what is added to each fine block's logits, (B, heads, N, N): for a patch, that of its coarse one."""
         if coarse.relations is None:
             yield from [None] * self.config.depth
             return

@@ -35,12 +35,12 @@ class DynamicViTConfig(ReducingConfig):
 
     @property
     def num_kept(self) -> tuple[int, ...]:
-        """Patches left after each reduction."""
+        """Return patches left after each reduction."""
         return tuple(int(self.num_patches * ratio) for ratio in self.ratios)
 
 
 def tokens_per_block(config: DynamicViTConfig) -> list[int]:
-    """Tokens that each block works on, keypoint tokens included."""
+    """Return tokens that each block works on, keypoint tokens included."""
     kept, patches, counts = dict(zip(config.reduction_blocks, config.num_kept, strict=True)), config.num_patches, []
     for block in range(config.depth):
         patches = kept.get(block, patches)

@@ -84,20 +84,20 @@ class PolicySoftmax(torch.autograd.Function):
 def policy_softmax(
     logits: Float[Tensor, "B heads N N"], policy: Float[Tensor, "B N"], eps: float = 1e-6
 ) -> Float[Tensor, "B heads N N"]:
-    """Softmax over the keys that `policy` keeps (1) and, in every row, the query's own key."""
+    """Return the softmax over the keys that `policy` keeps (1) and, in every row, the query's own key."""
     attention: Tensor = PolicySoftmax.apply(logits, policy, eps)
     return attention
 
 
 def masked_block(block: Block, tokens: Float[Tensor, "B N D"], policy: Float[Tensor, "B N"]) -> Float[Tensor, "B N D"]:
-    """A block whose attention sees only what `policy` keeps; every token goes on."""
+    """Apply a block whose attention sees only what `policy` keeps; every token goes on."""
     q, k, v = block.attn.split(block.norm1(tokens))
     attention = policy_softmax(q * block.attn.scale @ k.transpose(-2, -1), policy)
     return block.feed(tokens + block.drop_path(block.attn.join(attention @ v)))
 
 
 def draw_decisions(log_probs: Float[Tensor, "B n 2"]) -> Float[Tensor, "B n"]:
-    """Random hard choices (1 keep) with the gradient of the soft ones: straight-through Gumbel softmax, tau 1."""
+    """Draw random hard choices (1 keep) with the gradient of the soft ones: straight-through Gumbel softmax, tau 1."""
     return F.gumbel_softmax(log_probs, hard=True)[..., 0]
 
 
@@ -116,7 +116,7 @@ class DynamicViT(KeypointViT):
         return self.masked(images) if self.training else self.pruned(images)
 
     def pruned(self, images: Float[Tensor, "B 3 H W"]) -> DynamicViTOutput:
-        """Dropped patches are removed: a fixed number stays after each reduction."""
+        """Remove dropped patches: a fixed number stays after each reduction."""
         first, tokens = self.config.num_keypoints, self.embed(images)
         left = torch.arange(self.config.num_patches, device=images.device).expand(len(images), -1)
         log_probs: list[Tensor] = []
@@ -139,7 +139,7 @@ class DynamicViT(KeypointViT):
     def masked(
         self, images: Float[Tensor, "B 3 H W"], decisions: Sequence[Float[Tensor, "B P"]] | None = None
     ) -> DynamicViTOutput:
-        """Dropped patches stay, unseen by the others; `decisions` (1 keep, per reduction) replace the random draws."""
+        """Keep dropped patches, unseen by the others; `decisions` (1 keep, per reduction) replace the random draws."""
         first, tokens = self.config.num_keypoints, self.embed(images)
         kept = torch.ones_like(tokens[:, first:, 0])
         log_probs: list[Tensor] = []

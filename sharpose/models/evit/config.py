@@ -25,7 +25,7 @@ class EViTConfig(ReducingConfig):
         self.check_one_each("keep_rates")
 
     def num_kept(self, block: int, patches: int, keep_rate: float | None = None) -> int:
-        """How many of the `patches` that enter `block` it keeps; a given `keep_rate` replaces the configured ones."""
+        """Return how many of the `patches` that enter `block` it keeps; `keep_rate` replaces the configured ones."""
         if block not in self.reduction_blocks:
             return patches
         rates = self.keep_rates or (self.keep_rate,) * len(self.reduction_blocks)
@@ -43,7 +43,7 @@ def token_counts(config: EViTConfig) -> list[int]:
 
 
 def tokens_per_block(config: EViTConfig) -> list[int]:
-    """Tokens that enter each block, keypoint tokens included."""
+    """Return tokens that enter each block, keypoint tokens included."""
     return token_counts(config)[:-1]
 
 
@@ -54,7 +54,7 @@ def cost(config: EViTConfig) -> Cost:
 
 
 def scheduled_keep_rate(keep_rate: float, epoch: float, start: float, epochs: float) -> float:
-    """The keep rate while training: 1 until epoch `start`, then down to `keep_rate` by a cosine over `epochs`."""
+    """Return the keep rate while training: 1 until epoch `start`, then by a cosine over `epochs` to `keep_rate`."""
     if epoch < start:
         return 1.0
     if epoch >= start + epochs:

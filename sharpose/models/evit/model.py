@@ -34,7 +34,7 @@ class EViTOutput(PoseOutput):
 def reduce_patches(
     patches: Float[Tensor, "B n D"], attention: Float[Tensor, "B n"], num_keep: int, fuse: bool
 ) -> tuple[Float[Tensor, "B left D"], Int[Tensor, "B kept"]]:
-    """The patches with most attention in descending order, and last the attention-weighted sum of all others."""
+    """Return the patches with most attention in descending order, and last the attention-weighted sum of all others."""
     keep, rest = select_patches(attention, num_keep)
     left = gather_tokens(patches, keep)
     if fuse:

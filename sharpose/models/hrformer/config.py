@@ -62,7 +62,7 @@ def cost(config: HRFormerConfig) -> Cost:
 
 
 def window_block(config: HRFormerConfig, dim: int, heads: int, size: Size) -> Cost:
-    """Attention in windows over the padded map, then three convolutions."""
+    """Count attention in windows over the padded map, then three convolutions."""
     window, hidden = config.window_size, config.mlp_ratio * dim
     padded = math.prod(math.ceil(side / window) * window for side in size)
     attention = linear(dim, dim, padded) * 4 + Cost(2 * padded * window**2 * dim, 0, (2 * window - 1) ** 2 * heads)

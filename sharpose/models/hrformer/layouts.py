@@ -16,7 +16,7 @@ MMPOSE_PORT: Table = (
 
 
 def split_qkv(state: State) -> State:
-    """Joint query, key and value layers as three."""
+    """Split joint query, key and value layers into three."""
     split = {}
     for key, value in state.items():
         if ".attn.qkv." not in key:

@@ -55,7 +55,7 @@ class WindowAttention(nn.Module):
         return mixed[:, top : top + height, left : left + width]
 
     def attend(self, windows: Float[Tensor, "windows N D"]) -> Float[Tensor, "windows N D"]:
-        """Every window by itself."""
+        """Attend in every window by itself."""
         q, k, v = (
             projection(windows).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
@@ -72,19 +72,19 @@ class WindowAttention(nn.Module):
 
 
 def relative_positions(size: int) -> Int[Tensor, "N N"]:
-    """The row of a table of biases for each pair of the s² positions in a window: by rows apart, then columns."""
+    """Return the row of a table of biases for each pair of a window's s² positions: by rows apart, then columns."""
     places = torch.cartesian_prod(torch.arange(size), torch.arange(size))
     rows, columns = (places[:, None] - places + size - 1).unbind(-1)
     return rows * (2 * size - 1) + columns
 
 
 def split_windows(maps: Float[Tensor, "B H W D"], size: int) -> Float[Tensor, "windows N D"]:
-    """(B, rows·s, columns·s, D) to (B·rows·columns, s², D)."""
+    """Split (B, rows·s, columns·s, D) into (B·rows·columns, s², D)."""
     return maps.unflatten(2, (-1, size)).unflatten(1, (-1, size)).transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
 
 def join_windows(windows: Float[Tensor, "windows N D"], size: int, height: int, width: int) -> Float[Tensor, "B H W D"]:
-    """The inverse of `split_windows`."""
+    """Undo `split_windows`."""
     grid = windows.unflatten(1, (size, size)).unflatten(0, (-1, height // size, width // size))
     return grid.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
@@ -128,13 +128,13 @@ class WindowBlock(nn.Module):
 
 
 def up(inputs: int, outputs: int, factor: int) -> nn.Module:
-    """From a coarser branch, bilinearly."""
+    """Make the layers from a coarser branch, bilinearly."""
     resize = nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=False)
     return nn.Sequential(convolution(inputs, outputs, 1), nn.BatchNorm2d(outputs), resize)
 
 
 def down(inputs: int, outputs: int, last: bool) -> nn.Module:
-    """Half the size, by a depthwise convolution and a change of width."""
+    """Make the layers to half the size, by a depthwise convolution and a change of width."""
     depthwise = convolution(inputs, inputs, 3, stride=2, groups=inputs)
     layers = [depthwise, nn.BatchNorm2d(inputs), convolution(inputs, outputs, 1), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers) if last else nn.Sequential(*layers, nn.ReLU())
@@ -144,7 +144,7 @@ class WindowTrunk(HighResolutionTrunk):
     """HRNet's trunk of window blocks, bilinear upsampling, and halvings by depthwise convolutions."""
 
     def make_module(self, stage: int, index: int, widths: Sequence[int], outputs: int) -> ParallelModule:
-        """A module whose stochastic depth continues where the one before it stopped."""
+        """Make a module whose stochastic depth continues where the one before it stopped."""
         config, count = self.config, self.config.blocks_per_branch
         rates = torch.linspace(0, config.drop_path, sum(config.modules) * count, device="cpu").tolist()
         first = (sum(config.modules[: stage - 2]) + index) * count
@@ -163,6 +163,6 @@ class HRFormer(HRNet):
     """The only parameters without weight decay: norms and biases have it."""
 
     def init_weights(self) -> None:
-        """Linear layers as in a ViT, all else as in HRNet."""
+        """Initialise linear layers as in a ViT, all else as in HRNet."""
         self.apply(init_linear)
         super().init_weights()

@@ -55,7 +55,7 @@ class StemConfig(CnnConfig):
 
     @property
     def stem(self) -> HRNetConfig:
-        """The HRNet whose trunk comes before the transformer."""
+        """Return the HRNet whose trunk comes before the transformer."""
         return HRNetConfig(
             **sized(self.image_size),
             widths=self.stem_widths,

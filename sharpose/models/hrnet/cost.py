@@ -33,7 +33,7 @@ class Layers:
 
 
 def trunk(config: Any, layers: Layers | None = None, every_branch: bool = False) -> Cost:
-    """Stem, Bottlenecks, then stages of 2, 3, ... branches of which the last gives the finest alone, or every one.
+    """Count stem, Bottlenecks, then stages of 2, 3, ... branches; the last gives the finest alone, or every one.
 
     `config` has HRNet's fields; `layers` are HRNet's own unless others are given.
     """
@@ -59,7 +59,7 @@ def trunk(config: Any, layers: Layers | None = None, every_branch: bool = False)
 
 
 def parallel_module(widths: Sequence[int], sizes: Sequence[Size], outputs: int, layers: Layers) -> Cost:
-    """Every branch by itself, then the exchange."""
+    """Count every branch by itself, then the exchange."""
     cost = total(layers.branch(index, size) for index, size in enumerate(sizes))
     for target in range(outputs):
         for source in range(len(widths)):
@@ -72,7 +72,7 @@ def parallel_module(widths: Sequence[int], sizes: Sequence[Size], outputs: int, 
 
 
 def convolutional_layers(config: Any) -> Layers:
-    """HRNet's."""
+    """Return HRNet's layers."""
 
     def up(before: int, after: int, small: Size, large: Size) -> Cost:
         return convolution(before, after, 1, small) + resize(after, large, NEAREST)

@@ -62,7 +62,7 @@ class ParallelModule(nn.Module):
         return [self.fuse(target, maps) for target in range(len(self.fuse_layers))]
 
     def fuse(self, target: int, maps: list[Tensor]) -> Float[Tensor, "B C h w"]:
-        """The sum of all branches at the size of branch `target`. Maps are (B, C, h, w), each with sizes of its own."""
+        """Return the sum of all branches at the size of branch `target`. Maps are (B, C, h, w), of several sizes."""
         like = maps[target]
         layers = self.fuse_layers[target].children()
         parts = [layer(one) for layer, one in zip(layers, maps, strict=True)]
@@ -72,7 +72,7 @@ class ParallelModule(nn.Module):
 
 
 def resize(maps: Float[Tensor, "B C _ _"], like: Float[Tensor, "B _ h w"]) -> Float[Tensor, "B C h w"]:
-    """Bilinear resizing to the size of `like`."""
+    """Resize bilinearly to the size of `like`."""
     return F.interpolate(maps, size=like.shape[2:], mode="bilinear", align_corners=False)
 
 
@@ -103,7 +103,7 @@ class HighResolutionTrunk(nn.Module):
             previous = current
 
     def make_module(self, stage: int, index: int, widths: Sequence[int], outputs: int) -> ParallelModule:
-        """HRNet's own: BasicBlocks per branch, nearest upsampling, halvings by 3x3 convolutions."""
+        """Make HRNet's own: BasicBlocks per branch, nearest upsampling, halvings by 3x3 convolutions."""
         branches = [make_layer(BasicBlock, width, width, self.config.blocks_per_branch) for width in widths]
         return ParallelModule(branches, widths, outputs, up, down)
 
@@ -112,7 +112,7 @@ class HighResolutionTrunk(nn.Module):
         return self.branches(images)[0]
 
     def branches(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        """Return the maps that leave the last stage, finest first: one, or with `every_branch` all."""
+        """Return the maps (B, C, h, w) that leave the last stage, finest first: one, or with `every_branch` all."""
         stem = F.relu(self.bn1(self.conv1(images)))
         stem = F.relu(self.bn2(self.conv2(stem)))
         maps = [self.layer1(stem)]
@@ -126,7 +126,7 @@ class HighResolutionTrunk(nn.Module):
 
 
 def transition(previous: Sequence[int], current: Sequence[int]) -> nn.ModuleList:
-    """Layers from the branches of one stage to those of the next, which has one more."""
+    """Return layers from the branches of one stage to those of the next, which has one more."""
     layers: list[nn.Module] = [
         nn.Identity() if before == after else nn.Sequential(*conv_norm_relu(before, after))
         for before, after in zip(previous, current, strict=False)
@@ -142,13 +142,13 @@ def conv_norm_relu(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module
 
 
 def up(inputs: int, outputs: int, factor: int) -> nn.Module:
-    """From a coarser branch, each value copied."""
+    """Make the layers from a coarser branch, each value copied."""
     resize = nn.Upsample(scale_factor=factor, mode="nearest")
     return nn.Sequential(convolution(inputs, outputs, 1), nn.BatchNorm2d(outputs), resize)
 
 
 def down(inputs: int, outputs: int, last: bool) -> nn.Module:
-    """Half the size."""
+    """Make the layers to half the size."""
     layers = conv_norm_relu(inputs, outputs, stride=2)
     return nn.Sequential(*(layers[:-1] if last else layers))
 
@@ -165,7 +165,7 @@ class HRNet(PoseModel):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """He's normal initialisation; heatmaps start near zero."""
+        """Initialise as He does, by normal distributions; heatmaps start near zero."""
         self.apply(init_convolution)
         init_heatmap_layer(self.head)
 

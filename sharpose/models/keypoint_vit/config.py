@@ -43,7 +43,7 @@ class ReducingConfig(KeypointViTConfig):
 
 
 def tokens_per_block(config: KeypointViTConfig) -> list[int]:
-    """Tokens that each block works on."""
+    """Return tokens that each block works on."""
     return [config.num_keypoints + config.num_patches] * config.depth
 
 
@@ -57,7 +57,7 @@ NANO = {"patch_size": 8, "depth": 6, "num_heads": 6, "head": "single", "drop_pat
 
 
 def family(name: str, nano: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
-    """Small, base and nano of a system on this transformer; `nano` holds what its depth of 6 changes."""
+    """Return small, base and nano of a system on this transformer; `nano` holds what its depth of 6 changes."""
     return {
         f"{name}-small-256x192": sized((256, 192), embed_dim=384),
         f"{name}-base-256x192": sized((256, 192), embed_dim=768),

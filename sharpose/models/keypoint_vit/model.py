@@ -47,7 +47,7 @@ class KeypointViT(PoseModel):
         return PoseOutput(self.heatmaps(self.norm(self.blocks(self.embed(images), first))))
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
-        """All tokens after the final norm, where none is dropped."""
+        """Return all tokens after the final norm, where none is dropped."""
         return self.norm(self.blocks(self.embed(images)))
 
     def finish(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B n D"]:
@@ -58,7 +58,7 @@ class KeypointViT(PoseModel):
         return self.norm(last.read(tokens[:, : self.config.num_keypoints], last.memory(tokens))[0])
 
     def embed(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
-        """Keypoint tokens, then patches with their positions."""
+        """Return keypoint tokens, then patches with their positions."""
         patches = self.patch_embed(images) + self.pos_embed
         return torch.cat([self.keypoint_tokens.expand(len(images), -1, -1), patches], dim=1)
 

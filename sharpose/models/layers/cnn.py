@@ -52,31 +52,31 @@ class Bottleneck(nn.Module):
 def make_layer(
     block: type[BasicBlock] | type[Bottleneck], inputs: int, planes: int, count: int, stride: int = 1
 ) -> nn.Sequential:
-    """`count` blocks in a row, the first with the stride and the change of width."""
+    """Make `count` blocks in a row, the first with the stride and the change of width."""
     rest = [block(block.expansion * planes, planes) for _ in range(count - 1)]
     return nn.Sequential(block(inputs, planes, stride), *rest)
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps the size, or divides it by the stride."""
+    """Return a convolution without bias that keeps the size, or divides it by the stride."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
 
 
 def doubling(inputs: int, outputs: int) -> list[nn.Module]:
-    """Twice the size by a 4x4 transposed convolution."""
+    """Make the layers to twice the size, by a 4x4 transposed convolution."""
     deconvolution = nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False)
     return [deconvolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
 def shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
-    """The identity where the shape stays, else a 1x1 convolution with BatchNorm."""
+    """Return the identity where the shape stays, else a 1x1 convolution with BatchNorm."""
     if stride == 1 and inputs == outputs:
         return nn.Identity()
     return nn.Sequential(convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
 
 def init_convolution(module: nn.Module) -> None:
-    """For `Module.apply`, where no ImageNet weights are at hand: He's normal initialisation, zero biases."""
+    """Initialise as He does, biases with zeros; for `Module.apply`, where no ImageNet weights are at hand."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
@@ -84,12 +84,12 @@ def init_convolution(module: nn.Module) -> None:
 
 
 def heatmap_layer(inputs: int, num_keypoints: int) -> nn.Conv2d:
-    """The last 1x1 convolution, from features to one map per keypoint."""
+    """Return the last 1x1 convolution, from features to one map per keypoint."""
     return nn.Conv2d(inputs, num_keypoints, kernel_size=1)
 
 
 def init_heatmap_layer(layer: nn.Conv2d) -> None:
-    """Maps start near zero."""
+    """Let maps start near zero."""
     nn.init.normal_(layer.weight, std=0.001)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)

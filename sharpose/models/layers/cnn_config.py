@@ -24,14 +24,14 @@ class CnnConfig(PoseConfig):
     """Heatmaps are a quarter of the image."""
 
     def check_quarter(self, step: int) -> None:
-        """The image's sides are multiples of `step`, and the heatmap's are a quarter of them."""
+        """Check that the image's sides are multiples of `step`, and the heatmap's are a quarter of them."""
         check_sides(self.image_size, step)
         quarter = (self.image_size[0] // 4, self.image_size[1] // 4)
         check(self.heatmap_size == quarter, "heatmap_size", self.heatmap_size, f"a quarter of image_size: {quarter}")
 
 
 def check_branches(config: Any, modules: str, *names: str) -> int:
-    """Parallel branches, one more with each of the stages that `modules` lists: these fields say something of each.
+    """Check fields that say something of each parallel branch, one more with each of the stages that `modules` lists.
 
     Returns the stride of the coarsest branch.
     """

@@ -46,7 +46,7 @@ class Cost:
         return self.macs + self.elements
 
     def disagreement(self, metrics: Mapping[str, Any]) -> float:
-        """The largest relative difference to the two counters' figures in a cost record, as a fraction."""
+        """Return the largest relative difference to the two counters' figures in a cost record, as a fraction."""
         pairs: tuple[tuple[int, int], ...] = (
             (self.macs, metrics["macs_torch"]),
             (self.fvcore, metrics["macs_fvcore"]),
@@ -66,7 +66,7 @@ def total(parts: Iterable[Cost]) -> Cost:
 def convolution(
     inputs: int, outputs: int, kernel: int, size: Size, *, groups: int = 1, bias: bool = False, norm: bool = True
 ) -> Cost:
-    """A convolution, and the BatchNorm behind it."""
+    """Count a convolution, and the BatchNorm behind it."""
     weights = inputs // groups * outputs * kernel**2
     cost = Cost(weights * math.prod(size), 0, weights + bias * outputs)
     return cost + batch_norm(outputs, size) if norm else cost
@@ -104,7 +104,7 @@ def basic_block(inputs: int, planes: int, size: Size, changes: bool) -> Cost:
 
 
 def bottleneck(inputs: int, planes: int, size: Size, entry_size: Size) -> Cost:
-    """The stride, where `entry_size` is not `size`, is in the 3x3."""
+    """Count a bottleneck; the stride, where `entry_size` is not `size`, is in the 3x3."""
     cost = convolution(inputs, planes, 1, entry_size) + convolution(planes, planes, 3, size)
     cost += convolution(planes, 4 * planes, 1, size)
     changes = inputs != 4 * planes or entry_size != size
@@ -117,14 +117,14 @@ def pointwise(inputs: int, outputs: int, size: Size) -> Cost:
 
 
 def doubling(inputs: int, outputs: int, size: Size) -> Cost:
-    """A 4x4 transposed convolution of maps of `size`, once per input pixel and weight, and the BatchNorm behind it."""
+    """Count a 4x4 transposed convolution of maps of `size`, once per input pixel and weight, and its BatchNorm."""
     weights = inputs * outputs * 16
     cost = Cost(weights * math.prod(size), params=weights)
     return cost + batch_norm(outputs, (2 * size[0], 2 * size[1]))
 
 
 def doublings(widths: Sequence[int], size: Size) -> Cost:
-    """Transposed convolutions in a row through these widths, the first of maps of `size`."""
+    """Count transposed convolutions in a row through these widths, the first of maps of `size`."""
     return total(doubling(*pair, (size[0] << step, size[1] << step)) for step, pair in enumerate(pairwise(widths)))
 
 
@@ -137,14 +137,14 @@ def mlp(widths: Sequence[int], count: int) -> Cost:
 
 
 def block(dim: int, mlp_ratio: int, entering: int, leaving: int, qkv_bias: bool = True) -> Cost:
-    """`entering` tokens attend to each other, `leaving` ones go through the MLP."""
+    """Count a block: `entering` tokens attend to each other, `leaving` ones go through the MLP."""
     qkv, attention = linear(dim, 3 * dim, entering, bias=qkv_bias), Cost(2 * entering**2 * dim)
     norms = layer_norm(dim, entering) + layer_norm(dim, leaving)
     return norms + qkv + attention + linear(dim, dim, entering) + mlp([dim, mlp_ratio * dim, dim], leaving)
 
 
 def blocks(config: Any, entering: Sequence[int], leaving: Sequence[int] | None = None) -> Cost:
-    """All blocks, one count of each kind per block, and the final norm; without `leaving`, as many leave as enter."""
+    """Count all blocks, a count of each kind per block, and the final norm; without `leaving`, all that enter leave."""
     leaving = entering if leaving is None else leaving
     counts = zip(entering, leaving, strict=True)
     passed = total(block(config.embed_dim, config.mlp_ratio, *both) for both in counts)
@@ -152,7 +152,7 @@ def blocks(config: Any, entering: Sequence[int], leaving: Sequence[int] | None =
 
 
 def merging_blocks(config: Any, patches: Sequence[int]) -> Cost:
-    """Blocks that merge pairs of patches between attention and MLP; `patches` enter each, and leave the last.
+    """Count blocks that merge pairs of patches between attention and MLP; `patches` enter each, and leave the last.
 
     For each merge half of the patches are compared with the others, by the mean of their heads' keys.
     """
@@ -162,22 +162,22 @@ def merging_blocks(config: Any, patches: Sequence[int]) -> Cost:
 
 
 def attention(dim: int, queries: int, keys: int) -> Cost:
-    """Queries look at keys, each from inputs of its own; four projections."""
+    """Count queries that look at keys, each from inputs of its own; four projections."""
     return linear(dim, dim, queries) * 2 + linear(dim, dim, keys) * 2 + Cost(2 * queries * keys * dim)
 
 
 def encoder_layer(dim: int, hidden: int, tokens: int) -> Cost:
-    """Of DETR's encoder, with the norms behind attention and MLP."""
+    """Count a layer of DETR's encoder, with the norms behind attention and MLP."""
     return attention(dim, tokens, tokens) + mlp([dim, hidden, dim], tokens) + layer_norm(dim, tokens) * 2
 
 
 def decoder_layer(dim: int, hidden: int, queries: int, memory: int) -> Cost:
-    """Of DETR's decoder: queries look at each other, then at the memory."""
+    """Count a layer of DETR's decoder: queries look at each other, then at the memory."""
     return encoder_layer(dim, hidden, queries) + attention(dim, queries, memory) + layer_norm(dim, queries)
 
 
 def deformable(dim: int, queries: int, memory: int, samples: int, num_heads: int) -> Cost:
-    """Queries read the memory at `samples` places per head; each place is interpolated from four."""
+    """Count queries that read the memory at `samples` places per head; each place is interpolated from four."""
     places = linear(dim, 2 * num_heads * samples, queries) + linear(dim, num_heads * samples, queries)
     read = Cost(0, BILINEAR * dim * samples * queries)
     return linear(dim, dim, memory) + places + read + linear(dim, dim, queries)
@@ -189,20 +189,20 @@ def patch_embed(config: Any, patches: int) -> Cost:
 
 
 def embedding(config: Any) -> Cost:
-    """Patch embedding, position table, keypoint tokens."""
+    """Count patch embedding, position table, keypoint tokens."""
     learned = (config.num_keypoints + config.num_patches) * config.embed_dim
     return Cost(params=learned) + patch_embed(config, config.num_patches)
 
 
 def heatmap_head(config: Any) -> Cost:
-    """One linear layer from a token to a map, or two where the tokens are narrow."""
+    """Count one linear layer from a token to a map, or two where the tokens are narrow."""
     dim, pixels = config.embed_dim, math.prod(config.heatmap_size)
     single = config.head == "single" or (config.head == "auto" and dim >= pixels / 4)
     return token_head(dim, 0 if single else pixels // 2, pixels, config.num_keypoints)
 
 
 def token_head(dim: int, hidden: int, pixels: int, count: int) -> Cost:
-    """A norm and a linear layer from `count` tokens to pixels, or with `hidden` two of each."""
+    """Count a norm and a linear layer from `count` tokens to pixels, or with `hidden` two of each."""
     if not hidden:
         return layer_norm(dim, count) + linear(dim, pixels, count)
     return layer_norm(dim, count) + layer_norm(hidden, count) + mlp([dim, hidden, pixels], count)

@@ -27,7 +27,7 @@ class DeformableAttention(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """At first every head looks into a direction of its own, further with each point, and weighs all alike."""
+        """Let every head at first look into a direction of its own, further with each point, and weigh all alike."""
         for layer in (self.offsets, self.weights):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -45,7 +45,7 @@ class DeformableAttention(nn.Module):
         memory: Float[Tensor, "B N D"],
         sizes: Sizes,
     ) -> Float[Tensor, "B Q D"]:
-        """`places` are (x, y) in fractions of a map, from edge to edge; outside of a map there are zeros."""
+        """Read at `places`, (x, y) in fractions of a map, from edge to edge; outside of a map there are zeros."""
         heads, levels, points = self.num_heads, self.levels, self.points
         offsets = self.offsets(queries).unflatten(2, (heads, levels, points, 2))
         weights = self.weights(queries).unflatten(2, (heads, levels * points)).softmax(dim=3)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def sine_table(grid: tuple[int, int], dim: int) -> Float[Tensor, "1 N D"]:
-    """DETR's 2-D sine positions: the row's half, then the column's; sine and cosine alternate."""
+    """Return DETR's 2-D sine positions: the row's half, then the column's; sine and cosine alternate."""
     half = dim // 2
     wavelengths = 10000.0 ** (2 * (torch.arange(half, dtype=torch.float32) // 2) / half)
 

@@ -32,12 +32,12 @@ class PositionedAttention(Attention):
         return self.join(F.scaled_dot_product_attention(q, k, v, dropout_p=rate, scale=self.scale))
 
     def project(self, tokens: Float[Tensor, "B N D"], third: int) -> Float[Tensor, "B heads N d"]:
-        """Queries, keys or values of `tokens`: the projection's `third`, counted from 0."""
+        """Return queries, keys or values of `tokens`: the projection's `third`, counted from 0."""
         weight, bias = (one.chunk(3)[third] for one in (self.qkv.weight, self.qkv.bias))
         return F.linear(tokens, weight, bias).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
     def weights(self, queries: Float[Tensor, "B M D"], keys: Float[Tensor, "B N D"]) -> Float[Tensor, "B M N"]:
-        """Attention of queries over keys, as a mean over the heads; each row sums to 1."""
+        """Return attention of queries over keys, as a mean over the heads; each row sums to 1."""
         return softmax_attention(self.project(queries, 0), self.project(keys, 1), self.scale).mean(dim=1)
 
 
@@ -63,7 +63,7 @@ class EncoderLayer(nn.Module):
         return self.norm2(tokens + self.dropout(self.feed(tokens)))
 
     def feed(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Every token by itself, before shortcut and norm."""
+        """Feed every token forward by itself, before shortcut and norm."""
         return self.linear2(self.dropout(F.relu(self.linear1(tokens))))
 
 
@@ -98,6 +98,6 @@ class DecoderLayer(nn.Module):
 
 
 def init_layer(module: nn.Module) -> None:
-    """DETR's initialisation for `Module.apply`: Xavier's for every matrix; biases keep theirs."""
+    """Initialise as DETR does, for `Module.apply`: Xavier's for every matrix; biases keep theirs."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)

@@ -54,7 +54,7 @@ def match_tokens(metric: Float[Tensor, "B N d"], merges: int, protected: int) ->
 def merge_tokens(
     tokens: Float[Tensor, "B N D"], sizes: Float[Tensor, "B N"], matching: Matching
 ) -> tuple[Float[Tensor, "B left D"], Float[Tensor, "B left"]]:
-    """Means weighted by `sizes`, the number of patches that a token stands for; and the new sizes."""
+    """Return means weighted by `sizes`, the number of patches that a token stands for; and the new sizes."""
     weighted = tokens * sizes[..., None]
     index = matching.targets[..., None].expand(-1, -1, tokens.shape[2])
     weighted = weighted.scatter_add(1, index, gather_tokens(weighted, matching.sources))
@@ -64,7 +64,7 @@ def merge_tokens(
 
 
 def final_positions(matchings: tuple[Matching, ...], batch: int, count: int) -> Int[Tensor, "B N"]:
-    """Where each of the `count` first tokens ended: the position, in the last sequence, of the token that holds it."""
+    """Return where each of the `count` first tokens ended: the position in the last sequence of what holds it."""
     device = matchings[0].order.device if matchings else None
     where = torch.arange(count, device=device).expand(batch, -1)
     for matching in matchings:
@@ -112,7 +112,7 @@ def merging_blocks(
 def read_first(
     block: Block, tokens: Float[Tensor, "B N D"], first: int, bias: Float[Tensor, "B 1 1 N"] | None
 ) -> Float[Tensor, "B first D"]:
-    """The `first` tokens after a block that merges nothing."""
+    """Return the `first` tokens after a block that merges nothing."""
     normed = block.norm1(tokens)
     mixed = block.attn.mix(block.attn.queries(normed[:, :first]), *block.attn.keys_values(normed), bias)
     return block.feed(tokens[:, :first] + block.drop_path(block.attn.join(mixed)))

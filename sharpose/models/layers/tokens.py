@@ -13,20 +13,20 @@ from torch import Tensor
 def accumulate_attention(
     running: Float[Tensor, "B heads rows N"] | None, attention: Float[Tensor, "B heads rows N"], beta: float
 ) -> Float[Tensor, "B heads rows N"]:
-    """Exponential moving average of attention over blocks, starting from zero (eq. 5): G ← β·G + (1 - β)·A."""
+    """Return the exponential moving average of attention over blocks, from zero on (eq. 5): G ← β·G + (1 - β)·A."""
     fresh = (1 - beta) * attention
     return fresh if running is None else beta * running + fresh
 
 
 def patch_relevance(attention: Float[Tensor, "B heads rows N"]) -> Float[Tensor, "B N"]:
-    """How much the keypoint queries look at every patch (eq. 6): mean over heads, sum over query rows."""
+    """Return how much the keypoint queries look at every patch (eq. 6): mean over heads, sum over query rows."""
     return attention.mean(dim=1).sum(dim=1)
 
 
 def keypoint_looks(
     attention: Sequence[Float[Tensor, "B heads K N"]], num_patches: int
 ) -> Float[Tensor, "B blocks K patches"]:
-    """How each keypoint token shares its attention among the patches alone, the last tokens of N.
+    """Return how each keypoint token shares its attention among the patches alone, the last tokens of N.
 
     Mean over heads, block by block; each look sums to 1.
     """
@@ -37,7 +37,7 @@ def keypoint_looks(
 def select_patches(
     relevance: Float[Tensor, "B N"], num_keep: int
 ) -> tuple[Int[Tensor, "B kept"], Int[Tensor, "B rest"]]:
-    """Indices of the `num_keep` most relevant patches in descending order, and of all others (eq. 7, 8)."""
+    """Return indices of the `num_keep` most relevant patches in descending order, and of all others (eq. 7, 8)."""
     order = relevance.argsort(dim=1, descending=True, stable=True)
     return order[:, :num_keep], order[:, num_keep:]
 
@@ -54,7 +54,7 @@ def mass_counts(relevance: Float[Tensor, "B N"], share: float) -> Int[Tensor, " 
 
 
 def round_up_to(counts: Int[Tensor, " B"], sizes: Sequence[int]) -> Int[Tensor, " B"]:
-    """For each count the smallest of these ascending sizes that holds it; the last one holds all."""
+    """Return for each count the smallest of these ascending sizes that holds it; the last one holds all."""
     grid = torch.tensor(sizes, device=counts.device)
     return grid[torch.searchsorted(grid, counts)]
 
@@ -62,7 +62,7 @@ def round_up_to(counts: Int[Tensor, " B"], sizes: Sequence[int]) -> Int[Tensor, 
 def fine_indices(
     coarse_indices: Int[Tensor, "B kept"], coarse_grid: tuple[int, int], ratio: int
 ) -> Int[Tensor, "B fine"]:
-    """Row-major indices, in the fine grid, of the ratio² patches that cover each given coarse patch.
+    """Return row-major indices, in the fine grid, of the ratio² patches that cover each given coarse patch.
 
     Grouped by offset ((0,0), (0,1), (1,0), (1,1) for ratio 2), each group in the order of `coarse_indices`.
     """
@@ -81,7 +81,7 @@ def mixed_shares(
     coarse_grid: tuple[int, int],
     ratio: int,
 ) -> Float[Tensor, "B K mixed"]:
-    """How much of each map every patch token of the fine stage covers, up to one factor for all.
+    """Return how much of each map every patch token of the fine stage covers, up to one factor for all.
 
     In the order of those tokens: the fine patches of `keep` as in `fine_indices`, then the coarse ones of `rest`.
     """
@@ -92,11 +92,11 @@ def mixed_shares(
 
 
 def gather_tokens(tokens: Float[Tensor, "B N D"], indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
-    """The tokens at `indices`, each image by its own row of indices."""
+    """Return the tokens at `indices`, each image by its own row of indices."""
     return tokens.gather(1, indices[:, :, None].expand(-1, -1, tokens.shape[2]))
 
 
 def upsample_tokens(tokens: Float[Tensor, "B N D"], grid: tuple[int, int], ratio: int) -> Float[Tensor, "B fine D"]:
-    """Nearest upsampling of a token grid: each token is copied to its ratio² positions in the fine grid."""
+    """Upsample a token grid: each token is copied to its ratio² positions in the fine grid."""
     maps = tokens.transpose(1, 2).unflatten(2, grid)
     return F.interpolate(maps, scale_factor=ratio, mode="nearest").flatten(2).transpose(1, 2)

@@ -27,7 +27,7 @@ class PatchEmbed(nn.Module):
         return self.proj(images).flatten(2).transpose(1, 2)
 
     def some(self, images: Float[Tensor, "B 3 H W"], indices: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
-        """The tokens at `indices` alone, each image by its own row of them; equals gathering from all (no padding)."""
+        """Return the tokens at `indices` alone, each image by its own row; equals gathering from all (no padding)."""
         side = self.proj.kernel_size[0]
         columns = images.shape[3] // side
         tiles = images.unflatten(3, (columns, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
@@ -66,7 +66,7 @@ class Attention(nn.Module):
         return self.join(self.mix(q, k, v)), picked
 
     def split(self, tokens: Float[Tensor, "B N D"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each (B, heads, N, d)."""
+        """Return queries, keys and values, each (B, heads, N, d)."""
         batch, count, dim = tokens.shape
         qkv = self.qkv(tokens).reshape(batch, count, 3, self.num_heads, dim // self.num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
@@ -86,7 +86,7 @@ class Attention(nn.Module):
         return k, v
 
     def mix(self, q: Queries, k: Keys, v: Keys, bias: Float[Tensor, "B _ _ N"] | None = None) -> Queries:
-        """Values mixed by attention; `bias` is added to its logits."""
+        """Return values mixed by attention; `bias` is added to its logits."""
         bias = None if bias is None else bias.to(q.dtype)
         # fused attention with a bias has other strides than what an exported graph has in its place
         if self.explicit or (bias is not None and torch.compiler.is_exporting()):
@@ -101,7 +101,7 @@ class Attention(nn.Module):
 def softmax_attention(
     q: Queries, k: Keys, scale: float, bias: Float[Tensor, "B _ _ N"] | None = None
 ) -> Float[Tensor, "B heads M N"]:
-    """Attention of every query over all keys; each row sums to 1. `bias` is added to the logits."""
+    """Return attention of every query over all keys; each row sums to 1. `bias` is added to the logits."""
     logits = q * scale @ k.transpose(-2, -1)
     return (logits if bias is None else logits + bias).softmax(dim=-1)
 
@@ -159,7 +159,7 @@ class Block(nn.Module):
         return self.feed(tokens), picked
 
     def memory(self, tokens: Float[Tensor, "B N D"]) -> tuple[Tensor, Tensor]:
-        """Keys and values of every token, each (B, heads, N, d)."""
+        """Return keys and values of every token, each (B, heads, N, d)."""
         return self.attn.keys_values(self.norm1(tokens))
 
     def read(
@@ -187,7 +187,7 @@ class Blocks(nn.ModuleList):
     """Blocks one after the other."""
 
     def forward(self, tokens: Float[Tensor, "B N D"], first: int | None = None) -> Float[Tensor, "B n D"]:
-        """Tokens after all blocks: those before position `first` alone, or every one.
+        """Return tokens after all blocks: those before position `first` alone, or every one.
 
         The last block computes queries, projection and MLP for nothing else.
         """
@@ -216,7 +216,7 @@ class Blocks(nn.ModuleList):
 
 
 def make_blocks(depth: int, dim: int, num_heads: int, mlp_ratio: int, drop_path: float, eps: float = 1e-5) -> Blocks:
-    """`depth` blocks whose stochastic-depth rate grows linearly from 0 to `drop_path`."""
+    """Make `depth` blocks whose stochastic-depth rate grows linearly from 0 to `drop_path`."""
     rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
     return Blocks(Block(dim, num_heads, mlp_ratio, rate, eps) for rate in rates)
 
@@ -236,7 +236,7 @@ def compute_densely(model: nn.Module, dense: bool = True) -> None:
 
 
 def init_linear(module: nn.Module) -> None:
-    """ViT initialisation for `Module.apply`: truncated normal weights, zero biases."""
+    """Initialise as a ViT, for `Module.apply`: truncated normal weights, zero biases."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
@@ -244,7 +244,7 @@ def init_linear(module: nn.Module) -> None:
 
 
 def sincos_positions(grid: tuple[int, int], dim: int, step: float = 1.0) -> Float[Tensor, "1 N D"]:
-    """Fixed 2-D sine-cosine table for a grid of patches `step` units apart; coordinates are patch centres.
+    """Return a fixed 2-D sine-cosine table for a grid of patches `step` units apart; coordinates are patch centres.
 
     Two grids over the same picture agree where they overlap when their steps are in the ratio of their patch sizes.
     """

@@ -28,7 +28,7 @@ class OkdhpConfig(StackedHourglassConfig):
 
     @property
     def branch_stacks(self) -> int:
-        """Stacks that every branch has of its own."""
+        """Return stacks that every branch has of its own."""
         return 2 if self.branches > 1 else 0
 
     @property

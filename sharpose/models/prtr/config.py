@@ -55,14 +55,14 @@ class PRTRConfig(QueryConfig):
 
     @property
     def not_static(self) -> str | None:
-        """Assigning each query to one keypoint is an algorithm, not a graph."""
+        """Say that assigning each query to one keypoint is an algorithm, not a graph."""
         if self.readout == "best":
             return None
         return "readout: which query a keypoint gets depends on all others'; with readout=best each takes its likeliest"
 
     @property
     def grid(self) -> Size:
-        """Rows and columns of the map that the encoder works on."""
+        """Return rows and columns of the map that the encoder works on."""
         stride = 2 ** (len(self.widths) + 1) if self.widths else 32
         return self.image_size[0] // stride, self.image_size[1] // stride
 
@@ -81,7 +81,7 @@ def cost(config: PRTRConfig) -> Cost:
 
 
 def backbone(config: PRTRConfig) -> tuple[Cost, int]:
-    """What comes before the transformer, with the channels of what it gives."""
+    """Count what comes before the transformer, with the channels of what it gives."""
     if not config.widths:
         return resnet(config.image_size, config.resnet_depth, config.stem_channels, config.resnet_channels)[:2]
     merged, size = trunk(config, every_branch=True), config.heatmap_size

@@ -24,7 +24,7 @@ UNTRAINED = ("input_proj.*", "pos_embed", "encoder.*", "decoder.*", "norm.*", "q
 
 
 def batched(state: State) -> State:
-    """The queries' embeddings as (1, queries, D); there they are (queries, D)."""
+    """Return the queries' embeddings as (1, queries, D); there they are (queries, D)."""
     return {name: value[None] if name.endswith("query_embed.weight") else value for name, value in state.items()}
 
 

@@ -22,7 +22,7 @@ def assign(costs: Tensor) -> Tensor:
 
 @assign.register_fake
 def assign_shape(costs: Tensor) -> Tensor:
-    """Return what `assign` gives without values, for tracers."""
+    """Return what `assign` gives, (B, K), without values, for tracers."""
     return costs.new_empty(costs.shape[:2], dtype=torch.int64)
 
 
@@ -32,6 +32,6 @@ def matching_costs(
     wanted: Float[Tensor, "B K 2"],
     point_weight: float,
 ) -> Float[Tensor, "B K Q"]:
-    """Distance (L1, in fractions of the crop) times `point_weight`, less the probability of the keypoint."""
+    """Return the distance (L1, in fractions of the crop) times `point_weight`, less the probability of the keypoint."""
     unlikely = -logits.softmax(dim=2)[..., : wanted.shape[1]].transpose(1, 2)
     return point_weight * torch.cdist(wanted, points, p=1) + unlikely

@@ -89,14 +89,14 @@ class PRTR(PoseModel):
         return PRTROutput(heatmaps, coordinates, logits, points)
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
-        """The memory: one token for every place of the backbone's map."""
+        """Return the memory: one token for every place of the backbone's map."""
         tokens = self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
         for layer in self.encoder:
             tokens = layer(tokens, self.pos_embed)
         return tokens
 
     def decode(self, memory: Float[Tensor, "B N D"]) -> list[Tensor]:
-        """The queries behind every layer, (B, Q, D) each; they start from zero, and their embeddings are positions."""
+        """Return the queries behind every layer, (B, Q, D) each, from zero on; their embeddings are positions."""
         tokens = torch.zeros_like(self.queries).expand(len(memory), -1, -1)
         states = []
         for layer in self.decoder:
@@ -106,7 +106,7 @@ class PRTR(PoseModel):
 
 
 def make_backbone(config: PRTRConfig) -> tuple[nn.Module, int]:
-    """What comes before the transformer, and its channels."""
+    """Return what comes before the transformer, and its channels."""
     if config.widths:
         return MergingTrunk(config), config.merged_channels
     resnet = ResNet(config.resnet_depth, config.stem_channels, config.resnet_channels)

@@ -36,7 +36,7 @@ class QuadTreeAttention(Attention):
         self.level_weights = nn.Parameter(torch.zeros(len(grids))) if form == "B" else None
 
     def answer(self, q: Queries, k: Keys, v: Keys, rows: slice | None = None) -> tuple[Float[Tensor, "B M D"], None]:
-        """What the queries learn; there are no rows of a whole attention matrix to give."""
+        """Return what the queries learn; there are no rows of a whole attention matrix to give."""
         first = self.num_keypoints
         keys, values = (pyramid(one[:, :, first:], self.grids) for one in (k, v))
         others = k[:, :, :first], v[:, :, :first]
@@ -58,7 +58,7 @@ class QuadTreeAttention(Attention):
         others: tuple[Tensor, Tensor],
         is_grid: bool,
     ) -> Float[Tensor, "B heads M d"]:
-        """The message to every query, from the coarsest level to the finest.
+        """Return the message to every query, from the coarsest level to the finest.
 
         `queries` of a level come in families that opened the same cells: the four children of a cell, or one query.
         """
@@ -106,7 +106,7 @@ class QuadTreeAttention(Attention):
 
 
 def pyramid(values: Float[Tensor, "B heads N d"], grids: Sequence[Size]) -> list[Tensor]:
-    """Means over the cells of every level, coarsest first; the finest are the values themselves."""
+    """Return means over every level's cells, (B, heads, n, d), coarsest first; the finest are the values themselves."""
     levels = [values]
     for grid in reversed(grids[1:]):
         levels.append(to_families(levels[-1], grid).mean(dim=3))
@@ -114,19 +114,19 @@ def pyramid(values: Float[Tensor, "B heads N d"], grids: Sequence[Size]) -> list
 
 
 def to_families(values: Float[Tensor, "B heads N d"], grid: Size) -> Float[Tensor, "B heads cells 4 d"]:
-    """Values of a grid, row by row, as the four children of every cell of half as many rows and columns."""
+    """Return values of a grid, row by row, as the four children of every cell of half as many rows and columns."""
     tiled = values.unflatten(2, (grid[0] // 2, 2, grid[1] // 2, 2))
     return tiled.transpose(3, 4).flatten(4, 5).flatten(2, 3)
 
 
 def from_families(values: Shaped[Tensor, "B heads cells 4 d"], grid: Size) -> Shaped[Tensor, "B heads N d"]:
-    """The same the other way round."""
+    """Return the same the other way round."""
     tiled = values.unflatten(2, (grid[0] // 2, grid[1] // 2)).unflatten(4, (2, 2))
     return tiled.transpose(3, 4).flatten(2, 5)
 
 
 def children(cells: Int[Tensor, "B heads M k"], columns: int) -> Int[Tensor, "B heads M four"]:
-    """The indices, in the next level, of the four children of every cell, cell by cell."""
+    """Return the indices, in the next level, of the four children of every cell, cell by cell."""
     row, column = cells // columns, cells % columns
     corner = 4 * columns * row + 2 * column
     return torch.stack([corner, corner + 1, corner + 2 * columns, corner + 2 * columns + 1], dim=-1).flatten(3)
@@ -135,6 +135,6 @@ def children(cells: Int[Tensor, "B heads M k"], columns: int) -> Int[Tensor, "B 
 def look_up(
     values: Float[Tensor, "B heads N d"], indices: Int[Tensor, "B heads M n"]
 ) -> Float[Tensor, "B heads M n d"]:
-    """The values at `indices`, each query by its own."""
+    """Return the values at `indices`, each query by its own."""
     wanted = indices.flatten(2)[..., None].expand(-1, -1, -1, values.shape[3])
     return values.gather(2, wanted).unflatten(2, indices.shape[2:])

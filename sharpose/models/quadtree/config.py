@@ -38,13 +38,13 @@ class QuadTreeConfig(KeypointViTConfig):
 
     @property
     def grids(self) -> list[Size]:
-        """Rows and columns of every level, coarsest first."""
+        """Return rows and columns of every level, coarsest first."""
         rows, columns = self.grid
         return [(rows >> level, columns >> level) for level in reversed(range(self.levels))]
 
     @property
     def candidates(self) -> list[int]:
-        """How many cells a query sees of each level: all of the coarsest, then the children of those it opened."""
+        """Return how many cells a query sees of each level: all of the coarsest, then children of those opened."""
         return [math.prod(self.grids[0]), *(4 * opened for opened in self.top_k)]
 
 

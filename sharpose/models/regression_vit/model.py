@@ -29,7 +29,7 @@ class RegressionOutput(PoseOutput):
 
 
 def point_layers(dim: int) -> list[nn.Module]:
-    """Three layers from a token to a point, before the sigmoid."""
+    """Return three layers from a token to a point, before the sigmoid."""
     return [nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 2)]
 
 
@@ -46,7 +46,7 @@ class CoordinateHead(nn.Module):
 
 
 def draw(points: Float[Tensor, "B K 2"], size: tuple[int, int], sigma: float) -> Float[Tensor, "B K h w"]:
-    """Gaussians of height 1 around `points` (fractions of the crop), on maps of `size` (height, width)."""
+    """Draw Gaussians of height 1 around `points` (fractions of the crop), on maps of `size` (height, width)."""
     factors = []
     for axis, pixels in ((0, size[1]), (1, size[0])):
         distance = torch.arange(pixels, device=points.device) - points[..., axis, None] * (pixels - 1)

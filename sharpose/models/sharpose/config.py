@@ -69,7 +69,7 @@ class SHaRPoseConfig:
 
     @property
     def not_static(self) -> str | None:
-        """With `alpha_mass` every image may take another number of tokens."""
+        """Say that with `alpha_mass` every image may take another number of tokens."""
         if self.alpha_mass is None:
             return None
         return "alpha_mass: a static graph refines a fixed number of patches; leave it out and give alpha"
@@ -112,7 +112,7 @@ class SHaRPoseConfig:
 
     @property
     def relevance_queries(self) -> slice:
-        """Where in the coarse sequence `[quality, keypoints, patches]` those tokens are whose attention counts."""
+        """Return where in the coarse sequence `[quality, keypoints, patches]` the tokens are whose attention counts."""
         if self.relevance_rows == "quality":
             return slice(0, 1)
         # the release leaves the last keypoint out
@@ -130,7 +130,7 @@ class SHaRPoseConfig:
         return self.stages != "coarse"
 
     def num_keep(self, alpha: float | None = None) -> int:
-        """How many coarse patches are refined (eq. 7). Plain floating-point rounding, as in the release."""
+        """Return how many coarse patches are refined (eq. 7). Plain floating-point rounding, as in the release."""
         wanted = (self.alpha if alpha is None else alpha) * self.num_coarse
         return math.ceil(wanted) if self.keep_rounding == "ceil" else math.floor(wanted)
 
@@ -193,7 +193,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def tokens_per_block(config: SHaRPoseConfig) -> list[int]:
-    """Tokens that enter each block of the coarse stage, then of the fine stage at `alpha`, even with `alpha_mass`."""
+    """Return tokens that enter each block of the coarse stage, then the fine one at `alpha`, even with `alpha_mass`."""
     coarse = [1 + config.num_keypoints + config.num_coarse] * config.depth if config.has_coarse else []
     fine = fine_patches(config, config.num_keep())[:-1] if config.has_fine else []
     return coarse + [config.num_keypoints + patches for patches in fine]

@@ -20,7 +20,7 @@ from sharpose.models.sharpose.config import SHaRPoseConfig, fine_patches
 
 
 def sharpose(config: SHaRPoseConfig, keep: int | None = None) -> Cost:
-    """One image that goes through every stage, every patch and token of it, as in the paper's tables.
+    """Count one image that goes through every stage, every patch and token of it, as in the paper's tables.
 
     An early exit saves the part `fine` of its image. `keep`: how many patches are refined, in place of what α says.
     """
@@ -64,7 +64,7 @@ def judge(config: SHaRPoseConfig) -> Cost:
 
 
 def parameters(config: SHaRPoseConfig) -> int:
-    """Learned numbers: the stages share all but their position tables; a stage that is not there has none."""
+    """Count learned numbers: the stages share all but their position tables; a stage that is not there has none."""
     shared = patch_embed(config, 0) + blocks(config, [0] * config.depth) + heatmap_head(config)
     learned = config.num_keypoints
     if config.has_coarse:

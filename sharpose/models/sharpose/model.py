@@ -78,21 +78,21 @@ class SHaRPose(PoseModel):
 
     @property
     def whole_last_block(self) -> bool:
-        """Whether the coarse stage's last block takes every token: dense, or for one draw of stochastic depth."""
+        """Return whether the coarse stage's last block takes all tokens: dense, or for one draw of stochastic depth."""
         return self.dense_compute or (self.training and self.config.drop_path > 0)
 
     def stage_fields(self) -> list[str]:
-        """The fields that `coarse` fills, in their order."""
+        """Return the fields that `coarse` fills, in their order."""
         always = ["keypoint_tokens", "quality", "relevance", "patch_inputs", "patch_states"]
         return always if self.whole_last_block else [*always, "keys", "values"]
 
     def as_stage(self, tensors: Sequence[Tensor]) -> CoarseStage:
-        """A coarse stage from its tensors as `CoarseStage.tensors` lists them."""
+        """Return a coarse stage from its tensors as `CoarseStage.tensors` lists them."""
         return CoarseStage(**dict(zip(self.stage_fields(), tensors, strict=True)))
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """Truncated normal weights, tokens and positions; sine-cosine positions where the configuration says so."""
+        """Draw truncated normal weights, tokens and positions; sine-cosine positions where so configured."""
         config = self.config
         self.apply(init_linear)
         for table in self.parameters(recurse=False):
@@ -144,7 +144,7 @@ class SHaRPose(PoseModel):
         return stage if looks is None else replace(stage, looks=looks)
 
     def begin(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B Nc D"], Float[Tensor, "B N D"]]:
-        """The coarse patches, and the sequence `[quality, keypoints, patches]` that enters the blocks."""
+        """Return the coarse patches, and the sequence `[quality, keypoints, patches]` that enters the blocks."""
         small = F.interpolate(images, size=self.config.coarse_image_size, mode="bilinear", align_corners=False)
         patches = self.patch_embed(small) + self.coarse_pos_embed
         learned = torch.cat([self.quality_token, self.keypoint_tokens], dim=1).expand(len(images), -1, -1)
@@ -152,7 +152,7 @@ class SHaRPose(PoseModel):
 
     @property
     def watched_rows(self) -> slice:
-        """The tokens of the coarse sequence whose attention is read: all before the patches where a loss guides it."""
+        """Return the coarse tokens whose attention is read: all before the patches where a loss guides it."""
         return slice(1 + self.config.num_keypoints) if self.guided else self.config.relevance_queries
 
     def read_attention(
@@ -285,7 +285,7 @@ class SHaRPose(PoseModel):
         return torch.cat([fine.heatmaps, good_enough])[torch.cat([rows, done]).argsort()]
 
     def decode_block(self, tokens: Float[Tensor, "B N D"], stage: str) -> Float[Tensor, "B K h w"]:
-        """Heatmaps from the tokens behind any block of a stage; the coarse sequence begins with the quality token.
+        """Return heatmaps from the tokens behind any block of a stage; the coarse one begins with the quality token.
 
         Raises InputError where the tokens change on their way, or each image has its own number.
         """

@@ -87,7 +87,7 @@ class SHaRPoseOutput(PoseOutput):
 
     @property
     def num_kept(self) -> Int[Tensor, " B"] | None:
-        """How many patches of each instance were refined, 0 for those who exited early; None without a coarse stage."""
+        """Return how many patches of each instance were refined, 0 after an early exit; None without a coarse stage."""
         if self.coarse_tokens is None:
             return None
         counts = self.needs_refinement.long()

@@ -8,14 +8,14 @@ from sharpose.models.simple_baseline.config import SimpleBaselineConfig
 
 
 def simple_baseline(config: SimpleBaselineConfig) -> Cost:
-    """ResNet, transposed convolutions, 1x1 convolution."""
+    """Count ResNet, transposed convolutions, 1x1 convolution."""
     trunk, channels, size = resnet(config.image_size, config.resnet_depth, config.stem_channels, config.base_channels)
     widths = [channels, *config.deconv_filters]
     return trunk + doublings(widths, size) + pointwise(widths[-1], config.num_keypoints, config.heatmap_size)
 
 
 def resnet(image: Size, depth: int, stem: int, base: int, stages: int = 4) -> tuple[Cost, int, Size]:
-    """The first `stages` of a ResNet, with the channels and the size of what they give."""
+    """Count the first `stages` of a ResNet, with the channels and the size of what they give."""
     kind, counts = RESNETS[depth]
     expansion = 4 if kind == "bottleneck" else 1
     inputs, size = stem, half(image)

@@ -52,7 +52,7 @@ class ResNet(nn.Module):
         return self.pyramid(images)[-1]
 
     def pyramid(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        """Return the maps behind every stage, finest first."""
+        """Return the maps (B, C, h, w) behind every stage, finest first."""
         maps = [F.max_pool2d(F.relu(self.bn1(self.conv1(images))), kernel_size=3, stride=2, padding=1)]
         for stage in range(1, self.num_stages + 1):
             maps.append(self.get_submodule(f"layer{stage}")(maps[-1]))

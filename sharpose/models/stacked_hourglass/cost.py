@@ -7,12 +7,12 @@ from sharpose.models.stacked_hourglass.config import StackedHourglassConfig
 
 
 def stacked_hourglass(config: StackedHourglassConfig) -> Cost:
-    """Stem at a half and a quarter of the size, then the stacks."""
+    """Count the stem at a half and a quarter of the size, then the stacks."""
     return stem(config) + stack(config) * config.stacks + handed_on(config) * (config.stacks - 1)
 
 
 def residual(inputs: int, planes: int, size: Size) -> Cost:
-    """Bottleneck with norms before its convolutions, to twice `planes`."""
+    """Count a bottleneck with norms before its convolutions, to twice `planes`."""
     cost = batch_norm(inputs, size) + convolution(inputs, planes, 1, size, bias=True)
     cost += convolution(planes, planes, 3, size, bias=True)
     cost += pointwise(planes, 2 * planes, size)
@@ -28,7 +28,7 @@ def stem(config: StackedHourglassConfig) -> Cost:
 
 
 def stack(config: StackedHourglassConfig) -> Cost:
-    """One hourglass, its residual, its 1x1 convolution and its heatmaps."""
+    """Count one hourglass, its residual, its 1x1 convolution and its heatmaps."""
     width, size = config.features, config.heatmap_size
     cost = residual(width, width // 2, size) + convolution(width, width, 1, size, bias=True)
     cost += pointwise(width, config.num_keypoints, size)
@@ -41,6 +41,6 @@ def stack(config: StackedHourglassConfig) -> Cost:
 
 
 def handed_on(config: StackedHourglassConfig) -> Cost:
-    """Features and heatmaps added to what the next stack starts from."""
+    """Count features and heatmaps added to what the next stack starts from."""
     width, size = config.features, config.heatmap_size
     return pointwise(width, width, size) + pointwise(config.num_keypoints, width, size)

@@ -35,7 +35,7 @@ WIDENING = ("pre.1.", "pre.4.")
 
 
 def without_wrappers(state: State) -> State:
-    """Convolutions without the module around each, and without the shortcuts that nothing goes through."""
+    """Return convolutions without the module around each, and without the shortcuts that nothing goes through."""
     found = {}
     for name, value in state.items():
         name = name.removeprefix("module.").removeprefix("model.")

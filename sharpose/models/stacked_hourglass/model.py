@@ -49,7 +49,7 @@ class PreActivation(nn.Module):
 
 
 def residual(inputs: int, planes: int) -> nn.Sequential:
-    """One bottleneck; in a sequence of its own, for the public names."""
+    """Return one bottleneck; in a sequence of its own, for the public names."""
     return nn.Sequential(PreActivation(inputs, planes))
 
 
@@ -95,7 +95,7 @@ class Stacks(nn.Module):
         self.score_ = nn.ModuleList(nn.Conv2d(num_keypoints, features, kernel_size=1) for _ in range(handed_on))
 
     def forward(self, maps: Float[Tensor, "B D h w"]) -> tuple[Float[Tensor, "B D h w"], list[Tensor]]:
-        """What the next stack starts from, and the heatmaps of every stack."""
+        """Return what the next stack starts from, and the heatmaps (B, K, h, w) of every stack."""
         heatmaps: list[Tensor] = []
         for index, hourglass in enumerate(self.hg):
             features = self.fc[index](self.res[index](hourglass(maps)))
@@ -118,13 +118,13 @@ class HourglassModel(PoseModel):
         self.layer3 = residual(2 * middle, width // 2)
 
     def init_weights(self) -> None:
-        """He's normal initialisation; heatmaps start near zero."""
+        """Initialise as He does, by normal distributions; heatmaps start near zero."""
         self.apply(init_convolution)
         for layer in self.heatmap_layers:
             init_heatmap_layer(layer)  # type: ignore[arg-type]
 
     def stem(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
-        """Features at a quarter of the size."""
+        """Return features at a quarter of the size."""
         first = self.layer1(F.relu(self.bn1(self.conv1(images))))
         return self.layer3(self.layer2(F.max_pool2d(first, 2)))
 

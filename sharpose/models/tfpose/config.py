@@ -38,7 +38,7 @@ class TFPoseConfig(QueryConfig):
 
     @property
     def level_sizes(self) -> list[Size]:
-        """Rows and columns of every map, finest first."""
+        """Return rows and columns of every map, finest first."""
         height, width = self.image_size
         return [(height // stride, width // stride) for stride in STRIDES[-self.levels :]]
 

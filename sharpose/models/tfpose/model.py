@@ -131,7 +131,7 @@ class TFPose(PoseModel):
         return TFPoseOutput(maps, layers[-1], torch.stack(layers))
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
-        """The tokens of all maps behind the encoder, finest first."""
+        """Return the tokens of all maps behind the encoder, finest first."""
         sizes = self.config.level_sizes
         maps = self.backbone.pyramid(images)[-self.config.levels :]
         projected = [project(one).flatten(2) for project, one in zip(self.input_proj, maps, strict=True)]
@@ -143,19 +143,19 @@ class TFPose(PoseModel):
         return tokens
 
     def from_edges(self, points: Float[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
-        """From shares between the centres of the crop's outermost pixels to shares from edge to edge."""
+        """Turn shares between the centres of the crop's outermost pixels into shares from edge to edge."""
         height, width = self.config.image_size
         size = points.new_tensor([width, height])
         return (points * (size - 1) + 0.5) / size
 
 
 def correct(points: Float[Tensor, "B K 2"], step: Float[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
-    """Points moved by a step in the space before the sigmoid, so that they stay inside the crop."""
+    """Return points moved by a step in the space before the sigmoid, so that they stay inside the crop."""
     return (torch.logit(points, eps=1e-5) + step).sigmoid()
 
 
 def centres(sizes: Sizes, like: Tensor) -> Float[Tensor, "1 N 2"]:
-    """The places of all tokens, (x, y) in fractions of their maps from edge to edge."""
+    """Return the places of all tokens, (x, y) in fractions of their maps from edge to edge."""
     found = []
     for rows, columns in sizes:
         y = (torch.arange(rows, device=like.device, dtype=like.dtype) + 0.5) / rows

@@ -37,7 +37,7 @@ class TokenPoseConfig(StemConfig):
 
     @property
     def map_size(self) -> Size:
-        """What patches are cut from."""
+        """Return the size of what patches are cut from."""
         stride = STEM_STRIDE if self.stem_widths else 1
         return self.image_size[0] // stride, self.image_size[1] // stride
 
@@ -53,18 +53,18 @@ class TokenPoseConfig(StemConfig):
 
     @property
     def head_hidden(self) -> int:
-        """Hidden width of the two-layer head."""
+        """Return the hidden width of the two-layer head."""
         return math.prod(self.heatmap_size) // 8
 
     @property
     def has_two_layer_head(self) -> bool:
-        """`auto`, as in the release: two layers where the tokens are narrow."""
+        """Return whether the head has two layers; `auto`, as in the release: where the tokens are narrow."""
         narrow = self.stacks * self.embed_dim <= self.head_hidden / 2
         return self.head == "two-layer" or (self.head == "auto" and narrow)
 
 
 def tokens_per_block(config: TokenPoseConfig) -> list[int]:
-    """Tokens that each block works on."""
+    """Return tokens that each block works on."""
     return [config.num_keypoints + math.prod(config.patch_grid)] * (config.stacks * config.depth)
 
 

@@ -77,7 +77,7 @@ def init_weights(module: nn.Module) -> None:
 
 
 def token_head(config: TokenPoseConfig) -> nn.Sequential:
-    """From the tokens of all stacks, side by side, to pixels; no activation between the layers."""
+    """Make the layers from the tokens of all stacks, side by side, to pixels; no activation between the layers."""
     dim, pixels = config.stacks * config.embed_dim, math.prod(config.heatmap_size)
     if not config.has_two_layer_head:
         return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, pixels))
@@ -86,6 +86,6 @@ def token_head(config: TokenPoseConfig) -> nn.Sequential:
 
 
 def flatten_patches(maps: Float[Tensor, "B C H W"], patch: tuple[int, int]) -> Float[Tensor, "B N values"]:
-    """Patches row by row; inside a patch row by row as well, channels fastest."""
+    """Flatten patches row by row; inside a patch row by row as well, channels fastest."""
     grid = maps.unflatten(3, (-1, patch[1])).unflatten(2, (-1, patch[0]))
     return grid.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)

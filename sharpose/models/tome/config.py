@@ -15,7 +15,7 @@ from sharpose.models.system import EncoderNames, System
 
 
 def merge_schedule(mean: int, inflection: float, depth: int) -> tuple[int, ...]:
-    """Merges per block, linear with this mean: inflection 0 is constant, -1 falls to none, 1 rises from none."""
+    """Return merges per block, linear with this mean: inflection 0 is constant, -1 falls to none, 1 rises from none."""
     first = int(mean * (1 - inflection))
     step = (2 * mean - 2 * first) / (depth - 1) if depth > 1 else 0.0
     return tuple(int(first + step * block) for block in range(depth))
@@ -39,7 +39,7 @@ class ToMeConfig(KeypointViTConfig):
 
     @property
     def schedule(self) -> tuple[int, ...]:
-        """Merges that are wanted in each block."""
+        """Return merges that are wanted in each block."""
         if self.merges_per_block is not None:
             return self.merges_per_block
         return merge_schedule(self.merges, self.inflection, self.depth)
@@ -59,7 +59,7 @@ def merged_counts(patches: int, schedule: Sequence[int]) -> list[int]:
 
 
 def tokens_per_block(config: ToMeConfig) -> list[int]:
-    """Tokens that enter each block, keypoint tokens included."""
+    """Return tokens that enter each block, keypoint tokens included."""
     return [config.num_keypoints + patches for patches in merged_counts(config.num_patches, config.schedule)[:-1]]
 
 

@@ -34,13 +34,13 @@ class TransPoseConfig(StemConfig):
 
     @property
     def grid(self) -> Size:
-        """Rows and columns of tokens: those of the heatmaps behind an HRNet, half as many behind a ResNet."""
+        """Return rows and columns of tokens: those of the heatmaps behind an HRNet, half as many behind a ResNet."""
         factor = 1 if self.stem_widths else 2
         return self.heatmap_size[0] // factor, self.heatmap_size[1] // factor
 
 
 def tokens_per_block(config: TransPoseConfig) -> list[int]:
-    """Tokens that each layer works on."""
+    """Return tokens that each layer works on."""
     return [math.prod(config.grid)] * config.depth
 
 
@@ -55,7 +55,7 @@ def cost(config: TransPoseConfig) -> Cost:
 
 
 def stem_cost(config: TransPoseConfig) -> tuple[Cost, int]:
-    """What comes before the layers, with the channels of what it gives."""
+    """Count what comes before the layers, with the channels of what it gives."""
     if config.stem_widths:
         return trunk(config.stem), config.stem_widths[0]
     return resnet(config.image_size, config.resnet_depth, config.stem_channels, config.resnet_channels, stages=2)[:2]

@@ -25,7 +25,7 @@ UNTRAINED = ("reduce.*", "pos_embed", "encoder.*", "deconv_layers.*", "head.*")
 
 
 def batch_first(state: State) -> State:
-    """The position table as (1, tokens, D); there it is (tokens, 1, D)."""
+    """Return the position table as (1, tokens, D); there it is (tokens, 1, D)."""
     return {name: value.transpose(0, 1) if "pos_embedding" in name else value for name, value in state.items()}
 
 

@@ -63,17 +63,17 @@ class TransPose(PoseModel):
         return PoseOutput(heatmaps=self.heatmaps(tokens))
 
     def embed(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
-        """One token for every place of the stem's map."""
+        """Return one token for every place of the stem's map."""
         return self.reduce(self.backbone(images)).flatten(2).transpose(1, 2)
 
     def heatmaps(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B K h w"]:
-        """From the tokens behind the last layer."""
+        """Return heatmaps from the tokens behind the last layer."""
         maps = tokens.transpose(1, 2).unflatten(2, self.config.grid)
         return self.head(self.deconv_layers(maps))
 
     @torch.no_grad()
     def explain(self, images: Float[Tensor, "B 3 H W"]) -> Explanation:
-        """What the maximum of every keypoint's heatmap depends on."""
+        """Explain what the maximum of every keypoint's heatmap depends on."""
         entering, tokens = [], self.embed(images)
         for layer in self.encoder:
             entering.append(tokens + self.pos_embed)
@@ -93,7 +93,7 @@ class TransPose(PoseModel):
 
 
 def make_stem(config: TransPoseConfig) -> tuple[nn.Module, int]:
-    """What comes before the layers, and its channels."""
+    """Return what comes before the layers, and its channels."""
     if config.stem_widths:
         return HighResolutionTrunk(config.stem), config.stem_widths[0]
     resnet = ResNet(config.resnet_depth, config.stem_channels, config.resnet_channels, stages=2)

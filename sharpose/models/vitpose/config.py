@@ -40,7 +40,7 @@ class ViTPoseConfig(ViTConfig):
 
 
 def tokens_per_block(config: ViTPoseConfig) -> list[int]:
-    """Tokens that each block works on."""
+    """Return tokens that each block works on."""
     return [config.num_patches] * config.depth
 
 

@@ -41,7 +41,7 @@ HUGGINGFACE: Table = (
 
 
 def join_qkv(state: State) -> State:
-    """Query, key and value layers as one. Raises InputError where a query has no key or value."""
+    """Join query, key and value layers into one. Raises InputError where a query has no key or value."""
     joined, parts = {}, (".query.", ".key.", ".value.")
     for key, value in state.items():
         if parts[0] in key:

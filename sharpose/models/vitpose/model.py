@@ -70,13 +70,13 @@ class ViTPose(PoseModel):
         return ViTPoseOutput(self.head(features), features)
 
     def embed(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
-        """Patches with their positions."""
+        """Return patches with their positions."""
         return self.patch_embed(images) + self.pos_embed[:, 1:] + self.pos_embed[:, :1]
 
     def features(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B D rows columns"]:
-        """What the head reads of the tokens behind a block."""
+        """Return what the head reads of the tokens behind a block."""
         return self.last_norm(tokens).transpose(1, 2).unflatten(2, self.config.grid).contiguous()
 
     def decode_block(self, tokens: Float[Tensor, "B N D"], stage: str) -> Float[Tensor, "B K h w"]:
-        """Heatmaps from the tokens behind any block."""
+        """Return heatmaps from the tokens behind any block."""
         return self.head(self.features(tokens))
