@@ -23,6 +23,7 @@ from analysis.tables.lines import most_timed, stored_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.cells.provenance import local_device, provenance
 from experiments.spec.catalog import EMBEDDED, tier_folder
+from experiments.spec.spec import paper_first
 from results.records import Record
 from results.store import ROOT, Store, write
 
@@ -84,7 +85,7 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
 def all_tables(tier: str, device: str, store: Store) -> list[Table]:
     """Return every table of a device: the paper's, then those of its figures, then our own."""
     tables = [*build_tables(tier=tier, device=device, store=store), *bench_tables(device=device, store=store)]
-    return sorted(tables, key=lambda table: (not table.id.startswith("table"), not table.id.startswith("figure")))
+    return sorted(tables, key=lambda table: paper_first(table.id))
 
 
 def table_context(table: Table) -> dict[str, Any]:

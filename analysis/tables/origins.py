@@ -9,11 +9,15 @@ from typing import Any
 
 from analysis.tables.cell_text import AMOUNTS, SCORES, score_text
 from analysis.tables.footers import DASH, people_text, span
+from analysis.tables.lines import read_lines
 from analysis.tables.manifests import read_training
-from experiments.cells.cells import PAPER_SIZE, Cell
-from experiments.spec.catalog import EMBEDDED, brief
+from analysis.tables.trainings import title
+from experiments.cells.cells import PAPER_SIZE, Cell, cells
+from experiments.cells.provenance import Device
+from experiments.spec.catalog import EMBEDDED, Catalog, brief
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
+from results.store import Store
 
 DIGESTS = ("annotations_sha256", "pictures_sha256", "boxes_sha256")
 PACKAGES = ("python", "torch", "numpy", "opencv-python-headless", "pycocotools")
@@ -33,14 +37,27 @@ class Origin:
         return {"place": self.place, "run_id": self.run_id, "values": self.values, **self.facts}
 
 
+def heading(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) -> str:
+    """The title of a spec's table at a tier, as it is printed."""
+    return title(loaded, read_lines(loaded, cells(loaded, catalog, device), store), catalog)
+
+
 def origin(
-    cell: Cell, record: Record | None, loaded: LoadedSpec, column: str | None = None, others: Sequence[Cell] = ()
+    cell: Cell,
+    record: Record | None,
+    loaded: LoadedSpec,
+    heading: str,
+    column: str | None = None,
+    others: Sequence[Cell] = (),
 ) -> Origin:
-    """Return the origin of a cell's number; of the metric `column`, or of all. others: further cells it fills."""
+    """The origin of a cell's number; of the metric that `column` names, or of all.
+
+    heading: the title of its table. others: further cells that it fills.
+    """
     (row,) = (row for row in loaded.spec.rows if row.label == cell.row)
     papers = row.paper.model_dump()
     values = {name: {"text": text, "paper": papers.get(name)} for name, text in texts(cell, record, column)}
-    facts = {"table": loaded.spec.title, "asked for": asked_for(cell, loaded.settings(row).model)}
+    facts = {"table": heading, "asked for": asked_for(cell, loaded.settings(row).model)}
     if record is None:
         facts |= {"not stored": cell.blocked or "not measured yet", "measure it": run_command(cell)}
     else:

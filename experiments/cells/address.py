@@ -13,14 +13,14 @@ from experiments.cells.cells import PAPER_SIZE, Cell, cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, Catalog
 from experiments.spec.measures import MEASURES, own_columns
-from experiments.spec.reading import load_specs
-from experiments.spec.spec import COLUMNS, LoadedSpec
+from experiments.spec.reading import find_specs, load_specs
+from experiments.spec.spec import COLUMNS, LoadedSpec, paper_first
 from experiments.spec.yamlfile import SpecError
 from results.records import RUN_ID_LENGTH, Record
 from results.store import Store
 from sharpose.runtime.errors import InputError, nearest
 
-RUN_ID = re.compile(rf"[0-9a-f]{{4,{RUN_ID_LENGTH}}}")
+RUN_ID = re.compile(rf"[0-9a-f]{{1,{RUN_ID_LENGTH}}}")
 SEEDS = "ap_seeds"
 
 
@@ -32,9 +32,23 @@ class Address:
     column: str | None
 
 
-def is_run_id(text: str) -> bool:
-    """Return whether a word is a run id or the beginning of one, not the name of a table."""
-    return RUN_ID.fullmatch(text) is not None
+def is_run_id(text: str, store: Store) -> bool:
+    """Whether a word is a run id or the beginning of one, not the name of a table or of its row.
+
+    Raises SpecError for what can be neither.
+    """
+    table, colon, _ = text.partition(":")
+    try:
+        find_specs(table)
+    except SpecError as unknown:
+        if RUN_ID.fullmatch(text):
+            return True
+        if any(record.spec == table for record in store.records()):
+            reached = "show them by their ids, which their files are named after"
+            raise SpecError(f"{text!r}: records of {table} stand in no table; {reached}") from None
+        said = str(unknown) if colon else f"{text!r} is not the beginning of a record's id, and {unknown}"
+        raise SpecError(said) from None
+    return False
 
 
 def find_record(prefix: str, store: Store) -> Record:
@@ -43,7 +57,7 @@ def find_record(prefix: str, store: Store) -> Record:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise InputError(f"no stored record has a run id that begins with {prefix}; the CSVs of tables name them")
+        raise InputError(f"{prefix!r} is neither a spec nor the beginning of a record's id; CSVs of tables name these")
     several = ", ".join(sorted(record.run_id for record in found)[:5])
     raise InputError(f"{len(found)} run ids begin with {prefix} ({several}); give more digits")
 
@@ -62,7 +76,10 @@ def device_of(record: Record, here: Device) -> Device:
 
 
 def places_of(record: Record, catalog: Catalog, here: Device, specs: Iterable[LoadedSpec] | None = None) -> list[Cell]:
-    """Return every cell of the specs (by default of all) that a record fills, the one that asked first coming first."""
+    """Every cell of the specs (by default of all) that a record fills.
+
+    Those of the paper's tables come first, then the one that asked for it.
+    """
     device = device_of(record, here)
     found = [
         cell
@@ -71,7 +88,7 @@ def places_of(record: Record, catalog: Catalog, here: Device, specs: Iterable[Lo
         for cell in cells(loaded, catalog, device)
         if cell.run_id == record.run_id
     ]
-    return sorted(found, key=lambda cell: (cell.spec, cell.row) != (record.spec, record.row))
+    return sorted(found, key=lambda cell: (paper_first(cell.spec), (cell.spec, cell.row) != (record.spec, record.row)))
 
 
 def find_cells(text: str, catalog: Catalog, device: Device) -> Address:

@@ -78,7 +78,7 @@ def accuracy(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Rech
     for name, reach in allowed.items():
         value = stored.get(name)
         if value is not None:
-            yield Recheck(name, value, now.get(name), value - reach, value + reach)
+            yield Recheck(name, value, now.get(name), *around(value, reach))
 
 
 def predictions(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:
@@ -87,7 +87,14 @@ def predictions(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[R
     before, after = unpack(stored["arrays"]), unpack(now["arrays"])
     for name in STAGES:
         value = float(before[name].mean())
-        yield Recheck(f"mean {name}", value, float(after[name].mean()), value - 0.001, value + 0.001)
+        # predicted quality ends in a GELU, so it is no share
+        ends = (value - 0.001, value + 0.001) if name == "quality" else around(value, 0.001)
+        yield Recheck(f"mean {name}", value, float(after[name].mean()), *ends)
+
+
+def around(share: float, reach: float) -> tuple[float, float]:
+    """The ends of what lies within `reach` of a share, which is from 0 to 1."""
+    return max(0.0, share - reach), min(1.0, share + reach)
 
 
 def speed(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Recheck]:

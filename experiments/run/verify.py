@@ -65,8 +65,9 @@ def find_stored(name: str, asked: Asked) -> tuple[Plan, list[tuple[Cell, Record]
 
     Raises InputError for a record that is no cell of a table.
     """
-    if is_run_id(name):
-        record = find_record(name, asked.get("store") or Store())
+    store = asked.get("store") or Store()
+    if is_run_id(name, store):
+        record = find_record(name, store)
         there = asked.copy()
         there["tier"] = tier_of(record)
         plan = make_plan((), **there)

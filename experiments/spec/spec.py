@@ -224,6 +224,11 @@ class LoadedSpec:
         return self.file.error(("rows", self.spec.rows.index(row)), f"row {row.label!r}: {message}")
 
 
+def paper_first(name: str) -> tuple[bool, bool]:
+    """Return what sorts specs by their names: the paper's tables, those of its figures, then our own."""
+    return not name.startswith("table"), not name.startswith("figure")
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a spec, for editors that check YAML while it is typed."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}

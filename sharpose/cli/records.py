@@ -38,19 +38,21 @@ def origins_of(name: str, tier: str, device: str, coco: Path | None) -> list[Any
     store, spec = harness("results.store").Store(), harness("experiments.spec.reading")
     open_catalog, here = harness("experiments.spec.catalog").open_catalog, harness("analysis.tables.lines")
     chosen = here.pick_device(device, store)
-    if not address.is_run_id(name):
+    if not address.is_run_id(name, store):
         catalog = open_catalog(tier, coco)
         found = address.find_cells(name, catalog, chosen)
         (loaded,) = (one for one in spec.load_specs([name.partition(":")[0]], tier) if one.id == found.cells[0].spec)
+        heading = telling.heading(loaded, catalog, chosen, store)
         records = [(cell, here.stored_record(cell, store)) for cell in found.cells]
-        return [telling.origin(cell, record, loaded, found.column) for cell, record in records]
+        return [telling.origin(cell, record, loaded, heading, found.column) for cell, record in records]
     record = address.find_record(name, store)
     catalog, specs = open_catalog(address.tier_of(record), coco), spec.load_specs()
     places = address.places_of(record, catalog, chosen, specs)
     if not places:
         return [telling.unplaced(record)]
     (loaded,) = (one for one in specs if one.id == places[0].spec)
-    return [telling.origin(places[0], record, loaded, None, places[1:])]
+    heading = telling.heading(loaded, catalog, chosen, store)
+    return [telling.origin(places[0], record, loaded, heading, None, places[1:])]
 
 
 @app.command(rich_help_panel=TABLES)

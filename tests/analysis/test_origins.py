@@ -13,6 +13,7 @@ def test_a_cell_of_a_table_is_told_with_its_files(capsys):
     one, *further = json.loads(out)
     assert code == 0 and list(one["values"]) == ["ap"] and len(further) == 3
     assert one["values"]["ap"] == {"text": "27.6 [24.1, 31.2]", "paper": 75.8}
+    assert one["table"].startswith("Table 3: photographs (photos tier: not converged, ")
     assert "stands for vitpose-base-256x192" in one["asked for"]
     assert one["weights"].startswith("results/weights/photos/vitpose-nano-128x96.safetensors, sha256 e471d575")
     assert one["began with"] == "start.safetensors (0dd5ff35), which has seen no keypoint"
@@ -23,7 +24,8 @@ def test_a_cell_of_a_table_is_told_with_its_files(capsys):
     # and the same number by its run id, with the other table that it stands in
     code, out, _ = call(capsys, "show", one["run_id"][:8], "--json")
     (same,) = json.loads(out)
-    assert same["run_id"] == one["run_id"] and same["stands also in"] == "table3 ViTPose-B 256x192: accuracy"
+    assert same["run_id"] == one["run_id"] and same["place"] == "table1 ViTPose-B 256x192: accuracy"
+    assert same["stands also in"].startswith("table3 ViTPose-B 256x192: accuracy")
     assert {"ap50", "ap75", "ap_m", "ap_l", "ar"} < set(same["values"])
 
 
@@ -40,4 +42,6 @@ def test_bad_names_are_one_line(capsys):
     code, _, err = call(capsys, "show", "table3:ViTPose-B 256x192:app")
     assert code == 2 and "did you mean 'ap'" in err
     code, _, err = call(capsys, "show", "ffffffff")
-    assert code == 2 and "no stored record has a run id that begins with ffffffff" in err
+    assert code == 2 and "'ffffffff' is neither a spec nor the beginning of a record's id" in err
+    code, _, err = call(capsys, "show", "bench:x")
+    assert code == 2 and "records of bench stand in no table" in err

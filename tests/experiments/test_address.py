@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from experiments.cells.address import device_of, find_cells, find_record, is_run_id, places_of, tier_of
+from experiments.cells.cells import cells
 from experiments.cells.provenance import Device
 from experiments.spec.reading import load_spec
+from experiments.spec.spec import FOLDER
 from experiments.spec.yamlfile import SpecError
 from results.records import Record
 from sharpose.runtime.errors import InputError
@@ -53,8 +55,9 @@ def test_a_record_by_the_beginning_of_its_run_id(store, catalog, spec_path):
     other = Record({"measure": "cost", "version": 1, "model": "x"}, {}, "small", "other", "nano")
     store.save(record), store.save(other)
     assert find_record(record.run_id[:6], store).row == "0.3"
-    assert is_run_id(record.run_id) and not is_run_id("6a") and not is_run_id("table6a")
-    with pytest.raises(InputError, match="no stored record"):
+    assert is_run_id(record.run_id, store) and is_run_id("7a", store)
+    assert not is_run_id("6a", store) and not is_run_id("table6a", store) and not is_run_id(str(spec_path), store)
+    with pytest.raises(InputError, match="is neither a spec nor the beginning of a record's id"):
         find_record("f" * 16, store)
     with pytest.raises(InputError, match="2 run ids begin with"):
         find_record("", store)
@@ -62,6 +65,28 @@ def test_a_record_by_the_beginning_of_its_run_id(store, catalog, spec_path):
     assert [(one.row, one.measure) for one in places_of(record, catalog, HERE, specs)] == [("0.3", "cost")]
     assert places_of(other, catalog, HERE, specs) == []
     assert (tier_of(record), tier_of(Record({}, {}, "s", "r", "photos"))) == ("nano", "photos")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tabel3", "'tabel3' is not the beginning of a record's id, and no spec is called 'tabel3'.*mean 'table3'"),
+        ("tabel3:ViTPose", "no spec is called 'tabel3'"),
+        ("bench:x", "records of bench stand in no table; show them by their ids"),
+        ("bench", "records of bench stand in no table"),
+    ],
+)
+def test_what_is_neither_a_table_nor_a_record_is_said(text, said, store):
+    store.save(Record({"measure": "bench", "version": 1}, {}, "bench", "x", "paper-size"))
+    with pytest.raises(SpecError, match=said):
+        is_run_id(text, store)
+
+
+def test_the_papers_tables_come_first_among_the_places_of_a_record(store, catalog):
+    specs = [load_spec(FOLDER / f"{name}.yaml") for name in ("frontier", "related", "table8")]
+    cell = next(one for one in cells(specs[1], catalog, HERE) if (one.row, one.measure) == ("SHaRPose", "cost"))
+    record = Record(cell.identity, {}, "related", "SHaRPose", cell.tier)
+    assert [one.spec for one in places_of(record, catalog, HERE, specs)] == ["table8", "related", "frontier"]
 
 
 def test_a_speed_is_of_its_own_device(store, catalog, spec_path):

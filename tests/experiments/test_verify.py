@@ -57,6 +57,18 @@ def test_an_accuracy_may_move_by_one_step_of_the_curve():
     assert judged("accuracy", ACCURACY, {**ACCURACY, "ap": None})["ap"] is False
 
 
+def test_no_share_is_expected_below_0_or_above_1():
+    few = {"ap": 0.005, "ap50": 0.99, "ap_l": 0.0, "refine_rate": 1.0, "annotated_people": 40, "people": 40}
+    ends = {one.metric: (one.low, one.high) for one in compare(record_of("accuracy", few), few)}
+    assert ends["ap"] == (pytest.approx(0.0025), pytest.approx(0.0075)) and ends["ap_l"] == (0.0, 0.005)
+    assert ends["ap50"] == (pytest.approx(0.965), 1.0) and ends["refine_rate"] == (0.95, 1.0)
+    oks = {name: np.zeros(4) for name in ("coarse_oks", "fine_oks", "quality")}
+    stored = {"people": 4, "images": 2, "arrays": pack(oks)}
+    lows = {one.metric: one.low for one in compare(record_of("predictions", stored), stored)}
+    # a predicted quality may be negative
+    assert (lows["mean coarse_oks"], lows["mean fine_oks"], lows["mean quality"]) == (0.0, 0.0, -0.001)
+
+
 def test_a_speed_must_lie_within_the_stored_rounds():
     assert judged("throughput", SPEED, {"images_per_s": 2000 / 208.0}) == {"images_per_s": True}
     assert judged("throughput", SPEED, {"images_per_s": 9.6}) == {"images_per_s": False}
