@@ -44,14 +44,13 @@ def save_examples(tier: str = EMBEDDED) -> list[Path]:
         raise InputError(f"no examples of tier {tier}: {reason}") from None
 
 
-def constant_choice(catalog: Catalog, model: PoseModel) -> list[int] | None:
+def constant_choice(catalog: Catalog, model: Any) -> list[int] | None:
     """The patches that one map for everybody chooses: the mean of attention's relevance over training people."""
     from sharpose.data.coco import CocoTopDown
     from sharpose.evaluation.selection import mean_relevance
-    from sharpose.models.sharpose.model import SHaRPose
 
     training = catalog.dataset(dataset_of(catalog)).training
-    if training is None or not isinstance(model, SHaRPose):
+    if training is None or not hasattr(model.config, "selection"):
         return None
     files = first_source(catalog, training, lambda done, total: None)
     others = CocoTopDown(files.annotations, files.images, image_size=model.config.image_size)

@@ -29,6 +29,7 @@ from experiments.spec.catalog import Catalog, Places
 from experiments.tools.gpu_training import train_system
 from experiments.tools.gpu_work import Race, Scale, System, Work
 from results.records import Record
+from sharpose.models.registry import resolve_config
 from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, first_line
 from sharpose.runtime.files import write_json
 
@@ -176,7 +177,7 @@ def speeds_wanted(work: Work, name: str, mode: str, batch: int) -> dict[str, dic
 
 def all_refined(name: str) -> dict[str, Any]:
     """The options with which nobody exits early, as speed must not depend on weights."""
-    return {"quality_threshold": None} if name.startswith("sharpose") else {}
+    return {"quality_threshold": None} if hasattr(resolve_config(name), "quality_threshold") else {}
 
 
 def measure_speed(work: Work, name: str, mode: str, batch: int, wanted: Mapping[str, dict[str, Any]]) -> int:

@@ -24,7 +24,6 @@ from sharpose.evaluation.selection import set_ranking
 from sharpose.inference.dataset import Predictions, Way, predict_ways
 from sharpose.inference.heatmap_file import HeatmapFile
 from sharpose.models import create_model
-from sharpose.models.sharpose.model import SHaRPose
 from sharpose.pose.skeleton import wanted_layout
 from sharpose.runtime.deterministic import make_deterministic
 from sharpose.runtime.devices import check_device
@@ -145,7 +144,7 @@ def predicted_ways(
     """The keypoints of every person by each of several ways, by the ranking of patches that `selection` names."""
     with Reporter(f"Evaluating {network.name}", len(dataset)) as report:
         told = progress or report.progress
-        if isinstance(network.model, SHaRPose) and network.model.config.selection != "attention":
+        if getattr(network.model.config, "selection", "attention") != "attention":
             others = None if asked.mean_over is None else open_people(asked.mean_over, network)[0]
             network.model.to(asked.device)
             flipped = any(way.flip_test for way in ways)
