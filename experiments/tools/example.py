@@ -130,11 +130,11 @@ def save_person(model: PoseModel, digest: str, shown: Shown, name: str, constant
     """
     import torch
 
-    from sharpose.pose.normalise import normalise
+    from sharpose.inference.pipeline import look
 
     config, person = model.config, shown.people[shown.index]
     with torch.inference_mode():
-        output = model(normalise(person["image"][None]))
+        (output,) = look(model, person["image"][None])
     coarse, fine = (judged(model, shown.people, person, maps) for maps in (output.coarse_heatmaps, output.heatmaps))
     facts: dict[str, Any] = {
         "model": shown.catalog.stand_in("model", MODEL),

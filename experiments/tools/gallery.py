@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +53,11 @@ def spread_by_quality(model: Any, dataset: CocoTopDown) -> list[int]:
     """Indices of people at even steps of the quality that the model predicts for them, the least sure first."""
     import torch
 
-    from sharpose.pose.normalise import normalise
+    from sharpose.inference.pipeline import look
 
     whole = [i for i, one in enumerate(dataset.instances[:CANDIDATES]) if one.visible.sum() == FULLY_LABELLED]
     images = torch.stack([dataset[index]["image"] for index in whole])
-    order = model.coarse(normalise(images)).quality.argsort().tolist()
+    order = look(model.coarse, images)[0].quality.argsort().tolist()
     steps = torch.linspace(0, len(order) - 1, PEOPLE).round().int().tolist()
     return [whole[order[step]] for step in steps]
 
@@ -64,14 +65,12 @@ def spread_by_quality(model: Any, dataset: CocoTopDown) -> list[int]:
 def person(model: Any, dataset: CocoTopDown, index: int) -> dict[str, Any]:
     """Quality, relevance and coarse result of one person, and the fine result at every α."""
     from sharpose.codecs.choice import codec_of
-    from sharpose.inference.pipeline import place
-    from sharpose.pose.normalise import normalise
+    from sharpose.inference.pipeline import look, place
     from sharpose.pose.oks import instance_oks
 
     sample = dataset[index]
-    image = normalise(sample["image"][None])
 
-    def look(heatmaps: Tensor) -> dict[str, Any]:
+    def judged(heatmaps: Tensor) -> dict[str, Any]:
         """Keypoints (x, y in crop pixels), their true OKS, the strongest heat over keypoints as base64 bytes (h w)."""
         found, _ = place(heatmaps, sample["center"][None], sample["scale"][None], codec_of(model.config))
         truth, area = found.new_tensor(dataset.instances[index].keypoints)[None], found.new_tensor([sample["area"]])
@@ -83,15 +82,15 @@ def person(model: Any, dataset: CocoTopDown, index: int) -> dict[str, Any]:
             "heat": base64.b64encode(heat.numpy().tobytes()).decode(),
         }
 
-    outputs = {alpha: model(image, alpha=alpha) for alpha in ALPHAS}
+    outputs = {alpha: look(partial(model, alpha=alpha), sample["image"][None])[0] for alpha in ALPHAS}
     first = outputs[ALPHAS[0]]
     return {
         "instance_id": int(sample["instance_id"]),
         "quality": round(first.quality[0].item(), 4),
         "relevance": [round(value, 5) for value in first.relevance[0].tolist()],
-        "coarse": look(first.coarse_heatmaps),
+        "coarse": judged(first.coarse_heatmaps),
         "fine": {
-            str(alpha): {"keep_indices": sorted(output.keep_indices[0].tolist()), **look(output.heatmaps)}
+            str(alpha): {"keep_indices": sorted(output.keep_indices[0].tolist()), **judged(output.heatmaps)}
             for alpha, output in outputs.items()
         },
     }

@@ -184,7 +184,7 @@ def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> Peo
     from sharpose.data.batches import sample_batches
     from sharpose.data.coco import CocoTopDown
     from sharpose.data.locate import find_data
-    from sharpose.inference.pipeline import place
+    from sharpose.inference.pipeline import forward, place
     from sharpose.inference.stages import predict_stages
     from sharpose.models import create_model
     from sharpose.pose.flip import flip_back
@@ -202,8 +202,8 @@ def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> Peo
         coarse, fine = predict_stages(model, dataset, codec, batch_size=batch_size, progress=report.progress)
         hook.remove()
         for batch in sample_batches(DataLoader(dataset, batch_size=batch_size)):
-            images = normalise(batch["image"])
-            maps, others = (model.head(model.coarse(seen).keypoint_tokens) for seen in (images, images.flip(-1)))
+            views = forward(model.coarse, normalise(batch["image"]), flip_test=True)
+            maps, others = (model.head(view.keypoint_tokens) for view in views)
             entropies.append(entropy(maps))
             others = flip_back(others, dataset.skeleton.flip_pairs, shift=codec.flip_shift)
             mirrored.append(place(others, batch["center"], batch["scale"], codec)[0])

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from sharpose.data.batches import sample_batches
 from sharpose.data.coco import CocoTopDown
+from sharpose.inference.pipeline import look
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.pose.geometry import box_to_center_scale, transform_points, udp_warp_matrix
-from sharpose.pose.normalise import normalise
 from sharpose.runtime.distributed import rank_and_world
 from sharpose.runtime.errors import InputError
 from sharpose.runtime.progress import Heard, unheard
@@ -81,9 +81,9 @@ def mean_relevance(model: SHaRPose, dataset: CocoTopDown, *, progress: Heard = u
     model.eval()
     model.ranking = lambda relevance: relevance
     for batch in sample_batches(DataLoader(dataset, batch_size=32)):
-        images = normalise(batch["image"].to(next(model.parameters()).device))
-        total += model.coarse(images).relevance.sum(dim=0).cpu()
-        done += len(images)
+        (stage,) = look(model.coarse, batch["image"].to(next(model.parameters()).device))
+        total += stage.relevance.sum(dim=0).cpu()
+        done += len(stage.relevance)
         progress(done, len(dataset))
     return total / done
 

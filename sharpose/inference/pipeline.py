@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from sharpose.codecs.grids import HeatmapCodec
 from sharpose.pose.flip import flip_back
@@ -16,11 +16,13 @@ from sharpose.pose.normalise import normalise
 Precision = Literal["fp32", "bf16", "fp16"]
 Boxes = list[tuple[list[float], float]]
 """(x, y, width, height) in pixels, and a score, for each person of a picture."""
+Forward = Callable[..., Any]
+"""A model or a stage of one: normalised images (B, 3, H, W) to its output."""
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def look(
-    model: nn.Module, crops: UInt8[Tensor, "B 3 H W"], *, flip_test: bool = False, precision: Precision = "fp32"
+    model: Forward, crops: UInt8[Tensor, "B 3 H W"], *, flip_test: bool = False, precision: Precision = "fp32"
 ) -> list[Any]:
     """Run a model on 8-bit crops as `forward` does, in a precision."""
     # a network of another project has been trained on pixels of its own kind
@@ -29,7 +31,7 @@ def look(
         return forward(model, images, flip_test)
 
 
-def forward(model: nn.Module, images: Float[Tensor, "B 3 H W"], flip_test: bool) -> list[Any]:
+def forward(model: Forward, images: Float[Tensor, "B 3 H W"], flip_test: bool) -> list[Any]:
     """Return the model's output for the images as they are, and with the flip test also for the mirrored ones."""
     return [model(images), model(images.flip(-1))] if flip_test else [model(images)]
 
