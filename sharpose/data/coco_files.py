@@ -113,7 +113,7 @@ def known_part(name: str) -> Part:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack what is not there yet in full; a broken member (its checksum is wrong) raises RunFailed."""
+    """Unpack what is not wholly there yet; a broken member (its checksum is wrong) raises RunFailed."""
     mark = _unfinished(archive)
     mark.touch()
     try:
