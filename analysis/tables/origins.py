@@ -38,7 +38,7 @@ class Origin:
 
 
 def heading(loaded: LoadedSpec, catalog: Catalog, device: Device, store: Store) -> str:
-    """The title of a spec's table at a tier, as it is printed."""
+    """Return the title of a spec's table at a tier, as it is printed."""
     return title(loaded, read_lines(loaded, cells(loaded, catalog, device), store), catalog)
 
 
@@ -50,7 +50,7 @@ def origin(
     column: str | None = None,
     others: Sequence[Cell] = (),
 ) -> Origin:
-    """The origin of a cell's number; of the metric that `column` names, or of all.
+    """Return the origin of a cell's number; of the metric that `column` names, or of all.
 
     heading: the title of its table. others: further cells that it fills.
     """

@@ -33,7 +33,7 @@ class Address:
 
 
 def is_run_id(text: str, store: Store) -> bool:
-    """Whether a word is a run id or the beginning of one, not the name of a table or of its row.
+    """Return whether a word is a run id or the beginning of one, not the name of a table or of its row.
 
     Raises SpecError for what can be neither.
     """
@@ -76,7 +76,7 @@ def device_of(record: Record, here: Device) -> Device:
 
 
 def places_of(record: Record, catalog: Catalog, here: Device, specs: Iterable[LoadedSpec] | None = None) -> list[Cell]:
-    """Every cell of the specs (by default of all) that a record fills.
+    """Return every cell of the specs (by default of all) that a record fills.
 
     Those of the paper's tables come first, then the one that asked for it.
     """
