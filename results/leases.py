@@ -83,7 +83,7 @@ def file_time(path: Path) -> float:
 
 
 def read_lease(path: Path) -> dict[str, Any] | None:
-    """The owner of a lease and for how long it stands; None where there is none, or no whole one."""
+    """Return the owner of a lease and for how long it stands; None where there is none, or no whole one."""
     try:
         lease = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -92,7 +92,7 @@ def read_lease(path: Path) -> dict[str, Any] | None:
 
 
 def holds(path: Path, now: float) -> bool:
-    """Whether a lease still stands: renewed in time, and its process alive as far as this host can tell.
+    """Return whether a lease still stands: renewed in time, and its process alive as far as this host can tell.
 
     One that was renewed in the future, by a clock that was wrong, counts from now on, so that it ends as well.
     """

@@ -16,7 +16,7 @@ from results.records import StoreError
 
 
 def pack(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
-    """Named arrays as base64 of a .npz compressed by LZMA, which packs a fifth smaller than numpy does."""
+    """Return named arrays as base64 of a .npz compressed by LZMA, which packs a fifth smaller than numpy does."""
     page = io.BytesIO()
     with zipfile.ZipFile(page, "w", zipfile.ZIP_LZMA) as file:
         for name, values in arrays.items():
@@ -26,7 +26,7 @@ def pack(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
 
 
 def unpack(text: str) -> dict[str, npt.NDArray[np.generic]]:
-    """What `pack` packed. Raises StoreError when `text` is anything else; nothing is ever unpickled."""
+    """Return what `pack` packed. Raises StoreError when `text` is anything else; nothing is ever unpickled."""
     try:
         with np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}

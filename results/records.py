@@ -89,7 +89,7 @@ def canonical(value: Any) -> Any:
 
 
 def encode(record: Record) -> bytes:
-    """The file of a record: one line per field, so that differences read well, and a seal at the end."""
+    """Return the file of a record: one line per field, so that differences read well, and a seal at the end."""
     fields = {
         "format": FORMAT,
         "run_id": record.run_id,
@@ -150,7 +150,7 @@ KINDS = {"metrics": dict, "spec": str, "row": str, "tier": str, "provenance": di
 
 
 def format_of(raw: bytes) -> int:
-    """The format that a record says it has, sealed as we do it or not; 0 where it is no JSON or says none."""
+    """Return the format that a record says it has, sealed as we do it or not; 0 where it is no JSON or says none."""
     said = re.search(rb'"format": ?(\d{1,9})\b', raw[:1000])
     if said is None or int(said[1]) <= FORMAT:
         return 0
@@ -181,7 +181,7 @@ def fault_of(metrics: Mapping[str, Any]) -> str | None:
 
 
 def finite(value: Any) -> bool:
-    """Whether JSON has a number for every number in `value`."""
+    """Return whether JSON has a number for every number in `value`."""
     if isinstance(value, Mapping):
         return all(map(finite, value.values()))
     if isinstance(value, list | tuple):
@@ -190,7 +190,7 @@ def finite(value: Any) -> bool:
 
 
 def is_amount(value: Any) -> bool:
-    """Whether `value` is a number from 0 on, or None for what could not be measured."""
+    """Return whether `value` is a number from 0 on, or None for what could not be measured."""
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0)
 
 

@@ -76,7 +76,7 @@ class Store:
 
     @contextlib.contextmanager
     def lease(self, run_id: str, seconds: float = LEASE_S) -> Iterator[bool]:
-        """Whether this process alone may measure `run_id` now; renewed for as long as the block lasts.
+        """Yield whether this process alone may measure `run_id` now; renewed for as long as the block lasts.
 
         Leases that expired (their process hangs, or its machine is gone), or whose process died, are void.
         """
@@ -103,11 +103,11 @@ class Store:
             os.close(handle)
 
     def lease_file(self, run_id: str) -> Path:
-        """Where the lease of a record lies while somebody measures it."""
+        """Return where the lease of a record lies while somebody measures it."""
         return self.local / "leases" / f"{checked_id(run_id)}.lease"
 
     def holder(self, run_id: str) -> str:
-        """Who has the lease of `run_id`, and in which file, for people; empty where nobody has."""
+        """Return who has the lease of `run_id`, and in which file, for people; empty where nobody has."""
         path = self.lease_file(run_id)
         lease = read_lease(path)
         return "" if lease is None else f"process {lease.get('pid')} on {lease.get('host')}, {path}"

@@ -56,7 +56,7 @@ class Reader:
         self.known: dict[tuple[str, str, Device], tuple[LoadedSpec, list[Line]]] = {}
 
     def lines(self, table: str, tier: str = "nano", device: Device | None = None) -> tuple[LoadedSpec, list[Line]]:
-        """A spec with its rows and their records at a tier, with speeds of the first device or another."""
+        """Return a spec with its rows and their records at a tier, with speeds of the first device or another."""
         place = table, tier, device or self.devices[0]
         if place not in self.known:
             (loaded,) = load_specs([table])
@@ -64,5 +64,5 @@ class Reader:
         return self.known[place]
 
     def row(self, table: str, label: str, tier: str = "nano", device: Device | None = None) -> Line:
-        """A row by its label. Raises SpecError where there is none."""
+        """Return a row by its label. Raises SpecError where there is none."""
         return row_of(self.lines(table, tier, device)[1], label, f"{CLAIMS}: {table}")

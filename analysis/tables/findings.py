@@ -70,7 +70,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """The verdict of every tier that has one; of a single one without its name."""
+        """Return the verdict of every tier that has one; of a single one without its name."""
         if len(self.verdicts) == 1:
             return next(iter(self.verdicts.values()))
         return "; ".join(f"{tier}: {word}" for tier, word in self.verdicts.items()) or UNMEASURED
@@ -104,13 +104,13 @@ def tally(rows: Sequence[Finding]) -> str:
 
 
 def links(records: Iterable[Record]) -> str:
-    """Records as links from docs/, each once."""
+    """Return records as links from docs/, each once."""
     found = [f"[{one.run_id[:6]}](../results/published/{one.measure}/{one.run_id}.json)" for one in records]
     return " ".join(dict.fromkeys(found)) or DASH
 
 
 def findings_of(claims: Claims, reader: Reader) -> Iterator[Finding]:
-    """Every line of one table."""
+    """Yield every line of one table."""
     yield from accuracies(claims, reader)
     for first, second in [*claims.both, *claims.speed]:
         yield speed(claims.table, first, second, reader)
@@ -128,12 +128,12 @@ def findings_of(claims: Claims, reader: Reader) -> Iterator[Finding]:
 
 
 def where(table: str) -> str:
-    """A table's name and its raw numbers."""
+    """Return a table's name and its raw numbers."""
     return f"[{table.removeprefix('table')}](../results/csv/{table}.csv)"
 
 
 def accuracies(claims: Claims, reader: Reader) -> Iterator[Finding]:
-    """Differences of AP or PCKh; what the paper does not say (controls) is judged by itself.
+    """Yield differences of AP or PCKh; what the paper does not say (controls) is judged by itself.
 
     Verdicts are by p after Holm's correction over a table's comparisons at a tier that had equal starts.
     """
@@ -195,7 +195,7 @@ def tests_of(
 
 
 def judged(tested: Comparison, theirs: float | None) -> str:
-    """The verdict on a difference; theirs: the paper's, None where it gives none."""
+    """Return the verdict on a difference; theirs: the paper's, None where it gives none."""
     if tested.p >= LEVEL:
         return "equivalent" if tested.equivalent else "undecided"
     if theirs is None:
@@ -229,7 +229,7 @@ def ratio(
 
 
 def speed(table: str, first: str, second: str, reader: Reader) -> Finding:
-    """A ratio of speeds, on the first device that has both; on another than the first of all, with its name."""
+    """Return a ratio of speeds, on the first device that has both; on another than the first of all, with its name."""
     papers = [reader.row(table, label).row.paper.images_per_s for label in (first, second)]
     for device in reader.devices:
         pair = [reader.row(table, label, device=device) for label in (first, second)]
@@ -242,7 +242,7 @@ def speed(table: str, first: str, second: str, reader: Reader) -> Finding:
 
 
 def cost(table: str, line: Line, key: str, theirs: float) -> Finding:
-    """A row's multiply-adds (`gflops`) or parameters (`params`, in millions)."""
+    """Return a row's multiply-adds (`gflops`) or parameters (`params`, in millions)."""
     ours, delta = amount(line, key), delta_percent(line, key)
     name = {"gflops": "GFLOPs", "params": "M parameters"}[key]
     claim = f"{name}, {'α = ' if table.startswith('table6') else ''}{line.row.label}"
@@ -252,7 +252,7 @@ def cost(table: str, line: Line, key: str, theirs: float) -> Finding:
 
 
 def cost_ratio(table: str, first: str, second: str, reader: Reader) -> Finding:
-    """Multiply-adds of one row over those of another, as sentences such as "a quarter fewer" have it."""
+    """Return multiply-adds of one row over those of another, as sentences such as "a quarter fewer" have it."""
     pair = [reader.row(table, label) for label in (first, second)]
     one, other = (amount(line, "gflops") for line in pair)
     ours = one / other if one and other else None
@@ -283,7 +283,7 @@ def statements(claims: Claims, reader: Reader) -> Iterator[Finding]:
 
 
 def fewer_refined(curve: GateCurve) -> str:
-    """Up to which share of early exits AP50 and AP75 hardly move, and what AP has lost there."""
+    """Return up to which share of early exits AP50 and AP75 hardly move, and what AP has lost there."""
     far, lost = hardly_moving(curve.frame)
     # no minus before a zero
     change = f"{round(-lost, 1) + 0.0:.1f}".replace("-", "−")
@@ -291,7 +291,7 @@ def fewer_refined(curve: GateCurve) -> str:
 
 
 def bench(first: str, second: str, reader: Reader) -> Iterator[Finding]:
-    """A ratio of the bench on every machine that has both."""
+    """Yield a ratio of the bench on every machine that has both."""
     found: dict[str, dict[str, Record]] = {}
     for record in reader.store.records("bench"):
         found.setdefault(str(record.provenance.get("device")), {})[record.row] = record

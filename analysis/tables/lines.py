@@ -49,7 +49,7 @@ class Line:
     test_sets: Mapping[str, Stored] = field(default_factory=dict)
 
     def metric(self, measure: str, key: str) -> Any:
-        """A measured value, None where there is none."""
+        """Return a measured value, None where there is none."""
         record = self.records.get(measure)
         return None if record is None else record.metrics.get(key)
 
@@ -146,12 +146,12 @@ def compare_records(ours: Record | None, *others: Record | None) -> Comparison |
 
 
 def compared_row(loaded: LoadedSpec, lines: list[Line]) -> Line:
-    """The row that speeds are compared with."""
+    """Return the row that speeds are compared with."""
     return next(line for line in lines if line.row.label == loaded.spec.compare_with)
 
 
 def relative_speed(line: Line, reference: Line) -> float | None:
-    """Speed relative to another row: as timed in one session where there was one, else from both records."""
+    """Return speed relative to another row: as timed in one session where there was one, else from both records."""
     ours, theirs = line.metric("throughput", "images_per_s"), reference.metric("throughput", "images_per_s")
     if timed_together(line, reference):
         theirs = line.metric("throughput", "reference_images_per_s")
@@ -159,13 +159,13 @@ def relative_speed(line: Line, reference: Line) -> float | None:
 
 
 def timed_together(line: Line, reference: Line) -> bool:
-    """Whether the record of a speed holds the other row's speed of the same session."""
+    """Return whether the record of a speed holds the other row's speed of the same session."""
     other = reference.cells.get("throughput")
     return other is not None and line.metric("throughput", "reference_run_id") == other.run_id
 
 
 def pick_device(name: str, store: Store) -> Device:
-    """This machine's `cpu` or `cuda`, or the device of a stored speed whose name starts with `name`.
+    """Return this machine's `cpu` or `cuda`, or the device of a stored speed whose name starts with `name`.
 
     Raises SpecError where it is the beginning of no stored name, or of several.
     """
@@ -182,7 +182,7 @@ def pick_device(name: str, store: Store) -> Device:
 
 
 def stored_devices(store: Store, *measures: str) -> list[Device]:
-    """Every device that a stored speed of these measures was measured on; of throughput, where none is named."""
+    """Return every device that a stored speed of these measures was measured on; of throughput, where none is named."""
     return sorted({device_of(record) for one in measures or ("throughput",) for record in store.records(one)}, key=str)
 
 
@@ -193,7 +193,7 @@ def device_of(record: Record) -> Device:
 
 
 def most_timed(store: Store) -> list[Device]:
-    """Every device that a speed of a table's row is stored of, those with most speeds first."""
+    """Return every device that a speed of a table's row is stored of, those with most speeds first."""
     speeds = Counter(map(device_of, store.records("throughput")))
     return sorted(speeds, key=lambda device: (-speeds[device], str(device)))
 

@@ -101,7 +101,7 @@ ENDINGS = {
 
 
 def page() -> Iterator[str]:
-    """The lines of docs/columns.md."""
+    """Yield the lines of docs/columns.md."""
     yield "# Columns\n"
     yield "For those who read the CSV files or write a spec: what each column means. Written by"
     yield "`python -m analysis.tables.meanings`, never by hand.\n"
@@ -128,7 +128,7 @@ def page() -> Iterator[str]:
 
 
 def text() -> str:
-    """docs/columns.md as it should be."""
+    """Return docs/columns.md as it should be."""
     return "\n".join(page()) + "\n"
 
 

@@ -50,19 +50,19 @@ def spread_text(one: Interval | significance.Comparison, form: str = "+.1f") -> 
 
 
 def percentile_interval(value: float, replicates: npt.ArrayLike) -> Interval:
-    """The percentile interval of `value` from its replicates."""
+    """Return the percentile interval of `value` from its replicates."""
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.nanpercentile(np.asarray(replicates, dtype=float), [tail, 100 - tail])
     return Interval(value, float(low), float(high))
 
 
 def score_of(metrics: Mapping[str, Any]) -> str:
-    """The score that an accuracy record is about: pckh on MPII, else ap."""
+    """Return the score that an accuracy record is about: pckh on MPII, else ap."""
     return next((score for score in SCORES if replicates_of(metrics, score)), SCORES[0])
 
 
 def replicates_of(metrics: Mapping[str, Any], score: str) -> list[float]:
-    """Bootstrap replicates of a score; empty where the record holds none."""
+    """Return bootstrap replicates of a score; empty where the record holds none."""
     return metrics.get(f"{score}_bootstrap") or []
 
 

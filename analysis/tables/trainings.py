@@ -26,7 +26,7 @@ LISTED = 9
 
 
 def training_of(line: Line) -> Training | None:
-    """The training behind a row's accuracy; None for a control, and where nothing is trained."""
+    """Return the training behind a row's accuracy; None for a control, and where nothing is trained."""
     cell = line.cells.get("accuracy") or line.cells.get("predictions")
     return None if cell is None or cell.weights is None else read_training(cell.weights)
 
@@ -43,7 +43,7 @@ def compared_first(lines: list[Line], wanted: str | None) -> tuple[list[Line], i
 
 
 def curve_key(dataset: str, catalog: Catalog) -> str:
-    """What curves call the people that stand for a spec's `dataset` at a tier; empty where none do."""
+    """Return what curves call the people that stand for a spec's `dataset` at a tier; empty where none do."""
     people = catalog.people(dataset)
     return catalog.dataset(people).photos or people if people else ""
 
@@ -59,7 +59,7 @@ def followed(lines: Iterable[Line], dataset: str, catalog: Catalog) -> tuple[str
 
 
 def started_alike(first: Line, second: Line) -> bool:
-    """Whether two rows are of the same weights, or of weights that began alike and saw as many crops."""
+    """Return whether two rows are of the same weights, or of weights that began alike and saw as many crops."""
     cells = [line.cells["accuracy"] for line in (first, second)]
     if cells[0].weights is not None and cells[0].weights == cells[1].weights:
         return True
@@ -68,7 +68,7 @@ def started_alike(first: Line, second: Line) -> bool:
 
 
 def title(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) -> str:
-    """The spec's title; at a tier with people of its own, with these, and how far trainings have come."""
+    """Return the spec's title; at a tier with people of its own, with these, and how far trainings have come."""
     scored = any({"accuracy", "predictions"} & set(line.cells) for line in lines)
     dataset, own = str(loaded.spec.base.get("dataset", "")), catalog.tier.title
     peers_alone = all(cell.model.startswith(PEER) for line in lines for cell in line.cells.values())
@@ -79,7 +79,7 @@ def title(loaded: LoadedSpec, lines: list[Line], catalog: Catalog) -> str:
 
 
 def convergence(lines: Iterable[Line], data: str, on: str) -> str:
-    """Whether a table's trainings had come to an end; `data` and `on` as `followed` gives them."""
+    """Return whether a table's trainings had come to an end; `data` and `on` as `followed` gives them."""
     made = [one for one in map(training_of, lines) if one is not None]
     gains = [gain for one in made if (gain := one.last_doubling(data)) is not None]
     if not made:
@@ -92,7 +92,7 @@ def convergence(lines: Iterable[Line], data: str, on: str) -> str:
 
 
 def race_text(loaded: LoadedSpec, lines: list[Line], catalog: Catalog, below: int) -> list[str]:
-    """What every row has had: crops, start, learning rate, and what the last doubling gained."""
+    """Return what every row has had: crops, start, learning rate, and what the last doubling gained."""
     rows = [(line.row.label, made) for line in lines if (made := training_of(line)) is not None]
     data, on = followed(lines, str(loaded.spec.base.get("dataset", "")), catalog)
     notes = catalog.tier.notes if data else []
@@ -146,7 +146,7 @@ def told(
 
 
 def rate_text(made: Training) -> str:
-    """A learning rate, and out of which it was chosen."""
+    """Return a learning rate, and out of which it was chosen."""
     if made.rates is None or "tried" not in made.rates:
         return f"{made.learning_rate:g}, not chosen from a list" if made.learning_rate else "not known"
     rates = [one["rate"] for one in made.rates["tried"]]
@@ -168,12 +168,12 @@ def seed_scores(line: Line) -> list[float]:
 
 
 def began_alone(cell: Cell) -> bool:
-    """Whether the weights of a cell are there and owe nothing to a trained pose network."""
+    """Return whether the weights of a cell are there and owe nothing to a trained pose network."""
     return cell.weights is not None and read_training(cell.weights).start != POSE_NETWORK
 
 
 def training_numbers(line: Line, data: str) -> dict[str, Any]:
-    """What `race_text` says of a row, for files."""
+    """Return what `race_text` says of a row, for files."""
     made = training_of(line)
     return {
         "crops": made and made.crops,

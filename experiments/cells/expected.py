@@ -93,7 +93,7 @@ def predictions(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[R
 
 
 def around(share: float, reach: float) -> tuple[float, float]:
-    """The ends of what lies within `reach` of a share, which is from 0 to 1."""
+    """Return the ends of what lies within `reach` of a share, which is from 0 to 1."""
     return max(0.0, share - reach), min(1.0, share + reach)
 
 

@@ -60,7 +60,7 @@ class Need:
 
     @property
     def gpu_hours(self) -> dict[str, float] | None:
-        """Hours of training by kind of GPU."""
+        """Return hours of training by kind of GPU."""
         return None if self.training_macs is None else gpu_hours(self.training_macs)
 
 
@@ -143,13 +143,13 @@ def need(weights: str, rows: Rows, catalog: Catalog, store: Store, timed: Sequen
 
 
 def learnt_options(settings: Settings, catalog: Catalog) -> dict[str, Any]:
-    """What a row's network must learn with, where that is not what its model has anyway."""
+    """Return what a row's network must learn with, where that is not what its model has anyway."""
     alpha = alpha_apart(settings.model, settings.options) if catalog.tier.each_alpha else None
     return {**learnt_with(settings.options), **({} if alpha is None else {"alpha": alpha})}
 
 
 def trainings(catalog: Catalog, rows: Rows) -> list[str]:
-    """The data sets that models of these rows learn from."""
+    """Return the data sets that models of these rows learn from."""
     names = [catalog.dataset(settings.dataset).training for _, settings in rows]
     return list(dict.fromkeys(name for name in names if name is not None))
 
@@ -181,7 +181,7 @@ def how_to_train(
 
 
 def data_paths(catalog: Catalog, rows: Rows) -> tuple[list[str], list[str]]:
-    """The files that judging rows and training for them takes: those that are there, and the others."""
+    """Return the files that judging rows and training for them takes: those that are there, and the others."""
     wanted: dict[str, None] = {}
     withheld: dict[str, None] = {}
     for name, boxes in dict.fromkeys((settings.dataset, settings.boxes) for _, settings in rows):
@@ -199,7 +199,7 @@ def data_paths(catalog: Catalog, rows: Rows) -> tuple[list[str], list[str]]:
 
 
 def stored_speed(timed: Sequence[Record], settings: Sequence[Settings]) -> tuple[float | None, str | None]:
-    """The slowest row's best images/s among stored speeds, and the device."""
+    """Return the slowest row's best images/s among stored speeds, and the device."""
     speeds: list[tuple[float, str]] = []
     for one in settings:
         # as a record reads it back: tuples are lists there
@@ -210,7 +210,7 @@ def stored_speed(timed: Sequence[Record], settings: Sequence[Settings]) -> tuple
 
 
 def train_command(weights: str, model: str, catalog: Catalog, training: str, words: Sequence[str]) -> str:
-    """How the weights are trained on all GPUs of a machine, with more `words`."""
+    """Return how the weights are trained on all GPUs of a machine, with more `words`."""
     paths, root = catalog.dataset(training).paths, catalog.folder(training)
     root = root or Path(catalog.dataset(training).folder.upper())
     data = ["--data", str(root / paths["annotations"]), "--images", str(root / paths["images"])]
@@ -220,7 +220,7 @@ def train_command(weights: str, model: str, catalog: Catalog, training: str, wor
 
 
 def as_dict(needs: Sequence[Need]) -> dict[str, Any]:
-    """For `--json`: the needs, and what was assumed."""
+    """Return what stands for it in `--json`: the needs, and what was assumed."""
     assumed = {"peak_operations_per_s": PEAK, "utilisation": UTILISATION, "forward_passes_per_step": STEP_FORWARDS}
     return {"assumed": assumed, "needs": [{**asdict(one), "gpu_hours": one.gpu_hours} for one in needs]}
 

@@ -32,13 +32,13 @@ class Check:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the stored number holds."""
+        """Return whether the stored number holds."""
         if self.reason is not None:
             return "not compared"
         return "as expected" if all(one.holds for one in self.comparisons) else "differs"
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return what stands for it in `--json`."""
         compared = [{**asdict(one), "holds": one.holds} for one in self.comparisons]
         return {**asdict(self), "verdict": self.verdict, "comparisons": compared}
 
@@ -61,7 +61,7 @@ def verify(name: str, *, limit: int | None = None, say: Say = print_line, **aske
 
 
 def find_stored(name: str, asked: Asked) -> tuple[Plan, list[tuple[Cell, Record]]]:
-    """The stored cells that a name means, and what they are among.
+    """Return the stored cells that a name means, and what they are among.
 
     Raises InputError for a record that is no cell of a table.
     """
@@ -86,7 +86,7 @@ def find_stored(name: str, asked: Asked) -> tuple[Plan, list[tuple[Cell, Record]
 
 
 def check(cell: Cell, record: Record, plan: Plan, say: Say) -> Check:
-    """One cell measured again, unless its data or its device is not here."""
+    """Measure one cell again, unless its data or its device is not here."""
     made, here = str(record.provenance.get("device")), plan.device
     known, alone = Check(cell.name, record.run_id, measured_on=made), record.measure == "throughput"
     if alone and (record.identity["device"], record.identity["threads"]) != (here.name, here.threads):
@@ -100,7 +100,7 @@ def check(cell: Cell, record: Record, plan: Plan, say: Say) -> Check:
 
 
 def lines(checks: Sequence[Check]) -> list[str]:
-    """For people: a line per cell, the metrics of those that differ, and the sums."""
+    """Return text for people: a line per cell, the metrics of those that differ, and the sums."""
     text: list[str] = []
     for one in checks:
         text.append(f"{one.verdict:12} {one.run_id} {one.name}" + (f" ({one.reason})" if one.reason else ""))
@@ -117,7 +117,7 @@ def lines(checks: Sequence[Check]) -> list[str]:
 
 
 def line(one: Recheck) -> str:
-    """One metric: stored, now, and between what it may lie."""
+    """Return one metric: stored, now, and between what it may lie."""
     said = f"{one.metric} {number(one.stored)}, now {number(one.now)}"
     within = "" if one.low == one.high else f", expected {number(one.low)} to {number(one.high)}"
     return said + within + ("" if one.holds else "  DIFFERS")

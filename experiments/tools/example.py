@@ -45,7 +45,7 @@ def save_examples(tier: str = EMBEDDED) -> list[Path]:
 
 
 def constant_choice(catalog: Catalog, model: Any) -> list[int] | None:
-    """The patches that one map for everybody chooses: the mean of attention's relevance over training people."""
+    """Return the patches that one map for everybody chooses: the mean of attention's relevance over training people."""
     from sharpose.data.coco import CocoTopDown
     from sharpose.evaluation.selection import mean_relevance
 
@@ -69,7 +69,7 @@ class Shown:
 
     @property
     def source(self) -> dict[str, Any]:
-        """The people's name and the person's; of a photograph, its licence and address too."""
+        """Return the people's name and the person's; of a photograph, its licence and address too."""
         person = int(self.people.instances[self.index].instance_id)
         return {"dataset": dataset_of(self.catalog), "instance_id": person, **self.attribution}
 
@@ -100,7 +100,7 @@ def people_for(catalog: Catalog, model: PoseModel) -> CocoTopDown:
 
 
 def choose(catalog: Catalog, people: CocoTopDown) -> dict[int, dict[str, str]]:
-    """Places of the people to show, with what has to be said of their photographs.
+    """Return places of the people to show, with what has to be said of their photographs.
 
     Of photographs, the first people of open licences with enough labelled keypoints are taken. Raises InputError where
     there is nobody in a photograph of an open licence.
@@ -157,7 +157,7 @@ def save_person(model: PoseModel, digest: str, shown: Shown, name: str, constant
 
 
 def keypoints(model: PoseModel, heatmaps: Any) -> Any:
-    """Keypoints (K, 2) of one person in crop pixels."""
+    """Return keypoints (K, 2) of one person in crop pixels."""
     from sharpose.codecs.choice import codec_of
     from sharpose.inference.pipeline import crop_frame, place
 
@@ -165,7 +165,7 @@ def keypoints(model: PoseModel, heatmaps: Any) -> Any:
 
 
 def judged(model: PoseModel, people: CocoTopDown, person: dict[str, Any], heatmaps: Any) -> tuple[Any, float]:
-    """Keypoints (K, 2) of one person in crop pixels, and their OKS."""
+    """Return keypoints (K, 2) of one person in crop pixels, and their OKS."""
     from sharpose.pose.oks import instance_oks
 
     found, (height, width) = keypoints(model, heatmaps), model.config.image_size
@@ -201,19 +201,19 @@ def save_blocks(shown: Shown) -> Path:
 
 
 def save(catalog: Catalog, name: str, person: dict[str, Any], facts: dict[str, Any]) -> Path:
-    """The crop as PNG and the facts as JSON."""
+    """Write the crop as PNG and the facts as JSON."""
     folder = examples_folder(catalog.name)
     save_picture(folder / f"{name}.png", person)
     return save_facts(folder / f"{name}.json", facts)
 
 
 def save_picture(path: Path, person: dict[str, Any]) -> None:
-    """The crop of a person as PNG."""
+    """Write the crop of a person as PNG."""
     import cv2
 
     write(path, cv2.imencode(".png", person["image"].permute(1, 2, 0).numpy()[..., ::-1])[1].tobytes())
 
 
 def save_facts(path: Path, facts: dict[str, Any]) -> Path:
-    """Facts as JSON, in one line."""
+    """Write facts as JSON, in one line."""
     return write(path, (json.dumps(facts) + "\n").encode())

@@ -50,7 +50,7 @@ def save_gallery() -> Path:
 
 
 def spread_by_quality(model: Any, dataset: CocoTopDown) -> list[int]:
-    """Indices of people at even steps of the quality that the model predicts for them, the least sure first."""
+    """Return indices of people at even steps of the quality that the model predicts for them, the least sure first."""
     import torch
 
     from sharpose.inference.pipeline import look
@@ -63,7 +63,7 @@ def spread_by_quality(model: Any, dataset: CocoTopDown) -> list[int]:
 
 
 def person(model: Any, dataset: CocoTopDown, index: int) -> dict[str, Any]:
-    """Quality, relevance and coarse result of one person, and the fine result at every α."""
+    """Return quality, relevance and coarse result of one person, and the fine result at every α."""
     from sharpose.codecs.choice import codec_of
     from sharpose.inference.pipeline import look, place
     from sharpose.pose.oks import instance_oks

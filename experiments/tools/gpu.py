@@ -102,7 +102,7 @@ class Step:
 
 
 def steps(scale: Scale) -> list[Step]:
-    """Everything in order of worth."""
+    """Return everything in order of worth."""
     return [
         *(Step(one.name, one.share, partial(train_system, one)) for one in scale.systems),
         Step("speeds", scale.speeds_share, measure_speeds),
@@ -166,7 +166,7 @@ def measure_speeds(work: Work, deadline: float) -> tuple[bool, str]:
 
 
 def speeds_wanted(work: Work, name: str, mode: str, batch: int) -> dict[str, dict[str, Any]]:
-    """The identities, by precision, of what nobody has measured here yet."""
+    """Return the identities, by precision, of what nobody has measured here yet."""
     how: dict[str, Any] = {"batch_size": batch, "mode": mode}
     found = {
         precision: throughput_identity(name, all_refined(name), work.device, precision=precision, **how)
@@ -176,7 +176,7 @@ def speeds_wanted(work: Work, name: str, mode: str, batch: int) -> dict[str, dic
 
 
 def all_refined(name: str) -> dict[str, Any]:
-    """The options with which nobody exits early, as speed must not depend on weights."""
+    """Return the options with which nobody exits early, as speed must not depend on weights."""
     return {"quality_threshold": None} if hasattr(resolve_config(name), "quality_threshold") else {}
 
 
@@ -221,7 +221,7 @@ def race(which: Race, work: Work, deadline: float) -> tuple[bool, str]:
 
 
 def race_catalog(scale: Scale, tier: str, folder: Path) -> Catalog:
-    """A tier, whose finished weights go where its tables look for them; a rehearsal's stay in its own folder."""
+    """Return a tier, whose finished weights go where its tables look for them; a rehearsal's stay in its own folder."""
     places = Places(tiers=scale.tiers)
     return Catalog(tier, replace(places, weights=folder / "races" / "weights") if scale is REHEARSAL else places)
 

@@ -50,7 +50,7 @@ class People:
 
     @property
     def targets(self) -> dict[str, Array]:
-        """What is to be predicted: how good the coarse result is, and what the fine one adds."""
+        """Return what is to be predicted: how good the coarse result is, and what the fine one adds."""
         from sharpose.inference.stages import oks
 
         coarse, fine = (oks(stage.keypoints, self.dataset) for stage in (self.coarse, self.fine))
@@ -70,26 +70,26 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def folds_of(pictures: Array, folds: int = FOLDS, seed: int = 0) -> Array:
-    """The fold of every person (N,): people of one picture share it."""
+    """Return the fold of every person (N,): people of one picture share it."""
     known, place = np.unique(pictures, return_inverse=True)
     return np.random.default_rng(seed).permutation(np.arange(len(known)) % folds)[place]
 
 
 def standardised(inputs: Array, others: Array) -> tuple[Array, Array]:
-    """Both in units of the deviations of `inputs` (N, values) around their means."""
+    """Return both in units of the deviations of `inputs` (N, values) around their means."""
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
     spread[spread < 1e-9] = 1.0
     return (inputs - mean) / spread, (others - mean) / spread
 
 
 def ridge(inputs: Array, target: Array, others: Array) -> Array:
-    """Predictions for `others` by linear ridge regression, its penalty chosen by the leave-one-out error."""
+    """Return predictions for `others` by linear ridge regression, its penalty chosen by the leave-one-out error."""
     known, new = standardised(inputs, others)
     return dual(known @ known.T, new @ known.T, target)
 
 
 def kernel_ridge(inputs: Array, target: Array, others: Array) -> Array:
-    """The same with a Gaussian kernel, as wide as the median distance between people."""
+    """Return the same with a Gaussian kernel, as wide as the median distance between people."""
     known, new = standardised(inputs, others)
     apart, across = (cdist(people, known, "sqeuclidean") for people in (known, new))
     width = np.median(apart[~np.eye(len(known), dtype=bool)])
@@ -97,7 +97,7 @@ def kernel_ridge(inputs: Array, target: Array, others: Array) -> Array:
 
 
 def dual(kernel: Array, across: Array, target: Array) -> Array:
-    """Kernel ridge around the mean of the target; of `PENALTIES` the one with the least leave-one-out error."""
+    """Return kernel ridge around the mean of the target; of `PENALTIES` the one with the least leave-one-out error."""
     values, vectors = np.linalg.eigh(kernel)
     values = np.maximum(values, 0.0)
     middle = target.mean()
@@ -119,7 +119,7 @@ FITS = {"ridge": ridge, "kernel ridge": kernel_ridge}
 
 
 def cross_fitted(inputs: Array, target: Array, pictures: Array, fit: str) -> Array:
-    """What everybody is predicted by a fit to people of other pictures."""
+    """Return what everybody is predicted by a fit to people of other pictures."""
     folds, predicted = folds_of(pictures), np.empty(len(target))
     for fold in np.unique(folds):
         own = folds == fold
@@ -133,7 +133,7 @@ def r_squared(target: Array, predicted: Array) -> float:
 
 
 def r_squared_interval(target: Array, predicted: Array, pictures: Array, seed: int = 0) -> tuple[float, float]:
-    """The 95 % bootstrap interval of R², pictures resampled."""
+    """Return the 95 % bootstrap interval of R², pictures resampled."""
     _, place = np.unique(pictures, return_inverse=True)
     rng, found = np.random.default_rng(seed), []
     for _ in range(RESAMPLES):
@@ -156,7 +156,7 @@ def ap_of(people: People, refined: Array) -> float:
 
 
 def quickest() -> Evaluator:
-    """The evaluator that gives the same numbers in less time, where it is installed."""
+    """Return the evaluator that gives the same numbers in less time, where it is installed."""
     return "pycocotools" if find_spec("hotcoco") is None else "hotcoco"
 
 
@@ -219,14 +219,14 @@ def look(model_name: str, data: str, weights: Path, batch_size: int = 32) -> Peo
 
 
 def entropy(heatmaps: Any) -> Any:
-    """Entropy (B, K), in nats, of heatmaps as distributions over pixels; negative values count nothing."""
+    """Return entropy (B, K), in nats, of heatmaps as distributions over pixels; negative values count nothing."""
     mass = heatmaps.clamp(min=0).flatten(2).double()
     shares = mass / mass.sum(dim=2, keepdim=True).clamp(min=1e-12)
     return -(shares * shares.clamp(min=1e-12).log()).sum(dim=2)
 
 
 def every_fit(people: People) -> list[dict[str, Any]]:
-    """Every fit, and beside them the model's own prediction and the truth."""
+    """Return every fit, and beside them the model's own prediction and the truth."""
     lines: list[dict[str, Any]] = []
 
     def add(name: str, target: str, fit: str, predicted: Array) -> None:
@@ -249,7 +249,7 @@ def every_fit(people: People) -> list[dict[str, Any]]:
 
 
 def study_of(data: str, model: str, weights: Path) -> list[dict[str, Any]]:
-    """The lines of the log of one data set."""
+    """Return the lines of the log of one data set."""
     from sharpose.runtime.files import sha256_of
 
     people = look(model, data, weights)

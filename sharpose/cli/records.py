@@ -33,7 +33,7 @@ def show_origin(
 
 
 def origins_of(name: str, tier: str, device: str, coco: Path | None) -> list[Any]:
-    """What stands behind the cells that a name means."""
+    """Return what stands behind the cells that a name means."""
     address, telling = harness("experiments.cells.address"), harness("analysis.tables.origins")
     store, spec = harness("results.store").Store(), harness("experiments.spec.reading")
     open_catalog, here = harness("experiments.spec.catalog").open_catalog, harness("analysis.tables.lines")

@@ -45,7 +45,7 @@ class HeatmapCodec(ABC):
         """Decode heatmaps in at least single precision."""
 
     def to_heatmap(self, keypoints: Float[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
-        """Crop pixels to heatmap pixels."""
+        """Convert crop pixels to heatmap pixels."""
         (width, height), (columns, rows) = (
             steps_across(size, self.warp) for size in (self.image_size, self.heatmap_size)
         )

@@ -23,7 +23,7 @@ Call = Callable[[], Any]
 
 
 def make_calls(variants: Mapping[str, Variant], device: str, threads: int | None) -> dict[str, Call]:
-    """The call of every variant, by label; variants that share a network are given one."""
+    """Return the call of every variant, by label; variants that share a network are given one."""
     networks: dict[tuple[str, ...], nn.Module] = {}
     for variant in variants.values():
         if variant.network not in networks:
@@ -32,7 +32,7 @@ def make_calls(variants: Mapping[str, Variant], device: str, threads: int | None
 
 
 def make_call(variant: Variant, network: nn.Module, device: str) -> Call:
-    """A call without arguments that runs one batch through a network, over the variant's scope.
+    """Return a call without arguments that runs one batch through a network, over the variant's scope.
 
     Two calls of one that is compiled have been made: the first compiles, the second records CUDA graphs.
     """
@@ -58,7 +58,7 @@ def first_call(variant: Variant, network: nn.Module, device: str) -> Call:
 
 
 def flip_and_decode(network: nn.Module, codec: HeatmapCodec, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Points (B, K, 2) in heatmap pixels and their scores, from the mean of both views' heatmaps."""
+    """Return points (B, K, 2) in heatmap pixels and their scores, from the mean of both views' heatmaps."""
     return codec.decode(mean_heatmaps(forward(network, images, True), codec, COCO.flip_pairs))
 
 

@@ -207,7 +207,7 @@ def chosen_weights(model_name: str, weights: str | None) -> Weights | None:
 
 
 def write_results(evaluation: Scored, path: Path) -> None:
-    """COCO's results format, or for MPII the points that `sharpose pckh` reads.
+    """Write COCO's results format, or for MPII the points that `sharpose pckh` reads.
 
     Raises InputError where the file cannot be written.
     """

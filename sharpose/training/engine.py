@@ -199,7 +199,7 @@ def freeze_all_but(model: torch.nn.Module, prefixes: Sequence[str]) -> None:
 
 
 def make_loader(run: Run, accelerator: Accelerator, start: int, stop: int) -> DataLoader[Any]:
-    """The batches of this process from step `start` on."""
+    """Return the batches of this process from step `start` on."""
     rank, world = accelerator.process_index, accelerator.num_processes
     order = TrainingOrder(len(run.people), run.recipe.batch_size, run.seed, start, stop, rank, world)
     return DataLoader(
@@ -234,7 +234,7 @@ def resume(run: Run, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -
 
 
 def identity(run: Run) -> dict[str, Any]:
-    """What must not change between the parts of a run; its length may, up to the step already reached."""
+    """Return what must not change between the parts of a run; its length may, up to the step already reached."""
     fixed = {k: v for k, v in run.recipe.model_dump(mode="json").items() if k not in MAY_CHANGE}
     return {
         "model": run.model_name,

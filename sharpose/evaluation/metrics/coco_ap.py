@@ -37,7 +37,7 @@ class Bootstrap:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def interval(self) -> tuple[float, float]:
-        """Percentile interval; replicates without a person to find do not count."""
+        """Return the percentile interval; replicates without a person to find do not count."""
         return _percentiles(self.replicates)
 
 
@@ -61,7 +61,7 @@ class CocoMetrics:
     bootstrap: Bootstrap | None = None
 
     def values(self) -> dict[str, float | None]:
-        """The ten COCO figures by name."""
+        """Return the ten COCO figures by name."""
         return {name: getattr(self, name) for name in _NAMES}
 
 
@@ -133,12 +133,12 @@ def box_ap(pose_file: PoseFile, detections: Sequence[Mapping[str, Any]]) -> floa
 
 
 def load_results(path: Path) -> list[dict[str, Any]]:
-    """A results file in COCO's keypoint format. Raises InputError."""
+    """Read a results file in COCO's keypoint format. Raises InputError."""
     return read_rows(path, "results (image_id, category_id, keypoints, score)")
 
 
 def annotations_of(annotations: Path | str | Mapping[str, Any] | PoseFile) -> PoseFile:
-    """A checked annotation file from a path or its content. Raises InputError."""
+    """Return a checked annotation file from a path or its content. Raises InputError."""
     if isinstance(annotations, PoseFile):
         return annotations
     if isinstance(annotations, Mapping):
@@ -171,7 +171,7 @@ def truth_of(pose_file: PoseFile) -> dict[str, Any]:
 
 
 def _counts(row: Mapping[str, Any]) -> bool:
-    """Whether a person is one to find, at any size."""
+    """Return whether a person is one to find, at any size."""
     return not row["iscrowd"] and row["num_keypoints"] > 0 and 0 <= row["area"] <= _LARGEST_AREA
 
 

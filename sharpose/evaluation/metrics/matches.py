@@ -41,7 +41,7 @@ class Matches:
 
     @classmethod
     def from_evaluation(cls, evaluation: Matched, size: int = 0) -> Matches:
-        """The images with a person or a prediction, out of an evaluation that has been run.
+        """Return the images with a person or a prediction, out of an evaluation that has been run.
 
         size: 0 for people of all sizes, 1 for medium, 2 for large ones, as COCO's keypoint protocol orders them.
         """
@@ -99,7 +99,7 @@ class Matches:
         )
 
     def ap(self, counts: Float[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
-        """AP of each of R sets in which image n occurs counts[:, n] times; NaN for sets without a person."""
+        """Return AP of each of R sets in which image n occurs counts[:, n] times; NaN for sets without a person."""
         return self.scores(counts)["ap"]
 
     def scores(self, counts: Float[np.ndarray, "R N"]) -> dict[str, Float[np.ndarray, " R"]]:
@@ -124,7 +124,7 @@ class Matches:
         reported: Float[np.ndarray, "R D"],
         people: Float[np.ndarray, " R"],
     ) -> tuple[Float[np.ndarray, "R Q"], Float[np.ndarray, " R"]]:
-        """Interpolated precision at every recall threshold, and the final recall, for one OKS threshold.
+        """Return interpolated precision at every recall threshold, and the final recall, for one OKS threshold.
 
         It is computed where a person is found.
 
@@ -150,7 +150,7 @@ class Matches:
         return self.resampled(resamples, seed)["ap"]
 
     def resampled(self, resamples: int, seed: int) -> dict[str, Float[np.ndarray, " R"]]:
-        """`scores` of `resamples` sets of images drawn with replacement, the same draws as `resampled_ap`."""
+        """Return `scores` of `resamples` sets of images drawn with replacement, the same draws as `resampled_ap`."""
         images = len(self.image_ids)
         rng = np.random.default_rng(np.random.SeedSequence((seed, images)))
         block = max(1, _BLOCK // max(1, len(self.image)))

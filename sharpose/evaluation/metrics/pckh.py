@@ -47,7 +47,7 @@ class Pckh:
 
 
 def load_mpii_truth(path: Path | str) -> MpiiTruth:
-    """The official `mpii_gt_val.mat` (jnt_missing, pos_gt_src, headboxes_src).
+    """Read the official `mpii_gt_val.mat` (jnt_missing, pos_gt_src, headboxes_src).
 
     Raises InputError where it is none, and for visible joints without a place or heads without a size.
     """
@@ -80,7 +80,7 @@ def read_mat(path: Path) -> dict[str, Any]:
 def mpii_truth(
     keypoints: Float[np.ndarray, "16 2 N"], missing: np.ndarray, head_boxes: Float[np.ndarray, "2 2 N"]
 ) -> MpiiTruth:
-    """Ground truth from arrays in the official file's layout, people last.
+    """Return ground truth from arrays in the official file's layout, people last.
 
     `missing` is (16, N), not 0 where a joint is missing.
     """
@@ -114,13 +114,13 @@ def pckh(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: fl
 
 
 def within(predicted: Float[np.ndarray, "N 16 2"], truth: MpiiTruth, threshold: float) -> Bool[np.ndarray, "N 16"]:
-    """Which visible joints lie within `threshold` of the head's size."""
+    """Return which visible joints lie within `threshold` of the head's size."""
     error = np.linalg.norm(predicted - truth.keypoints, axis=-1) / head_sizes(truth)[:, None]
     right: np.ndarray = (error <= threshold) & ~truth.missing
     return right
 
 
 def head_sizes(truth: MpiiTruth) -> Float[np.ndarray, " N"]:
-    """The measure of every person, in pixels."""
+    """Return the measure of every person, in pixels."""
     sizes: np.ndarray = HEAD_FACTOR * np.linalg.norm(truth.head_boxes[:, 1] - truth.head_boxes[:, 0], axis=-1)
     return sizes

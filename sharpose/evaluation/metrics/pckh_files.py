@@ -51,7 +51,7 @@ def read_predictions(path: Path, zero_based: bool = False) -> Float[np.ndarray, 
 
 
 def named(path: Path, content: Any) -> Any:
-    """The predictions among the variables of a file. Raises InputError where there are none."""
+    """Return the predictions among the variables of a file. Raises InputError where there are none."""
     for name in NAMES:
         if name in content:
             return content[name]

@@ -55,7 +55,7 @@ def pck(
 def torso_lengths(
     keypoints: Float[np.ndarray, "N K 2"], visible: Float[np.ndarray, "N K"], names: tuple[str, ...]
 ) -> Float[np.ndarray, " N"]:
-    """The first diagonal of the torso that is labelled; 0 for people without one."""
+    """Return the first diagonal of the torso that is labelled; 0 for people without one."""
     lengths = np.zeros(len(keypoints))
     for pair in reversed(TORSO):
         first, second = (names.index(name) for name in pair)

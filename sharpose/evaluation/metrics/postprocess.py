@@ -35,7 +35,7 @@ class PostProcessing:
         check_fields(self)
 
     def kept(self, oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"]) -> list[int]:
-        """Rows of one image to report, best first."""
+        """Return rows of one image to report, best first."""
         if self.nms == "none":
             return [int(row) for row in _descending(scores)]
         return (soft_oks_nms if self.nms == "soft" else oks_nms)(oks, scores, self.oks_threshold)
@@ -47,7 +47,7 @@ PROTOCOL = PostProcessing()
 def rescore(
     box_scores: Float[np.ndarray, " N"], keypoint_scores: Float[np.ndarray, "N K"], threshold: float = SCORE_THRESHOLD
 ) -> Float[np.ndarray, " N"]:
-    """Box score times the mean of the keypoint scores above `threshold`; 0 where none is."""
+    """Return box score times the mean of the keypoint scores above `threshold`; 0 where none is."""
     confident = keypoint_scores > threshold
     total = np.where(confident, keypoint_scores, 0.0).sum(axis=1)
     rescored: np.ndarray = box_scores * total / np.maximum(confident.sum(axis=1), 1)
@@ -65,7 +65,7 @@ def oks_matrix(
 
 
 def oks_nms(oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"], threshold: float) -> list[int]:
-    """Rows to keep, best first: those whose OKS with every better kept row is at most `threshold`."""
+    """Return rows to keep, best first: those whose OKS with every better kept row is at most `threshold`."""
     kept: list[int] = []
     for row in _descending(scores):
         if (oks[row, kept] <= threshold).all():
@@ -76,7 +76,7 @@ def oks_nms(oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"], thre
 def soft_oks_nms(
     oks: Float[np.ndarray, "N N"], scores: Float[np.ndarray, " N"], threshold: float, max_kept: int = SOFT_MAX_KEPT
 ) -> list[int]:
-    """At most `max_kept` rows, in order of scores that shrink by exp(-OKS^2 / threshold) with every row kept."""
+    """Return at most `max_kept` rows, in order of scores that shrink by exp(-OKS^2 / threshold) with every row kept."""
     kept: list[int] = []
     rows = np.arange(len(scores))
     while len(rows) and len(kept) < max_kept:
@@ -98,7 +98,7 @@ def post_process(
     sigmas: Sequence[float],
     post_processing: PostProcessing = PROTOCOL,
 ) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, " N"]]:
-    """The rows to report (images in order of first appearance, best row first) and the final score of every row.
+    """Return the rows to report (images in order of first appearance, best row first) and the final score of every row.
 
     Of rows with the same box id in an image the first counts; then rescoring and OKS suppression per image.
     """

@@ -34,7 +34,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """In words, for tables: higher, lower, equivalent, or open."""
+        """Return in words, for tables: higher, lower, equivalent, or open."""
         if self.p < LEVEL:
             return "higher" if self.value > 0 else "lower"
         return "equivalent" if self.equivalent else "open"
@@ -73,7 +73,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Interval of the mean of independent trainings, by Student's t. Raises ValueError for fewer than three."""
+    """Return the interval of the mean of independent trainings, by Student's t. Raises ValueError for fewer than three."""
     if len(values) < LEAST_TRAININGS:
         raise ValueError(f"an interval of the mean needs {LEAST_TRAININGS} trainings, not {len(values)}")
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
