@@ -6,6 +6,8 @@ Nothing is measured, trained or fetched here, and torch is not imported.
 from __future__ import annotations
 
 import json
+import math
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,10 +30,26 @@ from experiments.spec.reading import load_specs
 from experiments.spec.spec import LoadedSpec, Settings, is_ours
 from results.records import Record, canonical
 from results.store import Store
+from sharpose.models.registry import resolve_config, system_of
+from sharpose.models.system import load
 from sharpose.training.recipe import Recipe, load_recipe, own_recipe
 
 PROCESSES, WORKERS, PRECISION = 4, 8, "bf16"
 """Of the printed command: GPUs of one machine, processes that prepare crops for each, and the precision."""
+PUBLIC_STARTS = (
+    (r"ViT-B, pretrained by MAE on ImageNet", "timm:vit_base_patch16_224.mae"),
+    (r"ViT-L, pretrained by MAE on ImageNet", "timm:vit_large_patch16_224.mae"),
+    (r"ViT-H, pretrained by MAE on ImageNet", "timm:vit_huge_patch14_224.mae"),
+    (r"-w48-.*HRNet.*ImageNet|^transpose-h-.*HRNet.*ImageNet", "timm:hrnet_w48.ms_in1k"),
+    (r"-w32-.*HRNet.*ImageNet", "timm:hrnet_w32.ms_in1k"),
+    (r"-r152-.*ResNet.*ImageNet", "timm:resnet152.tv_in1k"),
+    (r"ResNet-50.*ImageNet", "timm:resnet50.tv_in1k"),
+)
+"""Public weights that trainings start from, by a pattern of the model's name and its recipe's `starts_from`.
+
+The first that fits is meant."""
+UNTRAINED = {"dvt-": ("fine_blocks.*", "fine_norm.*", "relation_mlp.*"), "quadtree-": ("*.level_weights",)}
+"""What models of these names have beside an image encoder's tensors, and `import` must be allowed to leave out."""
 Rows = list[tuple[str, Settings]]
 
 
@@ -40,7 +58,7 @@ class Need:
     """What the rows that share weights need. Amounts are None where nothing says how much a model costs.
 
     crops, training_macs: of the training, if there is one to do. device_hours: by the fastest stored throughput on the
-    chosen kind of device, whose name is `device`.
+    chosen kind of device, whose name is `device`. start_command: makes the weights that `command` starts from.
     """
 
     weights: str
@@ -56,6 +74,7 @@ class Need:
     there: list[str]
     data_missing: list[str]
     missing: list[str]
+    start_command: str | None
     command: str | None
 
     @property
@@ -123,6 +142,7 @@ def need(weights: str, rows: Rows, catalog: Catalog, store: Store, timed: Sequen
         tried = 0.0 if rates is None else rates.crops * len(rates.values)
         work = training_work(first.model, {**catalog.tier.options, **learnt}, recipe, people, tried, store)
     told, command = how_to_train(weights, rows, name, recipe, catalog)
+    start = public_start(recipe) if shared is None and command is not None else None
     speed, where = stored_speed(timed, settings)
     return Need(
         weights=weights,
@@ -138,6 +158,7 @@ def need(weights: str, rows: Rows, catalog: Catalog, store: Store, timed: Sequen
         there=there,
         data_missing=absent,
         missing=missing + told,
+        start_command=None if start is None else start_command(first.model, start),
         command=command,
     )
 
@@ -170,14 +191,42 @@ def how_to_train(
         return lacking, shlex.join(["sharpose", "train-missing", "--tier", catalog.name, "--only", weights])
     if (training := rows[0][1].training) is not None:
         return [f"how `training: {training}` differs is said by no tier with a shared budget"], None
-    start, learnt = recipe.starts_from not in (None, "random weights"), learnt_options(rows[0][1], catalog)
-    lacking = [f"start weights: {recipe.starts_from} (sharpose import makes them safetensors)"] if start else []
+    start, learnt = public_start(recipe), learnt_options(rows[0][1], catalog)
+    lacking = []
+    if start is not None:
+        how = "sharpose import makes them" if start_command(model, start) else "no file of these can be imported yet"
+        lacking = [f"start weights: {start} ({how}: {start_file(model)})"]
     words = ["--recipe", name] if name != own_recipe(model) else []
     if any(recipe.model_options.get(key) != value for key, value in learnt.items()):
         words += ["--set", "model_options=" + json.dumps({**recipe.model_options, **learnt})]
-    words += ["--init", "START.safetensors"] if start else []
+    words += [] if start is None else ["--init", start_file(model)]
     training = next(iter(trainings(catalog, rows)), None)
     return lacking, None if training is None else train_command(weights, model, catalog, training, words)
+
+
+def public_start(recipe: Recipe | None) -> str | None:
+    """The weights of others that a recipe starts from, in words; None where it needs none."""
+    return None if recipe is None or recipe.starts_from == "random weights" else recipe.starts_from
+
+
+def start_file(model: str) -> str:
+    """Where the plan's commands keep the weights that trainings of a model start from."""
+    return f"starts/{model}.safetensors"
+
+
+def start_command(model: str, starts_from: str) -> str | None:
+    """How the start weights of a model's trainings are made; None where `import` reads nothing of the kind as a start.
+
+    FILE stands for weights that have no public name here.
+    """
+    system = system_of(resolve_config(model))
+    if system.encoder is None and not any(layout.untrained for layout in load(system.layouts)):
+        return None
+    words = f"{model} {starts_from}"
+    file = next((name for pattern, name in PUBLIC_STARTS if re.search(pattern, words)), "FILE")
+    more = [pattern for prefix, names in UNTRAINED.items() if model.startswith(prefix) for pattern in names]
+    allow = [word for pattern in more for word in ("--allow", pattern)]
+    return shlex.join(["sharpose", "import", file, "--as", model, "--out", start_file(model), *allow])
 
 
 def data_paths(catalog: Catalog, rows: Rows) -> tuple[list[str], list[str]]:
@@ -225,6 +274,32 @@ def as_dict(needs: Sequence[Need]) -> dict[str, Any]:
     return {"assumed": assumed, "needs": [{**asdict(one), "gpu_hours": one.gpu_hours} for one in needs]}
 
 
+@dataclass(frozen=True)
+class Sums:
+    """Of several needs: the trainings to do, those of unknown cost, and multiply-adds of training and of evaluation."""
+
+    trainings: int
+    unknown: int
+    training_macs: float
+    evaluation_macs: float
+
+    @property
+    def macs(self) -> float:
+        """Of both."""
+        return self.training_macs + self.evaluation_macs
+
+
+def sums(needs: Iterable[Need]) -> Sums:
+    """The sums that the plan and docs/scale.md print; what is of unknown cost counts as nothing."""
+    each = list(needs)
+    return Sums(
+        trainings=sum(one.recipe is not None for one in each),
+        unknown=sum(one.training_macs is None for one in each),
+        training_macs=math.fsum(one.training_macs or 0.0 for one in each),
+        evaluation_macs=math.fsum(one.evaluation_macs or 0.0 for one in each),
+    )
+
+
 def lines(needs: Sequence[Need]) -> list[str]:
     """For people: the data that is missing, a paragraph for each set of weights, then the sums and the assumptions."""
     absent = dict.fromkeys(path for one in needs for path in one.data_missing)
@@ -233,21 +308,24 @@ def lines(needs: Sequence[Need]) -> list[str]:
     for one in needs:
         text += [f"{one.weights}: for {', '.join(one.rows)}"]
         if one.recipe is not None:
-            here = "" if one.device_hours is None else f", {amount(one.device_hours)} on {one.device}"
+            here = "none on a device here, as no speed of it is stored"
+            if one.device_hours is not None:
+                here = f"{amount(one.device_hours)} hours on {one.device}"
             how = f"{one.recipe}, {one.epochs:g} epochs, from {one.starts_from}"
-            text += [f"  train by recipe {how}: {said(one.training_macs)}{here}"]
-        text += [f"  evaluate all rows: {said(one.evaluation_macs)}"] if one.evaluation_macs else []
+            text += [f"  train by recipe {how}: {said(one.training_macs)}; {here}"]
+        text += [f"  evaluate all rows, calculated: {said(one.evaluation_macs)}"] if one.evaluation_macs else []
         text += [f"  there:   {'; '.join(one.there)}"] if one.there else []
         text += [f"  MISSING: {'; '.join(one.missing)}"] if one.missing else []
-        text += [f"  {one.command}"] if one.command else []
-    total = sum(one.training_macs or 0 for one in needs)
-    unknown = sum(one.training_macs is None for one in needs)
-    trained = sum(one.recipe is not None for one in needs)
+        text += [f"  {command}" for command in (one.start_command, one.command) if command]
+    total = sums(needs)
     text += [
-        f"{len(needs)} sets of weights, {trained} to be trained: {said(total)}"
-        + (f", and {unknown} of unknown cost" if unknown else ""),
+        f"{len(needs)} sets of weights, {total.trainings} to be trained: {said(total.training_macs)}"
+        + (f", and {total.unknown} of unknown cost" if total.unknown else ""),
+        f"with every row evaluated once: {said(total.macs)}",
+        "All hours are calculated, those of evaluation too; none was timed. "
         f"Assumed: a GPU does {UTILISATION:.0%} of its data sheet's dense bf16 rate, a step costs {STEP_FORWARDS} "
-        "forward passes, crops are ready in time; multiply-adds by the closed forms. Nothing was started.",
+        "forward passes, crops are ready in time; multiply-adds by the closed forms; hours on a device here follow "
+        "from the stored speed of a forward pass. Nothing was started.",
     ]
     return text
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.run.plan import need, rows_by_weights
+from experiments.run.plan import need, plan, rows_by_weights, sums
 from experiments.run.work import OPERATIONS, PEAK, gpu_hours
 from experiments.spec.catalog import open_catalog
 from experiments.spec.reading import load_specs
@@ -40,15 +40,14 @@ def works(specs: Sequence[LoadedSpec]) -> list[Work]:
         new = [one for one in needs if one.recipe is not None and one.weights not in done]
         done |= {one.weights for one in new}
         if needs:
-            macs = sum(one.training_macs or 0.0 for one in new) + sum(one.evaluation_macs or 0.0 for one in needs)
-            found.append(Work(loaded.id, len(new), macs))
+            found.append(Work(loaded.id, len(new), sums(new).training_macs + sums(needs).evaluation_macs))
     return found
 
 
 def table() -> str:
     """Return GPU hours per table, and in all."""
-    each = works(load_specs(tier=TIER))
-    whole = Work("all", sum(one.trainings for one in each), sum(one.macs for one in each))
+    each, total = works(load_specs(tier=TIER)), sums(plan(tier=TIER))
+    whole = Work("all", total.trainings, total.macs)
     rows = (
         [
             one.table,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import subprocess
@@ -9,14 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from experiments.cells.cells import cells, model_identity, weights_name
 from experiments.cells.provenance import REPOSITORY, local_device
 from experiments.run import plan as planning
-from experiments.run.plan import lines, plan
+from experiments.run.plan import PUBLIC_STARTS, amount, lines, plan, said, start_file, sums
 from experiments.run.run import run_specs
 from experiments.run.scale import table, works
-from experiments.run.work import STEP_FORWARDS, training_work
+from experiments.run.work import STEP_FORWARDS, gpu_hours, training_work
 from experiments.spec.catalog import Catalog, Places
 from experiments.spec.reading import load_specs
 from results.records import Record
@@ -93,6 +95,54 @@ def test_what_is_missing_is_named(spec: Path, store: Store, tmp_path: Path) -> N
     assert first.command is not None and "--model vitpose-base-256x192" in first.command
 
 
+def test_hours_have_units_and_say_where_they_are_from(spec: Path, store: Store) -> None:
+    first, second = plan([spec], store=store)
+    text = lines([first, second])
+    trained = [line for line in text if line.startswith("  train by recipe")]
+    assert trained[0].endswith(f"GPU hours; {amount(first.device_hours or 0)} hours on the cpu")
+    assert trained[1].endswith("GPU hours; none on a device here, as no speed of it is stored")
+    assert f"  evaluate all rows, calculated: {said(first.evaluation_macs)}" in text
+    assert text[-1].startswith("All hours are calculated") and "none was timed" in text[-1]
+
+
+def test_every_start_has_the_command_that_makes_it() -> None:
+    import timm
+
+    needs = [one for one in plan() if one.command is not None and "--init" in one.command]
+    made = {one.weights: one.start_command for one in needs}
+    for one in needs:
+        words = shlex.split(one.command or "")
+        file = words[words.index("--init") + 1]
+        assert file == start_file(words[words.index("--model") + 1])
+        assert any(said.startswith("start weights: ") and said.endswith(f": {file})") for said in one.missing)
+        if one.start_command is not None:
+            assert f" --out {file}" in one.start_command and f"  {one.start_command}" in lines([one])
+    none = {name for name, command in made.items() if command is None}
+    assert none and all(name.startswith(("tokenpose-l", "hrformer")) for name in none)
+    base = "sharpose-base-256x192"
+    line = f"sharpose import timm:vit_base_patch16_224.mae --as {base} --out starts/{base}.safetensors"
+    assert made[base] == made[f"{base}-alpha0.3"] == line
+    assert (made["vitpose-small-256x192"] or "").startswith("sharpose import FILE ")
+    assert "timm:hrnet_w32.ms_in1k" in (made["prtr-w32-256x192"] or "")
+    assert all(timm.get_pretrained_cfg(name.removeprefix("timm:")) for _, name in PUBLIC_STARTS)
+
+
+@pytest.mark.parametrize("model", ["dvt-nano-128x96", "quadtree-nano-128x96", "sharpose-nano-128x96"])
+def test_the_start_command_is_enough_for_an_image_encoder(model: str, tmp_path: Path) -> None:
+    from timm.models.vision_transformer import VisionTransformer
+
+    from sharpose.weights.importing import import_weights
+
+    config = resolve_config(model)
+    sizes = {"embed_dim": config.embed_dim, "depth": config.depth, "num_heads": config.num_heads}
+    torch.save(VisionTransformer(num_classes=0, **sizes).state_dict(), tmp_path / "encoder.pth")
+    words = shlex.split(planning.start_command(model, "a ViT") or "")
+    assert words[2] == "FILE"
+    allow = [word for before, word in itertools.pairwise(words) if before == "--allow"]
+    report, _ = import_weights(str(tmp_path / "encoder.pth"), model, tmp_path / "start.safetensors", allow=allow)
+    assert report.start and set(report.allowed) == set(report.missing)
+
+
 def test_every_alpha_is_a_training_of_its_own_priced_by_that_alpha() -> None:
     needs = {one.weights: one for one in plan(["table6a", "table8"])}
     base = "sharpose-base-256x192"
@@ -149,6 +199,12 @@ def test_no_training_is_counted_twice_and_the_page_has_the_sums() -> None:
     assert sum(one.macs for one in each) == pytest.approx(
         sum((one.training_macs or 0) + (one.evaluation_macs or 0) for one in needs)
     )
+    # the plan and the page end with one sum
+    whole = sums(needs)
+    assert whole.macs == pytest.approx(sum(one.macs for one in each)) and whole.trainings == len(needs)
+    hours = gpu_hours(whole.macs)
+    assert lines(needs)[-2] == f"with every row evaluated once: {said(whole.macs)}"
+    assert table().splitlines()[-1].endswith(" | ".join(f"{value:,.0f}" for value in hours.values()) + " |")
     # tables of the paper come first, so that what they ask for stands with them
     assert each[0].table == "table1" and next(one for one in each if one.table == "figure6").trainings == 0
     assert table() in (REPOSITORY / "docs" / "scale.md").read_text()
