@@ -73,7 +73,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the interval of the mean of independent trainings, by Student's t. Raises ValueError for fewer than three."""
+    """Return the t-interval of the mean of independent trainings. Raises ValueError for fewer than three."""
     if len(values) < LEAST_TRAININGS:
         raise ValueError(f"an interval of the mean needs {LEAST_TRAININGS} trainings, not {len(values)}")
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
