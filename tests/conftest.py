@@ -14,11 +14,9 @@ from jaxtyping import install_import_hook
 ROOT = Path(__file__).resolve().parents[1]
 # all that has shapes; configurations check their own fields, with messages for users
 MODELS = ROOT / "sharpose" / "models"
-# HRFormer passes sides of maps to functions, and a tracer makes tensors of them
-NETWORKS = [
-    path for path in MODELS.rglob("*.py") if "import Tensor" in path.read_text() and path.parent.name != "hrformer"
-]
-CHECKED = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in NETWORKS] + ["sharpose.codecs"]
+NETWORKS = [path for path in MODELS.rglob("*.py") if "import Tensor" in path.read_text()]
+ARRAYS = ["sharpose.codecs", "sharpose.pose", "sharpose.evaluation.metrics"]
+CHECKED = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in NETWORKS] + ARRAYS
 install_import_hook(CHECKED, "beartype.beartype")
 
 SHARED = Path(os.environ.get("SHARPOSE_SHARED", ROOT.parent / "shared"))

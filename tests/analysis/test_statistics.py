@@ -59,7 +59,7 @@ def test_holm_multiplies_the_smallest_by_all_and_never_falls():
 
 def test_the_t_interval_is_the_textbooks():
     # 1, 2, 3: sd 1, t(.975, 2) = 4.302653
-    interval = t_interval([1, 2, 3])
+    interval = t_interval([1.0, 2.0, 3.0])
     assert (interval.value, interval.high - 2) == (2, pytest.approx(4.302653 / 3**0.5, abs=1e-5))
     assert t_interval([1, 2]) is None
 

@@ -230,7 +230,7 @@ def test_windows_come_apart_and_together() -> None:
     windows = split_windows(maps, 2)
     assert windows.shape == (12, 4, 3)
     assert torch.equal(windows[1], maps[0, :2, 2:4].reshape(4, 3))
-    assert torch.equal(join_windows(windows, 2, 4, 6), maps)
+    assert torch.equal(join_windows(windows, 2, maps), maps)
 
 
 def test_position_bias_is_an_option_and_adds_the_table() -> None:

@@ -11,7 +11,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,7 @@ _CLASSES = {
 }
 
 
+@runtime_checkable
 class Matched(Protocol):
     """Either evaluator's result. `evalImgs`: per class of sizes and image; None, or left out, without anybody in it."""
 

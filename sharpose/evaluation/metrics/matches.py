@@ -98,11 +98,11 @@ class Matches:
             shares=np.concatenate([ours, theirs], axis=-1)[..., order],
         )
 
-    def ap(self, counts: Float[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
+    def ap(self, counts: Float[np.ndarray, "#R N"]) -> Float[np.ndarray, " R"]:
         """Return AP of each of R sets in which image n occurs counts[:, n] times; NaN for sets without a person."""
         return self.scores(counts)["ap"]
 
-    def scores(self, counts: Float[np.ndarray, "R N"]) -> dict[str, Float[np.ndarray, " R"]]:
+    def scores(self, counts: Float[np.ndarray, "#R N"]) -> dict[str, Float[np.ndarray, " R"]]:
         """AP, AP50, AP75 and AR of each of R sets in which image n occurs counts[:, n] times; NaN without a person."""
         people = counts @ np.array([sum(not flag for flag in flags) for flags in self.people_ignored], dtype=np.float64)
         weights = counts[:, self.image] if self.shares is None else counts[:, self.image] * self.shares
@@ -122,7 +122,7 @@ class Matches:
         level: int,
         weights: Float[np.ndarray, "R D"],
         reported: Float[np.ndarray, "R D"],
-        people: Float[np.ndarray, " R"],
+        people: Float[np.ndarray, " #R"],
     ) -> tuple[Float[np.ndarray, "R Q"], Float[np.ndarray, " R"]]:
         """Return interpolated precision at every recall threshold, and the final recall, for one OKS threshold.
 

@@ -51,7 +51,7 @@ class WindowAttention(nn.Module):
         top, left = extra_rows // 2, extra_columns // 2
         padded = F.pad(maps, (0, 0, left, extra_columns - left, top, extra_rows - top))
         windows = split_windows(padded, size)
-        mixed = join_windows(self.attend(windows), size, padded.shape[1], padded.shape[2])
+        mixed = join_windows(self.attend(windows), size, padded)
         return mixed[:, top : top + height, left : left + width]
 
     def attend(self, windows: Float[Tensor, "windows N D"]) -> Float[Tensor, "windows N D"]:
@@ -83,9 +83,11 @@ def split_windows(maps: Float[Tensor, "B H W D"], size: int) -> Float[Tensor, "w
     return maps.unflatten(2, (-1, size)).unflatten(1, (-1, size)).transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
 
-def join_windows(windows: Float[Tensor, "windows N D"], size: int, height: int, width: int) -> Float[Tensor, "B H W D"]:
-    """Undo `split_windows`."""
-    grid = windows.unflatten(1, (size, size)).unflatten(0, (-1, height // size, width // size))
+def join_windows(
+    windows: Float[Tensor, "windows N D"], size: int, maps: Float[Tensor, "B H W D"]
+) -> Float[Tensor, "B H W D"]:
+    """Undo `split_windows`; maps: of the size that was split."""
+    grid = windows.unflatten(1, (size, size)).unflatten(0, (-1, maps.shape[1] // size, maps.shape[2] // size))
     return grid.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 

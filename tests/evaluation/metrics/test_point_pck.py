@@ -56,7 +56,7 @@ def test_intervals_resample_images_and_are_paired() -> None:
     better[tuple(np.argwhere(~right)[0])] = True
     assert (share_bootstrap(better, counted, images, resamples=400).replicates >= first.replicates).all()
     # one image: every resample is that image
-    assert set(share_bootstrap(right, counted, np.zeros(300), 5).replicates) == {value}
+    assert set(share_bootstrap(right, counted, np.zeros(300, int), 5).replicates) == {value}
 
 
 def test_replicates_are_those_of_their_seed() -> None:

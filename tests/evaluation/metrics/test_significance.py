@@ -53,5 +53,5 @@ def test_difference_and_equivalence_are_two_questions(
 
 
 def test_p_is_never_zero_and_at_most_one() -> None:
-    assert compare_replicates(1, np.ones(99), 0.005).p == pytest.approx(0.02)
-    assert compare_replicates(0, np.zeros(99), 0.005).p == 1
+    assert compare_replicates(1.0, np.ones(99), 0.005).p == pytest.approx(0.02)
+    assert compare_replicates(0.0, np.zeros(99), 0.005).p == 1
