@@ -61,7 +61,7 @@ def test_the_t_interval_is_the_textbooks():
     # 1, 2, 3: sd 1, t(.975, 2) = 4.302653
     interval = t_interval([1.0, 2.0, 3.0])
     assert (interval.value, interval.high - 2) == (2, pytest.approx(4.302653 / 3**0.5, abs=1e-5))
-    assert t_interval([1, 2]) is None
+    assert t_interval([1.0, 2.0]) is None
 
 
 def test_a_median_is_told_where_the_value_lies_beside_it():
