@@ -54,7 +54,7 @@ def followed(lines: Iterable[Line], dataset: str, catalog: Catalog) -> tuple[str
     Where no curve follows those, those that stand for COCO val, and " on" them.
     """
     own = curve_key(dataset, catalog)
-    usual = curve_key("coco-val", catalog) if "coco-val" in catalog.tier.datasets else own
+    usual = curve_key("coco-val", catalog) if "coco-val" in (catalog.tier.datasets or ()) else own
     known = {key for line in lines if (made := training_of(line)) for row in made.curve for key in row}
     return (usual, f" on {usual}") if f"{own}_ap" not in known and f"{usual}_ap" in known else (own, "")
 
