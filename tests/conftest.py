@@ -15,8 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # all that has shapes; configurations check their own fields, with messages for users
 MODELS = ROOT / "sharpose" / "models"
 NETWORKS = [path for path in MODELS.rglob("*.py") if "import Tensor" in path.read_text()]
-ARRAYS = ["sharpose.codecs", "sharpose.pose", "sharpose.evaluation.metrics"]
-CHECKED = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in NETWORKS] + ARRAYS
+# what a user asks of post-processing is checked with messages, too
+METRICS = [path for path in (ROOT / "sharpose/evaluation/metrics").glob("*.py") if path.stem != "postprocess"]
+ARRAYS = ["sharpose.codecs", "sharpose.pose"]
+CHECKED = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in NETWORKS + METRICS] + ARRAYS
 install_import_hook(CHECKED, "beartype.beartype")
 
 SHARED = Path(os.environ.get("SHARPOSE_SHARED", ROOT.parent / "shared"))
