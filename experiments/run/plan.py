@@ -205,17 +205,17 @@ def how_to_train(
 
 
 def public_start(recipe: Recipe | None) -> str | None:
-    """The weights of others that a recipe starts from, in words; None where it needs none."""
+    """Return the weights of others that a recipe starts from, in words; None where it needs none."""
     return None if recipe is None or recipe.starts_from == "random weights" else recipe.starts_from
 
 
 def start_file(model: str) -> str:
-    """Where the plan's commands keep the weights that trainings of a model start from."""
+    """Return where the plan's commands keep the weights that trainings of a model start from."""
     return f"starts/{model}.safetensors"
 
 
 def start_command(model: str, starts_from: str) -> str | None:
-    """How the start weights of a model's trainings are made; None where `import` reads nothing of the kind as a start.
+    """Return how a model's start weights are made; None where `import` reads nothing of the kind as a start.
 
     FILE stands for weights that have no public name here.
     """
@@ -285,12 +285,12 @@ class Sums:
 
     @property
     def macs(self) -> float:
-        """Of both."""
+        """Return those of both."""
         return self.training_macs + self.evaluation_macs
 
 
 def sums(needs: Iterable[Need]) -> Sums:
-    """The sums that the plan and docs/scale.md print; what is of unknown cost counts as nothing."""
+    """Return the sums that the plan and docs/scale.md print; what is of unknown cost counts as nothing."""
     each = list(needs)
     return Sums(
         trainings=sum(one.recipe is not None for one in each),

@@ -121,7 +121,7 @@ def coco_results(
     truth: PoseFile,
     post_processing: PostProcessing = PROTOCOL,
 ) -> tuple[list[dict[str, Any]], Int[np.ndarray, " M"]]:
-    """COCO's results format after `post_process`, by the sigmas and category of `truth`; and the row of each result."""
+    """Return results in COCO's format after `post_process`, by sigmas and category of `truth`, and the row of each."""
     kept, final = post_process(
         image_ids, box_ids, keypoints, keypoint_scores, box_scores, areas, truth.skeleton.sigmas, post_processing
     )
