@@ -18,8 +18,8 @@ from sharpose.runtime.errors import InputError
 SMALL = {"embed_dim": 24, "num_heads": 4, "depth": 4, "quality_threshold": None}
 
 
-def tiny(**options: object) -> SHaRPose:
-    torch.manual_seed(0)
+def tiny(seed: int = 0, **options: object) -> SHaRPose:
+    torch.manual_seed(seed)
     return create_model("sharpose-nano-128x96", **{**SMALL, **options}).eval()  # type: ignore[return-value]
 
 
@@ -57,6 +57,21 @@ def test_one_map_for_everybody_is_attentions_mean(dataset: CocoTopDown) -> None:
     assert kept(model, images)[0] == set(mean_relevance(attention, dataset).argsort(descending=True)[:10].tolist())
     with pytest.raises(InputError, match="other than those who are judged"):
         set_ranking(tiny(selection="constant"), dataset)
+
+
+def test_one_map_serves_every_alpha_and_no_other_weights(dataset: CocoTopDown) -> None:
+    looked: list[int] = []
+
+    def ask(model: SHaRPose) -> None:
+        set_ranking(model, dataset, others=dataset, progress=lambda done, _: looked.append(done))
+
+    ask(tiny(selection="constant", alpha=0.2, seed=3))
+    once = len(looked)
+    assert once > 0
+    ask(tiny(selection="constant", alpha=0.4, seed=3))
+    assert len(looked) == once
+    ask(tiny(selection="constant", alpha=0.2, seed=4))
+    assert len(looked) == 2 * once
 
 
 def test_chance_differs_between_people_and_seeds_and_repeats_with_a_seed(dataset: CocoTopDown) -> None:

@@ -13,17 +13,6 @@ from analysis.tables.statistics import Interval, off_centre_median, replicates_o
 from analysis.tables.trainings import seed_scores
 from results.records import Record
 
-SCORES = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_m": "AP_M",
-    "ap_l": "AP_L",
-    "ar": "AR",
-    "pck": "PCK",
-    "pckh": "PCKh@.5",
-}
-
 
 class Amount(NamedTuple):
     """A cost as it is printed: its metric in a record, divided by `scale`."""

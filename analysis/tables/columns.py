@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from analysis.tables.cell_text import (
     AMOUNTS,
-    SCORES,
     amount,
     delta_percent,
     interval_of,
@@ -28,6 +27,7 @@ from analysis.tables.statistics import ends, t_interval, value_and_ends
 from analysis.tables.trainings import curve_key, seed_scores, training_numbers
 from experiments.cells.provenance import Device, choose_device
 from experiments.spec.catalog import Catalog
+from experiments.spec.columns import SCORES
 from experiments.spec.measures import own_columns
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
@@ -90,22 +90,17 @@ class Context:
 
 @dataclass(frozen=True)
 class ColumnKind:
-    """A column that a spec may ask for.
+    """How a column of a spec is printed; both functions are given its name.
 
-    measure, meaning: for docs/columns.md. printed: the columns of the table, the paper's among them; numbers: those of
-    one row in the CSV file, AP in percent, amounts in the paper's unit, None for what was not measured. Both are given
-    the column's name.
+    printed: the columns of the table, the paper's among them. numbers: those of one row in the CSV file, AP in percent,
+    amounts in the paper's unit, None for what was not measured.
     """
 
-    measure: str
-    meaning: str
     printed: Callable[[str, Context], Iterator[Column]]
     numbers: Callable[[str, Context, Line], dict[str, Any]]
 
 
 def single(
-    measure: str,
-    meaning: str,
     title: str,
     number: Callable[[Context, Line], Any],
     written: Callable[[Any], str],
@@ -121,7 +116,7 @@ def single(
         of_row = partial(shown or number, table)
         yield Column(title, of_row, written, source=None if source is None else Source(name, source))
 
-    return ColumnKind(measure, meaning, printed, lambda name, table, line: {name: number(table, line)})
+    return ColumnKind(printed, lambda name, table, line: {name: number(table, line)})
 
 
 def score_columns(name: str, table: Context) -> Iterator[Column]:
@@ -165,7 +160,7 @@ def paper_column(header: str, name: str) -> Column:
 
 def seeds_columns(name: str, table: Context) -> Iterator[Column]:
     """Yield AP over several trainings that each had random weights of their own."""
-    how = f"AP, mean ± 95 % t-interval over trainings from own random weights{table.whose}"
+    how = f"AP over trainings, mean ± 95 % t-interval{table.whose}"
     title = f"{how} ({table.catalog.name} tier)"
     yield Column(title, seeds_score_text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))
 
@@ -238,68 +233,28 @@ def relative_numbers(name: str, table: Context, line: Line) -> dict[str, Any]:
 
 
 COLUMNS: dict[str, ColumnKind] = {
-    **{
-        name: ColumnKind("accuracy", f"{title} in percent, with its 95 % interval", score_columns, score_numbers)
-        for name, title in SCORES.items()
-    },
-    "ap_seeds": ColumnKind(
-        "accuracy of `seeds`",
-        "AP over several trainings: mean, and how far they are apart",
-        seeds_columns,
-        seeds_numbers,
-    ),
+    **dict.fromkeys(SCORES, ColumnKind(score_columns, score_numbers)),
+    "ap_seeds": ColumnKind(seeds_columns, seeds_numbers),
     "refined": single(
-        "accuracy",
-        "refine rate: percentage of people who went through the fine stage",
         "refine rate",
         lambda table, line: line.metric("accuracy", "refine_rate"),
         lambda rate: f"{100 * rate:.1f} %",
     ),
     "kept": single(
-        "accuracy",
-        "patches that are refined of such a person, on average",
         "patches refined",
         lambda table, line: mean_kept(line),
         str,
         "accuracy",
         lambda table, line: kept_text(line),
     ),
-    "params": ColumnKind(
-        "cost", "parameters, in millions, and the difference from the paper's", amount_columns, amount_numbers
-    ),
-    "gflops": ColumnKind(
-        "cost",
-        "multiply-adds of a fully refined person, in 1e9, and the difference from the paper's",
-        amount_columns,
-        amount_numbers,
-    ),
-    "gflops_expected": single(
-        "accuracy and cost",
-        "multiply-adds of a person on average, by who was refined and how much",
-        "GFLOPs (expected)",
-        expected_gmacs,
-        "{:#.3g}".format,
-        "accuracy",
-    ),
-    "batch_size": single("throughput", "people in a call", "batch", partial(setting, "batch_size"), str),
-    "refine_rate": single(
-        "throughput",
-        "refine rate: percentage of a call's people who are refined, as the row asks for",
-        "refine rate",
-        partial(setting, "refine_rate"),
-        lambda rate: f"{100 * rate:g} %",
-    ),
-    "images_per_s": ColumnKind(
-        "throughput", "people a second on one device, beside the paper's FPS", speed_columns, speed_numbers
-    ),
-    "speed": ColumnKind(
-        "throughput",
-        "speed relative to the row named by `compare_with`, beside the paper's",
-        relative_columns,
-        relative_numbers,
-    ),
+    **dict.fromkeys(AMOUNTS, ColumnKind(amount_columns, amount_numbers)),
+    "gflops_expected": single("GFLOPs (expected)", expected_gmacs, "{:#.3g}".format, "accuracy"),
+    "batch_size": single("batch", partial(setting, "batch_size"), str),
+    "refine_rate": single("refine rate", partial(setting, "refine_rate"), lambda rate: f"{100 * rate:g} %"),
+    "images_per_s": ColumnKind(speed_columns, speed_numbers),
+    "speed": ColumnKind(relative_columns, relative_numbers),
 }
-"""Every column by the name that a spec asks for it with; a plug-in's measure brings its own."""
+"""How each of a spec's columns is printed (`experiments.spec.columns` declares them)."""
 
 
 def column_kind(name: str, loaded: LoadedSpec) -> ColumnKind:
@@ -308,8 +263,6 @@ def column_kind(name: str, loaded: LoadedSpec) -> ColumnKind:
         return COLUMNS[name]
     if (kind := own_columns().get(name)) is not None:
         return single(
-            kind.name,
-            kind.columns[name],
             kind.columns[name],
             lambda table, line: line.metric(kind.name, name),
             lambda value: f"{value:.4g}" if isinstance(value, float) else str(value),

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.tables.cell_text import AMOUNTS, SCORES
-from analysis.tables.columns import COLUMNS
+from analysis.tables.cell_text import AMOUNTS
+from experiments.spec.columns import COLUMNS, SCORES
 from results.store import ROOT, write
 
 PAGE = ROOT.parent / "docs" / "columns.md"
@@ -17,14 +17,14 @@ FILES: dict[str, tuple[str, str]] = {
     "label": ("", "the row's name in its table"),
     "row_id": ("", "TABLE: LABEL, unique over all files; lines of one row (thresholds, blocks, devices) share it"),
     "model": ("", "the model that the row asks for; at other tiers than paper a small one stands for it in accuracy"),
-    **{name: ("%", f"{title}") for name, title in SCORES.items()},
-    "ap_seed_mean": ("%", "mean AP over trainings from random weights of their own"),
+    **{name: ("%", title) for name, title in SCORES.items()},
+    "ap_seed_mean": ("%", "mean AP over trainings with their own initialisation"),
     "ap_seed_sd": ("%", "sample standard deviation of AP over them"),
     "ap_seed_low": ("%", "lower end of the 95 % t-interval of their mean"),
     "ap_seed_high": ("%", "upper end of it"),
     "ap_seeds": ("", "how many trainings there are"),
     "refined": ("share", "refine rate: people who went through the fine stage"),
-    "kept": ("", "patches that are refined of such a person, on average"),
+    **{name: ("", COLUMNS[name].meaning) for name in ("kept", "batch_size")},
     "gflops": ("1e9", "multiply-adds of a fully refined person by fvcore, which the paper calls GFLOPs"),
     "gmacs": ("1e9", "the same number, or `macs`, under its own name"),
     "gflops_expected": ("1e9", "multiply-adds of a person on average, by who was refined"),
@@ -33,7 +33,6 @@ FILES: dict[str, tuple[str, str]] = {
     "latency_ms_p50": ("ms", "median time of a call"),
     "latency_ms_p90": ("ms", "its 90th percentile"),
     "latency_ms_p99": ("ms", "its 99th percentile"),
-    "batch_size": ("", "people in a call"),
     "refine_rate": ("share", "people of a call who are refined, where that was set"),
     "noisy": ("", "whether rounds of the timing were further apart than allowed"),
     "device": ("", "the machine that was timed"),
@@ -110,8 +109,8 @@ def page() -> Iterator[str]:
     yield "| column | header | measure | what it prints |"
     yield "|---|---|---|---|"
     titles = {**SCORES, **{name: amount.title + amount.unit for name, amount in AMOUNTS.items()}}
-    for name, kind in COLUMNS.items():
-        yield f"| `{name}` | {titles.get(name, '')} | {kind.measure} | {kind.meaning} |"
+    for name, column in COLUMNS.items():
+        yield f"| `{name}` | {titles.get(name, '')} | {column.measure} | {column.meaning} |"
     yield "\n## Of a CSV file\n"
     yield "Files of `results/csv` (`make csv`), and what `sharpose table`, `run --table` and `export` write. Empty: not"
     yield "measured, or not published. Rows of several files are joined by `row_id`, or by a `_run_id`, which names one"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.tables.cell_text import AMOUNTS, SCORES, score_text
+from analysis.tables.cell_text import AMOUNTS, score_text
 from analysis.tables.footers import DASH, people_text, span
 from analysis.tables.lines import read_lines
 from analysis.tables.manifests import read_training
@@ -15,6 +15,7 @@ from analysis.tables.trainings import title
 from experiments.cells.cells import PAPER_SIZE, Cell, cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, Catalog, brief
+from experiments.spec.columns import SCORES
 from experiments.spec.spec import LoadedSpec
 from results.records import Record
 from results.store import Store

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from experiments.cells.cells import PAPER_SIZE, Cell, cells
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, Catalog
+from experiments.spec.columns import COLUMNS
 from experiments.spec.measures import MEASURES, own_columns
 from experiments.spec.reading import find_specs, load_specs
-from experiments.spec.spec import COLUMNS, LoadedSpec, paper_first
+from experiments.spec.spec import LoadedSpec, paper_first
 from experiments.spec.yamlfile import SpecError
 from results.records import RUN_ID_LENGTH, Record
 from results.store import Store
@@ -121,7 +122,8 @@ def find_cells(text: str, catalog: Catalog, device: Device) -> Address:
     known = [*loaded.spec.columns, *loaded.spec.measure]
     if named not in known:
         raise SpecError(f"{text!r}: {loaded.id} has no column {named!r}{nearest(named, known)}")
-    behind = {**COLUMNS, **{column: kind.name for column, kind in own_columns().items()}}
+    behind = {column: kind.name for column, kind in own_columns().items()}
+    behind |= {column: declared.measure for column, declared in COLUMNS.items()}
     measure = named if named in MEASURES else behind[named]
     chosen = [cell for cell in every if cell.measure == measure and (cell.seed is not None) == (named == SEEDS)]
     if not chosen:

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from experiments.spec.columns import COLUMNS
 from experiments.spec.measures import MEASURES, own_columns
 from experiments.spec.spec import (
     BOXES,
-    COLUMNS,
     FOLDER,
     KEYS,
     MEAN_POSE,

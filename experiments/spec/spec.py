@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from experiments.spec.columns import COLUMNS
 from experiments.spec.datasets import DataSet, Strict
 from experiments.spec.measures import MEASURES
 from experiments.spec.yamlfile import SpecError, YamlFile
@@ -26,15 +27,6 @@ Measure = Annotated[
 Kind = Literal["rows", "gate", "tokens", "counters"]
 """What is made of the rows: a line each; a line per quality threshold, block of tokens, or stage and counter."""
 Figure = Literal["alpha-curve", "gate", "frontier", "semantics", "tokens", "counters", "batch", "refine-rates"]
-COLUMNS = {
-    **dict.fromkeys(
-        ("ap", "ap50", "ap75", "ap_m", "ap_l", "ar", "pck", "pckh", "ap_seeds", "refined", "kept"), "accuracy"
-    ),
-    **dict.fromkeys(("params", "gflops"), "cost"),
-    "gflops_expected": "accuracy",
-    **dict.fromkeys(("batch_size", "refine_rate", "images_per_s", "speed"), "throughput"),
-}
-"""The columns of a spec, each with the measure behind it."""
 Column = Annotated[str, Field(json_schema_extra={"anyOf": [{"enum": list(COLUMNS)}, {"pattern": "^[a-z][a-z0-9_]*$"}]})]
 """One of `COLUMNS`, or a metric of a plug-in's measure."""
 SETTINGS_SHOWN = ("batch_size", "refine_rate")

@@ -12,7 +12,7 @@ import pytest
 from analysis.tables.columns import COLUMNS as TABLE
 from analysis.tables.meanings import ENDINGS, FILES, PAGE, text
 from analysis.tables.raw import with_keys
-from experiments.spec.spec import COLUMNS
+from experiments.spec.columns import COLUMNS
 from results.store import ROOT
 
 HEADERS = {

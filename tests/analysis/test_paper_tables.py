@@ -141,7 +141,7 @@ def test_the_spread_over_trainings_is_of_random_weights(catalog, store):
             metrics = {"ap": ap, "annotated_people": 5, "images": 5}
             store.save(Record(cell.identity, metrics, cell.spec, cell.row, cell.tier, {"model": cell.model}))
     built = table("table6a", catalog, store)
-    header = "AP, mean ± 95 % t-interval over trainings from own random weights (nano tier)"
+    header = "AP over trainings, mean ± 95 % t-interval (nano tier)"
     printed = built.shown.set_index(built.frame["label"])
     assert printed.loc[printed["AP (nano tier)"] != "–", "AP (nano tier)"].to_dict() == {"0.4": "70.0"}
     assert printed.loc[printed[header] != "–", header].to_dict() == {"0.4": "72.0 (2 of 3)"}

@@ -168,7 +168,7 @@ def table(tmp_path: Path, catalog: Catalog, write: Callable[..., Path]) -> Table
 def test_a_column_per_test_set_never_called_coco_val(table: Table) -> None:
     assert list(table.shown.columns) == [
         "model", "AP, photos-val (photos tier)", "AP (paper)", "PCK, photos-val", "AP, coco-mini-val", "AP, pelota",
-        "PCK, lspet-val", "AP, mean ± 95 % t-interval over trainings from own random weights, photos-val (photos tier)",
+        "PCK, lspet-val", "AP over trainings, mean ± 95 % t-interval, photos-val (photos tier)",
         "AP50, photos-val (photos tier)",
     ]  # fmt: skip
     hrnet = table.shown.set_index("model").loc["HRNet"]
