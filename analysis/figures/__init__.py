@@ -25,11 +25,15 @@ from analysis.tables.trainings import curve_key
 from experiments.spec.catalog import EMBEDDED, examples_folder, open_catalog, tier_folder
 from experiments.spec.reading import load_specs
 from experiments.spec.spec import LoadedSpec
+from experiments.spec.yamlfile import SpecError
+from results.logs import read_lines
 from results.store import ROOT, Store
 
 __all__ = ["Example", "alpha_curve", "concept", "load_example", "save_all"]
 
 FOLDER = ROOT / "figures"
+OPERATING_POINTS = ROOT.parent / "docs" / "operating-points.jsonl"
+"""Lines of `sharpose choose-operating-point --tier TIER --json`."""
 DPI = 160
 
 # how many different batch sizes or shares make a curve
@@ -95,6 +99,7 @@ def all_figures(tier: str, device: str, store: Store | None) -> Iterator[tuple[s
     if selected:
         yield "figure5", people([load_example(name, examples) for name in selected])
     yield from learning_curves(tier)
+    yield from latency_figure(tier, store)
     # speeds of this machine, or of the one that most are stored of
     devices = [device, *other_devices(device, store or Store())]
     for loaded in load_specs(tier=tier):
@@ -118,6 +123,28 @@ def learning_curves(tier: str) -> Iterator[tuple[str, Figure]]:
     frame, people_key = curve_frame(catalog), curve_key("coco-val", catalog)
     if f"{people_key}_ap" in frame:
         yield "curves", curves(frame, people_key, tier)
+
+
+def latency_figure(tier: str, store: Store | None) -> Iterator[tuple[str, Figure]]:
+    """Yield AP over latency by the stages' times that were logged last at this tier; nothing where none were."""
+    logged = [line for line in read_lines(OPERATING_POINTS) if line["tier"] == tier]
+    if not logged:
+        return
+    from analysis.figures.gate import latencies
+    from analysis.gate.gate import Cost
+    from analysis.gate.operating_point import over_latency
+
+    line = logged[-1]
+    times = {float(alpha): Cost(line["coarse_ms"], fine) for alpha, fine in line["fine_ms"].items()}
+    try:
+        points = over_latency(times, tier=tier, store=store)
+    except SpecError:
+        # no predictions are stored
+        return
+    how = f"batch {line['batch_size']}{', packed' if line['packed'] else ''}"
+    figure, axis = titled(f"AP over latency, {line['model']}, {how}, {line['device']}", (7.2, 4.6))
+    latencies(points, axis, tier)
+    yield "latency", figure
 
 
 def bench_figure(tables: list[Table]) -> Iterator[tuple[str, Figure]]:

@@ -15,6 +15,8 @@ CAPTIONS = {
     "over predicted quality.",
     "frontier": "AP over expected cost: a line per α, a point per quality threshold; the grey steps are the "
     "points that no other one beats.",
+    "latency": "AP over the expected time of one person, as both stages were timed: a line per α, from "
+    "nobody refined to everybody; the grey steps are the points that no other one beats.",
     "curves": "Learning curves: accuracy, with flip test, over the crops that every training had seen.",
     "semantics": "Every switch between the paper's text and its release alone, and all together: AP with its 95 % "
     "interval; beside it cost and who was refined.",

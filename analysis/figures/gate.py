@@ -15,6 +15,9 @@ from analysis.figures.style import BLUE, COLOURS, DASHES, GREEN, GREY, MARKERS, 
 from analysis.gate.gate import pareto
 from analysis.gate.gate_table import GateCurve
 
+MANY = 20
+"""A line of more points than this is drawn without them."""
+
 
 def gate(curves: Sequence[GateCurve], tier: str = "nano") -> Figure:
     """Draw three panels per model in a column, two models abreast, with AP at `tier`; a row for a single one."""
@@ -94,14 +97,26 @@ def reliability(bins: pd.DataFrame, axis: Axes, title: str) -> Axes:
 
 
 def frontier(curves: Sequence[GateCurve], axis: Axes, tier: str) -> Axes:
-    """Draw AP over expected multiply-adds, a line per α with a point per threshold, and what no other point beats."""
+    """Draw AP over expected multiply-adds, a line per α with a point per threshold."""
     every = pd.concat([curve.frame.assign(label=curve.label) for curve in curves], ignore_index=True)
-    best = pareto(every)
+    return over_cost(every, axis, "gflops", "expected GFLOPs (multiply-adds), paper-size model", tier)
+
+
+def latencies(every: pd.DataFrame, axis: Axes, tier: str) -> Axes:
+    """Draw rows of `analysis.gate.operating_point.over_latency`, a line per α with a point per threshold."""
+    shown = every.assign(label=every["alpha"].map("{:g}".format), ap=100 * every["ap"])
+    return over_cost(shown, axis, "latency_ms", "expected ms per person, paper-size model", tier)
+
+
+def over_cost(every: pd.DataFrame, axis: Axes, cost: str, cost_title: str, tier: str) -> Axes:
+    """Draw `ap` over a cost, a line per `label`, and what no other point beats."""
+    best = pareto(every, cost)
     name = "no other point is both cheaper and better"
-    axis.step(best["gflops"], best["ap"], where="post", color=GREY, lw=4, alpha=0.3, zorder=0, label=name)
-    for curve, colour, marker, dashes in zip(curves, COLOURS, MARKERS, DASHES, strict=False):
-        shown, name = curve.frame.sort_values("gflops"), f"α = {curve.label}"
-        axis.plot(shown["gflops"], shown["ap"], color=colour, marker=marker, ls=dashes, ms=5, lw=1.3, label=name)
-    axis.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1, 0.06))
+    axis.step(best[cost], best["ap"], where="post", color=GREY, lw=4, alpha=0.3, zorder=0, label=name)
+    lines = every.groupby("label", sort=False)
+    for (label, points), colour, marker, dashes in zip(lines, COLOURS, MARKERS, DASHES, strict=False):
+        shown, mark = points.sort_values(cost), "" if len(points) > MANY else marker
+        axis.plot(shown[cost], shown["ap"], marker=mark, color=colour, ls=dashes, ms=5, lw=1.3, label=f"α = {label}")
+    axis.legend(frameon=False, fontsize=8.5, loc="best")
     axis.margins(x=0.06, y=0.1)
-    return tidy(axis, "expected GFLOPs (multiply-adds), paper-size model", f"AP without flip test, {tier} tier, %")
+    return tidy(axis, cost_title, f"AP without flip test, {tier} tier, %")

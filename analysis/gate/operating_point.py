@@ -52,14 +52,14 @@ def swept(spec: str, tier: str, store: Store) -> dict[float, tuple[Record, list[
     return found
 
 
-def latency_frontier(times: dict[float, Cost], *, spec: str = "frontier", tier: str = "nano") -> list[dict[str, float]]:
-    """Return the points that no other beats in both expected latency and AP, from fast to slow.
+def over_latency(
+    times: dict[float, Cost], *, spec: str = "frontier", tier: str = "nano", store: Store | None = None
+) -> pd.DataFrame:
+    """Return a row for every α and threshold: `alpha`, `quality_threshold`, `refine_rate`, `ap`, `latency_ms`.
 
-    Each has `alpha`, `quality_threshold`, `refine_rate`, `ap` (a fraction) and `latency_ms`.
-
-    times: as of `choose_operating_point`. Raises SpecError where predictions are missing.
+    AP is a fraction. times: as of `choose_operating_point`. Raises SpecError where predictions are missing.
     """
-    points = [
+    return pd.DataFrame(
         {
             "alpha": alpha,
             "quality_threshold": one.threshold,
@@ -67,10 +67,14 @@ def latency_frontier(times: dict[float, Cost], *, spec: str = "frontier", tier: 
             "ap": one.ap,
             "latency_ms": times[alpha].expected(one.refine_rate),
         }
-        for alpha, (_, candidates) in swept(spec, tier, Store()).items()
+        for alpha, (_, candidates) in swept(spec, tier, store or Store()).items()
         for one in candidates
-    ]
-    best = pareto(pd.DataFrame(points), "latency_ms").to_dict("records")
+    )
+
+
+def latency_frontier(times: dict[float, Cost], *, spec: str = "frontier", tier: str = "nano") -> list[dict[str, float]]:
+    """Return the rows of `over_latency` that no other beats in both expected latency and AP, from fast to slow."""
+    best = pareto(over_latency(times, spec=spec, tier=tier), "latency_ms").to_dict("records")
     return [{str(name): float(value) for name, value in point.items()} for point in best]
 
 

@@ -103,10 +103,11 @@ def choose_operating_point(
             name, alphas, batch_size=batch, rounds=rounds, device=device, packed=packed, progress=report.progress
         )
     costs = {alpha: harness("analysis.gate.gate").Cost(times.coarse, times.fine[alpha]) for alpha in alphas}
-    facts: dict[str, Any] = {"model": name, "batch_size": batch, "device": device, "packed": packed}
+    machine = str(harness("experiments.cells.provenance").local_device(device))
+    facts: dict[str, Any] = {"tier": tier, "model": name, "batch_size": batch, "device": machine, "packed": packed}
     facts |= {"coarse_ms": times.coarse, "fine_ms": {str(alpha): one for alpha, one in times.fine.items()}}
     fine = ", ".join(f"{one:.3g} (α = {alpha:g})" for alpha, one in times.fine.items())
-    timed = f"timed: {name}, batch {batch}, {device}: coarse {times.coarse:.3g} ms per person, fine {fine}"
+    timed = f"timed: {name}, batch {batch}, {machine}: coarse {times.coarse:.3g} ms per person, fine {fine}"
 
     if latency_ms is None:
         points = choosing.latency_frontier(costs, spec=rows, tier=tier)

@@ -10,12 +10,22 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from analysis.figures import Example, all_figures, alpha_curve, concept, draw, load_example
+from analysis.figures import (
+    OPERATING_POINTS,
+    Example,
+    all_figures,
+    alpha_curve,
+    concept,
+    draw,
+    latency_figure,
+    load_example,
+)
 from analysis.figures.alpha import switches
 from analysis.figures.reduction import token_reduction
 from analysis.figures.schedules import tokens
 from analysis.tables.tables import Table
 from experiments.spec.reading import load_specs
+from results.logs import read_lines
 from results.records import StoreError
 from results.store import Store
 
@@ -112,4 +122,19 @@ def test_measured_over_predicted_speed_ups() -> None:
     assert any("transformer, one, 1 thread" in text.get_text() for text in figure.findobj(Text))
     meant = [text.get_text() for text in figure.legends[0].get_texts()]
     assert meant == ["tome", "batch 4", "fused attention", "unfused attention"]
+    plt.close("all")
+
+
+def test_ap_over_latency_has_a_line_per_alpha_from_the_coarse_stage_on() -> None:
+    ((name, figure),) = latency_figure("photos", None)
+    line = [one for one in read_lines(OPERATING_POINTS) if one["tier"] == "photos"][-1]
+    title = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+    assert name == "latency" and line["device"] in title
+    drawn = {one.get_label(): one for one in figure.axes[0].lines}
+    for alpha, fine in line["fine_ms"].items():
+        times = drawn[f"α = {float(alpha):g}"].get_xdata()
+        assert (times[0], times[-1]) == pytest.approx((line["coarse_ms"], line["coarse_ms"] + fine))
+    best = drawn["no other point is both cheaper and better"].get_ydata()
+    assert (np.diff(best) > 0).all() and max(best) == max(max(one.get_ydata()) for one in drawn.values())
+    assert not list(latency_figure("small", None))
     plt.close("all")
