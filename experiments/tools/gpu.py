@@ -1,4 +1,4 @@
-"""What is worth a GPU's few minutes, by itself: the paper's small models on photographs, speeds, races.
+"""What is worth a GPU's few minutes, by itself: does it compute right, small models on photographs, speeds, races.
 
     sharpose gpu run --budget 10m
 
@@ -26,10 +26,11 @@ from experiments.run.fill import OutOfTime as TooLong
 from experiments.run.fill import ended_after
 from experiments.run.train_missing import Outcome, Training, shared_budget, train_missing
 from experiments.spec.catalog import Catalog, Places
+from experiments.tools import gpu_agreement
+from experiments.tools.gpu_agreement import all_refined
 from experiments.tools.gpu_training import train_system
 from experiments.tools.gpu_work import Race, Scale, System, Work
 from results.records import Record
-from sharpose.models.registry import resolve_config
 from sharpose.runtime.errors import InputError, Interrupted, OutOfTime, RunFailed, first_line
 from sharpose.runtime.files import write_json
 
@@ -70,7 +71,7 @@ FULL = Scale(
     modes=("eager", "compiled"),
     rounds=10,
     speeds_share=15,
-    races=(Race("photos", 15), Race("nano", 10)),
+    races=(Race("photos", 15), Race("nano", 6)),
 )
 
 REHEARSAL = Scale(
@@ -104,6 +105,7 @@ class Step:
 def steps(scale: Scale) -> list[Step]:
     """Return everything in order of worth."""
     return [
+        Step("agreement", 4, agree),
         *(Step(one.name, one.share, partial(train_system, one)) for one in scale.systems),
         Step("speeds", scale.speeds_share, measure_speeds),
         *(Step(f"race {one.tier}", one.share, partial(race, one)) for one in scale.races),
@@ -142,6 +144,20 @@ def run(work: Work) -> dict[str, dict[str, Any]]:
     return stands
 
 
+def agree(work: Work, deadline: float) -> tuple[bool, str]:
+    """Compare the device's heatmaps with a CPU's, of every system, before anything rests on them."""
+    worst, count, apart = (0.0, "none"), 0, 0
+    for what, error, limit in gpu_agreement.errors(work.device.kind, work.scale.precisions, work.scale.modes):
+        worst, count = max(worst, (error, what)), count + 1
+        # NaN, too
+        if not error <= limit:
+            apart += 1
+            work.log(f"agreement: {what} is {error:.2g} from a CPU's heatmaps, more than {limit:g}")
+        if work.clock() >= deadline:
+            return False, f"{count} compared, {apart} differ, the rest out of time"
+    return True, f"{count} compared with a CPU, {apart} differ; the furthest {worst[0]:.1e}, {worst[1]}"
+
+
 def measure_speeds(work: Work, deadline: float) -> tuple[bool, str]:
     """The speed of every model of the paper's sizes: eager first, then compiled, the precisions of one side by side."""
     made, left, failed = 0, 0, 0
@@ -173,11 +189,6 @@ def speeds_wanted(work: Work, name: str, mode: str, batch: int) -> dict[str, dic
         for precision in work.scale.precisions
     }
     return {precision: identity for precision, identity in found.items() if work.store.find(identity) is None}
-
-
-def all_refined(name: str) -> dict[str, Any]:
-    """Return the options with which nobody exits early, as speed must not depend on weights."""
-    return {"quality_threshold": None} if hasattr(resolve_config(name), "quality_threshold") else {}
 
 
 def measure_speed(work: Work, name: str, mode: str, batch: int, wanted: Mapping[str, dict[str, Any]]) -> int:

@@ -17,7 +17,7 @@ from experiments.cells.provenance import Device
 from experiments.spec.catalog import Catalog
 from experiments.spec.reading import load_spec
 from experiments.spec.spec import FOLDER
-from experiments.tools import gpu, gpu_training
+from experiments.tools import gpu, gpu_agreement, gpu_training
 from experiments.tools.gpu import REHEARSAL, Step
 from experiments.tools.gpu_work import Race, System, Work
 from experiments.tools.parcels import worth_sending
@@ -53,6 +53,7 @@ class Here:
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
     monkeypatch.setattr(gpu, "ProcessPoolExecutor", lambda *_, **__: nullcontext(Here()))
     monkeypatch.setattr(gpu, "REHEARSAL", TINY)
+    monkeypatch.setattr(gpu_agreement, "small_systems", lambda: ["hrnet-nano-128x96"])
     monkeypatch.setenv("SHARPOSE_PHOTOS", str(write_photographs(tmp_path / "photographs", sides=(200, 180))))
     return Work(tmp_path / "out", TINY, CPU, gpu.time.monotonic() + 3600)
 
@@ -64,8 +65,9 @@ def log(work: Work) -> str:
 def test_everything_is_done_once_and_comes_back(work):
     stands = gpu.run(work)
     assert {name: each["done"] for name, each in stands.items()} == dict.fromkeys(
-        ["keypoint-vit-small", "dynamicvit-small", "speeds", "race rehearsal"], True
+        ["agreement", "keypoint-vit-small", "dynamicvit-small", "speeds", "race rehearsal"], True
     ), stands
+    assert stands["agreement"]["note"].startswith("1 compared with a CPU, 0 differ")
     assert stands["race rehearsal"]["note"] == "2 trained" and stands["speeds"]["note"].startswith("1 measured")
     weights = work.folder / "small/dynamicvit-small/dynamicvit-nano-128x96.safetensors"
     facts = json.loads(weights.with_suffix(".json").read_text())
@@ -113,6 +115,16 @@ def test_shares_are_of_what_is_left_and_a_failure_costs_nobody_else(work, monkey
     now[0], work.end = 100.0, 200.0
     given.clear()
     assert gpu.run(work)["late"]["done"] and set(given) == {"b", "c", "late"}
+
+
+def test_a_device_that_computes_something_else_is_told_apart(work, monkeypatch):
+    found = [("a fp32", 0.01, 1e-3), ("b bf16", 0.01, 0.2), ("c fp32", float("nan"), 1e-3)]
+    monkeypatch.setattr(gpu_agreement, "errors", lambda *_: iter(found))
+    done, note = gpu.agree(work, work.clock() + 60)
+    assert done and note.startswith("3 compared with a CPU, 2 differ")
+    assert "agreement: a fp32 is 0.01 from a CPU's heatmaps, more than 0.001" in log(work)
+    assert "b bf16 is" not in log(work) and "c fp32 is nan" in log(work)
+    assert gpu.agree(work, work.clock()) == (False, "1 compared, 1 differ, the rest out of time")
 
 
 def test_a_training_over_its_time_leaves_weights_and_goes_on(work):
@@ -176,7 +188,7 @@ def test_the_real_thing_names_what_there_is(tmp_path):
     for one in gpu.FULL.systems:
         assert chosen_recipe(one.model, gpu_training.RECIPE, gpu.FULL.changes).batch_size == 64
     assert sum(step.share for step in gpu.steps(gpu.FULL)) == 100
-    assert gpu.FULL.races == (Race("photos", 15), Race("nano", 10))
+    assert gpu.FULL.races == (Race("photos", 15), Race("nano", 6))
     for one in gpu.FULL.races:
         assert "sharpose-nano-128x96" in gpu.shared_budget(gpu.race_catalog(gpu.FULL, one.tier, tmp_path)).trainings
 
