@@ -11,14 +11,11 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from analysis.figures.concept import draw_kept, draw_pose
-from analysis.figures.examples import Example, attention, extent
+from analysis.figures.examples import FOLDER, Example, attention, attributed, extent
 from results.records import StoreError
-from results.store import ROOT
-
-EXAMPLES = ROOT / "examples"
 
 
-def load_gallery(folder: Path = EXAMPLES) -> dict[str, Any]:
+def load_gallery(folder: Path = FOLDER) -> dict[str, Any]:
     """Return `gallery.json`, with every person's crop file. Raises StoreError when something is missing or damaged."""
     path = folder / "gallery.json"
     try:
@@ -61,4 +58,4 @@ def regions(gallery: dict[str, Any], alphas: Sequence[float] = (0.3, 0.5)) -> Fi
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9)
     figure.tight_layout()
-    return figure
+    return attributed(figure, [example(gallery, index, alphas[-1]) for index in range(people)])

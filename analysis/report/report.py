@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.figures.captions import CAPTIONS
-from analysis.figures.gallery import EXAMPLES, load_gallery
+from analysis.figures.gallery import load_gallery
 from analysis.report.opening import opening
 from analysis.tables.bench import bench_tables
 from analysis.tables.footers import DASH
@@ -22,7 +22,7 @@ from analysis.tables.frontier import points
 from analysis.tables.lines import most_timed, stored_devices
 from analysis.tables.tables import Table, build_tables
 from experiments.cells.provenance import local_device, provenance
-from experiments.spec.catalog import EMBEDDED, tier_folder
+from experiments.spec.catalog import EMBEDDED, examples_folder, tier_folder
 from experiments.spec.spec import paper_first
 from results.records import Record
 from results.store import ROOT, Store, write
@@ -75,7 +75,7 @@ def report(*, tier: str = "nano", store: Store | None = None) -> str:
                 "titles": {table.id: table.title for table in by_device[0]},
                 "records": {record.run_id: facts(record) for record in records},
                 "computed": computed(by_device[0]),
-                "gallery": gallery(),
+                "gallery": gallery(tier),
                 "costs": gallery_costs(records),
             }
         ),
@@ -151,9 +151,13 @@ def brief(value: Any) -> Any:
     return value
 
 
-def gallery(folder: Path = EXAMPLES) -> dict[str, Any]:
-    """Return the stored people with crops as data addresses. Raises StoreError when a file is missing or damaged."""
-    content = load_gallery(folder)
+def gallery(tier: str) -> dict[str, Any]:
+    """Return a tier's stored people, the embedded one's where it has none, with crops as data addresses.
+
+    Raises StoreError when a file is missing or damaged.
+    """
+    own = examples_folder(tier)
+    content = load_gallery(own if (own / "gallery.json").exists() else examples_folder(EMBEDDED))
     for person in content["people"]:
         person["picture"] = data_address(person.pop("file"), "image/png")
     return content

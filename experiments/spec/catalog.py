@@ -321,8 +321,8 @@ def tier_folder(folder: Path, tier: str) -> Path:
 
 
 def examples_folder(tier: str) -> Path:
-    """Return where the people that figures show are kept. Crops of photographs do not ship: git ignores them."""
-    return RESULTS / "examples" if tier == EMBEDDED else RESULTS / "local" / "examples" / tier
+    """Return where the people that figures show are kept."""
+    return tier_folder(RESULTS / "examples", tier)
 
 
 def brief(path: Path) -> str:

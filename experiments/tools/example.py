@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MODEL, VITPOSE, ALPHA = "sharpose-base-256x192", "vitpose-base-256x192", 0.3
 PEOPLE = (0, 100, 250, 400, 550, 700)
 """Places in the data set of the people of Figure 5, fixed without looking."""
-OPEN_LICENCES = (4, 5, 7, 8)
-"""COCO's numbers of licences under which a crop may be shown to others with its source named: CC BY, CC BY-SA, and no
+OPEN_LICENCES = (4, 7, 8)
+"""COCO's numbers of licences under which a crop may be shown, under any licence, with its source named: CC BY, and no
 known restriction."""
 FEWEST_KEYPOINTS = 10
 
@@ -102,11 +102,18 @@ def people_for(catalog: Catalog, model: PoseModel) -> CocoTopDown:
 def choose(catalog: Catalog, people: CocoTopDown) -> dict[int, dict[str, str]]:
     """Return places of the people to show, with what has to be said of their photographs.
 
-    Of photographs, the first people of open licences with enough labelled keypoints are taken. Raises InputError where
-    there is nobody in a photograph of an open licence.
+    Of photographs, the first that may be shown are taken. Raises InputError where nobody may.
     """
     if catalog.dataset(dataset_of(catalog)).mannequin is not None:
         return {index: {} for index in PEOPLE}
+    return dict(list(may_be_shown(people).items())[: len(PEOPLE)])
+
+
+def may_be_shown(people: CocoTopDown) -> dict[int, dict[str, str]]:
+    """Return places of people with enough labelled keypoints in photographs of open licences, and whose these are.
+
+    Raises InputError where there is nobody.
+    """
     content = json.loads(Path(people.annotations).read_bytes())
     names = {one["id"]: f"{one['name']}, {one['url']}" for one in content.get("licenses", ())}
     open_ones = {one["id"]: one for one in content["images"] if one.get("license") in OPEN_LICENCES}
@@ -117,7 +124,7 @@ def choose(catalog: Catalog, people: CocoTopDown) -> dict[int, dict[str, str]]:
     ]
     if not found:
         raise InputError(f"{people.annotations}: nobody in it is in a photograph of an open licence")
-    pictures = {index: open_ones[people.instances[index].image_id] for index in found[: len(PEOPLE)]}
+    pictures = {index: open_ones[people.instances[index].image_id] for index in found}
     return {
         index: {"photograph": one["flickr_url"], "licence": names[one["license"]]} for index, one in pictures.items()
     }

@@ -7,8 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.spec.catalog import examples_folder, open_catalog
-from experiments.tools.example import MODEL, dataset_of, keypoints, people_for, save_facts, save_picture, trained
+from experiments.spec.catalog import EMBEDDED, Catalog, examples_folder, open_catalog
+from experiments.tools.example import (
+    MODEL,
+    dataset_of,
+    keypoints,
+    may_be_shown,
+    people_for,
+    save_facts,
+    save_picture,
+    trained,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,23 +30,27 @@ PEOPLE, CANDIDATES = 6, 200
 FULLY_LABELLED = 17
 
 
-def save_gallery() -> Path:
-    """Run the model on `PEOPLE` people and write `gallery.json` with their crops as `gallery-1.png` and on."""
+def save_gallery(tier: str = EMBEDDED) -> Path:
+    """Run a tier's model on `PEOPLE` people and write `gallery.json` with their crops as `gallery-1.png` and on.
+
+    Raises InputError where nobody of the tier's people may be shown.
+    """
     import torch
 
-    catalog = open_catalog()
+    catalog = open_catalog(tier)
     model, digest = trained(catalog, MODEL, quality_threshold=None)
     dataset, config, folder = people_for(catalog, model), model.config, examples_folder(catalog.name)
     with torch.inference_mode():
-        chosen = spread_by_quality(model, dataset)
-        shown = [person(model, dataset, index) for index in chosen]
+        whose, among = candidates(catalog, dataset)
+        chosen = spread_by_quality(model, dataset, list(whose))
+        shown = [{**person(model, dataset, index), **whose[index]} for index in chosen]
     for number, index in enumerate(chosen, 1):
         save_picture(folder / f"gallery-{number}.png", dataset[index])
     facts = {
         "model": catalog.stand_in("model", MODEL),
         "weights_sha256": digest,
         "dataset": dataset_of(catalog),
-        "chosen": f"at even steps of predicted quality among the fully labelled of the first {CANDIDATES} people",
+        "chosen": f"at even steps of predicted quality among {among}",
         "image_size": config.image_size,
         "coarse_grid": config.coarse_grid,
         "heatmap_size": config.heatmap_size,
@@ -49,13 +62,21 @@ def save_gallery() -> Path:
     return save_facts(folder / "gallery.json", facts)
 
 
-def spread_by_quality(model: Any, dataset: CocoTopDown) -> list[int]:
-    """Return indices of people at even steps of the quality that the model predicts for them, the least sure first."""
+def candidates(catalog: Catalog, dataset: CocoTopDown) -> tuple[dict[int, dict[str, str]], str]:
+    """Return places of people to choose from, with whose photograph it is, and who they are in words."""
+    if catalog.dataset(dataset_of(catalog)).mannequin is None:
+        return may_be_shown(dataset), "those in photographs that may be shown"
+    first = enumerate(dataset.instances[:CANDIDATES])
+    whole = {index: dict[str, str]() for index, one in first if one.visible.sum() == FULLY_LABELLED}
+    return whole, f"the fully labelled of the first {CANDIDATES} people"
+
+
+def spread_by_quality(model: Any, dataset: CocoTopDown, whole: list[int]) -> list[int]:
+    """Return those of `whole` at even steps of the quality that the model predicts for them, the least sure first."""
     import torch
 
     from sharpose.inference.pipeline import look
 
-    whole = [i for i, one in enumerate(dataset.instances[:CANDIDATES]) if one.visible.sum() == FULLY_LABELLED]
     images = torch.stack([dataset[index]["image"] for index in whole])
     order = look(model.coarse, images)[0].quality.argsort().tolist()
     steps = torch.linspace(0, len(order) - 1, PEOPLE).round().int().tolist()

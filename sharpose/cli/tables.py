@@ -207,8 +207,7 @@ def figures(
     """
     if example:
         harness("experiments.tools.example").save_examples(tier)
-        if tier == harness("experiments.spec.catalog").EMBEDDED:
-            harness("experiments.tools.gallery").save_gallery()
+        harness("experiments.tools.gallery").save_gallery(tier)
     paths = [str(path) for path in harness("analysis.figures").save_all(tier=tier)]
     show(paths, as_json, "\n".join(paths))
 

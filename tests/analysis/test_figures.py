@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -24,6 +25,7 @@ from analysis.figures.alpha import switches
 from analysis.figures.reduction import token_reduction
 from analysis.figures.schedules import tokens
 from analysis.tables.tables import Table
+from experiments.spec.catalog import examples_folder, open_catalog
 from experiments.spec.reading import load_specs
 from results.logs import read_lines
 from results.records import StoreError
@@ -101,9 +103,25 @@ def test_a_missing_example_is_one_line(tmp_path: object) -> None:
 
 
 def test_a_tier_without_records_has_no_figures_of_another(tmp_path: Path) -> None:
-    # neither people as the models of another tier see them, nor what is the same at every tier; curves are the weights'
-    assert [name for name, _ in all_figures("photos", "cpu", Store(tmp_path / "empty"))] == ["curves"]
+    # nothing that is the same at every tier; people are the tier's own, curves the weights'
+    found = {name: figure for name, figure in all_figures("photos", "cpu", Store(tmp_path / "empty"))}
+    assert list(found) == ["concept", "figure2", "figure5", "curves"]
+    for name in ("concept", "figure2", "figure5"):
+        assert "creativecommons.org/licenses/by/2.0" in "".join(text.get_text() for text in found[name].texts)
     plt.close("all")
+
+
+@pytest.mark.parametrize("tier", ["nano", "photos", "small"])
+def test_people_in_figures_are_as_the_weights_of_today_see_them(tier: str) -> None:
+    catalog = open_catalog(tier)
+    seen = [json.loads(path.read_text()) for path in sorted(examples_folder(tier).glob("*.json"))]
+    assert len(seen) >= 8
+    for facts in seen:
+        manifest = catalog.weights(facts["model"]).with_suffix(".json")
+        assert facts["weights_sha256"] == json.loads(manifest.read_text())["sha256"]
+        # crops of photographs alone whose licence lets them be shown
+        shown = [facts, *facts.get("people", ())][-1]
+        assert tier == "nano" or shown["licence"].endswith("/licenses/by/2.0/")
 
 
 def test_measured_over_predicted_speed_ups() -> None:

@@ -125,9 +125,10 @@ def test_embedded_json_cannot_end_its_script_and_holds_no_nan():
         embedded({"b": float("nan")})
 
 
-def test_a_damaged_example_is_one_line(tmp_path):
+def test_a_damaged_example_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "examples_folder", lambda tier: tmp_path)
     with pytest.raises(StoreError, match=r"gallery.json: cannot be used .*`git checkout` it"):
-        gallery(tmp_path)
+        gallery("nano")
 
 
 def test_without_speeds_it_is_still_written(tmp_path, monkeypatch):

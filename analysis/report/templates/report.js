@@ -319,6 +319,7 @@ function card(person, number, alpha, threshold) {
   const said = refined ? "refined" : "early exit: the coarse keypoints are the answer";
   box.append(views, node("p", {}, `Person ${number}: quality ${person.quality.toFixed(2)}, `, node("strong", {}, said)),
     node("p", {}, `true OKS: coarse ${person.coarse.oks.toFixed(3)}${refined ? `, fine ${look.oks.toFixed(3)}` : ""}`));
+  if (person.photograph) box.append(node("p", { class: "origin" }, `Photograph, cropped: ${person.photograph} (${person.licence})`));
   return { box, refined, oks: result.oks };
 }
 
@@ -337,7 +338,7 @@ function drawGallery() {
 function startGallery() {
   at("alpha").max = alphas.length - 1;
   at("alpha").value = Math.max(0, alphas.indexOf("0.3"));
-  at("gallery-about").textContent = `${gallery.people.length} generated people as ${gallery.model} sees them, taken ${gallery.chosen}. `
+  at("gallery-about").textContent = `${gallery.people.length} people of ${gallery.dataset} as ${gallery.model} sees them, taken ${gallery.chosen}. `
     + "Pale patches stay coarse; those with an orange grid were refined.";
   for (const id of ["alpha", "threshold", "show-heat", "show-points"]) at(id).addEventListener("input", drawGallery);
   document.querySelectorAll("input[name=left]").forEach((choice) => choice.addEventListener("input", drawGallery));
