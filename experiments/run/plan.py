@@ -48,8 +48,6 @@ PUBLIC_STARTS = (
 """Public weights that trainings start from, by a pattern of the model's name and its recipe's `starts_from`.
 
 The first that fits is meant."""
-UNTRAINED = {"dvt-": ("fine_blocks.*", "fine_norm.*", "relation_mlp.*"), "quadtree-": ("*.level_weights",)}
-"""What models of these names have beside an image encoder's tensors, and `import` must be allowed to leave out."""
 Rows = list[tuple[str, Settings]]
 
 
@@ -224,9 +222,7 @@ def start_command(model: str, starts_from: str) -> str | None:
         return None
     words = f"{model} {starts_from}"
     file = next((name for pattern, name in PUBLIC_STARTS if re.search(pattern, words)), "FILE")
-    more = [pattern for prefix, names in UNTRAINED.items() if model.startswith(prefix) for pattern in names]
-    allow = [word for pattern in more for word in ("--allow", pattern)]
-    return shlex.join(["sharpose", "import", file, "--as", model, "--out", start_file(model), *allow])
+    return shlex.join(["sharpose", "import", file, "--as", model, "--out", start_file(model)])
 
 
 def data_paths(catalog: Catalog, rows: Rows) -> tuple[list[str], list[str]]:

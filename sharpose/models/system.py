@@ -16,12 +16,13 @@ class EncoderNames:
     """Where an image encoder's tensors (a ViT under timm's names) belong in a system.
 
     `positions`: the tables that start from the encoder's; with `class_row` they keep the row of its class token.
-    `norm`: the final norm.
+    `norm`: the final norm. `untrained`: patterns of what an encoder has not, beside tokens, predictors and heads.
     """
 
     positions: tuple[str, ...] = ("pos_embed",)
     class_row: bool = False
     norm: str = "norm"
+    untrained: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def encoder_start(
         row = table[:, :1] if prefix else table.new_zeros(1, 1, table.shape[2])
         positions = torch.cat([row, positions], dim=1)
     taken |= {name: positions for name in names.positions if name in model.state_dict()}
-    untrained = UNTRAINED
+    untrained = (*UNTRAINED, *names.untrained)
     if names.norm != "norm":
         theirs = [name for name in taken if name.startswith("norm.")]
         taken |= {name.replace("norm", names.norm): taken.pop(name) for name in theirs}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shlex
 import subprocess
@@ -136,10 +135,10 @@ def test_the_start_command_is_enough_for_an_image_encoder(model: str, tmp_path: 
     config = resolve_config(model)
     sizes = {"embed_dim": config.embed_dim, "depth": config.depth, "num_heads": config.num_heads}
     torch.save(VisionTransformer(num_classes=0, **sizes).state_dict(), tmp_path / "encoder.pth")
-    words = shlex.split(planning.start_command(model, "a ViT") or "")
-    assert words[2] == "FILE"
-    allow = [word for before, word in itertools.pairwise(words) if before == "--allow"]
-    report, _ = import_weights(str(tmp_path / "encoder.pth"), model, tmp_path / "start.safetensors", allow=allow)
+    assert (
+        planning.start_command(model, "a ViT") == f"sharpose import FILE --as {model} --out starts/{model}.safetensors"
+    )
+    report, _ = import_weights(str(tmp_path / "encoder.pth"), model, tmp_path / "start.safetensors")
     assert report.start and set(report.allowed) == set(report.missing)
 
 

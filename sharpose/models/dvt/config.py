@@ -80,5 +80,7 @@ SYSTEM = System(
     cost=cost,
     tokens_per_block=tokens_per_block,
     criterion="sharpose.training.criterion:DVTCriterion",
-    encoder=EncoderNames(positions=("coarse_pos_embed", "fine_pos_embed")),
+    encoder=EncoderNames(
+        positions=("coarse_pos_embed", "fine_pos_embed"), untrained=("fine_blocks.*", "fine_norm.*", "relation_mlp.*")
+    ),
 )

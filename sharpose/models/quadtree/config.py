@@ -67,5 +67,5 @@ SYSTEM = System(
     sizes=family("quadtree"),
     cost=cost,
     tokens_per_block=tokens_per_block,
-    encoder=EncoderNames(),
+    encoder=EncoderNames(untrained=("*.level_weights",)),
 )
