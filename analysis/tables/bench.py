@@ -238,8 +238,8 @@ def operator_table(timed: list[Timed], device: Device) -> Table:
 
 def deployed_table(bench: Bench, store: Store) -> Table:
     """Return what a back-end and its precision do to the result."""
-    found = [(one, store.find(one.identity)) for one in deployments(bench, open_catalog())]
-    first = found[0][1]
+    found = [(one, store.find(one.identity)) for one in deployments(bench)]
+    first, ap = found[0][1], f"AP ({bench.deployed.tier} tier)"
     rows, shown = [], []
     for one, record in found:
         interval = interval_of(record, "ap")
@@ -259,7 +259,7 @@ def deployed_table(bench: Bench, store: Store) -> Table:
             {
                 "back-end": one.row.backend,
                 "precision": one.row.precision,
-                "AP (nano tier)": DASH if interval is None else spread_text(interval, ".1f"),
+                ap: DASH if interval is None else spread_text(interval, ".1f"),
                 "AP minus the first row's": DASH if paired is None else spread_text(paired, "+.2f"),
                 "error of heatmaps": number_text(error, "{:.1e}"),
             }
@@ -270,7 +270,7 @@ def deployed_table(bench: Bench, store: Store) -> Table:
     notes.append("Error of heatmaps: ‖a − b‖ / ‖b‖ over 32 people, b by torch in fp32.")
     notes += [f"{origin(records).capitalize()}."] if records else []
     keys = {
-        "AP (nano tier)": "ap",
+        ap: "ap",
         "AP minus the first row's": "ap_minus_first",
         "error of heatmaps": "heatmaps_relative_error",
     }

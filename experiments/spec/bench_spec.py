@@ -12,7 +12,7 @@ from pydantic import Field
 
 from experiments.cells.cells import model_identity
 from experiments.cells.provenance import Device
-from experiments.spec.catalog import Blocked, Catalog
+from experiments.spec.catalog import Blocked, Catalog, open_catalog
 from experiments.spec.datasets import Strict
 from experiments.spec.spec import FOLDER
 from experiments.spec.yamlfile import YamlFile
@@ -52,8 +52,9 @@ class DeployedRow(Strict):
 
 
 class DeployedRows(Strict):
-    """A trained model on other back-ends, judged on `data`; the first row is what the others are compared with."""
+    """A tier's trained model on other back-ends, judged on `data`; what the first row is, others are compared with."""
 
+    tier: str
     model: str
     data: str
     options: dict[str, Any] = Field(default_factory=dict)
@@ -190,10 +191,11 @@ def sessions(timed: Sequence[Timing]) -> list[list[Timing]]:
     return list(groups.values())
 
 
-def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:
-    """Return the trained model on every back-end; without its weights each lacks them."""
-    chosen, lacking = bench.deployed, None
-    weights = catalog.weights_path(chosen.model)
+def deployments(bench: Bench) -> list[Deployment]:
+    """Return the trained model on every back-end, each with why it cannot be measured here, where it cannot."""
+    chosen = bench.deployed
+    catalog = open_catalog(chosen.tier)
+    weights, lacking = catalog.weights_path(chosen.model), catalog.absence(chosen.data)
     try:
         catalog.weights(chosen.model)
     except Blocked as reason:
@@ -202,7 +204,7 @@ def deployments(bench: Bench, catalog: Catalog) -> list[Deployment]:
         "measure": DEPLOYED,
         "version": VERSION,
         "model": model_identity(chosen.model, chosen.options),
-        "weights_sha256": None if lacking else catalog.sha256(weights),
+        "weights_sha256": catalog.sha256(weights) if weights.exists() else None,
         "dataset": catalog.data_identity(chosen.data),
     }
     return [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.cells.measures import accuracy_metrics
+from experiments.cells.measures import accuracy_metrics, data_files
 from experiments.cells.provenance import Device, local_device, provenance
 from experiments.run.run import Say, print_line
 from experiments.spec import bench_spec
@@ -16,7 +16,7 @@ from results.records import Record
 from results.store import Store
 from sharpose.data.cache import ensure_named
 from sharpose.efficiency.clocks import cool_down, read_clocks
-from sharpose.runtime.progress import Reporter
+from sharpose.runtime.progress import Reporter, unheard
 
 PARITY_PEOPLE = 32
 
@@ -30,7 +30,7 @@ def run_bench(
     """
     bench, catalog, chosen = load_bench(), open_catalog(), local_device(device)
     store = store or Store()
-    timed, deployed = bench_spec.timings(bench, catalog, chosen), bench_spec.deployments(bench, catalog)
+    timed, deployed = bench_spec.timings(bench, catalog, chosen), bench_spec.deployments(bench)
     rows: list[Timing | Deployment] = [*timed, *deployed]
     for row in rows:
         if row.lacking:
@@ -61,7 +61,8 @@ def record(
     bench: Bench, identity: dict[str, Any], metrics: dict[str, Any], row: str, made_of: Any, on: Device
 ) -> Record:
     """Return the record with the names behind the identity."""
-    tier, data = ("nano", bench.deployed.data) if identity["measure"] == DEPLOYED else ("paper-size", bench.data)
+    used = bench.deployed
+    tier, data = (used.tier, used.data) if identity["measure"] == DEPLOYED else ("paper-size", bench.data)
     names = {"model": made_of.model, "options": made_of.options, "dataset": data}
     return Record(identity, metrics, "bench", row, tier, {**provenance(on), **names})
 
@@ -88,9 +89,11 @@ def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
     from sharpose.evaluation.evaluate import evaluate
     from sharpose.evaluation.request import EvaluationRequest, People
 
-    chosen, people = bench.deployed, ensure_named(bench.deployed.data)
+    chosen, catalog = bench.deployed, open_catalog(bench.deployed.tier)
+    files = data_files(catalog, chosen.data, unheard)
+    by_name = catalog.dataset(chosen.data).by_name is not None
     asked = EvaluationRequest(
-        people=People(data=chosen.data),
+        people=People(data=str(files.annotations), images=files.images, by_name=by_name),
         model=chosen.model,
         options=chosen.options,
         weights=str(deployment.weights),
@@ -98,7 +101,7 @@ def measure_deployed(bench: Bench, deployment: Deployment) -> dict[str, Any]:
         backend=deployment.row.backend,
     )
     evaluation, facts = evaluate(asked)
-    error = heatmap_error(bench, deployment, people.annotations_file, people.images_folder)
+    error = heatmap_error(bench, deployment, files.annotations, files.images)
     digests = {name: facts[name] for name in ("annotations_sha256", "pictures_sha256")}
     return {**accuracy_metrics(evaluation), **digests, "heatmaps_relative_error": error}
 

@@ -102,7 +102,7 @@ def test_files_hold_every_device(store: Store) -> None:
 
 
 def test_what_a_back_end_does_to_accuracy(store: Store) -> None:
-    found = deployments(load_bench(), open_catalog())
+    found = deployments(load_bench())
     pairing = {"bootstrap_seed": 0, "bootstrap_images": "x", "annotations_sha256": "y"}
     for index, ap in ((0, 0.8), (3, 0.79)):
         values = {"ap": ap, "ap_bootstrap": [ap - 0.01, ap, ap + 0.01], "heatmaps_relative_error": index / 100}

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.spec.bench_spec import Bench, DeployedRow, deployments, load_bench
-from experiments.spec.catalog import open_catalog
 from experiments.tools import bench as recording
 from experiments.tools.bench import heatmap_error, run_bench
 from results.store import Store
@@ -28,6 +27,7 @@ rows:
   - {label: apart, model: sharpose-nano-128x96, options: {embed_dim: 24, num_heads: 4, depth: 3}}
   - {label: other, model: sharpose-nano-128x96, backend: openvino}
 deployed:
+  tier: photos
   model: sharpose-nano-128x96
   data: mannequin-val
   options: {quality_threshold: null}
@@ -44,7 +44,6 @@ def small(tmp_path: Path) -> Bench:
 
 def test_records_of_one_session(small: Bench, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "load_bench", lambda: small)
-    monkeypatch.setattr(recording, "open_catalog", lambda: open_catalog("photos"))
     files = SimpleNamespace(annotations_file=Path("none"), images_folder=Path("none"))
     monkeypatch.setattr(recording, "ensure_named", lambda name: files)
     monkeypatch.setattr(recording, "measure_deployed", lambda bench, deployment: {"ap": 0.5})
@@ -70,7 +69,7 @@ def test_error_of_heatmaps(small: Bench, tmp_path: Path, monkeypatch: pytest.Mon
     folder = tmp_path / "people"
     generate(folder, split="val", images=2, seed=3, workers=1)
     files = annotations_path(folder, "val"), images_path(folder, "val")
-    exact = deployments(small, open_catalog("photos"))[0]
+    exact = deployments(small)[0]
     rounded = replace(exact, row=DeployedRow(backend="eager", precision="bf16"))
     assert heatmap_error(small, exact, *files) == 0
     assert 1e-4 < heatmap_error(small, rounded, *files) < 0.1

@@ -23,7 +23,7 @@ data: mannequin-val
 rows:
   - {label: peer, model: huggingface-vitpose-small-256x192}
   - {label: ours, model: sharpose-small-256x192, options: {alpha: 0.5}, against: peer, wanted: 1.25}
-deployed: {model: sharpose-nano-128x96, data: mannequin-val, rows: [{backend: eager, precision: fp32}]}
+deployed: {tier: photos, model: sharpose-nano-128x96, data: mannequin-val, rows: [{backend: eager, precision: fp32}]}
 """
 
 
@@ -31,7 +31,7 @@ def test_every_row_has_its_own_identity() -> None:
     bench = load_bench()
     found = timings(bench, open_catalog(), HERE)
     assert len({run_id(one.identity) for one in found}) == len(bench.rows)
-    assert len({run_id(one.identity) for one in deployments(bench, open_catalog())}) == len(bench.deployed.rows)
+    assert len({run_id(one.identity) for one in deployments(bench)}) == len(bench.deployed.rows)
     by_label = {one.row.label: one.identity for one in found}
     assert by_label["SHaRPose-S 256x192, batch 16"]["batch_size"] == 16
     assert by_label["SHaRPose-B 256x192"]["batch_size"] == bench.batch_size
