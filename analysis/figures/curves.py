@@ -17,7 +17,7 @@ from experiments.spec.catalog import Catalog
 SCORES = {"ap": "AP", "pck": "PCK"}
 STYLES = ("-", "--", ":")
 SIZE_AND_SEED = re.compile(r"-(?:nano|small|base)-\d+x\d+|-seed\d+")
-GAP = 0.035
+GAP = 0.042
 """Least distance of two names, as a share of the axis."""
 
 
@@ -47,7 +47,7 @@ def curves(frame: pd.DataFrame, people: str, tier: str) -> Figure:
 
 
 def draw_curves(frame: pd.DataFrame, axis: Axes, key: str) -> Axes:
-    """Draw one line per training; the first of every system has its name at its end."""
+    """Draw one line per training; thin ones lead from the first of every system to the names, right of all."""
     styles = cycle((colour, style) for style in STYLES for colour in COLOURS)
     systems = {name: next(styles) for name in dict.fromkeys(map(system, frame["weights"]))}
     parts = {name: part.sort_values("crops") for name, part in frame.groupby("weights", sort=False)}
@@ -59,11 +59,14 @@ def draw_curves(frame: pd.DataFrame, axis: Axes, key: str) -> Axes:
     first, last = axis.get_xlim()
     # right of the lines, room for their names
     axis.set_xlim(first, last * (last / first) ** 0.5)
+    column = last * (last / first) ** 0.05
     named = {name: part.iloc[-1] for name, part in parts.items() if "-seed" not in str(name)}
     low, high = axis.get_ylim()
     heights = spread([float(end[key]) for end in named.values()], gap=GAP * (high - low))
     for (name, end), height in zip(named.items(), heights, strict=True):
-        name_line(axis, float(end["crops"]), height, system(str(name)), systems[system(str(name))][0])
+        colour = systems[system(str(name))][0]
+        axis.plot([end["crops"], column], [end[key], height], color=colour, lw=0.5)
+        name_line(axis, column, height, system(str(name)), colour, dx=2)
     return axis
 
 
