@@ -16,7 +16,7 @@ from experiments.spec.catalog import Catalog
 
 SCORES = {"ap": "AP", "pck": "PCK"}
 STYLES = ("-", "--", ":")
-SIZE_AND_SEED = re.compile(r"-(?:nano|small|base)-\d+x\d+|-seed\d+")
+USUAL = re.compile(r"-nano|-128x96|-(?:small|base)-256x192|-seed\d+")
 GAP = 0.042
 """Least distance of two names, as a share of the axis."""
 
@@ -71,5 +71,5 @@ def draw_curves(frame: pd.DataFrame, axis: Axes, key: str) -> Axes:
 
 
 def system(weights: str) -> str:
-    """Return the name of weights without their size and seed."""
-    return SIZE_AND_SEED.sub("", weights)
+    """Return the name of weights without the size that is usual in its tier, and the seed."""
+    return USUAL.sub("", weights)

@@ -291,6 +291,8 @@ def test_learning_curves_are_drawn_of_every_training_that_was_followed(
     assert left.lines[0].get_color() == left.lines[1].get_color()
     assert [text.get_text() for text in left.texts] == ["hrnet"]
     assert system("sharpose-nano-128x96-coarse-seed2") == "sharpose-coarse"
+    assert system("sharpose-small-256x192") == "sharpose" and system("sharpose-nano-192x144") == "sharpose-192x144"
+    assert system("vitpose-nano-small-128x96") == "vitpose-small"
     plt.close("all")
 
 
