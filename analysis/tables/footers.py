@@ -81,14 +81,14 @@ def accuracy_text(lines: list[Line]) -> list[str]:
     records = records_of(lines, "accuracy")
     if not records:
         return []
-    # a control or a peer comes after the models
-    first, metrics, made = records[0], records[0].metrics, records[0].provenance
+    # no control and no peer, wherever there is a model
+    trained = [record for record in records if record.identity.get("weights_sha256")] or records
+    first, metrics, made = trained[0], trained[0].metrics, trained[0].provenance
     flip = "with" if first.identity["flip_test"] else "without"
     boxes = "ground-truth" if first.identity["boxes"] == "ground-truth" else "detected"
     score = score_of(metrics)
     resamples = len(replicates_of(metrics, score))
     interval = f"; [95 % bootstrap interval, {resamples:,} resamples of images]" if resamples else ""
-    trained = [record for record in records if record.identity.get("weights_sha256")] or records
     return [
         f"{NAMES[score]}: {first.tier} tier, {models_text(trained)} on {made.get('dataset')} ({people_text(metrics)}), "
         f"{boxes} boxes, {flip} flip test{interval}; {origin(records)}."
