@@ -24,7 +24,10 @@ def all_refined(name: str) -> dict[str, Any]:
 
 
 def heatmaps_error(name: str, device: str, precision: str = "fp32", backend: str = "eager") -> float:
-    """Return ‖a - b‖ / ‖b‖ of a model's heatmaps with random weights, a on `device`, b by a CPU, eager, in fp32."""
+    """Return ‖a - b‖ / ‖b‖ of a model's heatmaps with random weights, a on `device`, b by a CPU, eager, in fp32.
+
+    Convolutions of a GPU are asked for fp32 here, not the shorter TF32 that torch otherwise lets them use.
+    """
     import torch
 
     from sharpose.backends.graphs import difference
@@ -33,7 +36,7 @@ def heatmaps_error(name: str, device: str, precision: str = "fp32", backend: str
     plain = Variant(name, all_refined(name), PEOPLE)
     asked = Variant(name, all_refined(name), PEOPLE, backend, precision)
     images = torch.randn(PEOPLE, 3, *resolve_config(name).image_size, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
         expected = build_network(plain, "cpu", None)(images).heatmaps
         network = build_network(asked, device, None)
         found = network(images.to(device, TORCH_TYPES[precision])).heatmaps.float().cpu()

@@ -5,6 +5,8 @@ The same on the CPU itself, where it is exact in fp32, so that the test is known
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,14 @@ def test_points_are_those_of_a_cpu(people: CocoTopDown, device: str) -> None:
     np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=0.05)
 
 
+@pytest.fixture
+def full_precision() -> Iterator[None]:
+    """Fp32 in convolutions, too."""
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        yield
+
+
+@pytest.mark.usefixtures("full_precision")
 @pytest.mark.parametrize("device", ["cpu", GPU])
 @pytest.mark.parametrize("name", ["sharpose-nano-128x96", "dynamicvit-nano-128x96", "hrnet-nano-128x96"])
 def test_gradients_are_those_of_a_cpu(name: str, device: str) -> None:
