@@ -7,9 +7,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from sharpose.data.coco import CocoTopDown
 
 ROOT = Path(__file__).resolve().parents[1]
 # all that has shapes; configurations check their own fields, with messages for users
@@ -67,3 +71,15 @@ def golden() -> Callable[[str], Path]:
         pytest.skip(f"no golden case {name} at {SHARED} (set SHARPOSE_SHARED), and it is too large for tests/golden")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def six_people(tmp_path_factory: pytest.TempPathFactory) -> CocoTopDown:
+    """Six generated pictures, cropped to 128x96 and kept in memory."""
+    from sharpose.data.cache import MannequinSet, ensure
+    from sharpose.data.coco import CocoTopDown
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHARPOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        people = ensure(MannequinSet("val", 6, 3))
+        return CocoTopDown(people.annotations_file, people.images_folder, image_size=(128, 96), preload=True)

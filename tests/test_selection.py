@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from sharpose.data.cache import MannequinSet, ensure
 from sharpose.data.coco import CocoTopDown
 from sharpose.evaluation.selection import InOrder, keypoint_relevance, mean_relevance, set_ranking
 from sharpose.models import create_model
@@ -21,14 +20,6 @@ SMALL = {"embed_dim": 24, "num_heads": 4, "depth": 4, "quality_threshold": None}
 def tiny(seed: int = 0, **options: object) -> SHaRPose:
     torch.manual_seed(seed)
     return create_model("sharpose-nano-128x96", **{**SMALL, **options}).eval()  # type: ignore[return-value]
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> CocoTopDown:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHARPOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        people = ensure(MannequinSet("val", 6, 3))
-        return CocoTopDown(people.annotations_file, people.images_folder, image_size=(128, 96), preload=True)
 
 
 def kept(model: SHaRPose, images: Tensor) -> list[set[int]]:
@@ -48,22 +39,22 @@ def test_a_control_without_its_ranking_is_an_error() -> None:
         tiny(selection="constant")(torch.zeros(1, 3, 128, 96))
 
 
-def test_one_map_for_everybody_is_attentions_mean(dataset: CocoTopDown) -> None:
+def test_one_map_for_everybody_is_attentions_mean(six_people: CocoTopDown) -> None:
     model = tiny(selection="constant", alpha=0.2)
-    set_ranking(model, dataset, others=dataset)
+    set_ranking(model, six_people, others=six_people)
     images = torch.randn(4, 3, 128, 96, generator=torch.Generator().manual_seed(1))
     assert all(row == kept(model, images)[0] for row in kept(model, images))
     attention = tiny(alpha=0.2)
-    assert kept(model, images)[0] == set(mean_relevance(attention, dataset).argsort(descending=True)[:10].tolist())
+    assert kept(model, images)[0] == set(mean_relevance(attention, six_people).argsort(descending=True)[:10].tolist())
     with pytest.raises(InputError, match="other than those who are judged"):
-        set_ranking(tiny(selection="constant"), dataset)
+        set_ranking(tiny(selection="constant"), six_people)
 
 
-def test_one_map_serves_every_alpha_and_no_other_weights(dataset: CocoTopDown) -> None:
+def test_one_map_serves_every_alpha_and_no_other_weights(six_people: CocoTopDown) -> None:
     looked: list[int] = []
 
     def ask(model: SHaRPose) -> None:
-        set_ranking(model, dataset, others=dataset, progress=lambda done, _: looked.append(done))
+        set_ranking(model, six_people, others=six_people, progress=lambda done, _: looked.append(done))
 
     ask(tiny(selection="constant", alpha=0.2, seed=3))
     once = len(looked)
@@ -74,37 +65,37 @@ def test_one_map_serves_every_alpha_and_no_other_weights(dataset: CocoTopDown) -
     assert len(looked) == 2 * once
 
 
-def test_chance_differs_between_people_and_seeds_and_repeats_with_a_seed(dataset: CocoTopDown) -> None:
+def test_chance_differs_between_people_and_seeds_and_repeats_with_a_seed(six_people: CocoTopDown) -> None:
     images = torch.zeros(3, 3, 128, 96)
     found = []
     for seed in (0, 0, 1):
         model = tiny(selection="random", selection_seed=seed, alpha=0.2)
-        set_ranking(model, dataset)
+        set_ranking(model, six_people)
         found.append(kept(model, images))
     assert found[0] == found[1] != found[2]
     assert found[0][0] != found[0][1]
     assert all(len(row) == 10 for row in found[0])
 
 
-def test_the_oracle_ranks_the_patch_with_a_keypoint_first(dataset: CocoTopDown) -> None:
-    maps = keypoint_relevance(dataset, (8, 6))
+def test_the_oracle_ranks_the_patch_with_a_keypoint_first(six_people: CocoTopDown) -> None:
+    maps = keypoint_relevance(six_people, (8, 6))
     for index in range(3):
-        sample = dataset[index]
-        person = dataset.instances[index]
+        sample = six_people[index]
+        person = six_people.instances[index]
         person_points = sample["keypoints"][person.visible > 0].numpy()
-        alone = keypoint_relevance(one_keypoint(dataset, index), (8, 6))[0].flatten()
+        alone = keypoint_relevance(one_keypoint(six_people, index), (8, 6))[0].flatten()
         column, row = ((person_points[0] + 0.5) // 16).astype(int)
         if 0 <= column < 6 and 0 <= row < 8:
             assert int(alone.argmax()) == row * 6 + column
-    assert maps.shape == (len(dataset), 8, 6)
+    assert maps.shape == (len(six_people), 8, 6)
 
 
-def one_keypoint(dataset: CocoTopDown, index: int) -> CocoTopDown:
+def one_keypoint(six_people: CocoTopDown, index: int) -> CocoTopDown:
     """The data set of one person with the first labelled keypoint alone."""
     from copy import copy
     from dataclasses import replace
 
-    person, alone = dataset.instances[index], copy(dataset)
+    person, alone = six_people.instances[index], copy(six_people)
     visible = np.zeros_like(person.visible)
     visible[np.flatnonzero(person.visible)[0]] = 1
     alone.instances = [replace(person, visible=visible)]

@@ -159,7 +159,7 @@ def paper_column(header: str, name: str) -> Column:
 
 
 def seeds_columns(name: str, table: Context) -> Iterator[Column]:
-    """Yield AP over several trainings that each had random weights of their own."""
+    """Yield AP over several trainings, each with its own initialisation."""
     how = f"AP over trainings, mean ± 95 % t-interval{table.whose}"
     title = f"{how} ({table.catalog.name} tier)"
     yield Column(title, seeds_score_text, optional=True, source=Source("ap_seed_mean", "ap_seeds"))

@@ -122,8 +122,8 @@ def find_cells(text: str, catalog: Catalog, device: Device) -> Address:
     known = [*loaded.spec.columns, *loaded.spec.measure]
     if named not in known:
         raise SpecError(f"{text!r}: {loaded.id} has no column {named!r}{nearest(named, known)}")
-    behind = {column: kind.name for column, kind in own_columns().items()}
-    behind |= {column: declared.measure for column, declared in COLUMNS.items()}
+    behind = {column: declared.measure for column, declared in COLUMNS.items()}
+    behind |= {column: kind.name for column, kind in own_columns().items()}
     measure = named if named in MEASURES else behind[named]
     chosen = [cell for cell in every if cell.measure == measure and (cell.seed is not None) == (named == SEEDS)]
     if not chosen:

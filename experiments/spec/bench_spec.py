@@ -52,7 +52,7 @@ class DeployedRow(Strict):
 
 
 class DeployedRows(Strict):
-    """A tier's trained model on other back-ends, judged on `data`; what the first row is, others are compared with."""
+    """A tier's trained model on other back-ends, judged on `data`; the others are compared with the first row."""
 
     tier: str
     model: str

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sharpose.models.registry import list_models, resolve_config
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PEOPLE = 2
 LIMITS = {"fp32": 1e-3, "bf16": 0.2, "fp16": 0.2}
@@ -23,6 +27,18 @@ def all_refined(name: str) -> dict[str, Any]:
     return {"quality_threshold": None} if hasattr(resolve_config(name), "quality_threshold") else {}
 
 
+@cache
+def images_and_heatmaps(name: str) -> tuple[Tensor, Tensor]:
+    """Return images (B, 3, H, W), and a model's heatmaps of them (B, K, h, w) by a CPU, eager, in fp32."""
+    import torch
+
+    from sharpose.efficiency.variants import Variant, build_network
+
+    images = torch.randn(PEOPLE, 3, *resolve_config(name).image_size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return images, build_network(Variant(name, all_refined(name), PEOPLE), "cpu", None)(images).heatmaps
+
+
 def heatmaps_error(name: str, device: str, precision: str = "fp32", backend: str = "eager") -> float:
     """Return ‖a - b‖ / ‖b‖ of a model's heatmaps with random weights, a on `device`, b by a CPU, eager, in fp32.
 
@@ -33,11 +49,9 @@ def heatmaps_error(name: str, device: str, precision: str = "fp32", backend: str
     from sharpose.backends.graphs import difference
     from sharpose.efficiency.variants import TORCH_TYPES, Variant, build_network
 
-    plain = Variant(name, all_refined(name), PEOPLE)
+    images, expected = images_and_heatmaps(name)
     asked = Variant(name, all_refined(name), PEOPLE, backend, precision)
-    images = torch.randn(PEOPLE, 3, *resolve_config(name).image_size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-        expected = build_network(plain, "cpu", None)(images).heatmaps
         network = build_network(asked, device, None)
         found = network(images.to(device, TORCH_TYPES[precision])).heatmaps.float().cpu()
     return difference(found, expected)

@@ -93,7 +93,7 @@ def mean_relevance(model: SHaRPose, dataset: CocoTopDown, *, progress: Heard = u
 
 
 def taken_mean(model: SHaRPose, dataset: CocoTopDown, progress: Heard) -> Float[Tensor, " Nc"]:
-    """Look at everybody of a data set with the coarse stage; `mean_relevance`."""
+    """Return the same, by a look of the coarse stage at everybody."""
     total, done = torch.zeros(model.config.num_coarse), 0
     model.eval()
     model.ranking = lambda relevance: relevance

@@ -104,7 +104,7 @@ def test_a_missing_example_is_one_line(tmp_path: object) -> None:
 
 def test_a_tier_without_records_has_no_figures_of_another(tmp_path: Path) -> None:
     # nothing that is the same at every tier; people are the tier's own, curves the weights'
-    found = {name: figure for name, figure in all_figures("photos", "cpu", Store(tmp_path / "empty"))}
+    found = dict(all_figures("photos", "cpu", Store(tmp_path / "empty")))
     assert list(found) == ["concept", "figure2", "figure5", "curves"]
     for name in ("concept", "figure2", "figure5"):
         assert "creativecommons.org/licenses/by/2.0" in "".join(text.get_text() for text in found[name].texts)
