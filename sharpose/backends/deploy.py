@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sharpose.backends.choice import COMPILED, EAGER, PACKED, check_backend
 from sharpose.backends.compiled import compile_model
-from sharpose.backends.graphs import COARSE, Run, graphs_of
+from sharpose.backends.graphs import COARSE, Graph, Run, graphs_of
 from sharpose.backends.onnx_export import write_graph
 from sharpose.backends.packed import can_pack, pack_linears
 from sharpose.models.output import PoseModel, PoseOutput
@@ -95,12 +95,17 @@ def deploy(
     if backend == PACKED:
         pack_linears(model, precision)
         return model
-    compile_graph = import_module(MODULES[backend]).compile_graph
-    model, runs = model.cpu().eval(), {}
+    compile_file = import_module(MODULES[backend]).compile_graph
+    threads = threads or torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
-        for graph in graphs_of(model):
-            path = write_graph(graph, Path(folder))
-            runs[graph.name] = compile_graph(path, precision, threads or torch.get_num_threads())
+        return deploy_graphs(
+            model.cpu(), lambda graph: compile_file(write_graph(graph, Path(folder)), precision, threads)
+        )
+
+
+def deploy_graphs(model: PoseModel, compile_graph: Callable[[Graph], Run]) -> PoseModel:
+    """Return `model` with each of its static graphs run as `compile_graph` has it, behind its own interface."""
+    runs = {graph.name: compile_graph(graph) for graph in graphs_of(model.eval())}
     deployed = DeployedSHaRPose(cast(SHaRPose, model), runs) if model.stages else Deployed(model, runs)
     return deployed.eval()
 

@@ -1,0 +1,56 @@
+"""What else could make a model faster: a line holds both sides of every candidate, and a graph its inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from experiments.tools import candidates
+from experiments.tools.module import Timing
+from sharpose.models import create_model
+from sharpose.models.output import PoseModel
+from sharpose.runtime.errors import InputError
+
+OURS, PEER = "sharpose-nano-128x96", "vitpose-nano-128x96"
+
+
+def heatmaps_of(name: str, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the heatmaps of a model, and those of the same model compiled."""
+    torch.manual_seed(0)
+    model: PoseModel = create_model(name, **options).eval().requires_grad_(False)
+    images = torch.randn(3, 3, *model.config.image_size)
+    with torch.no_grad():
+        return model(images).heatmaps, candidates.compiled(model, {})(images).heatmaps
+
+
+@pytest.mark.parametrize(("name", "options"), [(OURS, {"quality_threshold": None}), (PEER, {})])
+def test_graphs_are_put_together_again(name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    expected, found = heatmaps_of(name, **options)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_line_has_both_sides_of_every_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "BACKENDS", ("eager", "packed"))
+    monkeypatch.setattr(candidates, "SETTINGS", {})
+    line = candidates.measure(OURS, PEER, 2, Timing("cpu", 3, 1))
+    assert set(line["ms"]) == {f"{backend}|{model}" for backend in ("eager", "packed") for model in (OURS, PEER)}
+    ours, peer = (line["samples_ms"][f"packed|{model}"] for model in (OURS, PEER))
+    by_round = sorted(theirs / mine for mine, theirs in zip(ours, peer, strict=True))
+    assert line["times_as_fast"]["packed"] == pytest.approx(by_round[1], rel=1e-2)
+    last = candidates.table([line]).splitlines()[-1]
+    assert f"| {OURS} ÷ {PEER} | 2 | packed |" in last and last.endswith(f"| {line['times_as_fast']['packed']:.2f} |")
+
+
+@pytest.mark.slow
+def test_every_candidate_says_the_same() -> None:
+    expected, _ = heatmaps_of(PEER)
+    for label, call in candidates.candidates_of(PEER, 3).items():
+        torch.testing.assert_close(call().heatmaps, expected, atol=1e-6, rtol=1e-3, msg=label)
+
+
+def test_no_people_are_refused() -> None:
+    with pytest.raises(InputError, match="--batch: at least one is needed"):
+        candidates.measure(OURS, PEER, 0, Timing("cpu", 3, 1))
