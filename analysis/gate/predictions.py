@@ -14,7 +14,7 @@ from results.records import Record, StoreError
 from sharpose.data.annotations import PoseFile
 from sharpose.evaluation.metrics.coco_ap import CocoMetrics, annotations_of, coco_ap, keypoint_matches
 from sharpose.evaluation.metrics.matches import Matches
-from sharpose.evaluation.metrics.postprocess import coco_results
+from sharpose.evaluation.metrics.postprocess import Detections
 
 Array = npt.NDArray[Any]
 
@@ -43,10 +43,15 @@ class Predictions:
         `refined`: bool (N,).
         """
         stage, people = refined.astype(int), np.arange(len(refined))
-        keypoints, scores = self.keypoints[stage, people], self.scores[stage, people]
-        return coco_results(
-            self.image_ids, self.instance_ids, keypoints, scores, self.box_scores, self.areas, self.truth
+        found = Detections(
+            keypoints=self.keypoints[stage, people],
+            keypoint_scores=self.scores[stage, people],
+            box_scores=self.box_scores,
+            areas=self.areas,
+            image_ids=self.image_ids,
+            instance_ids=self.instance_ids,
         )
+        return found.coco_results(self.truth)
 
     def matches(self, refined: Array) -> tuple[Matches, Array]:
         """Return the matches of results and people, and the person of every prediction. `refined`: bool (N,)."""

@@ -8,7 +8,7 @@ from experiments.conformance.case import Case, Comparison
 from experiments.conformance.codecs import UNIT
 from experiments.conformance.release_pck import heatmap_pck, release_instance_pck
 from sharpose.evaluation.metrics.pckh import mpii_truth, pckh
-from sharpose.evaluation.metrics.postprocess import PostProcessing, oks_matrix, post_process
+from sharpose.evaluation.metrics.postprocess import Detections, PostProcessing, oks_matrix
 from sharpose.pose.skeleton import COCO
 from sharpose.training.release_quality import release_instance_oks
 
@@ -17,21 +17,23 @@ def check_coco_postprocessing(case: Case) -> list[Comparison]:
     """Compare duplicate boxes, rescoring, hard and soft OKS suppression, and the OKS matrix of one image."""
     keypoints, areas = case.array("keypoints"), (case.array("scale") * UNIT).prod(axis=1)
     points, keypoint_scores = keypoints[..., :2], keypoints[..., 2]
-    image_ids, comparisons = case.inputs("image_id").numpy(), []
+    found = Detections(
+        keypoints=points,
+        keypoint_scores=keypoint_scores,
+        box_scores=case.array("box_score"),
+        areas=areas,
+        image_ids=case.inputs("image_id").numpy(),
+        instance_ids=case.inputs("box_id").numpy(),
+    )
+    comparisons = []
     for index, variant in enumerate(case.config["variants"]):
-        kept, scores = post_process(
-            image_ids,
-            case.inputs("box_id").numpy(),
-            points,
-            keypoint_scores,
-            case.array("box_score"),
-            areas,
-            COCO.sigmas,
-            PostProcessing("soft" if variant["soft"] else "hard", variant["oks_threshold"], variant["score_threshold"]),
+        rules = PostProcessing(
+            "soft" if variant["soft"] else "hard", variant["oks_threshold"], variant["score_threshold"]
         )
+        kept, scores = found.reported(COCO.sigmas, rules)
         comparisons += [
             case.compare(f"v{index}.kept_rows", kept),
-            case.compare(f"v{index}.image_id", image_ids[kept]),
+            case.compare(f"v{index}.image_id", found.image_ids[kept]),
             case.compare(f"v{index}.scores", scores[kept], relative=False, bound=case.tolerance["scores"]),
         ]
     rows = case.tensor("out.oks_rows").numpy()

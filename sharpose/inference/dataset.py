@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from sharpose.codecs.grids import HeatmapCodec
 from sharpose.data.batches import sample_batches
 from sharpose.data.coco import CocoTopDown
-from sharpose.evaluation.metrics.postprocess import PROTOCOL, PostProcessing, coco_results
+from sharpose.evaluation.metrics.postprocess import PROTOCOL, Detections, PostProcessing
 from sharpose.inference.pipeline import Precision, look, mean_heatmaps, place
 from sharpose.runtime.distributed import gathered, rank_and_world
 from sharpose.runtime.errors import RunFailed
@@ -30,15 +30,9 @@ SAID = ("needs_refinement", "num_kept", "quality")
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """One row per person of a data set, in its order. Points and areas (of the padded crop) in photograph pixels."""
+class Predictions(Detections):
+    """One row per person of a data set, in its order, and what the model says of its refinement."""
 
-    keypoints: Float[np.ndarray, "N K 2"]
-    keypoint_scores: Float[np.ndarray, "N K"]
-    box_scores: Float[np.ndarray, " N"]
-    areas: Float[np.ndarray, " N"]
-    image_ids: Int[np.ndarray, " N"]
-    instance_ids: Int[np.ndarray, " N"]
     needs_refinement: Bool[np.ndarray, " N"] | None = None
     num_kept: Int[np.ndarray, " N"] | None = None
     quality: Float[np.ndarray, " N"] | None = None
@@ -59,8 +53,7 @@ class Predictions:
 
     def results(self, dataset: CocoTopDown, post_processing: PostProcessing = PROTOCOL) -> list[dict[str, Any]]:
         """Return results in COCO's format: near-duplicates removed, score = box score x mean keypoint score > .2."""
-        people = self.image_ids, self.instance_ids, self.keypoints, self.keypoint_scores, self.box_scores, self.areas
-        return coco_results(*people, dataset.pose_file, post_processing)[0]
+        return self.coco_results(dataset.pose_file, post_processing)[0]
 
 
 @dataclass(frozen=True)

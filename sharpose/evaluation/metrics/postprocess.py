@@ -88,54 +88,52 @@ def soft_oks_nms(
     return kept
 
 
-def post_process(
-    image_ids: Int[np.ndarray, " N"],
-    box_ids: Int[np.ndarray, " N"],
-    keypoints: Float[np.ndarray, "N K 2"],
-    keypoint_scores: Float[np.ndarray, "N K"],
-    box_scores: Float[np.ndarray, " N"],
-    areas: Float[np.ndarray, " N"],
-    sigmas: Sequence[float],
-    post_processing: PostProcessing = PROTOCOL,
-) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, " N"]]:
-    """Return the rows to report (images in order of first appearance, best row first) and the final score of every row.
+@dataclass(frozen=True)
+class Detections:
+    """N people found in boxes, in any order. Points and areas (of the padded crop) in photograph pixels.
 
-    Of rows with the same box id in an image the first counts; then rescoring and OKS suppression per image.
+    `instance_ids`: of the boxes; those of an image that share one are one person, of whom the first row counts.
     """
-    scores = rescore(box_scores, keypoint_scores, post_processing.keypoint_threshold)
-    kept: list[int] = []
-    for rows in _rows_by_image(image_ids):
-        unique = rows[np.unique(box_ids[rows], return_index=True)[1]]
-        oks = oks_matrix(keypoints[unique], areas[unique], sigmas)
-        kept.extend(unique[post_processing.kept(oks, scores[unique])])
-    return np.asarray(kept, dtype=np.int64), scores
 
+    keypoints: Float[np.ndarray, "N K 2"]
+    keypoint_scores: Float[np.ndarray, "N K"]
+    box_scores: Float[np.ndarray, " N"]
+    areas: Float[np.ndarray, " N"]
+    image_ids: Int[np.ndarray, " N"]
+    instance_ids: Int[np.ndarray, " N"]
 
-def coco_results(
-    image_ids: Int[np.ndarray, " N"],
-    box_ids: Int[np.ndarray, " N"],
-    keypoints: Float[np.ndarray, "N K 2"],
-    keypoint_scores: Float[np.ndarray, "N K"],
-    box_scores: Float[np.ndarray, " N"],
-    areas: Float[np.ndarray, " N"],
-    truth: PoseFile,
-    post_processing: PostProcessing = PROTOCOL,
-) -> tuple[list[dict[str, Any]], Int[np.ndarray, " M"]]:
-    """Return results in COCO's format after `post_process`, by sigmas and category of `truth`, and the row of each."""
-    kept, final = post_process(
-        image_ids, box_ids, keypoints, keypoint_scores, box_scores, areas, truth.skeleton.sigmas, post_processing
-    )
-    rows = np.concatenate([keypoints, keypoint_scores[..., None]], axis=2).reshape(len(final), -1)
-    results = [
-        {
-            "image_id": int(image_ids[row]),
-            "category_id": truth.category_id,
-            "keypoints": rows[row].tolist(),
-            "score": float(final[row]),
-        }
-        for row in kept
-    ]
-    return results, kept
+    def reported(
+        self, sigmas: Sequence[float], post_processing: PostProcessing = PROTOCOL
+    ) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, " N"]]:
+        """Return the rows to report and the final score of every row.
+
+        Images are in order of first appearance, their best row first. Repeated boxes go first; then rescoring and OKS
+        suppression per image.
+        """
+        scores = rescore(self.box_scores, self.keypoint_scores, post_processing.keypoint_threshold)
+        kept: list[int] = []
+        for rows in _rows_by_image(self.image_ids):
+            unique = rows[np.unique(self.instance_ids[rows], return_index=True)[1]]
+            oks = oks_matrix(self.keypoints[unique], self.areas[unique], sigmas)
+            kept.extend(unique[post_processing.kept(oks, scores[unique])])
+        return np.asarray(kept, dtype=np.int64), scores
+
+    def coco_results(
+        self, truth: PoseFile, post_processing: PostProcessing = PROTOCOL
+    ) -> tuple[list[dict[str, Any]], Int[np.ndarray, " M"]]:
+        """Return what is `reported`, by sigmas and category of `truth`, in COCO's format, and the row of each."""
+        kept, final = self.reported(truth.skeleton.sigmas, post_processing)
+        values = np.concatenate([self.keypoints, self.keypoint_scores[..., None]], axis=2).reshape(len(final), -1)
+        results = [
+            {
+                "image_id": int(self.image_ids[row]),
+                "category_id": truth.category_id,
+                "keypoints": values[row].tolist(),
+                "score": float(final[row]),
+            }
+            for row in kept
+        ]
+        return results, kept
 
 
 def _rows_by_image(image_ids: Int[np.ndarray, " N"]) -> list[Int[np.ndarray, " n"]]:

@@ -13,10 +13,10 @@ from pycocotools.coco import COCO as CocoIndex
 from pycocotools.cocoeval import COCOeval
 
 from sharpose.evaluation.metrics.postprocess import (
+    Detections,
     PostProcessing,
     oks_matrix,
     oks_nms,
-    post_process,
     rescore,
     soft_oks_nms,
 )
@@ -78,42 +78,34 @@ def test_suppression_keeps_the_best_of_near_duplicates() -> None:
 
 def test_images_do_not_suppress_each_other_and_repeated_boxes_count_once() -> None:
     keypoints = np.tile(np.random.default_rng(0).uniform(0, 300, (1, 17, 2)), (4, 1, 1))
-    kept, scores = post_process(
-        image_ids=np.array([8, 3, 8, 3]),
-        box_ids=np.array([5, 6, 5, 7]),
+    found = Detections(
         keypoints=keypoints,
         keypoint_scores=np.full((4, 17), 0.5),
         box_scores=np.array([0.1, 0.2, 0.9, 0.3]),
         areas=np.full(4, 5000.0),
-        sigmas=COCO.sigmas,
+        image_ids=np.array([8, 3, 8, 3]),
+        instance_ids=np.array([5, 6, 5, 7]),
     )
+    kept, scores = found.reported(COCO.sigmas)
     assert kept.tolist() == [0, 3]
     assert scores.tolist() == pytest.approx([0.05, 0.1, 0.45, 0.15])
-    nothing, _ = post_process(
-        np.zeros(0, int),
-        np.zeros(0, int),
-        np.zeros((0, 17, 2)),
-        np.zeros((0, 17)),
-        np.zeros(0),
-        np.zeros(0),
-        COCO.sigmas,
-    )
+    nobody = Detections(**{name: rows[:0] for name, rows in vars(found).items()})
+    nothing, _ = nobody.reported(COCO.sigmas)
     assert len(nothing) == 0
 
 
 def cleaned(post_processing: PostProcessing) -> tuple[list[int], np.ndarray]:
     """Three detections of one image: a person, nearly the same again, somebody else."""
     people = np.random.default_rng(0).uniform(0, 300, (2, 17, 2))
-    kept, scores = post_process(
-        np.zeros(3, int),
-        np.arange(3),
-        np.stack([people[0], people[0] + 0.1, people[1]]),
-        np.tile([0.9, 0.3, *[0.0] * 15], (3, 1)),
-        np.array([1.0, 0.8, 0.5]),
-        np.full(3, 5000.0),
-        COCO.sigmas,
-        post_processing,
+    found = Detections(
+        keypoints=np.stack([people[0], people[0] + 0.1, people[1]]),
+        keypoint_scores=np.tile([0.9, 0.3, *[0.0] * 15], (3, 1)),
+        box_scores=np.array([1.0, 0.8, 0.5]),
+        areas=np.full(3, 5000.0),
+        image_ids=np.zeros(3, int),
+        instance_ids=np.arange(3),
     )
+    kept, scores = found.reported(COCO.sigmas, post_processing)
     return kept.tolist(), scores
 
 
