@@ -108,8 +108,8 @@ def test_how_many_may_exit_is_found_to_a_hundredth(people):
     gate, loss = Gate(people, resamples=0), 0.01
     whole, found = gate.ap(np.ones(PEOPLE, dtype=bool)).ap, gate.exits_worth(loss)
     for name, oracle in (("true_quality", gate.ap_by_true_quality), ("gain", gate.ap_by_gain)):
-        lost = [whole - oracle(1 - share / 100) for share in range(101)]
-        assert 0 < found[name] < 100 and lost[int(found[name])] <= loss < lost[int(found[name]) + 1]
+        lost, too_much = (whole - oracle(1 - share / 100) for share in (found[name], found[name] + 1))
+        assert 0 < found[name] < 100 and lost <= loss < too_much
     # here quality is the true coarse OKS, and half of the people are lost by the coarse stage
     assert found["quality"] == found["true_quality"] and 30 < found["gain"] < 70
     assert set(gate.exits_worth(1.0).values()) == {100.0} and set(gate.exits_worth(-1.0).values()) == {0.0}
