@@ -14,6 +14,7 @@ from experiments.tools.bench import heatmap_error, run_bench
 from results.store import Store
 from sharpose.data.mannequin import annotations_path, images_path
 from sharpose.data.mannequin.generate import generate
+from sharpose.efficiency import machine
 
 SPEC = """\
 title: small
@@ -49,6 +50,7 @@ def test_records_of_one_session(small: Bench, store: Store, monkeypatch: pytest.
     monkeypatch.setattr(recording, "measure_deployed", lambda bench, deployment: {"ap": 0.5})
     monkeypatch.setattr("sharpose.efficiency.bench.peak_memory_mib", lambda *request: 1.0)
     monkeypatch.setattr("experiments.spec.bench_spec.find_spec", lambda name: None)
+    monkeypatch.setitem(machine.MATMUL_SIZE, "cpu", 128)
     said: list[str] = []
     assert run_bench(store=store, say=said.append) == {"deployed": 1, "bench": 3}
     assert "left out: other: backend openvino is not installed: pip install 'sharpose[openvino]'" in said

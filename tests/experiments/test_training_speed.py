@@ -6,13 +6,16 @@ import pytest
 
 from experiments.tools.module import Timing
 from experiments.tools.training_speed import measure, table
+from sharpose.efficiency import machine
 from sharpose.efficiency.cost import measure_cost
 from sharpose.runtime.errors import InputError
 
 MODEL, RECIPE = "sharpose-nano-128x96", "photos-nano"
 
 
-def test_a_line_per_precision() -> None:
+def test_a_line_per_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    # without instructions for it, a large matmul in bf16 takes long
+    monkeypatch.setitem(machine.MATMUL_SIZE, "cpu", 128)
     lines = measure(MODEL, RECIPE, None, Timing("cpu", 1, 1))
     assert [line["precision"] for line in lines] == ["no", "bf16"]
     for line in lines:
