@@ -56,8 +56,13 @@ def compiled(model: PoseModel, settings: Mapping[str, Any]) -> PoseModel:
     return deploy_graphs(model, compile_graph)
 
 
-def candidates_of(name: str, batch_size: int, **options: Any) -> dict[str, Callable[[], Any]]:
-    """Return a call per candidate, each with the same weights and images of `batch_size` instances."""
+def candidates_of(
+    name: str, batch_size: int, threads: int | None = None, **options: Any
+) -> dict[str, Callable[[], Any]]:
+    """Return a call per candidate, each with the same weights and images of `batch_size` instances.
+
+    threads: of the runtimes; None for as many as torch uses.
+    """
     import torch
 
     from sharpose.backends.deploy import deploy
@@ -66,18 +71,26 @@ def candidates_of(name: str, batch_size: int, **options: Any) -> dict[str, Calla
     torch.manual_seed(0)
     model = create_model(name, **options).eval().requires_grad_(False)
     images = torch.randn(batch_size, 3, *model.config.image_size)
-    made = {backend: deploy(copy.deepcopy(model), backend, batch_size=batch_size) for backend in BACKENDS}
+    made = {one: deploy(copy.deepcopy(model), one, threads=threads, batch_size=batch_size) for one in BACKENDS}
     made |= {label: compiled(copy.deepcopy(model), settings) for label, settings in SETTINGS.items()}
     # the compiler freezes nothing in inference mode
     return {label: partial(torch.no_grad()(one), images) for label, one in made.items()}
 
 
 def measure(ours: str, peer: str, batch_size: int, timing: Timing) -> dict[str, Any]:
-    """Return a line of the log: medians in milliseconds by model and candidate. Raises InputError without a batch."""
+    """Return a line of the log: medians in milliseconds by model and candidate.
+
+    Raises InputError without a batch, or for another device than the CPU.
+    """
     if batch_size < 1:
         raise InputError("--batch: at least one is needed")
-    sides = {ours: candidates_of(ours, batch_size, quality_threshold=None), peer: candidates_of(peer, batch_size)}
-    calls = {f"{label}|{name}": call for name, made in sides.items() for label, call in made.items()}
+    if timing.device != "cpu":
+        raise InputError(f"--device {timing.device}: these are candidates for a CPU")
+    calls = {
+        f"{label}|{name}": call
+        for name, options in ((ours, {"quality_threshold": None}), (peer, {}))
+        for label, call in candidates_of(name, batch_size, timing.threads, **options).items()
+    }
     samples, clocks, made = timing.measure(calls, warmup=2)
     ms = {key: [1e3 * one.wall_s for one in taken] for key, taken in samples.items()}
     return {

@@ -51,6 +51,8 @@ def test_every_candidate_says_the_same() -> None:
         torch.testing.assert_close(call().heatmaps, expected, atol=1e-6, rtol=1e-3, msg=label)
 
 
-def test_no_people_are_refused() -> None:
+def test_what_cannot_be_timed_is_refused() -> None:
     with pytest.raises(InputError, match="--batch: at least one is needed"):
         candidates.measure(OURS, PEER, 0, Timing("cpu", 3, 1))
+    with pytest.raises(InputError, match="--device cuda: these are candidates for a CPU"):
+        candidates.measure(OURS, PEER, 1, Timing("cuda", 3, 1))
