@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -44,11 +47,21 @@ def test_a_line_has_both_sides_of_every_candidate(monkeypatch: pytest.MonkeyPatc
     assert f"| {OURS} ÷ {PEER} | 2 | packed |" in last and last.endswith(f"| {line['times_as_fast']['packed']:.2f} |")
 
 
+ALONE = """
+import json
+from experiments.tools.candidates import candidates_of
+found = {label: call().heatmaps for label, call in candidates_of("vitpose-nano-128x96", 3).items()}
+of_all = float(found["eager"].norm())
+print(json.dumps({label: float((maps - found["eager"]).norm()) / of_all for label, maps in found.items()}))
+"""
+
+
 @pytest.mark.slow
 def test_every_candidate_says_the_same() -> None:
-    expected, _ = heatmaps_of(PEER)
-    for label, call in candidates.candidates_of(PEER, 3).items():
-        torch.testing.assert_close(call().heatmaps, expected, atol=1e-6, rtol=1e-3, msg=label)
+    # in a process without the checks of shapes, which torch's compiler cannot read
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == {*candidates.BACKENDS, *candidates.SETTINGS} and max(found.values()) < 1e-4
 
 
 def test_what_cannot_be_timed_is_refused() -> None:
