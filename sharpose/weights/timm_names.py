@@ -14,7 +14,8 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from torch import Tensor
 
-from sharpose.runtime.errors import InputError, first_line
+from sharpose.runtime.errors import InputError
+from sharpose.weights.pretrained import download
 from sharpose.weights.reading import read_checkpoint
 
 PREFIX = "timm:"
@@ -46,24 +47,16 @@ def timm_checkpoint(name: str, allow: Sequence[str], max_bytes: int) -> tuple[Pa
 
 
 def fetched(name: str) -> Path:
-    """Return the file of a timm model's pretrained weights, downloaded by timm where its cache lacks it.
+    """Return the file of a timm model's pretrained weights, downloaded from its hub where timm's cache lacks it.
 
-    Raises InputError for a name without any, and where there is no way to them.
+    No network is built, however large. Raises InputError for a name without any, and where there is no way to them.
     """
     import timm
 
-    if not timm.is_model(name) or timm.get_pretrained_cfg(name) is None:
-        raise InputError(f"{PREFIX}{name}: timm has no pretrained weights of that name")
-    try:
-        if cached_file(name) is None:
-            timm.create_model(name, pretrained=True)
-    # a hub and its network fail in many ways
-    except Exception as error:
-        raise InputError(f"{PREFIX}{name}: cannot be downloaded ({first_line(error)}); give a file") from None
-    path = cached_file(name)
-    if path is None:
-        raise InputError(f"{PREFIX}{name}: not found in timm's cache after its download; give the file itself")
-    return path
+    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if config is None or not config.hf_hub_id:
+        raise InputError(f"{PREFIX}{name}: timm's hub has no pretrained weights of that name")
+    return cached_file(name) or download(config.hf_hub_id, FILES[0], f"give the file of {PREFIX}{name} itself")
 
 
 def cached_file(name: str) -> Path | None:

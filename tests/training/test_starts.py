@@ -67,20 +67,29 @@ def test_an_encoder_without_labels_starts_every_vit_system(tmp_path: Path, name:
     assert torch.equal(own[norm], state["norm.weight"])
 
 
-def test_timm_is_asked_for_what_its_cache_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = tmp_path / "model.safetensors"
-    monkeypatch.setattr(timm_names, "cached_file", lambda name: made if made.exists() else None)
-    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: made.write_bytes(b"weights"))
-    assert find_start("timm:vit_small_patch16_224.augreg_in21k") == made
-    monkeypatch.setattr(timm_names, "cached_file", lambda name: None)
+def test_what_the_cache_lacks_comes_from_the_hub_of_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, made = "vit_small_patch16_224.augreg_in21k", tmp_path / "model.safetensors"
 
-    def offline(name: str, pretrained: bool) -> None:
+    def fetch(repository: str, file: str, revision: str | None) -> str:
+        made.write_bytes(f"{file} of {repository}".encode())
+        return str(made)
+
+    def offline(repository: str, file: str, revision: str | None) -> str:
         raise OSError("no route to the hub")
 
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(InputError, match=r"cannot be downloaded \(no route to the hub\); give a file"):
-        find_start("timm:vit_small_patch16_224.augreg_in21k")
-    with pytest.raises(InputError, match="timm has no pretrained weights of that name"):
+    def nothing(**options: object) -> None:
+        raise AssertionError("a network was built for its file")
+
+    monkeypatch.setattr(timm_names, "cached_file", lambda name: None)
+    monkeypatch.setattr(timm, "create_model", nothing)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    assert find_start(f"timm:{name}").read_text() == f"model.safetensors of timm/{name}"
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    with pytest.raises(InputError, match=rf"cannot be fetched \(no route to the hub\); give the file of timm:{name}"):
+        find_start(f"timm:{name}")
+    monkeypatch.setattr(timm_names, "cached_file", lambda name: made)
+    assert find_start(f"timm:{name}") == made
+    with pytest.raises(InputError, match="timm's hub has no pretrained weights of that name"):
         find_start("timm:no_such_model")
     assert find_start("mine.safetensors") == Path("mine.safetensors")
     # weights of ours by name
