@@ -17,7 +17,7 @@ from analysis.tables.claims import CLAIMS, TIERS, AllClaims, Claims, Reader
 from analysis.tables.lines import Line, compare_records, records_of
 from analysis.tables.markdown import markdown_table
 from analysis.tables.statistics import MARGIN, score_of, spread_text
-from analysis.tables.trainings import started_alike
+from analysis.tables.trainings import over_trainings, started_alike
 from experiments.spec.yamlfile import YamlFile
 from results.records import Record
 from results.store import ROOT, Store, write
@@ -53,7 +53,8 @@ Written by `python -m analysis.tables.findings` from `analysis/tables/claims.yam
   tables says more.
   photos, small: photographs; a dash where nothing is trained yet.
   Speed and cost are in the first column, and are those of the paper's model sizes.
-- An interval covers the choice of people, not the spread over trainings.
+- An interval covers the choice of people, not the spread over trainings: where both rows were trained three times, the
+  difference of their means stands behind it with its t-interval, of the differences where they are the same weights.
 """
 
 
@@ -150,7 +151,7 @@ def accuracies(claims: Claims, reader: Reader) -> Iterator[Finding]:
         runs: list[Record] = []
         for tier, tests in tested.items():
             if (found := tests[number]) is not None:
-                ours[tier] = spread_text(found.tested)
+                ours[tier] = spread_text(found.tested) + found.repeated
                 verdicts[tier] = judged(found.tested, theirs) if found.equal else "unequal starts"
                 runs += found.records
                 score = score_of(found.records[0].metrics)
@@ -163,11 +164,12 @@ def accuracies(claims: Claims, reader: Reader) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class Tested:
-    """A difference of scores at a tier, its records, and whether both sides had the same chance."""
+    """A difference of scores at a tier, its records, whether both sides had the same chance, and what repeats say."""
 
     tested: Comparison
     records: Sequence[Record]
     equal: bool
+    repeated: str
 
 
 def tests_of(
@@ -185,7 +187,8 @@ def tests_of(
         tested = compare_records(*records)
         known = [one for one in records if one is not None]
         equal = number >= said or started_alike(rows[0], rows[1])
-        found.append(None if tested is None else Tested(tested, known, equal))
+        repeated = over_trainings(*rows) if number < said else ""
+        found.append(None if tested is None else Tested(tested, known, equal, repeated))
     family = [one for one in found if one is not None and one.equal]
     adjusted = iter(holm([one.tested.p for one in family]))
     return [

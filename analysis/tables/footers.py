@@ -18,7 +18,7 @@ from analysis.tables.lines import (
     timed_together,
 )
 from analysis.tables.statistics import LEAST_MARGINS, LEVEL, MARGIN, replicates_of, score_of, spread_text
-from analysis.tables.trainings import race_text, started_alike, training_of
+from analysis.tables.trainings import over_trainings, race_text, started_alike, training_of
 from experiments.cells.cells import PAPER_SIZE, Cell
 from experiments.cells.provenance import Device
 from experiments.spec.catalog import EMBEDDED, NO_WEIGHTS, Catalog
@@ -131,7 +131,7 @@ def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
     """Return the comparisons that the spec names, by paired bootstrap, and what could be said of none."""
     rows = {line.row.label: line for line in lines}
     said, reach, without, unequal = [], [], [], []
-    tested: list[tuple[str, Comparison]] = []
+    tested: list[tuple[str, Comparison, str]] = []
     for first, second in loaded.spec.pairs:
         pair = rows[first], rows[second]
         one = compare_records(*(line.records.get("accuracy") for line in pair))
@@ -140,11 +140,11 @@ def pairs_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
         elif all(map(training_of, pair)) and not started_alike(*pair):
             unequal.append(f"{first} and {second}")
         else:
-            tested.append((f"{first} minus {second}", one))
-    for (names, one), adjusted in zip(tested, holm([one.p for _, one in tested]), strict=True):
+            tested.append((f"{first} minus {second}", one, over_trainings(*pair)))
+    for (names, one, repeated), adjusted in zip(tested, holm([one.p for _, one, _ in tested]), strict=True):
         # two digits without the leading zero
         p = "< .01" if adjusted < 0.01 else f"{adjusted:.2f}".lstrip("0")
-        said.append(f"{names}: {spread_text(one)}, p {p}, {verdict(replace(one, p=adjusted))}")
+        said.append(f"{names}: {spread_text(one)}, p {p}, {verdict(replace(one, p=adjusted))}{repeated}")
         reach.append(100 * one.detectable)
     text = []
     if said:
@@ -181,7 +181,8 @@ def seeds_text(loaded: LoadedSpec, lines: list[Line]) -> list[str]:
         "AP, mean ± 95 % t-interval: the row's own system, options and α trained with seeds "
         f"{', '.join(map(str, loaded.spec.seeds))}, each with random weights and an order of people of its own, though "
         f"all may share a start that has seen no keypoint; n of {len(loaded.spec.seeds)} in brackets, and an interval "
-        "from three on. Trainings that continue a pose network are not counted."
+        "from three on. Trainings that continue a pose network are not counted. Where both sides of a comparison have "
+        "three, the difference of their means has its t-interval, of the differences where they are the same weights."
     )
     # what the row lacks itself is said of the row
     missing = [

@@ -107,3 +107,15 @@ def t_interval(values: Sequence[float]) -> Interval | None:
     if len(values) < significance.LEAST_TRAININGS:
         return None
     return Interval(float(np.mean(values)), *significance.t_interval(values))
+
+
+def t_interval_between(first: Sequence[float], second: Sequence[float], *, paired: bool) -> Interval | None:
+    """Return the mean of trainings minus that of others with its t-interval; None for fewer than three of either.
+
+    paired: value i of both is of one training; else they are taken as independent.
+    """
+    if paired:
+        return t_interval([one - other for one, other in zip(first, second, strict=True)])
+    if min(len(first), len(second)) < significance.LEAST_TRAININGS:
+        return None
+    return Interval(float(np.mean(first) - np.mean(second)), *significance.welch_interval(first, second))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from analysis.tables.lines import Line, grouped
 from analysis.tables.manifests import POSE_NETWORK, Training, read_training
+from analysis.tables.statistics import spread_text, t_interval_between
 from experiments.cells.cells import Cell
 from experiments.spec.catalog import Catalog
 from experiments.spec.spec import PEER, LoadedSpec
@@ -164,8 +166,30 @@ def gain_text(gain: float | None) -> str:
 
 def seed_scores(line: Line) -> list[float]:
     """Return the AP in percent of every stored training of a row that continues no pose network."""
-    found = [seed.record.metrics.get("ap") for seed in line.seeds if seed.record and began_alone(seed.cell)]
-    return [100 * score for score in found if score is not None]
+    return [100 * score for score in scores_by_training(line).values()]
+
+
+def scores_by_training(line: Line) -> dict[tuple[int | None, Path | None], float]:
+    """Return the AP, a fraction, of the same by seed and weights."""
+    found = {
+        (seed.cell.seed, seed.cell.weights): seed.record.metrics.get("ap")
+        for seed in line.seeds
+        if seed.record and began_alone(seed.cell)
+    }
+    return {training: score for training, score in found.items() if score is not None}
+
+
+def over_trainings(first: Line, second: Line) -> str:
+    """Return what two rows' trainings say of their difference, in AP in percent; nothing below three of either.
+
+    Rows of the same weights are compared training by training.
+    """
+    ours, theirs = scores_by_training(first), scores_by_training(second)
+    same = ours.keys() == theirs.keys()
+    values = [theirs[training] for training in ours] if same else list(theirs.values())
+    between = t_interval_between(list(ours.values()), values, paired=same)
+    counts = " and ".join(dict.fromkeys(map(str, map(len, (ours, theirs)))))
+    return "" if between is None else f", over {counts} trainings {spread_text(between)}"
 
 
 def began_alone(cell: Cell) -> bool:

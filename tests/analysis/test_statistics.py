@@ -13,6 +13,7 @@ from analysis.tables.statistics import (
     percentile_interval,
     score_interval,
     t_interval,
+    t_interval_between,
 )
 from results.records import Record
 from sharpose.evaluation.metrics.significance import holm
@@ -62,6 +63,14 @@ def test_the_t_interval_is_the_textbooks():
     interval = t_interval([1.0, 2.0, 3.0])
     assert (interval.value, interval.high - 2) == (2, pytest.approx(4.302653 / 3**0.5, abs=1e-5))
     assert t_interval([1.0, 2.0]) is None
+
+
+def test_differences_of_one_training_are_paired():
+    first, second = [0.12, 0.14, 0.19], [0.08, 0.10, 0.15]
+    paired, apart = (t_interval_between(first, second, paired=paired) for paired in (True, False))
+    assert [paired.value, apart.value] == pytest.approx([0.04, 0.04])
+    assert (paired.low, paired.high) == (pytest.approx(0.04), pytest.approx(0.04)) and apart.low < 0 < apart.high
+    assert t_interval_between(first, second[:2], paired=False) is None
 
 
 def test_a_median_is_told_where_the_value_lies_beside_it():

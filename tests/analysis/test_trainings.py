@@ -19,7 +19,7 @@ from analysis.tables.lines import Line, Stored
 from analysis.tables.manifests import LABEL_FREE, POSE_NETWORK, RANDOM, read_training
 from analysis.tables.render import as_dict, render, write_csv
 from analysis.tables.tables import Table, build
-from analysis.tables.trainings import seed_scores
+from analysis.tables.trainings import over_trainings, seed_scores
 from experiments.cells.cells import Cell, cells
 from experiments.cells.provenance import local_device
 from experiments.spec.catalog import Catalog, Places
@@ -113,6 +113,28 @@ def test_only_trainings_that_continue_no_pose_network_count_as_repeats(write: Ca
     stored = Record({"measure": "accuracy", "version": 1}, {"ap": 0.5}, "t", "A", "nano")
     seeds = tuple(Stored(replace(cell, seed=seed, weights=made), stored) for seed, made in enumerate((own, other)))
     assert seed_scores(Line(Row(label="A"), {"accuracy": cell}, {}, seeds)) == [50.0]
+
+
+def test_three_trainings_of_both_rows_say_how_far_their_difference_is_known(write: Callable[..., Path]) -> None:
+    def trained(name: str, *scores: float) -> Line:
+        cell = Cell("t", name, "accuracy", "nano", "m", {})
+        stored = (Record({"measure": "accuracy", "version": 1}, {"ap": ap}, "t", name, "nano") for ap in scores)
+        files = (write(f"{name}-seed{seed}", manifest("m", seed=seed)) for seed in range(len(scores)))
+        seeds = zip(files, stored, strict=True)
+        return Line(
+            Row(label=name),
+            {"accuracy": cell},
+            {},
+            tuple(Stored(replace(cell, seed=seed, weights=file), one) for seed, (file, one) in enumerate(seeds)),
+        )
+
+    # other options of the same weights, then other weights
+    fine, coarse = trained("sharpose", 0.12, 0.14, 0.19), trained("sharpose", 0.08, 0.10, 0.15)
+    assert over_trainings(fine, coarse) == ", over 3 trainings +4.0 [+4.0, +4.0]"
+    # 7 ± 2.776 * sqrt(13/3 + 13/3), four degrees of freedom, as the spreads are alike
+    assert over_trainings(fine, trained("alone", 0.05, 0.07, 0.12)) == ", over 3 trainings +7.0 [-1.2, +15.2]"
+    assert over_trainings(fine, trained("alone", 0.05, 0.07, 0.12, 0.08)).startswith(", over 3 and 4 trainings +7.0 [")
+    assert over_trainings(fine, trained("alone", 0.05, 0.07)) == ""
 
 
 def test_a_slope_needs_a_curve_that_reaches_back_to_half(write: Callable[..., Path]) -> None:

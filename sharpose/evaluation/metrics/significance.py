@@ -74,8 +74,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
     """Return the t-interval of the mean of independent trainings. Raises ValueError for fewer than three."""
-    if len(values) < LEAST_TRAININGS:
-        raise ValueError(f"an interval of the mean needs {LEAST_TRAININGS} trainings, not {len(values)}")
-    mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    mean, error = float(np.mean(values)), squared_error(values) ** 0.5
     reach = float(stdtrit(len(values) - 1, 1 - LEVEL / 2)) * error
     return mean - reach, mean + reach
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Return the t-interval of the first mean minus the second, of independent trainings whose spreads may differ.
+
+    Degrees of freedom by Welch (1947). Raises ValueError for fewer than three of either.
+    """
+    difference = float(np.mean(first) - np.mean(second))
+    errors = np.array([squared_error(first), squared_error(second)])
+    error = float(errors.sum())
+    if error == 0:
+        return difference, difference
+    freedom = error**2 / float((errors**2 / [len(first) - 1, len(second) - 1]).sum())
+    reach = float(stdtrit(freedom, 1 - LEVEL / 2)) * error**0.5
+    return difference - reach, difference + reach
+
+
+def squared_error(values: Sequence[float]) -> float:
+    """Return the variance of the mean of independent trainings. Raises ValueError for fewer than three."""
+    if len(values) < LEAST_TRAININGS:
+        raise ValueError(f"an interval of the mean needs {LEAST_TRAININGS} trainings, not {len(values)}")
+    return float(np.var(values, ddof=1)) / len(values)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sharpose.evaluation.metrics.significance import compare_replicates, holm, t_interval, two_sided_p
+from sharpose.evaluation.metrics.significance import compare_replicates, holm, t_interval, two_sided_p, welch_interval
 
 
 def test_holm_against_its_definition() -> None:
@@ -37,6 +37,15 @@ def test_t_interval_is_scipys_and_wants_three() -> None:
     assert (low, high) == pytest.approx(stats.t.interval(0.95, 3, np.mean(values), stats.sem(values)))
     with pytest.raises(ValueError, match="needs 3 trainings"):
         t_interval([1.0, 2.0])
+
+
+def test_the_interval_between_trainings_is_welchs() -> None:
+    first, second = [12.1, 11.8, 12.6], [6.9, 7.0, 7.4, 6.2]
+    wanted = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+    assert welch_interval(first, second) == pytest.approx((wanted.low, wanted.high))
+    assert welch_interval([2.0] * 3, [1.0] * 3) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="needs 3 trainings, not 2"):
+        welch_interval(first, [1.0, 2.0])
 
 
 @pytest.mark.parametrize(
