@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -17,7 +17,7 @@ from sharpose.runtime.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
     from sharpose.inference.drawing import Style
-    from sharpose.inference.pictures import Summary
+    from sharpose.inference.pictures import Source, Summary
     from sharpose.inference.pose import Pose
 
 MANY = 10
@@ -79,11 +79,8 @@ def predict(
     """
     from sharpose.inference.detector import DEFAULT_DETECTOR, PersonDetector
     from sharpose.inference.drawing import Style
-    from sharpose.inference.pictures import Summary, find_inputs, predict_pictures
+    from sharpose.inference.pictures import find_inputs
     from sharpose.inference.pose import Pose, chosen_device
-    from sharpose.runtime.files import distinct_names, is_full
-    from sharpose.runtime.progress import Reporter
-    from sharpose.runtime.signals import StopOnSignal
 
     device = chosen_device(device)
     style = Style(keypoint_threshold, [name.strip() for name in shown.split(",") if name.strip()])
@@ -102,22 +99,69 @@ def predict(
     if boxes is None and not whole_picture:
         how = {"device": device, "min_score": min_score, "max_people": max_people}
         pose.find = PersonDetector(detector or DEFAULT_DETECTOR, detector_weights, **how)
-    jobs: list[tuple[str, int, Summary, Callable[..., Summary]]] = []
-    if pictures:
-        job: Callable[..., Summary] = partial(predict_pictures, pose, pictures, out, boxes=boxes)
-        jobs.append(("Predicting", len(pictures), Summary(out / "keypoints.json"), job))
-    if videos:
-        from sharpose.inference.video import predict_video
+    jobs = [
+        *jobs_of_pictures(pose, pictures, out, boxes=boxes),
+        *jobs_of_videos(pose, videos, out, track=track, smooth=smooth),
+    ]
+    done, unusable = work_through(jobs, out, style=style, drawings=draw)
+    source = str(boxes or detector or ("the whole picture, one person each" if whole_picture else DEFAULT_DETECTOR))
+    content = [{**vars(one), "boxes": source} for one in done]
+    show(content, as_json, "\n".join([*result_lines(done, style, draw), *machine_lines(pose, source)]))
+    if pose.warning:
+        print(f"warning: {pose.warning}", file=sys.stderr)
+    skipped = [*map(str, unusable), *(line for one in done for line in one.skipped)]
+    if skipped:
+        raise RunFailed(f"{len(skipped)} left out: {'; '.join(skipped)}")
 
-        names = distinct_names([Path(f"camera-{one}" if isinstance(one, int) else one) for one in videos])
-        for video, name in zip(videos, names, strict=True):
-            job = partial(predict_video, pose, video, out, name=name, track=track, smooth=smooth)
-            jobs.append((f"Predicting {name}", 1, Summary(out / f"{name}.keypoints.json"), job))
-    done, unusable = list[Summary](), list[InputError]()
-    for title, length, summary, job in jobs:
+
+class Job(NamedTuple):
+    """Pictures, or a video: what progress calls it and counts, what it fills while it runs, and its call."""
+
+    title: str
+    length: int
+    summary: Summary
+    call: Callable[..., Summary]
+
+
+def jobs_of_pictures(pose: Pose, pictures: Sequence[Path], out: Path, **how: Any) -> Iterator[Job]:
+    """Yield one job for all pictures, where there are any."""
+    from sharpose.inference.pictures import Summary, predict_pictures
+
+    if pictures:
+        call = partial(predict_pictures, pose, pictures, out, **how)
+        yield Job("Predicting", len(pictures), Summary(out / "keypoints.json"), call)
+
+
+def jobs_of_videos(pose: Pose, videos: Sequence[Source], out: Path, **how: Any) -> Iterator[Job]:
+    """Yield a job per video or camera."""
+    if not videos:
+        return
+    from sharpose.inference.pictures import Summary
+    from sharpose.inference.video import predict_video
+    from sharpose.runtime.files import distinct_names
+
+    names = distinct_names([Path(f"camera-{one}" if isinstance(one, int) else one) for one in videos])
+    for video, name in zip(videos, names, strict=True):
+        call = partial(predict_video, pose, video, out, name=name, **how)
+        yield Job(f"Predicting {name}", 1, Summary(out / f"{name}.keypoints.json"), call)
+
+
+def work_through(jobs: Sequence[Job], out: Path, **how: Any) -> tuple[list[Summary], list[InputError]]:
+    """Return what every job found, and why others could not be used.
+
+    Raises the first reason where none could, and RunFailed, which says what is kept, when interrupted or the disk of
+    `out` is full.
+    """
+    from sharpose.runtime.files import is_full
+    from sharpose.runtime.progress import Reporter
+    from sharpose.runtime.signals import StopOnSignal
+
+    done: list[Summary] = []
+    unusable: list[InputError] = []
+    for title, length, summary, call in jobs:
         try:
             with Reporter(title, length) as report:
-                done.append(job(style=style, drawings=draw, summary=summary, progress=report.progress))
+                done.append(call(summary=summary, progress=report.progress, **how))
         except InputError as error:
             unusable.append(error)
         except KeyboardInterrupt:
@@ -131,14 +175,7 @@ def predict(
             raise RunFailed(f"{error.filename or out}: {error.strerror}; {kept([*done, summary])}") from error
     if not done:
         raise unusable[0]
-    source = str(boxes or detector or ("the whole picture, one person each" if whole_picture else DEFAULT_DETECTOR))
-    content = [{**vars(one), "boxes": source} for one in done]
-    show(content, as_json, "\n".join([*result_lines(done, style, draw), *machine_lines(pose, source)]))
-    if pose.warning:
-        print(f"warning: {pose.warning}", file=sys.stderr)
-    skipped = [*map(str, unusable), *(line for one in done for line in one.skipped)]
-    if skipped:
-        raise RunFailed(f"{len(skipped)} left out: {'; '.join(skipped)}")
+    return done, unusable
 
 
 def kept(summaries: list[Summary]) -> str:
