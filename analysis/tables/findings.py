@@ -138,14 +138,14 @@ def accuracies(claims: Claims, reader: Reader) -> Iterator[Finding]:
 
     Verdicts are by p after Holm's correction over a table's comparisons at a tier that had equal starts.
     """
-    said = [*claims.both, *claims.accuracy]
-    named = [*((first, [second]) for first, second in said), *claims.controls]
-    tested = {tier: tests_of(claims.table, named, len(said), tier, reader) for tier in reader.catalogs}
-    for number, (first, seconds) in enumerate(named):
-        one, *others = (reader.row(claims.table, label).row.paper for label in (first, *seconds))
+    said = [Pair(first, [second]) for first, second in (*claims.both, *claims.accuracy)]
+    pairs = [*said, *(Pair(first, seconds, control=True) for first, seconds in claims.controls)]
+    tested = {tier: tests_of(claims.table, pairs, tier, reader) for tier in reader.catalogs}
+    for number, pair in enumerate(pairs):
+        one, *others = (reader.row(claims.table, label).row.paper for label in pair.labels)
         score = "pckh" if one.pckh is not None else "ap"
         values = getattr(one, score), getattr(others[0], score)
-        theirs = None if None in values or number >= len(said) else values[0] - values[1]
+        theirs = None if None in values or pair.control else values[0] - values[1]
         ours: dict[str, str] = {}
         verdicts: dict[str, str] = {}
         runs: list[Record] = []
@@ -155,11 +155,25 @@ def accuracies(claims: Claims, reader: Reader) -> Iterator[Finding]:
                 verdicts[tier] = judged(found.tested, theirs) if found.equal else "unequal starts"
                 runs += found.records
                 score = score_of(found.records[0].metrics)
-        second = seconds[0] if len(seconds) == 1 else f"mean of {'; '.join(seconds)}"
-        claim = f"{({'ap': 'AP', 'pckh': 'PCKh'})[score]}, {first} − {second}"
+        second = pair.seconds[0] if len(pair.seconds) == 1 else f"mean of {'; '.join(pair.seconds)}"
+        claim = f"{({'ap': 'AP', 'pckh': 'PCKh'})[score]}, {pair.first} − {second}"
         yield Finding(
             where(claims.table), claim, DASH if theirs is None else f"{theirs:+.1f}", ours, verdicts, tuple(runs)
         )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A row beside another, or the mean of several; control: of one training, and the paper says nothing of it."""
+
+    first: str
+    seconds: Sequence[str]
+    control: bool = False
+
+    @property
+    def labels(self) -> list[str]:
+        """Return the labels of all its rows."""
+        return [self.first, *self.seconds]
 
 
 @dataclass(frozen=True)
@@ -172,22 +186,19 @@ class Tested:
     repeated: str
 
 
-def tests_of(
-    table: str, named: Sequence[tuple[str, Sequence[str]]], said: int, tier: str, reader: Reader
-) -> list[Tested | None]:
+def tests_of(table: str, pairs: Sequence[Pair], tier: str, reader: Reader) -> list[Tested | None]:
     """Return the tests of a table's comparisons at a tier, p corrected; None where a record is missing.
 
-    The first `said` are the paper's, in which unequal starts leave nothing to correct or judge; controls, which come
-    after them, are of one training.
+    Unequal starts leave nothing to correct or judge.
     """
     found: list[Tested | None] = []
-    for number, (first, seconds) in enumerate(named):
-        rows = [reader.row(table, label, tier) for label in (first, *seconds)]
+    for pair in pairs:
+        rows = [reader.row(table, label, tier) for label in pair.labels]
         records = [line.records.get("accuracy") for line in rows]
         tested = compare_records(*records)
         known = [one for one in records if one is not None]
-        equal = number >= said or started_alike(rows[0], rows[1])
-        repeated = over_trainings(*rows) if number < said else ""
+        equal = pair.control or started_alike(rows[0], rows[1])
+        repeated = "" if pair.control else over_trainings(rows[0], rows[1])
         found.append(None if tested is None else Tested(tested, known, equal, repeated))
     family = [one for one in found if one is not None and one.equal]
     adjusted = iter(holm([one.tested.p for one in family]))
