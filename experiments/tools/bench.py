@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments.cells.measures import accuracy_metrics, data_files
 from experiments.cells.provenance import Device, local_device, provenance
@@ -14,11 +15,13 @@ from experiments.spec.bench_spec import BENCH, DEPLOYED, Bench, Deployment, Timi
 from experiments.spec.catalog import open_catalog
 from results.records import Record
 from results.store import Store
+from sharpose.backends.choice import PACKED
 from sharpose.data.cache import ensure_named
 from sharpose.efficiency.clocks import cool_down, read_clocks
 from sharpose.runtime.progress import Reporter, unheard
 
 PARITY_PEOPLE = 32
+Row = TypeVar("Row", Timing, Deployment)
 
 
 def run_bench(
@@ -30,7 +33,8 @@ def run_bench(
     """
     bench, catalog, chosen = load_bench(), open_catalog(), local_device(device)
     store = store or Store()
-    timed, deployed = bench_spec.timings(bench, catalog, chosen), bench_spec.deployments(bench)
+    timed = [able_here(one) for one in bench_spec.timings(bench, catalog, chosen)]
+    deployed = [able_here(one) for one in bench_spec.deployments(bench)]
     rows: list[Timing | Deployment] = [*timed, *deployed]
     for row in rows:
         if row.lacking:
@@ -55,6 +59,15 @@ def run_bench(
                 store.save(record(bench, one.identity, results[one.label], one.label, one.row, chosen))
                 made[BENCH] += 1
     return made
+
+
+def able_here(one: Row) -> Row:
+    """Return a row that, where it lacks nothing else, lacks what this processor cannot do."""
+    from sharpose.backends.packed import why_not_packed
+
+    if one.lacking or one.row.backend != PACKED:
+        return one
+    return replace(one, lacking=why_not_packed(one.row.precision))
 
 
 def record(

@@ -92,11 +92,9 @@ def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
     Everything but the matmuls (norms, softmax, residuals, convolutions) stays in fp32. It takes as much memory again
     as these layers' weights. Raises InputError where torch cannot do it.
     """
+    if reason := why_not_packed(precision):
+        raise InputError(reason)
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    if not can_pack():
-        raise InputError("backend = 'packed': this torch has no oneDNN kernels for it; use --backend eager")
-    if not can_pack(kind):
-        raise InputError("precision = 'bf16': this processor has no instructions for it; use fp32")
     model.eval().requires_grad_(False)
     for module in list(model.modules()):
         if type(module) is Mlp:
@@ -110,6 +108,15 @@ def pack_linears(model: nn.Module, precision: str = "fp32") -> None:
             # subclasses may do something of their own
             if type(child) is nn.Linear:
                 setattr(module, name, PackedLinear(child, kind))
+
+
+def why_not_packed(precision: str) -> str | None:
+    """Return why linear layers cannot be packed here in a precision, with the way out; None where they can."""
+    if not can_pack():
+        return "backend = 'packed': this torch has no oneDNN kernels for it; use --backend eager"
+    if precision == "bf16" and not can_pack(torch.bfloat16):
+        return "precision = 'bf16': this processor has no instructions for it; use fp32"
+    return None
 
 
 def can_pack(kind: torch.dtype = torch.float32) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from experiments.spec.bench_spec import Bench, DeployedRow, deployments, load_bench
 from experiments.tools import bench as recording
@@ -27,6 +28,7 @@ rows:
      against: one}
   - {label: apart, model: sharpose-nano-128x96, options: {embed_dim: 24, num_heads: 4, depth: 3}}
   - {label: other, model: sharpose-nano-128x96, backend: openvino}
+  - {label: narrow, model: sharpose-nano-128x96, backend: packed, precision: bf16, against: one}
 deployed:
   tier: photos
   model: sharpose-nano-128x96
@@ -50,10 +52,13 @@ def test_records_of_one_session(small: Bench, store: Store, monkeypatch: pytest.
     monkeypatch.setattr(recording, "measure_deployed", lambda bench, deployment: {"ap": 0.5})
     monkeypatch.setattr("sharpose.efficiency.bench.peak_memory_mib", lambda *request: 1.0)
     monkeypatch.setattr("experiments.spec.bench_spec.find_spec", lambda name: None)
+    monkeypatch.setattr("sharpose.backends.packed.can_pack", lambda kind=torch.float32: kind == torch.float32)
     monkeypatch.setitem(machine.MATMUL_SIZE, "cpu", 128)
     said: list[str] = []
     assert run_bench(store=store, say=said.append) == {"deployed": 1, "bench": 3}
     assert "left out: other: backend openvino is not installed: pip install 'sharpose[openvino]'" in said
+    # of a session the rest is timed all the same
+    assert "left out: narrow: precision = 'bf16': this processor has no instructions for it; use fp32" in said
     records = {record.row: record for record in store.records("bench")}
     assert set(records) == {"one", "two", "apart"}
     assert records["one"].metrics["session"] == records["two"].metrics["session"]
