@@ -15,7 +15,6 @@ from experiments.spec.bench_spec import BENCH, DEPLOYED, Bench, Deployment, Timi
 from experiments.spec.catalog import open_catalog
 from results.records import Record
 from results.store import Store
-from sharpose.backends.choice import PACKED
 from sharpose.data.cache import ensure_named
 from sharpose.efficiency.clocks import cool_down, read_clocks
 from sharpose.runtime.progress import Reporter, unheard
@@ -63,11 +62,9 @@ def run_bench(
 
 def able_here(one: Row) -> Row:
     """Return a row that, where it lacks nothing else, lacks what this processor cannot do."""
-    from sharpose.backends.packed import why_not_packed
+    from sharpose.backends.deploy import why_not
 
-    if one.lacking or one.row.backend != PACKED:
-        return one
-    return replace(one, lacking=why_not_packed(one.row.precision))
+    return one if one.lacking else replace(one, lacking=why_not(one.row.backend, one.row.precision))
 
 
 def record(

@@ -16,7 +16,7 @@ from sharpose.backends.choice import COMPILED, EAGER, PACKED, check_backend
 from sharpose.backends.compiled import compile_model
 from sharpose.backends.graphs import COARSE, Graph, Run, graphs_of
 from sharpose.backends.onnx_export import write_graph
-from sharpose.backends.packed import can_pack, pack_linears
+from sharpose.backends.packed import can_pack, pack_linears, why_not_packed
 from sharpose.models.output import PoseModel, PoseOutput
 from sharpose.models.sharpose.model import SHaRPose
 from sharpose.models.sharpose.output import CoarseStage, FineStage
@@ -108,6 +108,13 @@ def deploy_graphs(model: PoseModel, compile_graph: Callable[[Graph], Run]) -> Po
     runs = {graph.name: compile_graph(graph) for graph in graphs_of(model.eval())}
     deployed = DeployedSHaRPose(cast(SHaRPose, model), runs) if model.stages else Deployed(model, runs)
     return deployed.eval()
+
+
+def why_not(backend: str, precision: str) -> str | None:
+    """Return why an installed back-end cannot compute in a precision here, with the way out; None where it can."""
+    if backend == PACKED:
+        return why_not_packed(precision)
+    return import_module(MODULES[backend]).why_not(precision) if backend == "openvino" else None
 
 
 def usual_backend(device: str) -> str:

@@ -17,15 +17,25 @@ PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """OpenVINO's precision of what is not quantised, by ours."""
 
 
+def why_not(precision: str) -> str | None:
+    """Return why this processor cannot compute in a precision, with the way out; None where it can.
+
+    Raises InputError without the extra `openvino`.
+    """
+    core = need("openvino", "openvino").Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return "precision = 'bf16': this processor has no bf16 instructions; use fp32"
+    return None
+
+
 def compile_graph(path: Path, precision: str, threads: int) -> Run:
     """Return the graph of an ONNX file, ready to run.
 
     Raises InputError without the extra `openvino` (int8: and `onnx`), or for bf16 on a processor without it.
     """
-    runtime = need("openvino", "openvino")
-    core = runtime.Core()
-    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise InputError("precision = 'bf16': this processor has no bf16 instructions; use fp32")
+    if reason := why_not(precision):
+        raise InputError(reason)
+    core = need("openvino", "openvino").Core()
     if precision == "int8":
         path = quantise(path)
     settings = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
