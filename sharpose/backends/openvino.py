@@ -15,17 +15,17 @@ from sharpose.runtime.errors import InputError
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """OpenVINO's precision of what is not quantised, by ours."""
+CAPABILITIES = "OPTIMIZATION_CAPABILITIES"
 
 
 def why_not(precision: str) -> str | None:
     """Return why this processor cannot compute in a precision, with the way out; None where it can.
 
-    Raises InputError without the extra `openvino`.
+    Raises InputError for bf16 without the extra `openvino`.
     """
-    core = need("openvino", "openvino").Core()
-    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        return "precision = 'bf16': this processor has no bf16 instructions; use fp32"
-    return None
+    if precision != "bf16" or "BF16" in need("openvino", "openvino").Core().get_property("CPU", CAPABILITIES):
+        return None
+    return "precision = 'bf16': this processor has no bf16 instructions; use fp32"
 
 
 def compile_graph(path: Path, precision: str, threads: int) -> Run:

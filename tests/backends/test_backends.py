@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from sharpose.backends import onnx_export
 from sharpose.backends.choice import check_backend, split_backend
-from sharpose.backends.deploy import deploy
+from sharpose.backends.deploy import deploy, why_not
 from sharpose.backends.graphs import graphs_of
 from sharpose.backends.onnx_export import export_model
 from sharpose.models import create_model
@@ -62,6 +63,18 @@ def test_a_missing_extra_is_one_line(
     monkeypatch.setattr("sharpose.backends.deploy.write_graph", write_nothing if module == "openvino" else real_write)
     with pytest.raises(InputError, match=rf"needs {module}.*\[{extra}\]"):
         deploy(model, backend)
+
+
+def test_a_processor_without_bf16_is_said_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, model: PoseModel
+) -> None:
+    core = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr("sharpose.backends.deploy.write_graph", write_nothing)
+    with pytest.raises(InputError, match="this processor has no bf16 instructions; use fp32"):
+        deploy(model, "openvino", precision="bf16")
+    reasons = [why_not(*asked) for asked in (("openvino", "fp32"), ("onnxruntime", "int8"), ("eager", "bf16"))]
+    assert reasons == [None, None, None] and "no bf16" in str(why_not("openvino", "bf16"))
 
 
 real_write = onnx_export.write_graph
