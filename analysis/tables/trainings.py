@@ -165,12 +165,12 @@ def gain_text(gain: float | None) -> str:
 
 
 def seed_scores(line: Line) -> list[float]:
-    """Return the AP in percent of every stored training of a row that continues no pose network."""
+    """Return the AP in percent of every training that `scores_by_training` gives."""
     return [100 * score for score in scores_by_training(line).values()]
 
 
 def scores_by_training(line: Line) -> dict[tuple[int | None, Path | None], float]:
-    """Return the AP, a fraction, of the same by seed and weights."""
+    """Return the AP, a fraction, of a row's stored trainings that continue no pose network, by seed and weights."""
     found = {
         (seed.cell.seed, seed.cell.weights): seed.record.metrics.get("ap")
         for seed in line.seeds

@@ -100,7 +100,7 @@ def predict(
         how = {"device": device, "min_score": min_score, "max_people": max_people}
         pose.find = PersonDetector(detector or DEFAULT_DETECTOR, detector_weights, **how)
     jobs = [
-        *jobs_of_pictures(pose, pictures, out, boxes=boxes),
+        *jobs_of_pictures(pose, pictures, out, boxes),
         *jobs_of_videos(pose, videos, out, track=track, smooth=smooth),
     ]
     done, unusable = work_through(jobs, out, style=style, drawings=draw)
@@ -123,12 +123,12 @@ class Job(NamedTuple):
     call: Callable[..., Summary]
 
 
-def jobs_of_pictures(pose: Pose, pictures: Sequence[Path], out: Path, **how: Any) -> Iterator[Job]:
+def jobs_of_pictures(pose: Pose, pictures: Sequence[Path], out: Path, boxes: Path | None) -> Iterator[Job]:
     """Yield one job for all pictures, where there are any."""
     from sharpose.inference.pictures import Summary, predict_pictures
 
     if pictures:
-        call = partial(predict_pictures, pose, pictures, out, **how)
+        call = partial(predict_pictures, pose, pictures, out, boxes=boxes)
         yield Job("Predicting", len(pictures), Summary(out / "keypoints.json"), call)
 
 
